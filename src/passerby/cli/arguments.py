@@ -1,0 +1,23 @@
+"""Options of a verb from a dataclass or a function, by tyro."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tyro
+
+
+def parse(target: Callable[..., Any], arguments: Sequence[str], verb: str) -> Any:
+    """Call ``target`` (a dataclass or a function) with options read from ``arguments``.
+
+    Unknown or malformed options end the program with status 2, as everywhere.
+    """
+    return tyro.cli(target, args=list(arguments), prog=f"passerby {verb}")
+
+
+def parse_choice(
+    targets: Mapping[str, Callable[..., Any]], arguments: Sequence[str], verb: str
+) -> Any:
+    """As :func:`parse`, with a first word that picks one of several targets."""
+    return tyro.extras.subcommand_cli_from_dict(
+        dict(targets), args=list(arguments), prog=f"passerby {verb}"
+    )

@@ -1,0 +1,19 @@
+"""The one error that means: the input is at fault, and here is what to do."""
+
+
+class InputError(ValueError):
+    """Bad input from outside: a path, a table, a picture, a time, a name.
+
+    The message is one sentence that says what was wrong, where, and what to do. The command line
+    prints it on one line and exits with status 2; the HTTP service answers it with a 4xx status.
+    """
+
+
+class MissingExtraError(InputError):
+    """A feature needs an optional package that is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        """Name the ``package`` that is missing and the ``extra`` that brings it."""
+        super().__init__(
+            f"this needs the package '{package}'; install it with: pip install 'passerby[{extra}]'"
+        )
