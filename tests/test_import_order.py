@@ -64,4 +64,5 @@ def test_imports_only_from_rooms_before(path: Path) -> None:
 def test_imports_are_absolute() -> None:
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path} line {node.lineno}"
+            relative = isinstance(node, ast.ImportFrom) and node.level
+            assert not relative, f"{path}: a relative import"
