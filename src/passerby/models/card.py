@@ -1,0 +1,121 @@
+"""What a weights file says of itself."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from passerby.errors import InputError
+
+CARD_KEY = "passerby.card"
+FORMAT = 1
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "colour_order": ("RGB", "BGR"),
+    "value_range": (1.0, 255.0),
+    "interpolation": ("bilinear", "bicubic"),
+    "feature": ("after_bn", "before_bn"),
+    "metric": ("cosine",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """Everything needed to use a network rightly, and where it comes from.
+
+    Attributes:
+        architecture: A name that :func:`passerby.models.build` knows.
+        dimension: D, the length of a feature.
+        input_size: (H, W) in pixels.
+        mean: Per channel, in ``colour_order`` and in units of ``value_range``.
+        std: As ``mean``.
+        colour_order: Order of the channels the network takes.
+        value_range: The value of white before mean and std: 1.0 or 255.0.
+        interpolation: How crops are resized to ``input_size``.
+        feature: Test feature, behind or before the BNNeck.
+        metric: Distance for which the feature is meant.
+        last_stride: Stride of the last stage.
+        pooling: ``"average"`` or ``"gem"``.
+        neck: Whether there is a BNNeck.
+        training: Data, recipe, options, seed, commit of the training.
+        scores: Data set name -> measured fractions (mAP, rank1, ...) with their protocol.
+        licence: Of the weights.
+        notes: Free text: what it is for, what it is not for.
+        calibration: How distances become probabilities, or None.
+    """
+
+    architecture: str
+    dimension: int
+    input_size: tuple[int, int] = (256, 128)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    colour_order: str = "RGB"
+    value_range: float = 1.0
+    interpolation: str = "bilinear"
+    feature: str = "after_bn"
+    metric: str = "cosine"
+    last_stride: int = 1
+    pooling: str = "average"
+    neck: bool = True
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    notes: str = ""
+    calibration: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value; a card from a file is input like any other."""
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"model card: {name} is {getattr(self, name)!r}, not {allowed}")
+        if not isinstance(self.architecture, str) or not self.architecture:
+            raise InputError("model card: the architecture has no name")
+        if not _whole(self.dimension, 1, 1 << 16):
+            raise InputError(f"model card: dimension {self.dimension!r} is not 1..65536")
+        _numbers("input_size", self.input_size, 2)
+        _numbers("mean", self.mean, 3)
+        _numbers("std", self.std, 3)
+        if not all(_whole(side, 8, 4096) for side in self.input_size):
+            raise InputError(f"model card: input size {self.input_size} is not 8..4096 pixels")
+        if not all(value > 0 for value in self.std):
+            raise InputError(f"model card: std {self.std} is not positive")
+
+    def to_json(self) -> str:
+        """One line of JSON for the header of a weights file."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelCard":
+        """Read :meth:`to_json` back.
+
+        Raises:
+            InputError: If it is no such JSON, or a field is missing, unknown or out of range.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"the model card is not JSON: {error}") from error
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise InputError("the model card is of another format; update passerby or convert it")
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise InputError(f"model card: unknown field '{min(unknown)}'; update passerby")
+        for name in ("input_size", "mean", "std"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InputError(f"the model card is incomplete: {error}") from error
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _numbers(name: str, values: object, length: int) -> None:
+    good = isinstance(values, tuple) and len(values) == length
+    if not good or not all(isinstance(v, int | float) for v in values):  # type: ignore[attr-defined]
+        raise InputError(f"model card: {name} is {values!r}, not {length} numbers")

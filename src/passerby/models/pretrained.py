@@ -1,0 +1,61 @@
+"""Start weights of a backbone from a file of torchvision or timm."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from passerby.errors import InputError
+
+# what classification checkpoints hold and a re-ID backbone does not
+DROPPED = ("fc.", "classifier.", "head.")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dictionary without executing anything in the file.
+
+    Raises:
+        InputError: If the file is missing, damaged, or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"no weights file at '{path}'; give the path of a state dictionary")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(f"'{path}' is not a readable state dictionary: {error}") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise InputError(f"'{path}' holds no plain dictionary of tensors; export a state_dict")
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def load_backbone(backbone: nn.Module, path: Path) -> None:
+    """Load ``path`` into ``backbone``; only a classification head may be left over.
+
+    Raises:
+        InputError: If tensors are missing, left over or of another shape.
+    """
+    wanted = backbone.state_dict()
+    given = read_state(path)
+    # a wrapped timm network stores its parameters one level down
+    prefix = "network." if all(key.startswith("network.") for key in wanted) else ""
+    given = {prefix + key: value for key, value in given.items()}
+    left = [key for key in given if key not in wanted]
+    left = [key for key in left if not key.removeprefix(prefix).startswith(DROPPED)]
+    missing = [
+        key for key in wanted if key not in given and not key.endswith("num_batches_tracked")
+    ]
+    wrong = [key for key in wanted if key in given and given[key].shape != wanted[key].shape]
+    for what, keys in (("lacks", missing), ("has beyond it", left), ("differs in", wrong)):
+        if keys:
+            raise InputError(
+                f"'{path}' does not fit the backbone: it {what} {len(keys)} tensors, the first "
+                f"'{keys[0]}'; choose the file of this architecture"
+            )
+    backbone.load_state_dict({k: v for k, v in given.items() if k in wanted}, strict=False)
