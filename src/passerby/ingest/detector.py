@@ -1,0 +1,161 @@
+"""Where are the people in a frame? A port, and the OpenVINO SSD networks behind it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.errors import InputError
+from passerby.runtime import Picture, read_image, resize
+from passerby.runtime.openvino_backend import import_openvino, read_openvino
+
+PERSON = 1  # the class of people in the retail and pedestrian networks
+FLOOR = 0.05  # confidences below it are noise, whatever the tracker does with weak boxes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """The people in one frame, most certain first."""
+
+    boxes: NDArray[np.float32]
+    """(N, 4) x0, y0, x1, y1 in pixels, inside the frame."""
+    scores: NDArray[np.float32]
+    """(N,) confidence in 0..1."""
+
+    def __len__(self) -> int:
+        """Count the boxes."""
+        return len(self.scores)
+
+    def above(self, confidence: float) -> "Detections":
+        """Keep the boxes of at least this confidence."""
+        keep = self.scores >= confidence
+        return Detections(boxes=self.boxes[keep], scores=self.scores[keep])
+
+
+class Detector(ABC):
+    """Finds people in frames. Another detector is a subclass with `detect`."""
+
+    @abstractmethod
+    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Find the people in each frame.
+
+        Args:
+            frames: (H, W, 3) uint8 RGB each.
+
+        Returns:
+            One :class:`Detections` a frame, weak boxes included (confidence 0.05 and more).
+        """
+
+    @staticmethod
+    def load(path: str | Path) -> "Detector":
+        """Open a detection network of the OpenVINO SSD kind (.xml or .onnx).
+
+        Raises:
+            InputError: no such file, or not a detection network.
+        """
+        return SsdDetector(path)
+
+
+class SsdDetector(Detector):
+    """OpenVINO networks with an SSD head, such as person-detection-retail-0013.
+
+    Input (1, 3, H, W) BGR 0..255; output (1, 1, N, 7) rows of image, class, confidence and
+    x0, y0, x1, y1 in 0..1. Frames run as parallel requests, which on a few cores is faster
+    than one frame on all of them.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the network; see :meth:`Detector.load`."""
+        openvino = import_openvino()
+        path = Path(path)
+        if path.suffix not in (".xml", ".onnx"):
+            raise InputError(f"the detector '{path}' must be an OpenVINO .xml or an .onnx file")
+        model = read_openvino(path)
+        self.size = _input_size(model, path)
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        compiled = openvino.Core().compile_model(_with_pixels(openvino, model), "CPU", options)
+        self._queue = openvino.AsyncInferQueue(compiled)
+        self._queue.set_callback(_keep_rows)
+        self._lock = Lock()  # the queue serves one caller at a time
+
+    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Find people; see :meth:`Detector.detect`."""
+        rows: list[NDArray[np.float32]] = [np.empty((0, 7), np.float32)] * len(frames)
+        with self._lock:
+            for index, frame in enumerate(frames):
+                self._queue.start_async(resize(frame, self.size)[None], (rows, index))
+            self._queue.wait_all()
+        return [_from_rows(found, frame) for found, frame in zip(rows, frames, strict=True)]
+
+
+def find_person(picture: Picture, detector: Detector, *, min_confidence: float = 0.5) -> Detections:
+    """Find the people in a query picture, most certain first.
+
+    Args:
+        picture: path, PIL image or RGB uint8 array.
+        detector: which network looks.
+        min_confidence: weaker boxes are left out.
+
+    Raises:
+        InputError: the picture cannot be read, or shows no person.
+    """
+    image = read_image(picture)
+    found = detector.detect([image])[0].above(min_confidence)
+    if not len(found):
+        raise InputError(
+            "no person was found in the picture; give one that shows a whole person, "
+            "or a crop of the person alone"
+        )
+    return found
+
+
+def _input_size(model: Any, path: Path) -> tuple[int, int]:
+    """Return (H, W) of the input, or say that this is no SSD person detector."""
+    if len(model.inputs) == len(model.outputs) == 1:
+        entry, result = (port.get_partial_shape() for port in (model.input(), model.output()))
+        if entry.is_static and result.rank.is_static and len(entry) == 4:
+            channels, height, width = (side.get_length() for side in list(entry)[1:])
+            if channels == 3 and str(list(result)[-1]) == "7":
+                return height, width
+    raise InputError(
+        f"'{path}' is not a person detector: one takes a picture 1x3xHxW and gives rows of 7 "
+        "values, as person-detection-retail-0013 does"
+    )
+
+
+def _with_pixels(openvino: Any, model: Any) -> Any:
+    """Let the graph take uint8 RGB (1, H, W, 3)."""
+    from openvino.preprocess import ColorFormat, PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    entry = steps.input()
+    entry.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    entry.tensor().set_color_format(ColorFormat.RGB)
+    entry.model().set_layout(openvino.Layout("NCHW"))
+    entry.preprocess().convert_element_type(openvino.Type.f32).convert_color(ColorFormat.BGR)
+    return steps.build()
+
+
+def _keep_rows(request: Any, place: tuple[list[NDArray[np.float32]], int]) -> None:
+    rows, index = place
+    rows[index] = request.get_output_tensor(0).data.reshape(-1, 7).copy()
+
+
+def _from_rows(rows: NDArray[np.float32], frame: NDArray[np.uint8]) -> Detections:
+    """Keep real people boxes of more than a pixel, scaled to the frame and clipped to it."""
+    ends = np.flatnonzero(rows[:, 0] < 0)  # a negative image number ends the list
+    rows = rows[: ends[0]] if len(ends) else rows
+    rows = rows[(rows[:, 1] == PERSON) & (rows[:, 2] >= FLOOR)]
+    height, width = frame.shape[:2]
+    scale = np.array([width, height, width, height], dtype=np.float32)
+    boxes = np.clip(rows[:, 3:7] * scale, 0, scale)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    keep = (sides > 1).all(axis=1)
+    boxes, scores = boxes[keep], rows[keep, 2]
+    order = np.argsort(-scores, kind="stable")
+    return Detections(boxes=boxes[order], scores=scores[order])

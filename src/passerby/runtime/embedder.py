@@ -1,0 +1,157 @@
+"""The embedder: pictures of people in, unit vectors out, in whatever runtime there is."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.errors import InputError
+from passerby.models import ModelCard
+from passerby.runtime.backend import Backend
+from passerby.runtime.files import open_network
+from passerby.runtime.pictures import Picture, read_image, resize
+
+WORKERS = 2  # decoding threads; Pillow releases the interpreter's lock
+BATCHES_AHEAD = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """A finished batch of a stream of pictures."""
+
+    indices: NDArray[np.int64]
+    """(B,) positions in the stream."""
+    vectors: NDArray[np.float32]
+    """(B, D) unit rows."""
+    problems: dict[int, str]
+    """Position -> why that picture could not be read."""
+
+
+class Embedder:
+    """A network with its card in a runtime.
+
+    The same picture gives the same vector however it comes (path, PIL image, array), and
+    neither batch size nor order changes a value by more than 1e-6 (at precision fp32).
+    """
+
+    def __init__(self, backend: Backend, card: ModelCard, model_id: str) -> None:
+        """Use :meth:`load`; this takes the parts ready made."""
+        self.backend = backend
+        self.card = card
+        self.model_id = model_id
+        self.dimension = backend.dimension
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str = "auto",
+        runtime: str = "auto",
+        precision: str = "auto",
+    ) -> "Embedder":
+        """Open a network.
+
+        Args:
+            name_or_path: "default" (the bundled network), a Passerby weights file
+                (.safetensors), an ONNX file, or an OpenVINO .xml with its .bin beside it.
+            device: "auto", "cpu", "cuda", "cuda:1" ...; auto takes a GPU when the runtime has one.
+            runtime: "auto", "torch", "onnx" or "openvino".
+            precision: "auto" (fp32), "fp32", "bf16" or "fp16".
+
+        Raises:
+            InputError: no such file, not an embedding network, or an option it cannot have.
+        """
+        return cls(*open_network(name_or_path, device, runtime, precision))
+
+    def __repr__(self) -> str:
+        """Say what it is."""
+        return f"Embedder({self.model_id}, {self.backend.runtime}, {self.dimension}-d)"
+
+    def prepare(self, picture: Picture) -> NDArray[np.uint8]:
+        """Read a picture at the network's input size, (H, W, 3) uint8 RGB."""
+        return resize(read_image(picture), self.card.input_size, self.card.interpolation)
+
+    def embed(
+        self, images: Sequence[Picture] | NDArray[np.uint8], *, batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """Turn pictures into vectors.
+
+        Args:
+            images: N pictures: paths, PIL images, or RGB uint8 arrays (H, W, 3).
+            batch_size: pictures a pass.
+
+        Returns:
+            (N, D) float32, unit rows.
+
+        Raises:
+            InputError: a picture cannot be read.
+        """
+        if isinstance(images, (str, Path, bytes)) or (
+            isinstance(images, np.ndarray) and images.ndim == 3
+        ):
+            images = [images]  # type: ignore[list-item]
+        parts = []
+        for part in self.stream(images, batch_size=batch_size):
+            for problem in part.problems.values():
+                raise InputError(problem)
+            parts.append(part.vectors)
+        empty = np.zeros((0, self.dimension), dtype=np.float32)
+        return np.concatenate([empty, *parts])
+
+    def stream(self, images: Iterable[Picture], *, batch_size: int = 32) -> Iterator[Embedded]:
+        """Embed a stream in order, batch by batch; unreadable pictures are named, not fatal.
+
+        Decoding runs in threads, a few batches ahead of the network.
+
+        Args:
+            images: pictures, as for :meth:`embed`; may be endless.
+            batch_size: pictures a pass.
+
+        Yields:
+            Finished batches, in the order of the stream.
+        """
+        if batch_size < 1:
+            raise InputError(f"a batch of {batch_size} pictures cannot be; give 1 or more")
+        source = iter(images)
+        waiting: deque[list[Future[NDArray[np.uint8]]]] = deque()
+        position = 0
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
+            while True:
+                while len(waiting) <= BATCHES_AHEAD:
+                    batch = [pool.submit(self.prepare, x) for x in islice(source, batch_size)]
+                    if not batch:
+                        break
+                    waiting.append(batch)
+                if not waiting:
+                    return
+                futures = waiting.popleft()
+                yield self._finish(position, futures)
+                position += len(futures)
+
+    def _finish(self, position: int, futures: list[Future[NDArray[np.uint8]]]) -> Embedded:
+        pictures, indices, problems = [], [], {}
+        for index, future in enumerate(futures, start=position):
+            try:
+                pictures.append(future.result())
+                indices.append(index)
+            except InputError as error:
+                problems[index] = str(error)
+        vectors = np.zeros((0, self.dimension), dtype=np.float32)
+        if pictures:
+            vectors = unit_rows(self.backend.features(np.stack(pictures)))
+        return Embedded(
+            indices=np.asarray(indices, dtype=np.int64), vectors=vectors, problems=problems
+        )
+
+
+def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide each row of (N, D) by its Euclidean length; zero rows stay zero."""
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (features / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit

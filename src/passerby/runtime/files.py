@@ -1,0 +1,138 @@
+"""From a name or a path to a network in a runtime."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from passerby.errors import InputError
+from passerby.models import ModelCard
+from passerby.runtime.backend import Backend
+from passerby.runtime.foreign import find_card, require_card
+
+RUNTIMES = ("auto", "torch", "onnx", "openvino")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+BUNDLED = Path(__file__).parents[1] / "models" / "weights" / "default.safetensors"
+
+
+def open_network(
+    name_or_path: str | Path, device: str, runtime: str, precision: str
+) -> tuple[Backend, ModelCard, str]:
+    """Open a network file; see :meth:`passerby.runtime.Embedder.load`.
+
+    Returns:
+        The backend, the card and the model id.
+    """
+    if runtime not in RUNTIMES:
+        raise InputError(f"there is no runtime '{runtime}'; choose from {', '.join(RUNTIMES)}")
+    if precision not in PRECISIONS:
+        raise InputError(f"there is no precision '{precision}'; choose from {PRECISIONS}")
+    precision = "fp32" if precision == "auto" else precision
+    path = find_file(name_or_path)
+    openers = {".safetensors": _open_weights, ".onnx": _open_onnx, ".xml": _open_ir}
+    if path.suffix not in openers:
+        raise InputError(
+            f"'{path}' is no network file; give a Passerby .safetensors, an .onnx or an .xml"
+        )
+    return openers[path.suffix](path, device, runtime, precision)
+
+
+def find_file(name_or_path: str | Path) -> Path:
+    """Resolve "default" or a path to a file that exists."""
+    if str(name_or_path) == "default":
+        if not BUNDLED.is_file():
+            raise InputError(
+                "this copy of Passerby has no bundled network; give the path of a network file"
+            )
+        return BUNDLED
+    path = Path(name_or_path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"the network file '{path}' {what}; give 'default' or a network file")
+    return path
+
+
+def content_id(card: ModelCard, *files: Path) -> str:
+    """Name a network by its architecture and the hash of all that decides its vectors.
+
+    Notes, scores or calibration in the card do not count: they change no vector.
+    """
+    digest = hashlib.sha256()
+    preprocessing = [
+        *(card.architecture, card.input_size, card.mean, card.std, card.colour_order),
+        *(card.value_range, card.interpolation, card.feature),
+    ]
+    digest.update(json.dumps(preprocessing).encode())
+    for file in files:
+        with file.open("rb") as stream:
+            if file.suffix == ".safetensors":  # 8 bytes of length, the JSON header, the tensors
+                stream.seek(8 + int.from_bytes(stream.read(8), "little"))
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return f"{card.architecture}-{digest.hexdigest()[:12]}"
+
+
+def _open_weights(
+    path: Path, device: str, runtime: str, precision: str
+) -> tuple[Backend, ModelCard, str]:
+    from passerby.models import load
+    from passerby.runtime.torch_backend import TorchBackend
+
+    network, card = load(path)
+    model_id = content_id(card, path)
+    if runtime in ("auto", "torch"):
+        target = _torch_device(device)
+        return TorchBackend(network, card, device=target, precision=precision), card, model_id
+    if runtime == "openvino":
+        from passerby.runtime.openvino_backend import OpenVINOBackend, convert_torch
+
+        _only_cpu(device)
+        model = convert_torch(network, card)
+        return OpenVINOBackend(model, card, name=f"'{path}'", precision=precision), card, model_id
+    raise InputError(f"export '{path}' to ONNX first (passerby export), then give the .onnx file")
+
+
+def _open_onnx(
+    path: Path, device: str, runtime: str, precision: str
+) -> tuple[Backend, ModelCard, str]:
+    if runtime == "torch":
+        raise InputError(f"PyTorch does not run '{path}'; choose the runtime onnx or openvino")
+    from passerby.runtime.onnx_backend import OnnxBackend, read_metadata
+
+    inside, model_id = read_metadata(path)
+    card = find_card(path) or inside or require_card(path)
+    model_id = model_id or content_id(card, path)
+    if runtime == "openvino":
+        return _with_openvino(path, card, device, precision), card, model_id
+    if precision != "fp32":
+        raise InputError(f"ONNX Runtime runs '{path}' as it is; leave the precision at auto")
+    return OnnxBackend(path, card, device=device), card, model_id
+
+
+def _open_ir(
+    path: Path, device: str, runtime: str, precision: str
+) -> tuple[Backend, ModelCard, str]:
+    if runtime not in ("auto", "openvino"):
+        raise InputError(f"'{path}' is an OpenVINO network; leave the runtime at auto")
+    card = require_card(path)
+    backend = _with_openvino(path, card, device, precision)
+    return backend, card, content_id(card, path, path.with_suffix(".bin"))
+
+
+def _with_openvino(path: Path, card: ModelCard, device: str, precision: str) -> Backend:
+    from passerby.runtime.openvino_backend import OpenVINOBackend, read_openvino
+
+    _only_cpu(device)
+    return OpenVINOBackend(read_openvino(path), card, name=f"'{path}'", precision=precision)
+
+
+def _only_cpu(device: str) -> None:
+    if device not in ("auto", "cpu"):
+        raise InputError(f"the OpenVINO runtime runs on the CPU, not on '{device}'")
+
+
+def _torch_device(device: str) -> str:
+    import torch
+
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,162 @@
+"""Pictures in, RGB arrays out: one reader for paths, bytes, PIL images and arrays."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from passerby.errors import InputError
+
+Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
+
+MINIMUM_SIDE = 8  # pixels; below it there is no person to see
+INTERPOLATIONS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+def read_image(source: Picture) -> NDArray[np.uint8]:
+    """Read a picture as RGB, whatever it comes as.
+
+    EXIF orientation is applied; transparent pixels are laid on white (what a viewer shows);
+    grey, palette, 16-bit and CMYK pictures become RGB. The same picture given as a path, as
+    bytes, as a PIL image or as its RGB array gives the same pixels.
+
+    Args:
+        source: a path, an encoded file's bytes, a PIL image, or a uint8 array (H, W, 3), (H, W, 4)
+            or (H, W).
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        InputError: missing, unreadable, truncated, not an image, or smaller than 8 x 8 pixels;
+            the message names the file.
+    """
+    name = describe(source)
+    if isinstance(source, np.ndarray):
+        array = _from_array(source, name)
+    elif isinstance(source, Image.Image):
+        array = _from_pil(source, name)
+    elif isinstance(source, (str, Path, bytes)):
+        array = _from_file(source, name)
+    else:
+        raise InputError(
+            f"cannot read a picture from {type(source).__name__}; "
+            "give a path, a PIL image or an RGB uint8 array (H, W, 3)"
+        )
+    height, width = array.shape[:2]
+    if min(height, width) < MINIMUM_SIDE:
+        raise InputError(
+            f"{name} is {width} x {height} pixels, too small to show a person; "
+            f"give at least {MINIMUM_SIDE} x {MINIMUM_SIDE}"
+        )
+    return array
+
+
+def resize(
+    image: NDArray[np.uint8], size: tuple[int, int], interpolation: str = "bilinear"
+) -> NDArray[np.uint8]:
+    """Resize as in training: Pillow's filters, which widen when shrinking (antialias).
+
+    torchvision's ``resize(antialias=True)`` on uint8 tensors is the same arithmetic.
+
+    Args:
+        image: (h, w, 3) uint8.
+        size: (H, W) wanted.
+        interpolation: "bilinear" or "bicubic", as the model card says.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((width, height), INTERPOLATIONS[interpolation]))
+
+
+def describe(source: object) -> str:
+    """Name a picture for a message: its path, or what kind of value it is."""
+    if isinstance(source, (str, Path)):
+        return f"'{source}'"
+    filename = getattr(source, "filename", "")
+    return f"'{filename}'" if filename else "the picture"
+
+
+def _from_file(source: str | Path | bytes, name: str) -> NDArray[np.uint8]:
+    if isinstance(source, bytes):
+        data = source
+    else:
+        try:
+            data = Path(source).read_bytes()
+        except FileNotFoundError:
+            raise InputError(f"there is no file {name}") from None
+        except IsADirectoryError:
+            raise InputError(f"{name} is a folder; give a picture") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name} cannot be read: {error}") from None
+    if not data:
+        raise InputError(f"{name} is empty; give a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise InputError(f"{name} is not a picture; give a JPEG, PNG, WebP, BMP or TIFF") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{name} has too many pixels; scale it down first") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{name} is a damaged picture: {error}") from None
+    return _from_pil(image, name)
+
+
+def _from_pil(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    try:
+        image.load()
+        # getexif() is not free: ask for it only where the file brought some
+        may_turn = "exif" in image.info or image.format == "TIFF"
+        if may_turn and image.getexif().get(_ORIENTATION, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+        return np.asarray(_to_rgb(image))
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise InputError(f"{name} is a damaged or truncated picture: {error}") from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_grey_from_deep(image)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey_from_deep(image: Image.Image) -> NDArray[np.uint8]:
+    """16-bit and float grey: Pillow's own conversion clips at 255, which gives white pictures."""
+    values = np.asarray(image, dtype=np.float64)
+    deep = image.mode.startswith("I;16") or values.max(initial=0.0) > 255.0
+    top = 65535.0 if deep else 255.0
+    return (values * (255.0 / top)).clip(0.0, 255.0).round().astype(np.uint8)
+
+
+def _from_array(array: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8:
+        raise InputError(
+            f"{name} is an array of {array.dtype}; give uint8 RGB values 0..255 (H, W, 3)"
+        )
+    if array.ndim == 2:
+        return np.repeat(array[:, :, None], 3, axis=2)
+    if array.ndim != 3 or array.shape[2] not in (3, 4):
+        raise InputError(f"{name} has the shape {array.shape}; give an RGB array (H, W, 3)")
+    if array.shape[2] == 4:
+        return np.asarray(_to_rgb(Image.fromarray(np.ascontiguousarray(array))))
+    return array

@@ -1,0 +1,70 @@
+"""PyTorch: Passerby weights files, eager, in channels-last layout."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from passerby.errors import InputError
+from passerby.models import ModelCard
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Normalised(nn.Module):
+    """A network with its preprocessing: uint8 RGB (B, H, W, 3) in, (B, D) float32 out."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.network = network
+        self.reverse = card.colour_order == "BGR"
+        scale = 255.0 / card.value_range  # pixel -> the card's range
+        mean = torch.tensor(card.mean, dtype=torch.float32) * scale
+        std = torch.tensor(card.std, dtype=torch.float32) * scale
+        self.register_buffer("mean", mean.view(1, 3, 1, 1))
+        self.register_buffer("std", std.view(1, 3, 1, 1))
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Normalise and run; permuting NHWC gives the channels-last layout for free."""
+        images = pictures.permute(0, 3, 1, 2).float()
+        if self.reverse:
+            images = images.flip(1)
+        features: torch.Tensor = self.network((images - self.mean) / self.std)
+        return features.flatten(1).float()
+
+
+class TorchBackend:
+    """A network in eager PyTorch on the CPU or a GPU."""
+
+    runtime = "torch"
+
+    def __init__(
+        self, network: nn.Module, card: ModelCard, *, device: str = "cpu", precision: str = "fp32"
+    ) -> None:
+        """Take ``network`` in eval mode to ``device`` (a torch device name).
+
+        Raises:
+            InputError: there is no such device.
+        """
+        try:
+            self._device = torch.device(device)
+            module = Normalised(network, card).eval().requires_grad_(False)
+            self._module = module.to(self._device).to(memory_format=torch.channels_last)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"PyTorch cannot use the device '{device}': {reason}") from None
+        self._dtype = PRECISIONS[precision]
+        self.dimension = card.dimension
+
+    @torch.inference_mode()
+    def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the network; see :class:`passerby.runtime.backend.Backend`."""
+        batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device)
+        lower = self._dtype != torch.float32
+        with torch.autocast(self._device.type, dtype=self._dtype, enabled=lower):
+            features = self._module(batch)
+        result: NDArray[np.float32] = features.float().cpu().numpy()
+        return result
