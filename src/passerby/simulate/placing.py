@@ -1,0 +1,167 @@
+"""Where the cameras go: busy crossings and street sides, spread over the districts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from passerby.errors import InputError
+from passerby.simulate.cameras import CityCamera
+from passerby.simulate.geometry import LocalFrame, bearing, cut
+from passerby.simulate.streets import StreetMap
+from passerby.simulate.units import Unit
+
+SETBACK = 5.5  # metres from the street's axis to the pole
+TRIPS = 2_000  # sampled walks that tell busy streets from quiet ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spot:
+    """A place on a street and the course a camera there would look along."""
+
+    at: np.ndarray
+    course: np.ndarray
+    """Polyline from the spot, watched from its start."""
+    flow: float
+    name: tuple[str, str]
+    toward: bool
+    """Whether the camera stands down the street and looks back at the spot."""
+
+
+def place_cameras(
+    streets: StreetMap,
+    units: list[Unit],
+    frame: LocalFrame,
+    count: int,
+    rng: np.random.Generator,
+) -> list[CityCamera]:
+    """Choose ``count`` spots one after the other: busy, far from the chosen, every district once.
+
+    Raises:
+        InputError: when the city has fewer spots than cameras are asked for.
+    """
+    spots = _spots(streets, rng)
+    if count > len(spots):
+        raise InputError(
+            f"{count} cameras do not fit into a city with {len(spots)} crossings and street sides; "
+            "ask for fewer cameras or a larger extent"
+        )
+    places = np.array([spot.at for spot in spots])
+    districts = [u for u in units if u.level == "district"]
+    district = _within(places, [u.polygon.buffer(1e-5) for u in districts], frame)
+    chosen = _choose(places, np.array([spot.flow for spot in spots]), district, count)
+    cells = [u for u in units if u.level == "cell"]
+    order = sorted(chosen, key=lambda i: (int(district[i]), -places[i][1]))
+    digits = max(2, len(str(count)))
+    return [
+        _mounted(spots[spot], number, digits, cells, frame, rng)
+        for number, spot in enumerate(order, 1)
+    ]
+
+
+def edge_flow(streets: StreetMap, rng: np.random.Generator) -> np.ndarray:
+    """(E,) share of sampled shortest walks that use each edge."""
+    flow = np.zeros(len(streets.ends))
+    for start, end in rng.integers(len(streets.nodes), size=(TRIPS, 2)).tolist():
+        path = streets.node_path(start, end)
+        for a, b in zip(path[:-1], path[1:], strict=True):
+            flow[streets.edge_between(a, b)] += 1 / TRIPS
+    return flow
+
+
+def _spots(streets: StreetMap, rng: np.random.Generator) -> list[_Spot]:
+    flow = edge_flow(streets, rng)
+    spots = []
+    for node in range(len(streets.nodes)):
+        edges = np.flatnonzero((streets.ends == node).any(1))
+        if len(edges) < 3:
+            continue
+        busiest = int(edges[np.argmax(flow[edges])])
+        other = next((e for e in edges if streets.names[e] != streets.names[busiest]), busiest)
+        course = streets.courses[busiest]
+        course = course if streets.ends[busiest, 0] == node else course[::-1]
+        (a, a_zh), (b, b_zh) = streets.names[busiest], streets.names[other]
+        toward = bool(rng.random() < 0.5)
+        passing = flow[edges].sum() / 2 if toward else flow[busiest]
+        name = (f"{a} / {b}", f"{a_zh}与{b_zh}路口")
+        spots.append(
+            _Spot(at=course[0], course=course, flow=passing, name=name, toward=toward)
+        )
+    for edge in np.flatnonzero(streets.lengths > 70.0):
+        course, half = streets.courses[edge], streets.lengths[edge] / 2
+        course = cut(course, half, streets.lengths[edge])
+        name, name_zh = streets.names[edge]
+        spots.append(
+            _Spot(
+                at=course[0],
+                course=course if rng.random() < 0.5 else cut(streets.courses[edge], half, 0.0),
+                flow=0.8 * flow[edge],
+                name=(f"{name}, mid-block", f"{name_zh}中段"),
+                toward=False,
+            )
+        )
+    return spots
+
+
+def _choose(
+    places: np.ndarray, flow: np.ndarray, district: np.ndarray, count: int
+) -> list[int]:
+    """Greedy: flow, damped near chosen spots; districts without a camera come first."""
+    spacing = 0.6 * np.sqrt(np.prod(np.ptp(places, axis=0)) / count)
+    distance = np.full(len(places), np.inf)
+    chosen: list[int] = []
+    waiting = set(district.tolist())
+    while len(chosen) < count:
+        score = (flow + 1e-4) * (1 - np.exp(-((distance / spacing) ** 2)))
+        score[chosen] = -1.0
+        if waiting:
+            score = np.where(np.isin(district, list(waiting)), score, -1.0)
+        best = int(np.argmax(score))
+        chosen.append(best)
+        waiting.discard(int(district[best]))
+        distance = np.minimum(distance, np.hypot(*(places - places[best]).T))
+    return chosen
+
+
+def _within(places: np.ndarray, polygons: list[shapely.Polygon], frame: LocalFrame) -> np.ndarray:
+    """Index of the first polygon that holds each place; -1 where none does."""
+    tree = shapely.STRtree(polygons)
+    point, owner = tree.query(shapely.points(frame.to_degrees(places)), predicate="within")
+    found = np.full(len(places), len(polygons))
+    np.minimum.at(found, point, owner)
+    return np.where(found == len(polygons), -1, found)
+
+
+def _mounted(
+    spot: _Spot,
+    number: int,
+    digits: int,
+    cells: list[Unit],
+    frame: LocalFrame,
+    rng: np.random.Generator,
+) -> CityCamera:
+    """Put a pole at the street's side where a grid cell holds it, and turn the camera."""
+    length = float(np.hypot(*np.diff(spot.course, axis=0).T).sum())
+    reach = float(rng.uniform(18.0, 30.0))
+    ahead = cut(spot.course, 0.0, min(0.6 * reach, length))[-1]
+    foot, target = (ahead, spot.at) if spot.toward else (spot.at, ahead)
+    way = (target - foot) / max(np.hypot(*(target - foot)), 1e-6)
+    right = np.array([way[1], -way[0]])
+    sides = np.array([1.0, -1.0]) * rng.choice([-1.0, 1.0])
+    shifts = [(back, side) for back in (0.0, 3.0, 8.0) for side in sides]
+    options = np.array([foot + right * side * SETBACK + way * back for back, side in shifts])
+    cell = _within(options, [u.polygon for u in cells], frame)
+    index = int(np.argmax(cell >= 0))
+    place = frame.to_metres(frame.to_degrees(options[index]))  # as files will have it
+    return CityCamera(
+        number=number,
+        place=place,
+        heading=round(float(bearing(target - place) + rng.normal(0, 5.0)) % 360.0, 1),
+        field_of_view=round(float(rng.uniform(50.0, 84.0)), 1),
+        height=round(float(rng.uniform(2.8, 6.0)), 2),
+        range=round(reach, 1),
+        unit=cells[int(cell[index])].code,
+        name=spot.name[0],
+        name_zh=spot.name[1],
+        digits=digits,
+    )

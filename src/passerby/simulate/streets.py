@@ -1,0 +1,205 @@
+"""The street map as a planar walking graph, with names, and shortest walks on it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import shapely
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components, dijkstra
+
+from passerby.simulate.geometry import lengths_along
+from passerby.simulate.layout import Layout
+from passerby.simulate.names import street_names
+
+SHORT = 13.0  # metres: nodes nearer than this along a street become one crossing
+DANGLE = 45.0  # metres: dead ends shorter than this are dropped
+STRAIGHT_ON = 35.0  # degrees: a street keeps its name through a crossing up to this turn
+RANK = {"primary": 0, "secondary": 1, "alley": 2, "path": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreetMap:
+    """A walking graph: V nodes, E edges with their course, kind and name."""
+
+    nodes: np.ndarray
+    """(V, 2) metres east, north."""
+    ends: np.ndarray
+    """(E, 2) node indices of each edge."""
+    courses: list[np.ndarray]
+    """E polylines (P, 2) in metres from the first to the second node of the edge."""
+    kinds: list[str]
+    """E of "primary", "secondary", "alley", "path"."""
+    names: list[tuple[str, str]]
+    """E names, English and Chinese."""
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(E,) metres."""
+        return np.array([lengths_along(course)[-1] for course in self.courses])
+
+    @cached_property
+    def _walks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distances (V, V) in metres and predecessors (V, V) of the shortest walks."""
+        count = len(self.nodes)
+        (a, b), lengths = self.ends.T, self.lengths
+        graph = coo_matrix((lengths, (a, b)), shape=(count, count)).tocsr()
+        return dijkstra(graph, directed=False, return_predecessors=True)
+
+    @property
+    def distances(self) -> np.ndarray:
+        """(V, V) metres of the shortest walk between any two nodes."""
+        return self._walks[0]
+
+    @cached_property
+    def _edge_between(self) -> dict[tuple[int, int], int]:
+        pairs = {}
+        for edge, (a, b) in enumerate(self.ends.tolist()):
+            pairs[a, b] = pairs[b, a] = edge
+        return pairs
+
+    def node_path(self, start: int, end: int) -> list[int]:
+        """Node indices of the shortest walk from ``start`` to ``end``, both included."""
+        row = self._walks[1][start]
+        path = [end]
+        while path[-1] != start:
+            path.append(int(row[path[-1]]))
+        return path[::-1]
+
+    def edge_between(self, a: int, b: int) -> int:
+        """Index of the edge between two neighbouring nodes."""
+        return self._edge_between[a, b]
+
+    def course_between(self, a: int, b: int) -> np.ndarray:
+        """The polyline of the edge between two neighbouring nodes, from ``a`` to ``b``."""
+        edge = self._edge_between[a, b]
+        course = self.courses[edge]
+        return course if self.ends[edge, 0] == a else course[::-1]
+
+
+def build_streets(layout: Layout, rng: np.random.Generator) -> StreetMap:
+    """Node the lines of a plan, clean the crossings, and give every street its name.
+
+    Args:
+        layout: the plan; its lines may cross anywhere.
+        rng: draws the names.
+    """
+    lines = layout.lines
+    courses = _noded(lines)
+    nodes, ends, courses = _contracted(courses)
+    keep = _sound_edges(len(nodes), ends, courses)
+    ends, courses = ends[keep], [courses[i] for i in keep]
+    used, renumbered = np.unique(ends, return_inverse=True)
+    nodes, ends = nodes[used], renumbered.reshape(-1, 2)
+    kinds = _kinds(courses, lines)
+    nodes = shapely.get_coordinates(layout.warp(shapely.points(nodes)))
+    courses = [shapely.get_coordinates(layout.warp(shapely.LineString(c))) for c in courses]
+    for course, (a, b) in zip(courses, ends, strict=True):
+        course[[0, -1]] = nodes[[a, b]]  # to the last bit, as ends must meet exactly
+    names = _names(nodes, ends, courses, kinds, rng)
+    return StreetMap(nodes=nodes, ends=ends, courses=courses, kinds=kinds, names=names)
+
+
+def _noded(lines: list[tuple[shapely.LineString, str]]) -> list[np.ndarray]:
+    union = shapely.unary_union([line for line, _ in lines], grid_size=0.01)
+    merged = shapely.line_merge(union)
+    return [np.array(part.coords) for part in shapely.get_parts(merged)]
+
+
+def _contracted(courses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Number the end points as nodes and make one node of those a short street apart."""
+    points = np.array([p for course in courses for p in (course[0], course[-1])])
+    points, index = np.unique(np.round(points, 2), axis=0, return_inverse=True)
+    ends = index.reshape(-1, 2)
+    short = np.array([lengths_along(course)[-1] < SHORT for course in courses])
+    links = coo_matrix((np.ones(short.sum()), ends[short].T), shape=(len(points),) * 2)
+    count, group = connected_components(links, directed=False)
+    members = np.bincount(group, minlength=count)[:, None]
+    nodes = np.stack([np.bincount(group, points[:, i], count) for i in (0, 1)], axis=1) / members
+    ends = group[ends]
+    moved = []
+    for course, (a, b) in zip(courses, ends, strict=True):
+        moved.append(np.concatenate([nodes[a : a + 1], course[1:-1], nodes[b : b + 1]]))
+    return nodes, ends, moved
+
+
+def _sound_edges(count: int, ends: np.ndarray, courses: list[np.ndarray]) -> np.ndarray:
+    """Edges to keep: no loops, no doubles, no short dead ends, all in one connected graph."""
+    lengths = np.array([lengths_along(course)[-1] for course in courses])
+    shortest: dict[tuple[int, int], int] = {}
+    for edge in np.argsort(lengths, kind="stable"):
+        a, b = sorted(ends[edge].tolist())
+        if a != b:
+            shortest.setdefault((a, b), int(edge))
+    keep = np.array(sorted(shortest.values()))
+    while True:
+        degree = np.bincount(ends[keep].ravel(), minlength=count)
+        dead = (degree[ends[keep]].min(1) == 1) & (lengths[keep] < DANGLE)
+        if not dead.any():
+            break
+        keep = keep[~dead]
+    graph = coo_matrix((np.ones(len(keep)), ends[keep].T), shape=(count, count))
+    part = connected_components(graph, directed=False)[1][ends[keep, 0]]
+    return keep[part == np.bincount(part).argmax()]
+
+
+def _kinds(courses: list[np.ndarray], lines: list[tuple[shapely.LineString, str]]) -> list[str]:
+    """The kind of the line under each edge; the larger street where two coincide."""
+    middles = [shapely.LineString(c).interpolate(0.5, normalized=True) for c in courses]
+    tree = shapely.STRtree([line for line, _ in lines])
+    kinds = []
+    for middle in middles:
+        near = tree.query(middle, predicate="dwithin", distance=2.0)
+        if len(near) == 0:
+            near = tree.query_nearest(middle)
+        kinds.append(min((lines[i][1] for i in near), key=RANK.__getitem__))
+    return kinds
+
+
+def _names(
+    nodes: np.ndarray,
+    ends: np.ndarray,
+    courses: list[np.ndarray],
+    kinds: list[str],
+    rng: np.random.Generator,
+) -> list[tuple[str, str]]:
+    """One name for each stroke: edges of one kind that go straight on through a crossing.
+
+    Thomson and Richardson, *The good continuation principle of perceptual organization applied to
+    the generalization of road networks*, 1999.
+    """
+    pairs = []
+    for node in range(len(nodes)):
+        pairs += _straight_on(node, ends, courses, kinds)
+    links = coo_matrix(
+        (np.ones(len(pairs)), np.array(pairs, dtype=np.int64).reshape(-1, 2).T),
+        shape=(len(ends), len(ends)),
+    )
+    count, stroke = connected_components(links, directed=False)
+    kind_of = {int(s): kinds[i] for i, s in enumerate(stroke)}
+    names = street_names([kind_of[s] for s in range(count)], rng)
+    return [names[s] for s in stroke]
+
+
+def _straight_on(
+    node: int, ends: np.ndarray, courses: list[np.ndarray], kinds: list[str]
+) -> list[tuple[int, int]]:
+    """Pairs of edges at a node that continue each other, best pairs first, each edge once."""
+    edges, ways = [], []
+    for edge in np.flatnonzero((ends == node).any(1)):
+        course = courses[edge] if ends[edge, 0] == node else courses[edge][::-1]
+        way = course[1] - course[0]
+        edges.append(int(edge))
+        ways.append(np.degrees(np.arctan2(way[1], way[0])))
+    options = []
+    for i, first in enumerate(edges):
+        for j in range(i):
+            turn = abs((ways[i] - ways[j]) % 360.0 - 180.0)
+            if kinds[first] == kinds[edges[j]] and turn < STRAIGHT_ON:
+                options.append((turn, first, edges[j]))
+    pairs, used = [], set()
+    for _, a, b in sorted(options):
+        if a not in used and b not in used:
+            pairs.append((a, b))
+            used |= {a, b}
+    return pairs
