@@ -100,7 +100,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[ModelCard, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}
+            state = {key: file.get_tensor(key) for key in list(file.keys())} if tensors else {}
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"'{path}' is no whole safetensors file: {error}") from error
     if CARD_KEY not in metadata:

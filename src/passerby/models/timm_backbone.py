@@ -1,5 +1,7 @@
 """Any backbone of timm as a feature map."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from passerby.errors import InputError, MissingExtraError
@@ -28,10 +30,10 @@ class TimmBackbone(nn.Module):
             near = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:5]
             hint = f"; near it: {', '.join(near)}" if near else ""
             raise InputError(f"timm {timm.__version__} has no network '{name}'{hint}")
-        network = timm.create_model(name, pretrained=False, num_classes=0)
+        network: Any = timm.create_model(name, pretrained=False, num_classes=0)
         if hasattr(network, "set_input_size"):
             network.set_input_size(img_size=input_size)
-        self.network = network
+        self.network: Any = network
         self.dimension = int(network.num_features)
         if last_stride == 1:
             remove_last_stride(network)

@@ -1,0 +1,60 @@
+"""Test features of many crops, and the score of a network on a data set."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from passerby.models import ModelCard
+
+
+def normalise(crops: Tensor, card: ModelCard) -> Tensor:
+    """RGB uint8 (B, 3, H, W) to the network's input: colour order, range, mean, std."""
+    images = crops.float()
+    if card.colour_order == "BGR":
+        images = images.flip(1)
+    scale = card.value_range / 255.0
+    mean = torch.tensor(card.mean, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(card.std, device=images.device).view(1, 3, 1, 1)
+    return (images * scale - mean) / std
+
+
+@torch.inference_mode()
+def extract(
+    network: nn.Module,
+    card: ModelCard,
+    crops: Tensor,
+    *,
+    device: str = "cpu",
+    batch_size: int = 128,
+    precision: str = "fp32",
+    progress: bool = False,
+) -> Tensor:
+    """Test features (N, D) float32 on the CPU, unit rows, of uint8 crops (N, 3, H, W).
+
+    The network is put in evaluation mode for the call and left in the mode it had.
+    """
+    training = network.training
+    network.eval()
+    try:
+        rows = [
+            _features(network, card, batch.to(device), precision)
+            for batch in _batches(crops, batch_size, progress)
+        ]
+    finally:
+        network.train(training)
+    return torch.cat(rows) if rows else torch.empty(0, card.dimension)
+
+
+def _batches(crops: Tensor, size: int, progress: bool) -> Iterator[Tensor]:
+    starts = range(0, len(crops), size)
+    for start in tqdm(starts, desc="features", disable=not progress, leave=False):
+        yield crops[start : start + size]
+
+
+def _features(network: nn.Module, card: ModelCard, crops: Tensor, precision: str) -> Tensor:
+    images = normalise(crops, card).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(crops.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        features = network(images)
+    return nn.functional.normalize(features.float(), dim=1).cpu()

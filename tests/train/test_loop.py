@@ -1,0 +1,176 @@
+import importlib.util
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from passerby.errors import InputError
+from passerby.train import checkpoint
+from passerby.train.loop import CHECKPOINT, LOG, DivergedError, FitOptions, fit
+
+PROGRAM = Path(__file__).with_name("tiny.py")
+
+
+def load_tiny() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tiny", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tiny = load_tiny()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+def what_counts(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    timing = ("seconds", "images_per_second")
+    return [{k: v for k, v in line.items() if k not in timing} for line in lines]
+
+
+def same(one: Any, two: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(same, one, two))
+    return bool(one == two)
+
+
+def run_until_killed(folder: Path, steps: int) -> bool:
+    """Run the program and kill it after ``steps`` steps; True when it finished before."""
+    child = subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    for _ in range(steps):
+        if not child.stdout.readline():
+            break
+    else:
+        child.send_signal(signal.SIGKILL)
+    child.stdout.close()
+    return child.wait() == 0
+
+
+def test_a_run_killed_at_random_steps_ends_bit_for_bit_as_an_uninterrupted_one(
+    tmp_path: Path,
+) -> None:
+    whole = tiny.train(tmp_path / "whole")
+    dice = random.Random(5)
+    # the last round is let through to its end
+    for steps in (dice.randint(1, 6), dice.randint(7, 12), dice.randint(4, 9), 1000):
+        finished = run_until_killed(tmp_path / "killed", steps)
+    assert finished
+    one = checkpoint.read(tmp_path / "whole" / CHECKPOINT)
+    two = checkpoint.read(tmp_path / "killed" / CHECKPOINT)
+    for part in ("method", "optimisers", "sums", "random"):
+        assert same(one[part], two[part]), part
+    assert whole.epochs_begun == [1, 2, 3, 4]
+    assert what_counts(log_of(tmp_path / "whole")) == what_counts(log_of(tmp_path / "killed"))
+
+
+def test_more_epochs_continue_a_finished_run(tmp_path: Path) -> None:
+    whole = tiny.train(tmp_path / "whole", epochs=4)
+    tiny.train(tmp_path / "parts", epochs=2)
+    parts = tiny.train(tmp_path / "parts", epochs=4)
+    assert same(whole.state_dict(), parts.state_dict())
+
+
+def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
+    first = tiny.train(tmp_path)
+    lines = log_of(tmp_path)
+    again = tiny.train(tmp_path)
+    assert same(first.state_dict(), again.state_dict())
+    assert log_of(tmp_path) == lines
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    one, two = (tiny.train(tmp_path / str(seed), seed=seed) for seed in (1, 2))
+    assert not same(one.state_dict(), two.state_dict())
+
+
+def test_the_log_tells_of_every_epoch_and_of_steps(tmp_path: Path) -> None:
+    tiny.train(tmp_path)
+    lines = log_of(tmp_path)
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    assert [line["epoch"] for line in epochs] == [1, 2, 3, 4]
+    assert all(line["images"] == 56 and line["steps"] == tiny.STEPS for line in epochs)
+    assert epochs[-1]["losses"]["id"] < epochs[0]["losses"]["id"]
+    step = next(line for line in lines if line["event"] == "step")
+    assert set(step["losses"]) == {"id", "centre", "loss"}
+    assert step["losses"]["loss"] == pytest.approx(
+        step["losses"]["id"] + step["losses"]["centre"], abs=1e-5
+    )
+    assert step["learning_rate"] > 0
+    assert step["images_per_second"] > 0
+
+
+def test_options_of_precision_layout_and_clipping_train(tmp_path: Path) -> None:
+    tiny.train(tmp_path / "a", precision="bf16", gradient_clip=1.0, channels_last=False)
+    lines = log_of(tmp_path / "a")
+    assert lines[-1]["losses"]["loss"] < lines[0]["losses"]["loss"]
+
+
+def test_gradients_are_clipped(tmp_path: Path) -> None:
+    norms = []
+
+    class Watched(tiny.Tiny):
+        def after_step(self) -> None:
+            gradients = [p.grad.norm() for p in self.network.parameters()]
+            norms.append(float(torch.stack(gradients).norm()))
+
+    options = FitOptions(folder=tmp_path, epochs=1, gradient_clip=0.01, progress=False)
+    fit(Watched(), tiny.crops(), tiny.noisy, options)
+    assert max(norms) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_spoils_no_checkpoint(tmp_path: Path) -> None:
+    class Diverging(tiny.Tiny):
+        def losses(self, batch: Any) -> dict[str, torch.Tensor]:
+            terms = super().losses(batch)
+            if len(self.epochs_begun) == 2:
+                terms["id"] = terms["id"] * float("nan")
+            return terms
+
+    options = FitOptions(folder=tmp_path, epochs=4, checkpoint_every=3, progress=False)
+    with pytest.raises(DivergedError, match="not finite in epoch 2"):
+        fit(Diverging(), tiny.crops(), tiny.noisy, options)
+    state = checkpoint.read(tmp_path / CHECKPOINT)
+    assert all(torch.isfinite(v).all() for v in state["method"].values() if torch.is_tensor(v))
+
+
+def test_a_damaged_or_foreign_checkpoint_is_an_input_error(tmp_path: Path) -> None:
+    tiny.train(tmp_path, epochs=1)
+    path = tmp_path / CHECKPOINT
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="no whole checkpoint"):
+        tiny.train(tmp_path)
+    state = {"method": {}, "optimisers": [], "sums": {}, "random": {}, "position": [1, 0, 0, 0.0]}
+    checkpoint.write(path, state)
+    with pytest.raises(InputError, match="of another method"):
+        tiny.train(tmp_path)
+
+
+def test_a_training_set_without_batches_is_an_input_error(tmp_path: Path) -> None:
+    method = tiny.Tiny()
+    method.sampler.batches = lambda epoch: []
+    with pytest.raises(InputError, match="gives no batch"):
+        fit(method, tiny.crops(), tiny.noisy, FitOptions(folder=tmp_path, epochs=1, progress=False))
