@@ -1,0 +1,145 @@
+"""Which pictures of a person to keep: a quality for each crop, the best few of a tracklet."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from passerby.ingest.detector import Detections
+from passerby.ingest.tracker import area
+
+JPEG_QUALITY = 92
+FULL_HEIGHT = 192.0  # pixels above which more height adds little for re-identification
+FULL_SHARPNESS = 120.0  # variance of the Laplacian of a crisp crop at 128 pixels of height
+BORDER = 2.0  # pixels from the frame's edge at which a box counts as cut off
+POOL = 12  # crops of a tracklet held in memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """One picture of one person, cut from a frame."""
+
+    frame: int
+    """Number of the frame in the clip."""
+    time: int
+    """Milliseconds since the epoch, UTC."""
+    box: tuple[float, float, float, float]
+    """x0, y0, x1, y1 in pixels of the frame."""
+    quality: float
+    """0..1, see :func:`qualities`."""
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB."""
+
+
+def cut(image: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Cut a box (x0, y0, x1, y1) out of a frame, at least one pixel wide and high."""
+    height, width = image.shape[:2]
+    x0, y0 = np.floor(np.clip(box[:2], 0, [width - 1, height - 1])).astype(int)
+    x1, y1 = np.ceil(np.clip(box[2:], [x0 + 1, y0 + 1], [width, height])).astype(int)
+    return image[y0:y1, x0:x1].copy()
+
+
+def qualities(
+    image: NDArray[np.uint8], detections: Detections, which: NDArray[np.int64]
+) -> list[float]:
+    """How good each box is for re-identification, 0..1.
+
+    The product of: confidence; height, full at 192 pixels; sharpness (variance of the
+    Laplacian); how much of the person the frame's edge leaves; how much other people leave.
+
+    Args:
+        image: the frame, (H, W, 3) RGB.
+        detections: all people of the frame.
+        which: indices of the boxes to judge.
+    """
+    hidden = occlusions(detections.boxes)
+    result = []
+    for index in which:
+        box = detections.boxes[index]
+        height = float(box[3] - box[1])
+        size = min(1.0, height / FULL_HEIGHT)
+        clear = min(1.0, sharpness(cut(image, box)) / FULL_SHARPNESS)
+        seen = 1.0 - float(hidden[index])
+        whole = wholeness(box, image.shape[1], image.shape[0])
+        value = detections.scores[index] * size * (0.4 + 0.6 * clear) * whole * seen
+        result.append(round(float(np.clip(value, 0, 1)), 4))
+    return result
+
+
+def sharpness(crop: NDArray[np.uint8]) -> float:
+    """Variance of the Laplacian of the luma at 128 pixels of height: low when blurred."""
+    grey = Image.fromarray(crop).convert("L")
+    width = max(8, round(grey.width * 128 / grey.height))
+    values = np.asarray(grey.resize((width, 128), Image.Resampling.BILINEAR), dtype=np.float64)
+    inner = values[1:-1, 1:-1]
+    around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
+    return float((around - 4 * inner).var())
+
+
+def wholeness(box: NDArray[np.float32], width: int, height: int) -> float:
+    """1 for a person inside the frame; less for each edge that cuts the box, least at the feet."""
+    value = 1.0
+    value *= 0.7 if box[1] <= BORDER else 1.0
+    value *= 0.6 if box[3] >= height - BORDER else 1.0
+    value *= 0.6 if box[0] <= BORDER or box[2] >= width - BORDER else 1.0
+    # a whole person is about 2.5 times as high as wide; a much flatter box shows a part
+    shape = (box[3] - box[1]) / max(float(box[2] - box[0]), 1.0)
+    return float(value * min(1.0, shape / 1.5))
+
+
+def occlusions(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Share of each box (N, 4) that nearer people cover: those whose feet are lower."""
+    exact = boxes.astype(np.float64)
+    low = np.maximum(exact[:, None, :2], exact[None, :, :2])
+    high = np.minimum(exact[:, None, 2:], exact[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    nearer = exact[None, :, 3] > exact[:, None, 3]
+    share = shared * nearer / np.maximum(area(exact)[:, None], 1e-9)
+    hidden: NDArray[np.float64] = np.clip(share.sum(axis=1), 0, 0.9)
+    return hidden
+
+
+class CropPool:
+    """The best crops of a tracklet that still runs, spread over its time, in bounded memory."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.crops: list[Crop] = []
+
+    def add(self, crop: Crop) -> None:
+        """Take in a crop; when full, the worse of the two that lie nearest in time goes."""
+        self.crops.append(crop)
+        if len(self.crops) <= POOL:
+            return
+        times = np.array([one.time for one in self.crops])
+        gap = int(np.argmin(np.diff(times)))
+        pair = (gap, gap + 1)
+        self.crops.pop(min(pair, key=lambda i: self.crops[i].quality))
+
+    def best(self, count: int) -> list[Crop]:
+        """Choose up to ``count`` crops: good ones, apart in time, in order of time.
+
+        The best comes first; each next is the best of those at least a share of the tracklet
+        away from the ones chosen, so that turns and changes of light are kept.
+        """
+        if not self.crops:
+            return []
+        apart = (self.crops[-1].time - self.crops[0].time) / (2 * count)
+        ranked = sorted(self.crops, key=lambda crop: (-crop.quality, crop.time))
+        floor = 0.3 * ranked[0].quality  # a bad crop is worse than none
+        chosen: list[Crop] = []
+        for crop in ranked:
+            if len(chosen) == count or crop.quality < floor:
+                break
+            if all(abs(crop.time - other.time) >= apart for other in chosen):
+                chosen.append(crop)
+        return sorted(chosen, key=lambda crop: crop.time)
+
+
+def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """Encode (H, W, 3) RGB as JPEG, the same bytes each time."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
