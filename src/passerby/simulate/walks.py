@@ -1,0 +1,162 @@
+"""Everyone's day as a function of time: stops in buildings and shortest walks between them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from passerby.simulate.geometry import cut, lengths_along, offset_polyline
+from passerby.simulate.people import FASTEST, SLOWEST, Population, draw_places, goal_weights
+from passerby.simulate.streets import StreetMap
+
+GO_HOME = 0.2  # share of the trips that lead home
+USUAL_TRIP = 900.0  # metres beyond which goals soon lose their attraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walks:
+    """K moments of N people, each person's in order of time; positions are linear between them."""
+
+    first: np.ndarray
+    """(N + 1,) where each person's moments begin."""
+    time: np.ndarray
+    """(K,) seconds since the start."""
+    place: np.ndarray
+    """(K, 2) metres east, north."""
+    indoors: np.ndarray
+    """(K,) bool: from this moment to the next the person is inside a building."""
+
+    @property
+    def person(self) -> np.ndarray:
+        """(K,) index of the person of each moment."""
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+
+    def position(self, person: int, time: np.ndarray) -> np.ndarray:
+        """Where a person is at given seconds: (..., 2) metres."""
+        own = slice(self.first[person], self.first[person + 1])
+        axes = [np.interp(time, self.time[own], self.place[own, i]) for i in (0, 1)]
+        return np.stack(axes, axis=-1)
+
+    def heading(self, person: int, time: np.ndarray, span: float = 0.6) -> np.ndarray:
+        """Unit vectors (..., 2) in which a person walks at given seconds, over ``span`` seconds."""
+        time = np.asarray(time, dtype=np.float64)
+        step = self.position(person, time + span / 2) - self.position(person, time - span / 2)
+        length = np.hypot(step[..., 0], step[..., 1])
+        return step / np.maximum(length, 1e-9)[..., None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trip:
+    leave: float
+    pace: float
+    course: np.ndarray
+
+
+def walk_everyone(
+    population: Population, streets: StreetMap, seconds: float, rng: np.random.Generator
+) -> Walks:
+    """Let every company live its day; its members walk side by side.
+
+    Args:
+        population: who walks.
+        streets: where.
+        seconds: length of the day; walks are cut off there.
+        rng: draws stops and goals.
+    """
+    goals = goal_weights(streets)
+    moments, trips = [], []
+    for person in range(len(population)):
+        if population.rank[person] == 0:
+            trips = _itinerary(population, person, streets, goals, seconds, rng)
+        moments.append(_moments(population, person, trips, seconds, rng))
+    counts = [len(times) for times, _, _ in moments]
+    return Walks(
+        first=np.concatenate([[0], np.cumsum(counts)]),
+        time=np.concatenate([times for times, _, _ in moments]),
+        place=np.concatenate([places for _, places, _ in moments]),
+        indoors=np.concatenate([inside for _, _, inside in moments]),
+    )
+
+
+def _itinerary(
+    population: Population,
+    person: int,
+    streets: StreetMap,
+    goals: np.ndarray,
+    seconds: float,
+    rng: np.random.Generator,
+) -> list[_Trip]:
+    """Trips of one day, each leaving after a stop of minutes."""
+    here = home = population.home[person]
+    clock = float(rng.uniform(0, min(0.2 * seconds, 2400.0)))
+    trips = []
+    while clock < seconds:
+        at_home = bool((here == home).all())
+        goal = home if not at_home and rng.random() < GO_HOME else _goal(here, streets, goals, rng)
+        course = shortest_course(streets, here, goal)
+        pace = float(np.clip(population.pace[person] * rng.normal(1, 0.04), SLOWEST, FASTEST))
+        trips.append(_Trip(leave=clock, pace=pace, course=course))
+        stop = float(np.clip(rng.lognormal(np.log(540.0), 0.8), 60.0, 5400.0))
+        clock += lengths_along(course)[-1] / pace + stop
+        here = goal
+    return trips
+
+
+def _goal(
+    here: np.ndarray, streets: StreetMap, goals: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A place drawn by attraction and nearness (a gravity model)."""
+    middles = streets.nodes[streets.ends].mean(1)
+    far = np.hypot(*(middles - middles[int(here[0])]).T)
+    weights = goals * np.exp(-far / USUAL_TRIP) * (far > 120.0)
+    return draw_places(weights if weights.any() else goals, 1, rng)[0]
+
+
+def shortest_course(streets: StreetMap, start: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Polyline (P, 2) in metres of the shortest walk between two places (edge, share of it)."""
+    a, b = int(start[0]), int(goal[0])
+    along_a, along_b = start[1] * streets.lengths[a], goal[1] * streets.lengths[b]
+    if a == b:
+        return cut(streets.courses[a], along_a, along_b)
+    ends_a, ends_b = streets.ends[a], streets.ends[b]
+    out = np.array([along_a, streets.lengths[a] - along_a])
+    back = np.array([along_b, streets.lengths[b] - along_b])
+    ways = out[:, None] + streets.distances[np.ix_(ends_a, ends_b)] + back
+    i, j = np.unravel_index(np.argmin(ways), ways.shape)
+    path = streets.node_path(int(ends_a[i]), int(ends_b[j]))
+    parts = [cut(streets.courses[a], along_a, 0.0 if i == 0 else streets.lengths[a])]
+    parts += [streets.course_between(*pair)[1:] for pair in zip(path[:-1], path[1:], strict=True)]
+    parts.append(cut(streets.courses[b], 0.0 if j == 0 else streets.lengths[b], along_b)[1:])
+    return np.concatenate(parts)
+
+
+def _moments(
+    population: Population,
+    person: int,
+    trips: list[_Trip],
+    seconds: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, places and indoor marks of one person, cut off at the end of the day."""
+    lag = max(0, population.rank[person] - 2) * 0.8 + rng.uniform(0, 0.5) * (
+        population.rank[person] > 0
+    )
+    times, places, indoors = [], [], []
+    for trip in trips:
+        place = offset_polyline(trip.course, population.side[person])
+        # the company keeps together: all take the time of the street's axis
+        times.append(trip.leave + lag + lengths_along(trip.course) / trip.pace)
+        places.append(place)
+        inside = np.zeros(len(place), dtype=bool)
+        inside[-1] = True
+        indoors.append(inside)
+    first, last = places[0][:1], places[-1][-1:]
+    time = np.concatenate([[0.0], *times, [max(seconds, times[-1][-1]) + 1.0]])
+    place = np.concatenate([first, *places, last])
+    inside = np.concatenate([[True], *indoors, [True]])
+    keep = int(np.searchsorted(time, seconds))
+    end = [np.interp(seconds, time, place[:, i]) for i in (0, 1)]
+    return (
+        np.append(time[:keep], seconds),
+        np.concatenate([place[:keep], [end]]),
+        np.append(inside[:keep], True),
+    )
