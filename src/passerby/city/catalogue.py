@@ -1,0 +1,202 @@
+"""The catalogue: everything about a city but its sightings, in one relational database.
+
+Units, cameras, streets and settings are here. Rooms above add their own tables on :class:`Base`
+(accounts, cases, audit) and call :func:`create_tables` when they open the city.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from passerby.city.cameras import Camera
+from passerby.city.streets import Street
+from passerby.city.units import Unit, UnitTree
+from passerby.errors import MissingExtraError
+
+try:
+    from sqlalchemy import JSON, Engine, ForeignKey, String, create_engine, event, select
+    from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+except ImportError:
+    raise MissingExtraError("sqlalchemy", "city") from None
+
+
+class Base(DeclarativeBase):
+    """Base of every table in the catalogue."""
+
+
+class UnitRow(Base):
+    """A city unit; the polygon as GeoJSON geometry."""
+
+    __tablename__ = "units"
+
+    code: Mapped[str] = mapped_column(String(64), primary_key=True)
+    parent: Mapped[str | None] = mapped_column(ForeignKey("units.code"))
+    level: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str]
+    name_zh: Mapped[str]
+    geometry: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class CameraRow(Base):
+    """A camera."""
+
+    __tablename__ = "cameras"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(unique=True)
+    name: Mapped[str]
+    name_zh: Mapped[str]
+    unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
+    lon: Mapped[float]
+    lat: Mapped[float]
+    heading: Mapped[float]
+    field_of_view: Mapped[float]
+    height: Mapped[float]
+    range: Mapped[float]
+
+
+class StreetRow(Base):
+    """A street line as a list of (lon, lat)."""
+
+    __tablename__ = "streets"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    name_zh: Mapped[str]
+    kind: Mapped[str]
+    line: Mapped[list[Any]] = mapped_column(JSON)
+
+
+class SettingRow(Base):
+    """A setting of the city; the value is JSON."""
+
+    __tablename__ = "settings"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str]
+
+
+def open_engine(where: Path | str) -> Engine:
+    """An engine for a SQLite file (WAL, every commit synced) or for a database URL."""
+    if isinstance(where, str) and "://" in where and not where.startswith("sqlite"):
+        return create_engine(where)
+    url = where if isinstance(where, str) and "://" in where else f"sqlite:///{where}"
+    engine = create_engine(url, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    return engine
+
+
+def create_tables(engine: Engine) -> None:
+    """Create every table of :class:`Base` that is not there yet."""
+    Base.metadata.create_all(engine)
+
+
+def write_map(
+    session: Session, units: UnitTree, cameras: dict[str, Camera], streets: list[Street]
+) -> None:
+    """Write units, cameras and streets of a new city."""
+    for unit in units:  # parents first, so that each foreign key finds its row
+        session.add(
+            UnitRow(
+                code=unit.code,
+                parent=unit.parent,
+                level=unit.level,
+                name=unit.name,
+                name_zh=unit.name_zh,
+                geometry=unit.geometry,
+            )
+        )
+        session.flush()
+    session.add_all(_camera_row(camera) for camera in cameras.values())
+    session.add_all(
+        StreetRow(
+            number=number,
+            name=street.name,
+            name_zh=street.name_zh,
+            kind=street.kind,
+            line=[list(place) for place in street.line],
+        )
+        for number, street in enumerate(streets)
+    )
+
+
+def read_units(session: Session) -> UnitTree:
+    """The unit tree."""
+    return UnitTree(
+        Unit(
+            code=row.code,
+            parent=row.parent,
+            level=row.level,
+            name=row.name,
+            name_zh=row.name_zh,
+            geometry=row.geometry,
+        )
+        for row in session.scalars(select(UnitRow))
+    )
+
+
+def read_cameras(session: Session) -> dict[str, Camera]:
+    """Cameras by id, in the order of their numbers."""
+    return {
+        row.id: Camera(
+            id=row.id,
+            number=row.number,
+            name=row.name,
+            name_zh=row.name_zh,
+            unit=row.unit,
+            place=(row.lon, row.lat),
+            heading=row.heading,
+            field_of_view=row.field_of_view,
+            height=row.height,
+            range=row.range,
+        )
+        for row in session.scalars(select(CameraRow).order_by(CameraRow.number))
+    }
+
+
+def read_streets(session: Session) -> list[Street]:
+    """Street lines in the order they were given."""
+    return [
+        Street(
+            name=row.name,
+            name_zh=row.name_zh,
+            kind=row.kind,
+            line=tuple((float(lon), float(lat)) for lon, lat in row.line),
+        )
+        for row in session.scalars(select(StreetRow).order_by(StreetRow.number))
+    ]
+
+
+def read_setting(session: Session, key: str, default: Any = None) -> Any:
+    """A setting's value, or ``default``."""
+    row = session.get(SettingRow, key)
+    return default if row is None else json.loads(row.value)
+
+
+def write_setting(session: Session, key: str, value: Any) -> None:
+    """Set a setting to a JSON value."""
+    session.merge(SettingRow(key=key, value=json.dumps(value)))
+
+
+def _camera_row(camera: Camera) -> CameraRow:
+    return CameraRow(
+        id=camera.id,
+        number=camera.number,
+        name=camera.name,
+        name_zh=camera.name_zh,
+        unit=camera.unit,
+        lon=camera.place[0],
+        lat=camera.place[1],
+        heading=camera.heading,
+        field_of_view=camera.field_of_view,
+        height=camera.height,
+        range=camera.range,
+    )

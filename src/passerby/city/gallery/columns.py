@@ -1,0 +1,99 @@
+"""The columns of one day in memory: what a scope is answered from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.city.gallery.segments import Segment
+
+_DTYPES: dict[str, Any] = {
+    "time": np.int64,
+    "cell": np.int32,
+    "camera": np.int32,
+    "alive": np.bool_,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A scope in the numbers of one gallery; None sets no limit."""
+
+    cells: NDArray[np.bool_] | None
+    cameras: NDArray[np.bool_] | None
+    start: int | None
+    end: int | None
+
+
+class Columns:
+    """Growing arrays over the rows of one segment: time, cell, camera, alive."""
+
+    def __init__(self, day: int, generation: int, segment: Segment) -> None:
+        """Start empty."""
+        self.day = day
+        self.generation = generation
+        self.segment = segment
+        self.rows = 0
+        self.living = 0
+        self.first = np.iinfo(np.int64).max
+        self.last = np.iinfo(np.int64).min
+        self._arrays = {name: np.zeros(0, dtype) for name, dtype in _DTYPES.items()}
+
+    def extend(self, rows: int, living: Sequence[tuple[int, int, int, int]]) -> None:
+        """Grow to ``rows``; ``living`` holds (place, time, cell, camera) of the new rows."""
+        if rows > len(self._arrays["alive"]):
+            size = max(rows, 2 * self.rows)
+            for name, old in self._arrays.items():
+                new = np.zeros(size, old.dtype)
+                new[: self.rows] = old[: self.rows]
+                self._arrays[name] = new
+        self.rows = rows
+        if not living:
+            return
+        table = np.array(living, dtype=np.int64)
+        at = table[:, 0] & 0xFFFFFFFF
+        self._arrays["time"][at] = table[:, 1]
+        self._arrays["cell"][at] = table[:, 2]
+        self._arrays["camera"][at] = table[:, 3]
+        self._arrays["alive"][at] = True
+        self.living += len(living)
+        self.first = min(self.first, int(table[:, 1].min()))
+        self.last = max(self.last, int(table[:, 1].max()))
+
+    def bury(self, row: int) -> None:
+        """Take note that a row was removed."""
+        if row < self.rows and self._arrays["alive"][row]:
+            self._arrays["alive"][row] = False
+            self.living -= 1
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column over all rows, dead ones included."""
+        return self._arrays[name][: self.rows]
+
+    def select(self, wanted: Selection) -> NDArray[np.int64] | None:
+        """Row numbers in the selection, ascending; None means every row, all living."""
+        if self.living == 0 or self._outside(wanted):
+            return np.zeros(0, np.int64)
+        masks = []
+        if self.living < self.rows:
+            masks.append(self.column("alive"))
+        if wanted.start is not None and wanted.start > self.first:
+            masks.append(self.column("time") >= wanted.start)
+        if wanted.end is not None and wanted.end <= self.last:
+            masks.append(self.column("time") < wanted.end)
+        if wanted.cells is not None:
+            masks.append(wanted.cells[self.column("cell")])
+        if wanted.cameras is not None:
+            masks.append(wanted.cameras[self.column("camera")])
+        if not masks:
+            return None
+        mask = masks[0]
+        for other in masks[1:]:
+            mask = mask & other
+        return np.flatnonzero(mask)
+
+    def _outside(self, wanted: Selection) -> bool:
+        late = wanted.start is not None and wanted.start > self.last
+        return late or (wanted.end is not None and wanted.end <= self.first)

@@ -1,0 +1,423 @@
+"""The embedded gallery: exact, durable, in one folder, for many readers and one writer at a time.
+
+A change is: append vectors to the day's segment file and sync it; then commit rows and checksums
+to the SQLite index in one transaction. What the index does not know does not exist, so a crash
+between the two leaves a torn tail that the next writer cuts off (``system.md`` 1.6).
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.city.gallery import kernel, upkeep
+from passerby.city.gallery.batch import Batch
+from passerby.city.gallery.columns import Columns
+from passerby.city.gallery.index import Index, place_of
+from passerby.city.gallery.lock import WriterLock
+from passerby.city.gallery.port import Coverage, Hits, Stats
+from passerby.city.gallery.segments import Block, append, segment_path
+from passerby.city.gallery.state import State
+from passerby.city.sightings import FloatArray, Scope, Sighting
+from passerby.city.times import DAY_MS, day_of
+from passerby.errors import InputError
+
+EVERYWHERE = Scope()
+_ATTEMPTS = 20
+
+
+class EmbeddedGallery:
+    """A :class:`~passerby.city.gallery.port.Gallery` in a folder; see the module's text."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Open the gallery in ``folder``, or make an empty one."""
+        self.folder = Path(folder)
+        self.segments = self.folder / "vectors"
+        try:
+            self.segments.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"the gallery folder {folder} cannot be made: {error}") from None
+        self._lock = threading.RLock()  # index connection and state
+        self._writer = WriterLock(self.folder / "writer.lock")
+        with self._writer.held():
+            self.index = Index(self.folder / "index.sqlite")
+        self.state = State(self.index, self.segments)
+        with self._lock:
+            self.state.refresh(force=True)
+
+    @property
+    def model_id(self) -> str | None:
+        """The model of the stored vectors; None while the gallery is empty."""
+        with self._lock:
+            self.state.refresh()
+            return self.state.model
+
+    @property
+    def dimension(self) -> int | None:
+        """D of the stored vectors; None while the gallery is empty."""
+        with self._lock:
+            self.state.refresh()
+            return self.state.dimension
+
+    # reading ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[State]:
+        """The state, brought up to date, with the lock held."""
+        with self._lock:
+            self.state.refresh()
+            yield self.state
+
+    def search(
+        self, vectors: FloatArray, k: int, scope: Scope = EVERYWHERE, *, model: str | None = None
+    ) -> list[Hits]:
+        """The k nearest sightings in the scope for each of the (Q, D) vectors, exactly.
+
+        Cosine distance to the stored half-precision vector; ties in order of id.
+
+        Raises:
+            InputError: vectors of another dimension, or of another ``model`` than the stored.
+        """
+        if k < 1:
+            raise InputError(f"k is {k}; ask for at least one sighting")
+        for _ in range(_ATTEMPTS):
+            hits = self._search_once(vectors, k, scope, model)
+            if hits is not None:
+                return hits
+        raise InputError("the gallery is changing too fast to be searched; try again")
+
+    def _search_once(
+        self, vectors: FloatArray, k: int, scope: Scope, model: str | None
+    ) -> list[Hits] | None:
+        """None when another process moved rows between the scan and the look-up of ids."""
+        with self.reading() as state:
+            queries = self._queries(vectors, state, model)
+            wanted = state.select(scope)
+            days = list(state.days.values())
+            chosen = [
+                _Chosen(number, day, day.rows, day.select(wanted))
+                for number, day in enumerate(days)
+            ]
+        try:
+            proposals = _propose(queries, k, chosen)
+            decided = [
+                _decide(days, proposal, query)
+                for proposal, query in zip(proposals, queries, strict=True)
+            ]
+        except FileNotFoundError:
+            self._forget_version()
+            return None
+        return self._named(days, decided, k)
+
+    def _queries(self, vectors: FloatArray, state: State, model: str | None) -> NDArray[np.float64]:
+        """(Q, D) float64 unit rows, checked against the gallery."""
+        queries = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
+        _check_model(state, model, queries.shape[1])
+        norms = np.linalg.norm(queries, axis=1, keepdims=True)
+        if not np.all(np.isfinite(norms)) or np.any(norms == 0):
+            raise InputError("a query vector is zero or not finite; embed the picture again")
+        return queries / norms
+
+    def _named(
+        self,
+        days: list[Columns],
+        decided: list[tuple[NDArray[np.int64], NDArray[np.float32]]],
+        k: int,
+    ) -> list[Hits] | None:
+        with self._lock, self.index.reading():
+            committed = self.index.buckets()
+            moved = any(committed.get(day.day, (None,))[0] != day.generation for day in days)
+            asked = np.unique(np.concatenate([places for places, _ in decided]))
+            names = self.index.ids([int(place) for place in asked])
+        if moved:
+            self._forget_version()
+            return None
+        hits = []
+        for places, distances in decided:
+            pairs = sorted(
+                (float(distance), names[int(place)])
+                for place, distance in zip(places, distances, strict=True)
+                if int(place) in names
+            )
+            if len(pairs) < min(k, len(places)):  # one was deleted meanwhile
+                return None
+            best = pairs[:k]
+            hits.append(
+                Hits(
+                    ids=tuple(name for _, name in best),
+                    distances=np.array([distance for distance, _ in best], dtype=np.float32),
+                )
+            )
+        return hits
+
+    def _forget_version(self) -> None:
+        with self._lock:
+            self.state.refresh(force=True)
+
+    def get(self, ids: Sequence[str]) -> list[Sighting]:
+        """The facts of sightings, in the order asked, without vectors.
+
+        Raises:
+            InputError: an id is not in the gallery.
+        """
+        with self.reading():
+            found = {one.id: one for one in self.index.facts_of("id", list(dict.fromkeys(ids)))}
+        try:
+            return [found[name] for name in ids]
+        except KeyError as missing:
+            raise InputError(f"there is no sighting {missing} in this gallery") from None
+
+    def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
+        """All sightings of tracklets, by time; names nobody has are left out."""
+        groups: dict[str, list[Sighting]] = {}
+        with self.reading():
+            found = self.index.facts_of("tracklet", [name for name in dict.fromkeys(names) if name])
+        for one in sorted(found, key=lambda one: (one.time, one.id)):
+            groups.setdefault(one.tracklet, []).append(one)
+        return groups
+
+    def vectors(self, ids: Sequence[str]) -> FloatArray:
+        """(N, D) float32 vectors in the order asked.
+
+        Raises:
+            InputError: an id is not in the gallery.
+        """
+        with self.reading() as state:
+            found = self.index.places(list(dict.fromkeys(ids)))
+            out = np.zeros((len(ids), state.dimension or 0), dtype=np.float32)
+            by_day: dict[int, list[tuple[int, int]]] = {}
+            for position, name in enumerate(ids):
+                if name not in found:
+                    raise InputError(f"there is no sighting '{name}' in this gallery")
+                place = found[name]
+                by_day.setdefault(place >> 32, []).append((position, place & 0xFFFFFFFF))
+            for day, pairs in by_day.items():
+                at, rows = (np.array(column) for column in zip(*pairs, strict=True))
+                out[at] = state.days[day].segment.check(rows)[rows]
+        return out
+
+    def crops_used(self, crops: Sequence[str]) -> set[str]:
+        """Those of ``crops`` that some sighting names."""
+        with self.reading():
+            return self.index.crops_used(crops)
+
+    def count(self, scope: Scope = EVERYWHERE) -> int:
+        """Number of sightings in the scope."""
+        with self.reading() as state:
+            wanted = state.select(scope)
+            return sum(_selected(day, day.select(wanted)) for day in state.days.values())
+
+    def coverage(self, scope: Scope = EVERYWHERE) -> list[Coverage]:
+        """Per camera with sightings in the scope: how many, the first and the last."""
+        with self.reading() as state:
+            return upkeep.coverage(state, scope)
+
+    def stats(self) -> Stats:
+        """Size and state."""
+        with self.reading() as state:
+            return upkeep.stats(state, self.folder)
+
+    # writing ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self) -> Iterator[State]:
+        """The writer lock, and the state brought up to date under it."""
+        with self._writer.held():
+            with self._lock:
+                self.state.refresh(force=True)
+            try:
+                yield self.state
+            except OSError as error:
+                raise InputError(
+                    f"the gallery {self.folder} cannot be written, nothing was stored: {error}"
+                ) from None
+
+    def add(self, sightings: Iterable[Sighting], *, replace: bool = False) -> int:
+        """Store sightings and return how many were new; durable when it returns.
+
+        An id that is already there is left as it is, or replaced when ``replace`` is set.
+
+        Raises:
+            InputError: another model or dimension, a vector missing, zero or not finite.
+        """
+        batch = Batch.of(sightings)
+        if len(batch) == 0:
+            return 0
+        with self._writing() as state:
+            _check_model(state, batch.model, batch.dimension)
+            with self._lock:
+                old = self.index.places(batch.ids)
+            if not replace:
+                batch = batch.without(set(old))
+                old = {}
+            if len(batch):
+                self._store(state, batch, old)
+            return len(batch) - len(old)
+
+    def _store(self, state: State, batch: Batch, old: dict[str, int]) -> None:
+        """Append the vectors of each day, then commit everything at once."""
+        written: list[tuple[int, int, int, list[Block], Batch]] = []
+        with self._lock, self.index.writing():
+            fresh = {day: self.index.next_generation() for day in batch.days - set(state.days)}
+        for day, part in batch.by_day():
+            columns = state.days.get(day)
+            generation = columns.generation if columns else fresh[day]
+            first = columns.rows if columns else 0
+            path = segment_path(self.segments, day, generation)
+            written.append((day, generation, first, append(path, first, part.vectors), part))
+        with self._lock:
+            cells = {code: number for number, code in enumerate(state.cells)}
+            cameras = {name: number for number, name in enumerate(state.cameras)}
+            new_cells = [
+                (cells.setdefault(c, len(cells)), c) for c in sorted(batch.units - set(cells))
+            ]
+            new_cameras = [
+                (cameras.setdefault(c, len(cameras)), c)
+                for c in sorted(batch.cameras - set(cameras))
+            ]
+            with self.index.writing():
+                self.index.set_fact("model", batch.model)
+                self.index.set_fact("dimension", batch.dimension)
+                self.index.add_names(new_cells, new_cameras)
+                self.index.remove(sorted(old.values()))
+                for day, generation, first, blocks, part in written:
+                    self.index.set_bucket(day, generation, first + len(part), blocks)
+                    self.index.insert(part.rows(place_of(day, first), cells, cameras))
+            state.refresh(force=True)
+
+    def delete(self, what: Scope | Sequence[str]) -> int:
+        """Delete by ids or by scope; returns how many went. Bytes go with :meth:`compact`."""
+        with self._writing() as state, self._lock:
+            if isinstance(what, Scope):
+                places = _places(state, what)
+            else:
+                places = sorted(self.index.places(list(dict.fromkeys(what))).values())
+            if places:
+                with self.index.writing():
+                    self.index.remove(places)
+                state.refresh(force=True)
+            return len(places)
+
+    def drop_before(self, time: int) -> int:
+        """Delete everything older than ``time`` (milliseconds); returns how many went.
+
+        Whole days lose their file at once; of the day that holds ``time`` single rows go.
+        """
+        with self._writing() as state, self._lock:
+            whole = [day for day in state.days if (day + 1) * DAY_MS <= time]
+            with self.index.writing():
+                gone = sum(self.index.drop_bucket(day) for day in whole)
+                if day_of(time) in state.days:
+                    rest = _places(state, Scope(start=day_of(time) * DAY_MS, end=time))
+                    self.index.remove(rest)
+                    gone += len(rest)
+            state.refresh(force=True)
+            upkeep.sweep(state, self.segments)
+            if whole:
+                self.index.checkpoint()
+            return gone
+
+    def compact(self) -> int:
+        """Rewrite the days that hold deleted rows or many small blocks; returns bytes freed."""
+        with self._writing() as state:
+            before = self.stats().bytes
+            for day in list(state.days.values()):
+                if day.living < day.rows or upkeep.fragmented(day):
+                    upkeep.rewrite(self.index, self._lock, self.segments, day)
+            with self._lock:
+                state.refresh(force=True)
+                upkeep.sweep(state, self.segments)
+                self.index.checkpoint()
+            return before - self.stats().bytes
+
+    def snapshot(self, folder: Path | str) -> None:
+        """Write a consistent copy that opens like the original.
+
+        Raises:
+            InputError: the target is not empty.
+        """
+        with self._writing() as state, self._lock:
+            upkeep.copy(self.index, state, Path(folder))
+
+    def verify(self) -> list[str]:
+        """Read everything and name what is damaged; empty when all is well."""
+        with self.reading() as state:
+            return self.index.check() + upkeep.damage(state)
+
+    def close(self) -> None:
+        """Let go of the index."""
+        with self._lock:
+            self.index.close()
+
+
+def _check_model(state: State, model: str | None, dimension: int) -> None:
+    if model is not None and state.model is not None and model != state.model:
+        raise InputError(
+            f"the gallery holds vectors of the model '{state.model}', these are of '{model}'; "
+            "use that model or embed the gallery anew"
+        )
+    if state.dimension is not None and dimension != state.dimension:
+        raise InputError(
+            f"the gallery holds vectors of {state.dimension} dimensions, these have {dimension}; "
+            "use the model that made the gallery"
+        )
+
+
+def _selected(day: Columns, rows: NDArray[np.int64] | None) -> int:
+    return day.rows if rows is None else len(rows)
+
+
+def _places(state: State, scope: Scope) -> list[int]:
+    wanted = state.select(scope)
+    places: list[int] = []
+    for number, day in state.days.items():
+        rows = day.select(wanted)
+        rows = np.arange(day.rows) if rows is None else rows
+        places += [place_of(number, int(row)) for row in rows]
+    return places
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What one search reads of one day; the day may grow meanwhile, ``total`` does not."""
+
+    number: int
+    day: Columns
+    total: int
+    rows: NDArray[np.int64] | None  # None: all
+
+
+def _propose(queries: NDArray[np.float64], k: int, chosen: list[_Chosen]) -> list[kernel.Proposals]:
+    import torch
+
+    slack = kernel.scan_error(queries.shape[1])
+    proposals = [kernel.Proposals(k, slack) for _ in queries]
+    tensor = torch.from_numpy(queries.astype(np.float32))
+    for one in chosen:
+        if one.total == 0 or (one.rows is not None and len(one.rows) == 0):
+            continue
+        few = one.rows is not None and kernel.gathers(len(one.rows), one.total)
+        vectors = one.day.segment.check(one.rows if few else None)[: one.total]
+        scores = kernel.scan(vectors, one.rows, tensor)
+        for proposal, row in zip(proposals, scores, strict=True):
+            proposal.offer(one.number, one.rows, row)
+    return proposals
+
+
+def _decide(
+    days: list[Columns], proposal: kernel.Proposals, query: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Places and exact distances of what was proposed for one query."""
+    buckets, rows = proposal.settled()
+    places = np.zeros(len(rows), np.int64)
+    distances = np.zeros(len(rows), np.float32)
+    for bucket in np.unique(buckets):
+        at = np.flatnonzero(buckets == bucket)
+        day = days[bucket]
+        places[at] = (np.int64(day.day) << 32) + rows[at]
+        distances[at] = kernel.decide(day.segment.mapped()[rows[at]], query)
+    return places, distances

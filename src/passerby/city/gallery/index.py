@@ -1,0 +1,282 @@
+"""The index of the embedded gallery: one SQLite file, the commit point of every change.
+
+A row's *place* is ``day << 32 | row``: the segment it lies in and its row there, and the primary
+key, so that the rows of a day are neighbours on disk. ``removals`` tells open readers which rows
+died; ``buckets.generation`` changes when a day's rows were moved.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from passerby.city.gallery.port import DamagedError
+from passerby.city.gallery.segments import Block
+from passerby.city.sightings import Sighting
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cells (number INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS cameras (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS buckets (
+    day INTEGER PRIMARY KEY, generation INTEGER NOT NULL UNIQUE, rows INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS blocks (
+    day INTEGER NOT NULL, first INTEGER NOT NULL, rows INTEGER NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (day, first)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS removals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, place INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sightings (
+    place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
+    cell INTEGER NOT NULL, camera INTEGER NOT NULL, tracklet TEXT NOT NULL,
+    x0 REAL, y0 REAL, x1 REAL, y1 REAL, crop TEXT NOT NULL, quality REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS sightings_tracklet ON sightings (tracklet) WHERE tracklet <> '';
+CREATE INDEX IF NOT EXISTS sightings_crop ON sightings (crop) WHERE crop <> '';
+"""
+FORMAT = 1
+ROW_BITS = 32
+_CHUNK = 500  # parameters in one IN list
+
+
+def place_of(day: int, row: int) -> int:
+    """The primary key of a row."""
+    return day << ROW_BITS | row
+
+
+class Index:
+    """SQLite with typed questions; the caller holds the locks."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the index.
+
+        Raises:
+            DamagedError: the file is no index of this format.
+        """
+        self.path = path
+        try:
+            self._db = sqlite3.connect(
+                path, timeout=60, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA secure_delete=ON")
+            self._db.execute("PRAGMA cache_size=-32768")
+            self._db.executescript(SCHEMA)
+            self._db.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
+        except sqlite3.DatabaseError as error:
+            raise DamagedError(f"the gallery index {path} cannot be opened: {error}") from None
+        if self.fact("format") != FORMAT:
+            raise DamagedError(f"the gallery index {path} is of another version of Passerby")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Several questions on one state of the index."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """All or nothing; durable at the end."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def version(self) -> int:
+        """A number that changes when another connection commits."""
+        return int(self._one("PRAGMA data_version"))
+
+    def _one(self, sql: str, *parameters: Any) -> Any:
+        row = self._db.execute(sql, parameters).fetchone()
+        return None if row is None else row[0]
+
+    # facts and names -----------------------------------------------------------------------
+
+    def fact(self, name: str) -> Any:
+        """A stored fact (format, model, dimension, generation) or None."""
+        return self._one("SELECT value FROM facts WHERE name = ?", name)
+
+    def set_fact(self, name: str, value: str | int) -> None:
+        """Store a fact."""
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def next_generation(self) -> int:
+        """A number no segment file has had yet."""
+        generation = int(self.fact("generation") or 0) + 1
+        self.set_fact("generation", generation)
+        return generation
+
+    def cells(self, known: int) -> list[str]:
+        """Cell codes with number >= known, in order of number."""
+        sql = "SELECT code FROM cells WHERE number >= ? ORDER BY number"
+        return [row[0] for row in self._db.execute(sql, (known,))]
+
+    def cameras(self, known: int) -> list[str]:
+        """Camera ids with number >= known, in order of number."""
+        sql = "SELECT id FROM cameras WHERE number >= ? ORDER BY number"
+        return [row[0] for row in self._db.execute(sql, (known,))]
+
+    def add_names(
+        self, cells: Sequence[tuple[int, str]], cameras: Sequence[tuple[int, str]]
+    ) -> None:
+        """Give numbers to new cells and cameras."""
+        self._db.executemany("INSERT INTO cells VALUES (?, ?)", cells)
+        self._db.executemany("INSERT INTO cameras VALUES (?, ?)", cameras)
+
+    # buckets ---------------------------------------------------------------------------------
+
+    def buckets(self) -> dict[int, tuple[int, int]]:
+        """Day -> (generation, committed rows)."""
+        rows = self._db.execute("SELECT day, generation, rows FROM buckets ORDER BY day")
+        return {day: (generation, count) for day, generation, count in rows}
+
+    def set_bucket(self, day: int, generation: int, rows: int, blocks: Iterable[Block]) -> None:
+        """Commit a bucket's new number of rows and the blocks that were appended."""
+        self._db.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?)", (day, generation, rows))
+        self._db.executemany(
+            "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+            ((day, block.first, block.rows, block.crc) for block in blocks),
+        )
+
+    def drop_bucket(self, day: int) -> int:
+        """Forget a day; returns how many sightings went."""
+        low, high = place_of(day, 0), place_of(day + 1, 0)
+        sql = "DELETE FROM sightings WHERE place >= ? AND place < ?"
+        gone = self._db.execute(sql, (low, high)).rowcount
+        self._db.execute("DELETE FROM removals WHERE place >= ? AND place < ?", (low, high))
+        self._db.execute("DELETE FROM blocks WHERE day = ?", (day,))
+        self._db.execute("DELETE FROM buckets WHERE day = ?", (day,))
+        return gone
+
+    def move_bucket(self, day: int, alive: Sequence[int]) -> None:
+        """Close the gaps of a day: row ``alive[i]`` becomes row i; its blocks are forgotten."""
+        moves = [
+            (place_of(day, new), place_of(day, old)) for new, old in enumerate(alive) if new != old
+        ]
+        # ascending order: a target is always below its source, so it is already free
+        self._db.executemany("UPDATE sightings SET place = ? WHERE place = ?", moves)
+        low, high = place_of(day, 0), place_of(day + 1, 0)
+        self._db.execute("DELETE FROM removals WHERE place >= ? AND place < ?", (low, high))
+        self._db.execute("DELETE FROM blocks WHERE day = ?", (day,))
+
+    def blocks(self, day: int, first: int) -> list[Block]:
+        """Blocks of a day from row ``first`` on."""
+        sql = "SELECT first, rows, crc FROM blocks WHERE day = ? AND first >= ? ORDER BY first"
+        return [Block(*row) for row in self._db.execute(sql, (day, first))]
+
+    def columns(self, day: int, first: int) -> list[tuple[int, int, int, int]]:
+        """(place, time, cell, camera) of a day's living rows from row ``first`` on."""
+        return self._db.execute(
+            "SELECT place, time, cell, camera FROM sightings WHERE place >= ? AND place < ?",
+            (place_of(day, first), place_of(day + 1, 0)),
+        ).fetchall()
+
+    def removals(self, known: int) -> list[tuple[int, int]]:
+        """(number, place) of removals with a number above ``known``."""
+        sql = "SELECT number, place FROM removals WHERE number > ? ORDER BY number"
+        return self._db.execute(sql, (known,)).fetchall()
+
+    # sightings -------------------------------------------------------------------------------
+
+    def insert(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Insert rows in the order of the table's columns."""
+        self._db.executemany("INSERT INTO sightings VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+
+    def remove(self, places: Sequence[int]) -> None:
+        """Delete sightings and tell the readers."""
+        self._db.executemany("DELETE FROM sightings WHERE place = ?", ((p,) for p in places))
+        self._db.executemany(
+            "INSERT INTO removals (place) VALUES (?)", ((place,) for place in places)
+        )
+
+    def places(self, ids: Sequence[str]) -> dict[str, int]:
+        """Place by id, for the ids that exist."""
+        found: dict[str, int] = {}
+        for part in _chunks(ids):
+            sql = f"SELECT id, place FROM sightings WHERE id IN ({_marks(part)})"
+            found.update(self._db.execute(sql, part).fetchall())
+        return found
+
+    def ids(self, places: Sequence[int]) -> dict[int, str]:
+        """Id by place, for the places that live."""
+        found: dict[int, str] = {}
+        for part in _chunks(places):
+            sql = f"SELECT place, id FROM sightings WHERE place IN ({_marks(part)})"
+            found.update(self._db.execute(sql, part).fetchall())
+        return found
+
+    def facts_of(self, column: str, values: Sequence[str]) -> list[Sighting]:
+        """Sightings whose ``column`` (id or tracklet) is one of ``values``, without vectors."""
+        model = str(self.fact("model") or "")
+        out = []
+        for part in _chunks(values):
+            sql = (
+                "SELECT s.id, k.id, s.time, c.code, s.tracklet, s.x0, s.y0, s.x1, s.y1, s.crop, "
+                "s.quality FROM sightings s JOIN cells c ON c.number = s.cell "
+                f"JOIN cameras k ON k.number = s.camera WHERE s.{column} IN ({_marks(part)})"
+            )
+            out += [_sighting(row, model) for row in self._db.execute(sql, part)]
+        return out
+
+    def crops_used(self, crops: Sequence[str]) -> set[str]:
+        """Those of ``crops`` that some sighting still names."""
+        used: set[str] = set()
+        for part in _chunks(crops):
+            sql = f"SELECT DISTINCT crop FROM sightings WHERE crop IN ({_marks(part)})"
+            used.update(row[0] for row in self._db.execute(sql, part))
+        return used
+
+    # upkeep ----------------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file and empty it."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def check(self) -> list[str]:
+        """SQLite's own integrity check; empty when all is well."""
+        try:
+            rows = self._db.execute("PRAGMA integrity_check").fetchall()
+        except sqlite3.DatabaseError as error:
+            return [f"{self.path}: {error}"]
+        return [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
+
+    def backup(self, path: Path) -> None:
+        """Write a consistent copy of the index."""
+        with sqlite3.connect(path) as copy:
+            self._db.backup(copy)
+        copy.close()
+
+
+def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), _CHUNK):
+        yield list(values[start : start + _CHUNK])
+
+
+def _marks(part: Sequence[Any]) -> str:
+    return ",".join("?" * len(part))
+
+
+def _sighting(row: tuple[Any, ...], model: str) -> Sighting:
+    name, camera, time, unit, tracklet, x0, y0, x1, y1, crop, quality = row
+    return Sighting(
+        id=name,
+        camera=camera,
+        time=time,
+        model=model,
+        unit=unit,
+        tracklet=tracklet,
+        box=None if x0 is None else (x0, y0, x1, y1),
+        crop=crop,
+        quality=quality,
+    )

@@ -1,0 +1,149 @@
+"""What every store of sightings can do, and the values it answers with."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.city.sightings import FloatArray, Scope, Sighting
+from passerby.errors import InputError
+
+
+class DamagedError(InputError):
+    """Stored bytes are not what was written; the text names the file and the rows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hits:
+    """The nearest sightings of one query, nearest first, ties by id.
+
+    Attributes:
+        ids: k names, or fewer when the scope holds fewer.
+        distances: (k,) float32 cosine distances, 0 (same) to 2.
+    """
+
+    ids: tuple[str, ...]
+    distances: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """What one camera has contributed to a scope; times in milliseconds."""
+
+    camera: str
+    sightings: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """Size and state of a gallery; ``dead`` rows are deleted but not yet compacted."""
+
+    sightings: int
+    dead: int
+    days: int
+    bytes: int
+    first: int | None
+    last: int | None
+    model_id: str | None
+    dimension: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@runtime_checkable
+class Gallery(Protocol):
+    """A durable store of sightings with exact scoped search.
+
+    The model that made the vectors is fixed by the first sighting; vectors of another model or
+    dimension are refused with an InputError.
+    """
+
+    @property
+    def model_id(self) -> str | None:
+        """The model of the stored vectors; None while the gallery is empty."""
+        ...
+
+    @property
+    def dimension(self) -> int | None:
+        """D of the stored vectors; None while the gallery is empty."""
+        ...
+
+    def add(self, sightings: Iterable[Sighting], *, replace: bool = False) -> int:
+        """Store sightings and return how many were new; durable when it returns.
+
+        An id that is already there is left as it is, or replaced when ``replace`` is set.
+        """
+        ...
+
+    def search(
+        self,
+        vectors: FloatArray,
+        k: int,
+        scope: Scope = Scope(),
+        *,
+        model: str | None = None,
+    ) -> list[Hits]:
+        """The k nearest sightings in the scope for each of the (Q, D) vectors, exactly."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> list[Sighting]:
+        """The facts of sightings, in the order asked, without vectors."""
+        ...
+
+    def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
+        """All sightings of tracklets, by time."""
+        ...
+
+    def vectors(self, ids: Sequence[str]) -> FloatArray:
+        """(N, D) float32 vectors in the order asked."""
+        ...
+
+    def count(self, scope: Scope = Scope()) -> int:
+        """Number of sightings in the scope."""
+        ...
+
+    def coverage(self, scope: Scope = Scope()) -> list[Coverage]:
+        """Per camera: sightings in the scope, first and last."""
+        ...
+
+    def delete(self, what: Scope | Sequence[str]) -> int:
+        """Delete by ids or by scope; returns how many went."""
+        ...
+
+    def drop_before(self, time: int) -> int:
+        """Delete everything older than ``time`` (milliseconds); returns how many went."""
+        ...
+
+    def crops_used(self, crops: Sequence[str]) -> set[str]:
+        """Those of ``crops`` that some sighting names."""
+        ...
+
+    def compact(self) -> int:
+        """Rewrite what holds deleted rows, so that their bytes are gone; returns bytes freed."""
+        ...
+
+    def snapshot(self, folder: Path) -> None:
+        """Write a consistent copy that opens like the original."""
+        ...
+
+    def stats(self) -> Stats:
+        """Size and state."""
+        ...
+
+    def verify(self) -> list[str]:
+        """Read everything and name what is damaged; empty when all is well."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files; the gallery must not be used afterwards."""
+        ...

@@ -1,0 +1,70 @@
+"""What an open gallery keeps in memory, and how it follows the index."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.city.gallery.columns import Columns, Selection
+from passerby.city.gallery.index import Index
+from passerby.city.gallery.segments import Segment, segment_path
+from passerby.city.sightings import Scope
+
+
+class State:
+    """Columns by day, and the numbers of cells and cameras. The caller holds the lock."""
+
+    def __init__(self, index: Index, folder: Path) -> None:
+        """Start empty; :meth:`refresh` fills it."""
+        self._index = index
+        self._folder = folder
+        self._version = -1
+        self._removal = 0
+        self.model: str | None = None
+        self.dimension: int | None = None
+        self.cells: list[str] = []
+        self.cameras: list[str] = []
+        self.days: dict[int, Columns] = {}
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Take in what this or another process has committed since the last call."""
+        if not force and self._index.version() == self._version:
+            return
+        with self._index.reading():
+            self._version = self._index.version()
+            if self.dimension is None:
+                model, dimension = self._index.fact("model"), self._index.fact("dimension")
+                self.model = None if model is None else str(model)
+                self.dimension = None if dimension is None else int(dimension)
+            self.cells += self._index.cells(len(self.cells))
+            self.cameras += self._index.cameras(len(self.cameras))
+            committed = self._index.buckets()
+            for day in [day for day in self.days if day not in committed]:
+                del self.days[day]
+            for day, (generation, rows) in committed.items():
+                self._follow(day, generation, rows)
+            for number, place in self._index.removals(self._removal):
+                self._removal = number
+                if place >> 32 in self.days:
+                    self.days[place >> 32].bury(place & 0xFFFFFFFF)
+
+    def _follow(self, day: int, generation: int, rows: int) -> None:
+        columns = self.days.get(day)
+        if columns is None or columns.generation != generation:
+            path = segment_path(self._folder, day, generation)
+            columns = Columns(day, generation, Segment(path, self.dimension or 0))
+            self.days[day] = columns
+        if rows > columns.rows:
+            first = columns.rows
+            columns.segment.extend(self._index.blocks(day, first))
+            columns.extend(rows, self._index.columns(day, first))
+
+    def select(self, scope: Scope) -> Selection:
+        """The scope in numbers; units become the cells whose code starts with theirs."""
+        cells: NDArray[np.bool_] | None = None
+        cameras: NDArray[np.bool_] | None = None
+        if scope.units:
+            cells = np.array([code.startswith(scope.units) for code in self.cells], dtype=bool)
+        if scope.cameras:
+            cameras = np.isin(np.array(self.cameras, dtype=object), list(scope.cameras))
+        return Selection(cells, cameras, scope.start, scope.end)

@@ -1,0 +1,134 @@
+"""Upkeep of the embedded gallery: compaction, sweeping, copies, checks, figures."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from passerby.city.gallery.columns import Columns, Selection
+from passerby.city.gallery.index import Index
+from passerby.city.gallery.port import Coverage, DamagedError, Stats
+from passerby.city.gallery.segments import (
+    BLOCK_ROWS,
+    Block,
+    append,
+    segment_path,
+    sync_folder,
+)
+from passerby.city.gallery.state import State
+from passerby.city.sightings import Scope
+from passerby.errors import InputError
+
+EVERYONE = Selection(None, None, None, None)
+COPY_ROWS = 16 * BLOCK_ROWS
+
+
+def fragmented(day: Columns) -> bool:
+    """Whether a day was written in so many small parts that rewriting it pays."""
+    blocks = len(day.segment.blocks)
+    return blocks > 64 and blocks > 8 * (day.rows // BLOCK_ROWS + 1)
+
+
+def rewrite(index: Index, lock: threading.RLock, folder: Path, day: Columns) -> None:
+    """Write a day's living rows to a new file and commit it; the old file is swept later.
+
+    Only the commits take ``lock``, so that searches go on beside the copying. Needs the writer
+    lock: nobody else adds or removes rows meanwhile.
+    """
+    with lock, index.writing():
+        generation = index.next_generation()
+    alive = day.select(EVERYONE)
+    rows = np.arange(day.rows) if alive is None else alive
+    path = segment_path(folder, day.day, generation)
+    vectors = day.segment.check()
+    blocks: list[Block] = []
+    for start in range(0, len(rows), COPY_ROWS):
+        blocks += append(path, start, vectors[rows[start : start + COPY_ROWS]])
+    with lock, index.writing():
+        if len(rows) == 0:
+            index.drop_bucket(day.day)
+            return
+        index.move_bucket(day.day, [int(row) for row in rows])
+        index.set_bucket(day.day, generation, len(rows), blocks)
+
+
+def sweep(state: State, folder: Path) -> None:
+    """Unlink segment files that no bucket names. Only with the writer lock held."""
+    named = {day.segment.path.name for day in state.days.values()}
+    for path in folder.glob("*.f16"):
+        if path.name not in named:
+            path.unlink()
+    sync_folder(folder)
+
+
+def copy(index: Index, state: State, folder: Path) -> None:
+    """Write a consistent copy of index and segments. Only with the writer lock held.
+
+    Raises:
+        InputError: the target folder is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"the folder {folder} is not empty; name a new one for the snapshot")
+    target = folder / "vectors"
+    target.mkdir(parents=True, exist_ok=True)
+    for day in state.days.values():
+        path = target / day.segment.path.name
+        with day.segment.path.open("rb") as source, path.open("wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+            file.truncate(day.rows * day.segment.dimension * 2)
+            file.flush()
+            os.fsync(file.fileno())
+    index.backup(folder / "index.sqlite")
+    sync_folder(target)
+    sync_folder(folder)
+
+
+def damage(state: State) -> list[str]:
+    """Check every block of every segment; the text of each fault found."""
+    faults = []
+    for day in state.days.values():
+        try:
+            day.segment.forget_checks()
+            day.segment.check()
+        except (DamagedError, OSError) as error:
+            faults.append(str(error))
+    return faults
+
+
+def stats(state: State, folder: Path) -> Stats:
+    """Figures of a gallery."""
+    days = [day for day in state.days.values() if day.living]
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return Stats(
+        sightings=sum(day.living for day in state.days.values()),
+        dead=sum(day.rows - day.living for day in state.days.values()),
+        days=len(state.days),
+        bytes=sum(path.stat().st_size for path in paths),
+        first=min((day.first for day in days), default=None),
+        last=max((day.last for day in days), default=None),
+        model_id=state.model,
+        dimension=state.dimension,
+    )
+
+
+def coverage(state: State, scope: Scope) -> list[Coverage]:
+    """Per camera with sightings in the scope: how many, the first and the last."""
+    wanted = state.select(scope)
+    count = np.zeros(len(state.cameras), np.int64)
+    first = np.full(len(state.cameras), np.iinfo(np.int64).max)
+    last = np.full(len(state.cameras), np.iinfo(np.int64).min)
+    for day in state.days.values():
+        rows = day.select(wanted)
+        cameras, times = day.column("camera"), day.column("time")
+        if rows is not None:
+            cameras, times = cameras[rows], times[rows]
+        count += np.bincount(cameras, minlength=len(count))
+        np.minimum.at(first, cameras, times)
+        np.maximum.at(last, cameras, times)
+    return [
+        Coverage(camera=name, sightings=int(count[i]), first=int(first[i]), last=int(last[i]))
+        for i, name in sorted(enumerate(state.cameras), key=lambda pair: pair[1])
+        if count[i]
+    ]

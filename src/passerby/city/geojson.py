@@ -1,0 +1,69 @@
+"""Reading GeoJSON FeatureCollections with errors that name the feature."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from passerby.errors import InputError
+
+Source = str | Path | Mapping[str, Any]
+Point = tuple[float, float]
+
+
+def features(source: Source, what: str) -> list[dict[str, Any]]:
+    """The features of a FeatureCollection, given as a file or as the object itself.
+
+    Raises:
+        InputError: the file is missing, is no JSON, or holds no FeatureCollection.
+    """
+    if isinstance(source, Mapping):
+        data: Any = source
+    else:
+        path = Path(source)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"there is no {what} file {path}") from None
+        except (ValueError, OSError) as error:
+            raise InputError(f"the {what} file {path} is no readable JSON: {error}") from None
+    if not isinstance(data, Mapping) or data.get("type") != "FeatureCollection":
+        raise InputError(f"the {what} are no GeoJSON FeatureCollection")
+    return list(data.get("features") or [])
+
+
+def wanted(feature: Mapping[str, Any], name: str, where: str) -> Any:
+    """A property that must be there.
+
+    Raises:
+        InputError: it is missing or empty.
+    """
+    value = (feature.get("properties") or {}).get(name)
+    if value is None or value == "":
+        raise InputError(f"{where} has no property '{name}'; add it")
+    return value
+
+
+def geometry(feature: Mapping[str, Any], kinds: tuple[str, ...], where: str) -> dict[str, Any]:
+    """The geometry, checked for its type and for WGS 84 degrees.
+
+    Raises:
+        InputError: it is missing, of another type, or its coordinates are no degrees.
+    """
+    shape = feature.get("geometry") or {}
+    if shape.get("type") not in kinds:
+        raise InputError(f"{where} must be a {' or '.join(kinds)}, not {shape.get('type')}")
+    for lon, lat in positions(shape["coordinates"]):
+        if not (-180 <= lon <= 180 and -90 <= lat <= 90):
+            raise InputError(
+                f"{where} has the position ({lon}, {lat}), which is not (longitude, latitude) "
+                "in WGS 84 degrees; convert it first"
+            )
+    return dict(shape)
+
+
+def positions(coordinates: Any) -> list[Point]:
+    """All (lon, lat) of nested GeoJSON coordinates, in order."""
+    if coordinates and isinstance(coordinates[0], int | float):
+        return [(float(coordinates[0]), float(coordinates[1]))]
+    return [point for part in coordinates for point in positions(part)]

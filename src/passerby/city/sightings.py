@@ -1,0 +1,106 @@
+"""What the city stores and asks for: the sighting, and the scope of a question."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.city.times import format_time, parse_time
+from passerby.errors import InputError
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """One person in one picture of one camera.
+
+    Attributes:
+        id: unique in the city; adding the same id again changes nothing.
+        camera: id of the camera.
+        time: milliseconds since the epoch, UTC.
+        vector: (D,) float32 unit vector; None where only the facts are asked for.
+        model: id of the network that made the vector.
+        unit: code of the leaf unit at capture time; the city fills it in from the camera.
+        tracklet: the frames of one person in one camera without a break share this name.
+        box: x0, y0, x1, y1 in pixels of the camera's picture.
+        crop: SHA-256 of the crop's file, or empty.
+        quality: 0..1, how good the crop is for re-identification.
+    """
+
+    id: str
+    camera: str
+    time: int
+    vector: FloatArray | None = field(default=None, repr=False, compare=False)
+    model: str = ""
+    unit: str = ""
+    tracklet: str = ""
+    box: tuple[float, float, float, float] | None = None
+    crop: str = ""
+    quality: float = 1.0
+
+    def facts(self) -> dict[str, Any]:
+        """What may leave the city as JSON: everything but the vector."""
+        return {
+            "id": self.id,
+            "camera": self.camera,
+            "unit": self.unit,
+            "time": format_time(self.time),
+            "tracklet": self.tracklet,
+            "box": list(self.box) if self.box else None,
+            "crop": self.crop,
+            "quality": round(self.quality, 4),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """Where and when to look: units at any level x cameras x the half-open window [start, end).
+
+    An empty tuple of units or cameras, and None as a bound, set no limit. Several units mean any
+    of them; units and cameras together mean both.
+
+    Raises:
+        InputError: the window ends before it starts.
+    """
+
+    units: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
+    start: int | None = None
+    end: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise InputError(
+                f"the window ends ({format_time(self.end)}) before it starts "
+                f"({format_time(self.start)}); swap the two"
+            )
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        units: Iterable[str] = (),
+        cameras: Iterable[str] = (),
+        start: str | int | datetime | None = None,
+        end: str | int | datetime | None = None,
+    ) -> "Scope":
+        """A scope from ISO 8601 texts; a time without a zone is an InputError."""
+        return cls(
+            units=tuple(units),
+            cameras=tuple(cameras),
+            start=None if start is None else parse_time(start, "the start of the window"),
+            end=None if end is None else parse_time(end, "the end of the window"),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The scope as JSON, for answers and for the audit."""
+        return {
+            "units": list(self.units),
+            "cameras": list(self.cameras),
+            "start": None if self.start is None else format_time(self.start),
+            "end": None if self.end is None else format_time(self.end),
+        }

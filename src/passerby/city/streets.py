@@ -1,0 +1,221 @@
+"""The walking graph: shortest ways between cameras along the streets.
+
+Every vertex of a street line is a node; lines that share a coordinate meet there. A camera is tied
+to the nearest point of the nearest street segment. Distances are great-circle metres.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.city import geojson
+from passerby.city.cameras import Camera
+
+EARTH_RADIUS = 6_371_008.8  # metres, mean
+Place = tuple[float, float]
+
+
+def metres(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Great-circle distance (haversine) between (..., 2) arrays of (lon, lat) degrees."""
+    a, b = np.radians(a), np.radians(b)
+    half = (b - a) / 2
+    chord = (
+        np.sin(half[..., 1]) ** 2
+        + np.cos(a[..., 1]) * np.cos(b[..., 1]) * np.sin(half[..., 0]) ** 2
+    )
+    return 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Street:
+    """One street line as (lon, lat) points."""
+
+    name: str
+    name_zh: str
+    kind: str
+    line: tuple[Place, ...]
+
+    def to_geojson(self) -> dict[str, Any]:
+        """The street as the feature it was read from."""
+        return {
+            "type": "Feature",
+            "properties": {"name": self.name, "name_zh": self.name_zh, "kind": self.kind},
+            "geometry": {"type": "LineString", "coordinates": [list(p) for p in self.line]},
+        }
+
+
+def streets_from_geojson(source: geojson.Source) -> list[Street]:
+    """Read LineStrings (a MultiLineString becomes several streets)."""
+    streets = []
+    for position, feature in enumerate(geojson.features(source, "streets"), start=1):
+        where = f"street {position}"
+        shape = geojson.geometry(feature, ("LineString", "MultiLineString"), where)
+        properties = feature.get("properties") or {}
+        name = str(properties.get("name") or "")
+        lines = [shape["coordinates"]] if shape["type"] == "LineString" else shape["coordinates"]
+        streets += [
+            Street(
+                name=name,
+                name_zh=str(properties.get("name_zh") or name),
+                kind=str(properties.get("kind") or "street"),
+                line=tuple(geojson.positions(line)),
+            )
+            for line in lines
+        ]
+    return streets
+
+
+@dataclass(frozen=True, slots=True)
+class _Tie:
+    """Where a camera meets the graph: a point on the segment between two nodes."""
+
+    ends: tuple[int, int]
+    along: tuple[float, float]  # metres from the point to each end
+    aside: float  # metres from the camera to the point
+    point: Place
+
+
+class StreetGraph:
+    """Walking distances and ways between places along streets.
+
+    Without streets, the straight line is the way: still a lower bound of every walk.
+    """
+
+    def __init__(self, streets: list[Street]) -> None:
+        """Build the graph from street lines."""
+        self.streets = streets
+        index: dict[tuple[int, int], int] = {}
+        places: list[Place] = []
+        segments: set[tuple[int, int]] = set()
+        for street in streets:
+            previous = -1
+            for place in street.line:
+                key = (round(place[0] * 1e7), round(place[1] * 1e7))
+                node = index.setdefault(key, len(places))
+                if node == len(places):
+                    places.append(place)
+                if previous not in (-1, node):
+                    segments.add((min(previous, node), max(previous, node)))
+                previous = node
+        self.nodes = np.array(places, dtype=np.float64).reshape(-1, 2)
+        self.segments = np.array(sorted(segments), dtype=np.int64).reshape(-1, 2)
+        self._lengths = metres(self.nodes[self.segments[:, 0]], self.nodes[self.segments[:, 1]])
+        self._ties: dict[Place, _Tie] = {}
+        self._trees: dict[Place, tuple[float, NDArray[np.float64], NDArray[np.int64]]] = {}
+
+    @classmethod
+    def from_geojson(cls, source: geojson.Source) -> "StreetGraph":
+        """Read street lines and build the graph."""
+        return cls(streets_from_geojson(source))
+
+    def distance(self, a: Camera, b: Camera, *, limit: float = 20_000.0) -> float:
+        """Walking metres between two cameras; infinity when it is more than ``limit``."""
+        return self._route(a.place, b.place, limit)[0]
+
+    def distances(self, cameras: list[Camera], *, limit: float = 20_000.0) -> NDArray[np.float64]:
+        """(N, N) walking metres between cameras, infinity beyond ``limit``."""
+        out = np.zeros((len(cameras), len(cameras)))
+        for i, a in enumerate(cameras):
+            for j in range(i + 1, len(cameras)):
+                out[i, j] = out[j, i] = self.distance(a, cameras[j], limit=limit)
+        return out
+
+    def path(self, a: Camera, b: Camera, *, limit: float = 20_000.0) -> list[Place]:
+        """The shortest way as (lon, lat) points from camera to camera, for drawing."""
+        if len(self.segments) == 0:
+            return [a.place, b.place]
+        far, way = self._route(a.place, b.place, limit)
+        if not np.isfinite(far):
+            return [a.place, b.place]
+        start, end = self._tie(a.place), self._tie(b.place)
+        middle: list[Place] = []
+        if way is not None:
+            predecessors, node, source = self._tree(a.place, limit)[2], way[1], way[0]
+            while node >= 0:
+                middle.append((float(self.nodes[node, 0]), float(self.nodes[node, 1])))
+                node = -1 if node == source else int(predecessors[node])
+            middle.reverse()
+        points = [a.place, start.point, *middle, end.point, b.place]
+        return [p for i, p in enumerate(points) if i == 0 or p != points[i - 1]]
+
+    def _route(self, a: Place, b: Place, limit: float) -> tuple[float, tuple[int, int] | None]:
+        """Metres, and the (first, last) node of the way; None when it stays on one segment."""
+        if len(self.segments) == 0:
+            return float(metres(np.array(a), np.array(b))), None
+        start, end = self._tie(a), self._tie(b)
+        aside = start.aside + end.aside
+        best, way = np.inf, None
+        if start.ends == end.ends:
+            best = aside + abs(start.along[0] - end.along[0])
+        far = self._tree(a, limit)[1]
+        for side in (0, 1):
+            node = end.ends[side]
+            total = far[node] + end.along[side] + aside
+            if total < best:
+                best, way = float(total), (self._first(a, node, limit), node)
+        return best, way
+
+    def _first(self, a: Place, node: int, limit: float) -> int:
+        """The end of the start's segment through which the way to ``node`` leaves."""
+        predecessors = self._tree(a, limit)[2]
+        while predecessors[node] >= 0:
+            node = int(predecessors[node])
+        return node
+
+    def _tree(self, a: Place, limit: float) -> tuple[float, NDArray[np.float64], NDArray[np.int64]]:
+        """Metres from the tie point of ``a`` to every node, and predecessors; cached."""
+        known = self._trees.get(a)
+        if known is not None and known[0] >= limit:
+            return known
+        from scipy.sparse import csr_matrix
+        from scipy.sparse.csgraph import dijkstra
+
+        tie = self._tie(a)
+        n = len(self.nodes)
+        # the tie point is one more node; a zero weight would mean "no edge" to scipy
+        rows = np.concatenate([self.segments[:, 0], [n, n]])
+        columns = np.concatenate([self.segments[:, 1], tie.ends])
+        weights = np.concatenate([self._lengths, np.maximum(tie.along, 1e-6)])
+        graph = csr_matrix((weights, (rows, columns)), shape=(n + 1, n + 1))
+        far, before = dijkstra(
+            graph, directed=False, indices=n, limit=limit, return_predecessors=True
+        )
+        before = np.where(before == n, -1, before)[:n].astype(np.int64)
+        self._trees[a] = (limit, far[:n], before)
+        return self._trees[a]
+
+    def _tie(self, place: Place) -> _Tie:
+        known = self._ties.get(place)
+        if known is None:
+            known = self._ties[place] = self._nearest(place)
+        return known
+
+    def _nearest(self, place: Place) -> _Tie:
+        """The nearest point on any segment, in a local flat projection."""
+        here = np.array(place)
+        scale = np.array([np.cos(np.radians(here[1])), 1.0])
+        first = (self.nodes[self.segments[:, 0]] - here) * scale
+        second = (self.nodes[self.segments[:, 1]] - here) * scale
+        step = second - first
+        length = np.maximum((step**2).sum(axis=1), 1e-30)
+        share = np.clip(-(first * step).sum(axis=1) / length, 0, 1)
+        gaps = ((first + share[:, None] * step) ** 2).sum(axis=1)
+        best = int(np.argmin(gaps))
+        ends = (int(self.segments[best, 0]), int(self.segments[best, 1]))
+        a, b = self.nodes[ends[0]], self.nodes[ends[1]]
+        point = a + share[best] * (b - a)
+        return _Tie(
+            ends=ends,
+            along=(float(metres(point, a)), float(metres(point, b))),
+            aside=float(metres(here, point)),
+            point=(float(point[0]), float(point[1])),
+        )
+
+    def to_geojson(self) -> dict[str, Any]:
+        """All streets as a FeatureCollection."""
+        return {
+            "type": "FeatureCollection",
+            "features": [street.to_geojson() for street in self.streets],
+        }
