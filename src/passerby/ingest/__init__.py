@@ -1,1 +1,17 @@
+"""Clips and folders of crops into a city."""
 
+from passerby.ingest.detector import Detections, Detector, find_person
+from passerby.ingest.own_city import create_small_city
+from passerby.ingest.pipeline import ClipOptions, IngestReport, ingest_clip
+from passerby.ingest.tracklets import TrackletOptions
+
+__all__ = [
+    "ClipOptions",
+    "Detections",
+    "Detector",
+    "IngestReport",
+    "TrackletOptions",
+    "create_small_city",
+    "find_person",
+    "ingest_clip",
+]

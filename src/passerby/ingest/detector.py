@@ -1,5 +1,6 @@
 """Where are the people in a frame? A port, and the OpenVINO SSD networks behind it."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,10 @@ class Detections:
 
 
 class Detector(ABC):
-    """Finds people in frames. Another detector is a subclass with `detect`."""
+    """Finds people in frames. Another detector is a subclass with `name` and `detect`."""
+
+    name: str
+    """Which detector this is, to the version of its weights."""
 
     @abstractmethod
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
@@ -76,6 +80,7 @@ class SsdDetector(Detector):
         if path.suffix not in (".xml", ".onnx"):
             raise InputError(f"the detector '{path}' must be an OpenVINO .xml or an .onnx file")
         model = read_openvino(path)
+        self.name = _name(path)
         self.size = _input_size(model, path)
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.Core().compile_model(_with_pixels(openvino, model), "CPU", options)
@@ -112,6 +117,12 @@ def find_person(picture: Picture, detector: Detector, *, min_confidence: float =
             "or a crop of the person alone"
         )
     return found
+
+
+def _name(path: Path) -> str:
+    """The file's name and a hash of the weights."""
+    weights = path.with_suffix(".bin") if path.suffix == ".xml" else path
+    return f"{path.stem}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}"
 
 
 def _input_size(model: Any, path: Path) -> tuple[int, int]:

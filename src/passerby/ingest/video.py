@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,41 +41,9 @@ class Clip:
     notice: str
     """What the operator should know about its times; empty when all is plain."""
 
-    def frames(self, start: datetime, *, every: int = 1) -> Iterator[Frame]:
+    def frames(self, start: int = 0, *, every: int = 1) -> Iterator[Frame]:
         """Decode the clip; see :func:`read_frames`."""
         return read_frames(self, start, every=every)
-
-
-def parse_start(text: str) -> datetime:
-    """Read an ISO 8601 time that says its zone.
-
-    Raises:
-        InputError: no such time, or no zone.
-    """
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise InputError(
-            f"'{text}' is not a time; give for example 2026-05-01T08:00:00+08:00"
-        ) from None
-    return require_zone(moment)
-
-
-def require_zone(moment: datetime) -> datetime:
-    """Return ``moment``; refuse it when it has no zone."""
-    if moment.utcoffset() is None:
-        raise InputError(
-            f"the time {moment.isoformat()} has no zone; write it with one, "
-            f"for example {moment.isoformat()}+08:00"
-        )
-    return moment
-
-
-def milliseconds(moment: datetime) -> int:
-    """Milliseconds since the epoch of a time with a zone."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    delta = require_zone(moment) - epoch
-    return round(delta.total_seconds() * 1000)
 
 
 def open_clip(path: str | Path, *, rate: float | None = None) -> Clip:
@@ -115,7 +82,7 @@ def open_clip(path: str | Path, *, rate: float | None = None) -> Clip:
         )
 
 
-def read_frames(clip: Clip, start: datetime, *, every: int = 1) -> Iterator[Frame]:
+def read_frames(clip: Clip, start: int = 0, *, every: int = 1) -> Iterator[Frame]:
     """Decode every ``every``-th frame of a clip.
 
     Times run from the first frame, taken at ``start``; damaged packets are skipped, as a
@@ -123,15 +90,14 @@ def read_frames(clip: Clip, start: datetime, *, every: int = 1) -> Iterator[Fram
 
     Args:
         clip: from :func:`open_clip`.
-        start: when the first frame was taken, with a zone.
+        start: when the first frame was taken: milliseconds since the epoch, UTC.
         every: 1 for all frames, 5 for every fifth.
 
     Raises:
-        InputError: ``start`` has no zone, or ``every`` is below 1.
+        InputError: ``every`` is below 1.
     """
     if every < 1:
-        raise InputError(f"every {every}th frame cannot be read; give 1 or more")
-    begin = milliseconds(start)
+        raise InputError(f"every is {every}; give 1 for all frames, 5 for every fifth, ...")
     with _open(clip.path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -143,7 +109,7 @@ def read_frames(clip: Clip, start: datetime, *, every: int = 1) -> Iterator[Fram
                 seconds = frame.time - origin
             if index % every == 0:
                 image = _upright(frame)
-                yield Frame(index=index, time=begin + round(seconds * 1000), image=image)
+                yield Frame(index=index, time=start + round(seconds * 1000), image=image)
 
 
 def import_av() -> Any:

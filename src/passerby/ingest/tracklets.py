@@ -1,0 +1,105 @@
+"""From detections, frame after frame, to finished tracklets with their best crops."""
+
+from dataclasses import dataclass, field
+
+from passerby.errors import InputError
+from passerby.ingest.crops import Crop, CropPool, cut, qualities
+from passerby.ingest.detector import Detections
+from passerby.ingest.tracker import Tracker, TrackerOptions
+from passerby.ingest.video import Frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackletOptions:
+    """What becomes a tracklet, and what of it is kept."""
+
+    crops: int = 4
+    """Sightings a tracklet, at most."""
+    min_detections: int = 3
+    """Strong boxes a tracklet needs; fewer are taken for a false alarm."""
+    min_height: float = 40.0
+    """Pixels of height below which a box is not cut out."""
+    max_tracklet_ms: int = 10_000
+    """A longer stay is cut into tracklets of this length, so that it is stored as it goes."""
+    tracker: TrackerOptions = field(default_factory=TrackerOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.crops < 1 or self.min_detections < 1 or self.max_tracklet_ms < 1:
+            raise InputError("crops, detections and length of a tracklet must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracklet:
+    """One person in one camera for a while."""
+
+    track: int
+    """Number of the track in the clip."""
+    part: int
+    """0, 1, 2 ... when a long track is cut."""
+    detections: int
+    crops: list[Crop]
+    """The best ones, in order of time."""
+
+
+@dataclass(kw_only=True)
+class _Running:
+    start: int
+    part: int = 0
+    detections: int = 0
+    pool: CropPool = field(default_factory=CropPool)
+
+
+class TrackletBuilder:
+    """Follows people and hands out a tracklet as soon as it has ended."""
+
+    def __init__(self, options: TrackletOptions | None = None) -> None:
+        """Start with no one in view."""
+        self.options = options or TrackletOptions()
+        self._tracker = Tracker(self.options.tracker)
+        self._running: dict[int, _Running] = {}
+
+    def add(self, frame: Frame, detections: Detections) -> list[Tracklet]:
+        """Take in a frame; return the tracklets that have ended."""
+        numbers = self._tracker.update(frame.time, detections)
+        done = [self._finish(number) for number in self._tracker.ended()]
+        strong = detections.scores >= self.options.tracker.strong
+        tall = detections.boxes[:, 3] - detections.boxes[:, 1] >= self.options.min_height
+        which = (strong & tall & (numbers >= 0)).nonzero()[0]
+        for index, quality in zip(
+            which.tolist(), qualities(frame.image, detections, which), strict=True
+        ):
+            number, box = int(numbers[index]), detections.boxes[index]
+            running = self._running.setdefault(number, _Running(start=frame.time))
+            if frame.time - running.start >= self.options.max_tracklet_ms:
+                done.append(self._finish(number))
+                running = _Running(start=frame.time, part=running.part + 1)
+                self._running[number] = running
+            running.detections += 1
+            x0, y0, x1, y1 = (round(float(value), 2) for value in box)
+            running.pool.add(
+                Crop(
+                    frame=frame.index,
+                    time=frame.time,
+                    box=(x0, y0, x1, y1),
+                    quality=quality,
+                    image=cut(frame.image, box),
+                )
+            )
+        return [tracklet for tracklet in done if tracklet is not None]
+
+    def close(self) -> list[Tracklet]:
+        """End all tracklets, at the end of the clip."""
+        done = [self._finish(number) for number in self._tracker.close()]
+        return [tracklet for tracklet in done if tracklet is not None]
+
+    def _finish(self, number: int) -> Tracklet | None:
+        running = self._running.pop(number, None)
+        if running is None or running.detections < self.options.min_detections:
+            return None
+        return Tracklet(
+            track=number,
+            part=running.part,
+            detections=running.detections,
+            crops=running.pool.best(self.options.crops),
+        )
