@@ -110,7 +110,8 @@ class CropTable:
         index = rows if isinstance(rows, slice) else np.asarray(rows)
         if isinstance(index, np.ndarray) and index.size == 0:
             index = index.astype(np.int64)
-        return replace(self, **{name: column[index] for name, column in self.columns().items()})
+        chosen: dict[str, Any] = {name: c[index] for name, c in self.columns().items()}
+        return replace(self, **chosen)
 
     def paths(self) -> list[Path]:
         """Full paths of the pictures."""

@@ -1,1 +1,28 @@
+"""Losses: one module each, a pure function first, a thin module behind it.
 
+``triplet`` and its like are functions; their variants stand in the module of the same name, as in
+``from passerby.losses.triplet import triplet_of_distances``.
+"""
+
+from passerby.losses.center import CenterLoss, center
+from passerby.losses.circle import CircleLoss, PairCircleLoss, circle, pair_circle
+from passerby.losses.cross_entropy import CrossEntropyLoss, cross_entropy
+from passerby.losses.focal import focal_weight
+from passerby.losses.triplet import TripletLoss, triplet
+from passerby.losses.weighted_triplet import WeightedTripletLoss, weighted_triplet
+
+__all__ = [
+    "CenterLoss",
+    "CircleLoss",
+    "CrossEntropyLoss",
+    "PairCircleLoss",
+    "TripletLoss",
+    "WeightedTripletLoss",
+    "center",
+    "circle",
+    "cross_entropy",
+    "focal_weight",
+    "pair_circle",
+    "triplet",
+    "weighted_triplet",
+]

@@ -1,0 +1,67 @@
+"""Weighted regularised triplet loss of AGW (Ye et al., TPAMI 2021)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from passerby.losses.pairs import check_batch, euclidean_distances, partners
+
+
+def weighted_triplet(features: Tensor, labels: Tensor, *, legacy: bool = False) -> Tensor:
+    """Mean over anchors of log(1 + exp(sum_p w_p d_p - sum_n w_n d_n)).
+
+    w_p is the softmax of the distances to the anchor's positives (itself included), w_n the softmax
+    of minus the distances to its negatives: all pairs take part, hard ones most, and there is no
+    margin. An anchor without a negative in the batch counts zero.
+
+    Args:
+        features: (B, D), taken as they are.
+        labels: (B,) int64.
+        legacy: The reference code's arithmetic, whose softmax subtracts the maximum of the masked
+            product (0 for negatives) and adds 1e-6 below the line: at distances above about 14
+            its negative weights vanish. For matching published code only.
+
+    Returns:
+        A scalar.
+    """
+    check_batch(features, labels)
+    return weighted_triplet_of_distances(euclidean_distances(features), labels, legacy=legacy)
+
+
+def weighted_triplet_of_distances(
+    distances: Tensor, labels: Tensor, *, legacy: bool = False
+) -> Tensor:
+    """As :func:`weighted_triplet` from distances (B, B), anchors in rows."""
+    check_batch(distances, labels)
+    same = partners(labels)
+    softmax = _legacy_softmax if legacy else _masked_softmax
+    positive = (softmax(distances, same) * distances).sum(dim=1)
+    negative = (softmax(-distances, ~same) * distances).sum(dim=1)
+    losses = F.softplus(positive - negative)
+    if not legacy:
+        losses = losses * (~same).any(dim=1)
+    return losses.mean()
+
+
+class WeightedTripletLoss(nn.Module):
+    """:func:`weighted_triplet` as a module."""
+
+    def __init__(self, *, legacy: bool = False) -> None:
+        super().__init__()
+        self.legacy = legacy
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Features (B, D) and labels (B,) to a scalar."""
+        return weighted_triplet(features, labels, legacy=self.legacy)
+
+
+def _masked_softmax(values: Tensor, mask: Tensor) -> Tensor:
+    # finite instead of -inf: a row without any entry must give weights, not NaN, for its gradient
+    low = torch.finfo(values.dtype).min
+    return values.masked_fill(~mask, low).softmax(dim=1) * mask
+
+
+def _legacy_softmax(values: Tensor, mask: Tensor) -> Tensor:
+    top = (values * mask).amax(dim=1, keepdim=True)
+    powers = (values - top).exp() * mask
+    return powers / (powers.sum(dim=1, keepdim=True) + 1e-6)
