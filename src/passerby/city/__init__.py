@@ -4,9 +4,11 @@ from passerby.city.calibration import Calibration
 from passerby.city.cameras import Camera
 from passerby.city.city import City
 from passerby.city.gallery import Gallery, open_gallery
+from passerby.city.report import Leg, Trajectory, Visit
 from passerby.city.search import Found, Match, find
 from passerby.city.sightings import Scope, Sighting
 from passerby.city.streets import StreetGraph
+from passerby.city.trajectory import TraceOptions, trace
 from passerby.city.units import Unit, UnitTree
 
 __all__ = [
@@ -15,12 +17,17 @@ __all__ = [
     "City",
     "Found",
     "Gallery",
+    "Leg",
     "Match",
     "Scope",
     "Sighting",
     "StreetGraph",
+    "TraceOptions",
+    "Trajectory",
     "Unit",
     "UnitTree",
+    "Visit",
     "find",
     "open_gallery",
+    "trace",
 ]

@@ -96,6 +96,15 @@ class Scope:
             end=None if end is None else parse_time(end, "the end of the window"),
         )
 
+    def holds(self, one: Sighting) -> bool:
+        """Whether a sighting lies in the scope."""
+        return (
+            (not self.units or one.unit.startswith(self.units))
+            and (not self.cameras or one.camera in self.cameras)
+            and (self.start is None or one.time >= self.start)
+            and (self.end is None or one.time < self.end)
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """The scope as JSON, for answers and for the audit."""
         return {

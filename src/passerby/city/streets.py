@@ -180,10 +180,10 @@ class StreetGraph:
         weights = np.concatenate([self._lengths, np.maximum(tie.along, 1e-6)])
         graph = csr_matrix((weights, (rows, columns)), shape=(n + 1, n + 1))
         far, before = dijkstra(
-            graph, directed=False, indices=n, limit=limit, return_predecessors=True
+            graph, directed=False, indices=np.array(n), limit=limit, return_predecessors=True
         )
-        before = np.where(before == n, -1, before)[:n].astype(np.int64)
-        self._trees[a] = (limit, far[:n], before)
+        steps = np.where(before == n, -1, before).reshape(-1)[:n].astype(np.int64)
+        self._trees[a] = (limit, far.reshape(-1)[:n], steps)
         return self._trees[a]
 
     def _tie(self, place: Place) -> _Tie:

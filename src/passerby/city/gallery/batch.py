@@ -110,12 +110,12 @@ class Batch:
 def _check(one: Sighting, first: Sighting) -> None:
     if not one.id or not one.camera or not one.unit:
         raise InputError(f"sighting '{one.id}' lacks an id, a camera or a unit")
-    if one.vector is None or np.ndim(one.vector) != 1:
+    if one.vector is None or one.vector.ndim != 1:
         raise InputError(f"sighting '{one.id}' has no vector; embed its picture first")
-    if np.size(one.vector) != np.size(first.vector):
+    if first.vector is not None and one.vector.size != first.vector.size:
         raise InputError(
-            f"sightings '{first.id}' and '{one.id}' have vectors of {np.size(first.vector)} and "
-            f"{np.size(one.vector)} dimensions; use one model"
+            f"sightings '{first.id}' and '{one.id}' have vectors of {first.vector.size} and "
+            f"{one.vector.size} dimensions; use one model"
         )
     if one.model != first.model:
         raise InputError(

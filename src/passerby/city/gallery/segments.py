@@ -66,8 +66,8 @@ def append(path: Path, committed: int, vectors: HalfArray) -> list[Block]:
         blocks = []
         for start in range(0, len(vectors), BLOCK_ROWS):
             part = np.ascontiguousarray(vectors[start : start + BLOCK_ROWS], dtype="<f2")
-            _write_all(handle, memoryview(part).cast("B"))
-            blocks.append(Block(committed + start, len(part), zlib.crc32(part)))
+            _write_all(handle, part.data.cast("B"))
+            blocks.append(Block(committed + start, len(part), zlib.crc32(part.data)))
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -144,7 +144,7 @@ class Segment:
             wanted = touched[~self._checked[touched]]
         for number in wanted:
             block = self.blocks[number]
-            if zlib.crc32(view[block.first : block.first + block.rows]) != block.crc:
+            if zlib.crc32(view[block.first : block.first + block.rows].data) != block.crc:
                 raise DamagedError(
                     f"rows {block.first} to {block.first + block.rows - 1} of {self.path} do not "
                     "match their checksum; restore the file from a backup"

@@ -1,0 +1,211 @@
+"""The answer of a trace: visits in order of time, and the legs between them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from passerby.city.city import City
+from passerby.city.paths import FloatArray64
+from passerby.city.sightings import Scope, Sighting
+from passerby.city.times import format_time
+from passerby.city.tracks import Track
+
+SAME_VISIT_MS = 120_000  # seen again at the same camera within this: one visit
+LONGEST_STOP_S = 180.0  # a leg that took longer than the walk plus this is not known
+SLOWEST = 0.6  # m/s
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visit:
+    """The person before one camera.
+
+    Attributes:
+        camera: id of the camera.
+        unit: code of the camera's smallest unit.
+        place: (longitude, latitude) of the camera.
+        arrive: first seen, milliseconds.
+        leave: last seen, milliseconds.
+        confidence: 0..1, the chance that the person passed here, given all paths considered.
+        sightings: what was seen, by time.
+    """
+
+    camera: str
+    unit: str
+    place: tuple[float, float]
+    arrive: int
+    leave: int
+    confidence: float
+    sightings: tuple[Sighting, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The visit as JSON."""
+        return {
+            "camera": self.camera,
+            "unit": self.unit,
+            "place": list(self.place),
+            "arrive": format_time(self.arrive),
+            "leave": format_time(self.leave),
+            "confidence": round(self.confidence, 4),
+            "sightings": [one.facts() for one in self.sightings],
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leg:
+    """Between two visits.
+
+    Attributes:
+        origin: camera that was left.
+        target: camera that was reached.
+        distance_m: shortest walking way in metres.
+        seconds: from the last sighting there to the first here.
+        speed: m/s along the shortest way; None when there is no time or no way between.
+        path: the shortest way as (lon, lat), for drawing.
+        known: True when the time fits a walk along the shortest way; False marks a gap in
+            which the person's whereabouts are unknown: never draw it as fact.
+    """
+
+    origin: str
+    target: str
+    distance_m: float
+    seconds: float
+    speed: float | None
+    path: tuple[tuple[float, float], ...]
+    known: bool
+
+    @property
+    def reason(self) -> str:
+        """The figures in words, such as "410 m in 320 s = 1.3 m/s"."""
+        if self.origin == self.target:
+            return f"seen again at {self.origin} after {self.seconds:.0f} s"
+        pace = "" if self.speed is None else f" = {self.speed:.1f} m/s"
+        gap = "" if self.known else "; the way between is unknown"
+        return f"{self.distance_m:.0f} m in {self.seconds:.0f} s{pace}{gap}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The leg as JSON."""
+        return {
+            "origin": self.origin,
+            "target": self.target,
+            "distance_m": round(self.distance_m, 1),
+            "seconds": round(self.seconds, 1),
+            "speed": None if self.speed is None else round(self.speed, 2),
+            "known": self.known,
+            "reason": self.reason,
+            "path": [list(place) for place in self.path],
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trajectory:
+    """Visits in order of time and the legs between them; alternatives are further paths.
+
+    Attributes:
+        visits: in order of time; empty when nobody in the scope is likely the person.
+        legs: ``legs[i]`` leads from ``visits[i]`` to ``visits[i + 1]``.
+        scope: where and when was searched.
+        alternatives: other paths, best first, without alternatives of their own.
+    """
+
+    visits: tuple[Visit, ...]
+    legs: tuple[Leg, ...]
+    scope: Scope
+    alternatives: tuple["Trajectory", ...] = ()
+
+    def with_alternatives(self, others: Iterable["Trajectory"]) -> "Trajectory":
+        """The same path with other paths beside it."""
+        return replace(self, alternatives=tuple(others))
+
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """All sightings on the path, by visit."""
+        return tuple(one for visit in self.visits for one in visit.sightings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The trajectory as JSON."""
+        return {
+            "scope": self.scope.as_dict(),
+            "visits": [visit.as_dict() for visit in self.visits],
+            "legs": [leg.as_dict() for leg in self.legs],
+            "alternatives": [
+                {
+                    "visits": [v.as_dict() for v in other.visits],
+                    "legs": [g.as_dict() for g in other.legs],
+                }
+                for other in self.alternatives
+            ],
+        }
+
+    def to_geojson(self) -> dict[str, Any]:
+        """A Point for each visit and a LineString for each leg, with times and the known mark."""
+        points = [
+            {
+                "type": "Feature",
+                "properties": {
+                    **visit.as_dict(),
+                    "sightings": len(visit.sightings),
+                    "order": order,
+                },
+                "geometry": {"type": "Point", "coordinates": list(visit.place)},
+            }
+            for order, visit in enumerate(self.visits, start=1)
+        ]
+        lines = [
+            {
+                "type": "Feature",
+                "properties": {k: v for k, v in leg.as_dict().items() if k != "path"},
+                "geometry": {"type": "LineString", "coordinates": [list(p) for p in leg.path]},
+            }
+            for leg in self.legs
+        ]
+        return {"type": "FeatureCollection", "features": [*points, *lines]}
+
+
+def trajectory_of(
+    city: City, scope: Scope, tracks: list[Track], chances: FloatArray64
+) -> Trajectory:
+    """Visits and legs of the tracks of a path, in order of time."""
+    visits: list[Visit] = []
+    for track, chance in zip(tracks, chances, strict=True):
+        last = visits[-1] if visits else None
+        if last and last.camera == track.camera and track.arrive - last.leave <= SAME_VISIT_MS:
+            visits[-1] = replace(
+                last,
+                leave=max(last.leave, track.leave),
+                confidence=max(last.confidence, float(chance)),
+                sightings=last.sightings + track.sightings,
+            )
+            continue
+        camera = city.camera(track.camera)
+        visits.append(
+            Visit(
+                camera=camera.id,
+                unit=camera.unit,
+                place=camera.place,
+                arrive=track.arrive,
+                leave=track.leave,
+                confidence=float(chance),
+                sightings=track.sightings,
+            )
+        )
+    legs = tuple(leg_between(city, a, b) for a, b in pairwise(visits))
+    return Trajectory(visits=tuple(visits), legs=legs, scope=scope)
+
+
+def leg_between(city: City, a: Visit, b: Visit) -> Leg:
+    """The leg from one visit to the next."""
+    start, end = city.camera(a.camera), city.camera(b.camera)
+    distance = city.streets.distance(start, end)
+    seconds = (b.arrive - a.leave) / 1000.0
+    walk = distance / SLOWEST
+    reachable = distance < float("inf")
+    return Leg(
+        origin=start.id,
+        target=end.id,
+        distance_m=distance,
+        seconds=seconds,
+        speed=distance / seconds if seconds > 0 and reachable and start != end else None,
+        path=tuple(city.streets.path(start, end)),
+        known=reachable and seconds <= walk + LONGEST_STOP_S,
+    )
