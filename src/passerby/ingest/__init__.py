@@ -1,6 +1,7 @@
 """Clips and folders of crops into a city."""
 
 from passerby.ingest.detector import Detections, Detector, find_person
+from passerby.ingest.folder import FolderReport, ingest_folder, ingest_table
 from passerby.ingest.own_city import create_small_city
 from passerby.ingest.pipeline import ClipOptions, IngestReport, ingest_clip
 from passerby.ingest.tracklets import TrackletOptions
@@ -9,9 +10,12 @@ __all__ = [
     "ClipOptions",
     "Detections",
     "Detector",
+    "FolderReport",
     "IngestReport",
     "TrackletOptions",
     "create_small_city",
     "find_person",
     "ingest_clip",
+    "ingest_folder",
+    "ingest_table",
 ]

@@ -1,7 +1,6 @@
 """A clip into a city: decode, detect, follow, choose, embed, store."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ from passerby.errors import InputError
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.detector import Detector
 from passerby.ingest.enhance import enhance
-from passerby.ingest.store import Stored, file_hash, store
+from passerby.ingest.store import Stored, check_model, file_hash, store
 from passerby.ingest.tracklets import Tracklet, TrackletBuilder, TrackletOptions
 from passerby.ingest.video import Clip, Frame, open_clip
 from passerby.runtime import Embedder
@@ -116,10 +115,20 @@ def ingest_clip(
     city.camera(camera)
     begin = parse_time(start, "the start of the clip")
     clip = open_clip(path, rate=options.rate)
-    name = _source_name(city, clip, camera, begin, options, detector)
+    check_model(city, embedder)
+    how = {**asdict(options), "detector": detector.name}
+    name = _claim(city, clip, camera, begin, how)
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
-    sink = _Sink(city, embedder, camera, name, report, options, on_stored)
+    sink = _Sink(
+        city=city,
+        embedder=embedder,
+        camera=camera,
+        name=name,
+        report=report,
+        options=options,
+        on_stored=on_stored,
+    )
     builder = TrackletBuilder(options.tracklets)
     for frames in _chunks(_timed_frames(clip, begin, options.every, report), FRAMES_AT_ONCE):
         with report.stage("detect"):
@@ -144,6 +153,7 @@ class _Sink:
 
     def __init__(
         self,
+        *,
         city: City,
         embedder: Embedder,
         camera: str,
@@ -191,40 +201,45 @@ class _Sink:
         return facts, jpegs
 
 
-def _source_name(
-    city: City, clip: Clip, camera: str, begin: int, options: ClipOptions, detector: Detector
-) -> str:
+def _claim(city: City, clip: Clip, camera: str, begin: int, how: dict[str, Any]) -> str:
     """Name a clip of a camera and a time, so that the same ingest makes the same ids.
 
     Other options would find other tracklets under other ids: the same people twice. That is
     refused while the sightings of the first run are there.
     """
     what = hashlib.sha256(f"{file_hash(clip.path)}|{camera}|{begin}".encode()).hexdigest()[:16]
-    how = json.dumps({**asdict(options), "detector": detector.name}, sort_keys=True)
     key = f"ingest.{what}"
     before = city.setting(key)
-    if before is not None and before != how:
-        if city.count(Scope(cameras=(camera,), start=begin)):
-            raise InputError(
-                f"'{clip.path}' is in the city already, read with other options: {before}; "
-                "use those, or delete its sightings first"
-            )
-    if before != how:
-        city.set_setting(key, how)
+    if before == how:
+        return what
+    if before is not None and city.count(Scope(cameras=(camera,), start=begin)):
+        changed = sorted(name for name in how if before.get(name) != how[name])
+        was = ", ".join(f"{name} {before.get(name)}" for name in changed)
+        raise InputError(
+            f"'{clip.path}' is in the city already, read with {was}; "
+            "use that again, or delete its sightings first"
+        )
+    city.set_setting(key, how)
     return what
 
 
 def _timed_frames(clip: Clip, begin: int, every: int, report: IngestReport) -> Iterator[Frame]:
     frames = clip.frames(begin, every=every)
-    last = None
+    last, read = None, 0
     while True:
         with report.stage("decode"):
             frame = next(frames, None)
         if frame is None:
-            return
+            break
         if last is None or frame.time > last:  # recorders repeat a time now and then
             last = frame.time
             yield frame
+        read = frame.index + 1
+    if read < 0.9 * clip.frame_count - every:
+        report.notices.append(
+            f"'{clip.path.name}' should have {clip.frame_count} frames, about {read} could be "
+            "read; it is cut off or damaged"
+        )
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -1,0 +1,157 @@
+"""`passerby ingest`: a clip or a folder of crops into a city."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tqdm import tqdm
+
+from passerby.cli.arguments import parse
+from passerby.errors import InputError
+
+if TYPE_CHECKING:
+    from passerby.city import City
+    from passerby.ingest import FolderReport, IngestReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest:
+    """Bring a clip or a folder of crops into a city.
+
+    A clip needs --camera, --start and --detector. A folder with a sightings.parquet (as
+    `passerby simulate` writes it) needs none of them; a folder of pictures that each show one
+    person needs --camera and --start. A second run adds nothing.
+    """
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """A clip (mp4, mkv, avi, raw .264 ...) or a folder."""
+    city: Path
+    """Folder of the city."""
+    camera: str | None = None
+    """Id of the camera that took it."""
+    start: str | None = None
+    """When the first frame was taken, ISO 8601 with zone, as 2026-05-01T08:00:00+08:00."""
+    detector: Path | None = None
+    """Person detector: OpenVINO .xml or .onnx with SSD output, as person-detection-retail-0013."""
+    model: str = "default"
+    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
+    every: int = 1
+    """Look at every n-th frame."""
+    rate: float | None = None
+    """Frames a second, for clips without times or with wrong ones."""
+    crops: int = 4
+    """Sightings kept of each tracklet, at most."""
+    enhance: bool = False
+    """Raise the contrast of small and dark crops."""
+    create_city: bool = False
+    """Make the city when there is none: one block with this one camera, see --place."""
+    place: tuple[float, float] | None = None
+    """Longitude and latitude of the camera of a new city, degrees."""
+    json: bool = False
+    """Print the report as JSON."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    options: Ingest = parse(Ingest, arguments, "ingest")
+    if not options.source.exists():
+        raise InputError(f"there is no clip or folder '{options.source}'")
+    clip = not options.source.is_dir()
+    if clip:
+        _need(options)
+    with _city(options) as city:
+        report = _ingest_clip(city, options) if clip else _ingest_folder(city, options)
+    if options.json:
+        print(json.dumps(report, ensure_ascii=False))
+    return 0
+
+
+def _need(options: Ingest) -> None:
+    wanted = {"camera": options.camera, "start": options.start, "detector": options.detector}
+    missing = [f"--{name}" for name, value in wanted.items() if value is None]
+    if missing:
+        raise InputError(f"a clip needs {' and '.join(missing)}; see 'passerby ingest --help'")
+
+
+def _city(options: Ingest) -> "City":
+    from passerby.city import City
+    from passerby.ingest import create_small_city
+
+    if (options.city / "catalogue.sqlite").is_file():
+        return City.open(options.city)
+    if not options.create_city:
+        raise InputError(
+            f"there is no city in '{options.city}'; make one from a map (see 'passerby admin "
+            "--help'), or add --create-city --place LONGITUDE LATITUDE for one camera"
+        )
+    if options.place is None or options.camera is None:
+        raise InputError("--create-city needs --camera ID and --place LONGITUDE LATITUDE")
+    return create_small_city(options.city, camera=options.camera, place=options.place)
+
+
+def _ingest_clip(city: "City", options: Ingest) -> dict[str, Any]:
+    from passerby.ingest import ClipOptions, Detector, TrackletOptions, ingest_clip
+    from passerby.runtime import Embedder
+
+    assert options.camera and options.start and options.detector
+    city.camera(options.camera)
+    detector, embedder = Detector.load(options.detector), Embedder.load(options.model)
+    with tqdm(unit=" frames", desc=options.source.name, disable=None) as bar:
+
+        def show(report: "IngestReport") -> None:
+            bar.update(report.frames - bar.n)
+            bar.set_postfix(people=report.tracklets, sightings=report.sightings)
+
+        report = ingest_clip(
+            city,
+            options.source,
+            camera=options.camera,
+            start=options.start,
+            detector=detector,
+            embedder=embedder,
+            options=ClipOptions(
+                every=options.every,
+                rate=options.rate,
+                enhance=options.enhance,
+                tracklets=TrackletOptions(crops=options.crops),
+            ),
+            on_progress=show,
+        )
+    for notice in report.notices:
+        print(f"passerby ingest: {notice}", file=sys.stderr)
+    if not options.json:
+        print(
+            f"{report.frames} frames, {report.tracklets} tracklets, {report.sightings} sightings, "
+            f"{report.added} new in camera {options.camera}"
+        )
+    return report.as_dict()
+
+
+def _ingest_folder(city: "City", options: Ingest) -> dict[str, Any]:
+    from passerby.ingest import ingest_folder
+    from passerby.runtime import Embedder
+
+    embedder = Embedder.load(options.model)
+    with tqdm(unit=" crops", desc=options.source.name, disable=None) as bar:
+
+        def show(report: "FolderReport") -> None:
+            bar.total = report.rows
+            bar.update(report.done - bar.n)
+
+        report = ingest_folder(
+            city,
+            options.source,
+            embedder=embedder,
+            camera=options.camera,
+            start=options.start,
+            on_progress=show,
+        )
+    for problem in report.problems.values():
+        print(f"passerby ingest: left out: {problem}", file=sys.stderr)
+    if not options.json:
+        left_out = f", {len(report.problems)} left out" if report.problems else ""
+        print(f"{report.rows} crops, {report.added} new{left_out}")
+    return asdict(report)
