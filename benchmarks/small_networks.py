@@ -4,9 +4,9 @@ Every candidate is timed at three picture sizes, with one and two threads, in fl
 bfloat16 autocast, always in channels-last layout; weights are random, as speed does not depend on
 them. The accuracy of the chosen one stands in its model card. With one thread the process's own
 CPU time counts, so that other work on the machine does not; with two threads the wall time, which
-means something on an idle machine only (``--threads 1 2``). The fastest repeat counts.
+means something on an idle machine only. The fastest repeat counts.
 
-Run: ``passerby bench small-networks --out benchmarks/results/small_networks.json``
+Run: ``passerby bench small_networks --threads 1 2 --out benchmarks/results/small_networks.json``
 """
 
 import contextlib

@@ -151,7 +151,7 @@ def test_wrong_backbone_weights_are_input_errors(tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "cut.pth")
     whole = (tmp_path / "cut.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="no readable state dictionary|not a readable"):
+    with pytest.raises(InputError, match="is not a readable state dictionary"):
         load_backbone(network, tmp_path / "cut.pth")
     torch.save({"weights": [1, 2]}, tmp_path / "list.pth")
     with pytest.raises(InputError, match="no plain dictionary of tensors"):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from passerby.data.seeds import torch_generator
 from passerby.errors import InputError
 from passerby.train import checkpoint
 from passerby.train.log import RunLog
@@ -110,7 +111,6 @@ class _Loop:
         method.network.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.method = method
         self.optimisers = method.optimisers()
-        self.generator = torch.Generator(self.device)
         self.sums: dict[str, float] = {}
         self.window: dict[str, Tensor] = {}
         self.position = Position()
@@ -177,10 +177,12 @@ class _Loop:
 
     def _batch(self, indices: Tensor) -> Batch:
         place = self.position
-        # one generator state per step: what is drawn does not depend on where a run was resumed
-        self.generator.manual_seed(_mix(self.options.seed, place.epoch, place.step))
+        # a generator for every step: what is drawn does not depend on where a run was resumed
+        generator = torch_generator(
+            self.options.seed, place.epoch, place.step, device=str(self.device)
+        )
         crops = self.crops[indices.to(self.crops.device)].to(self.device, non_blocking=True)
-        images = self.transform(crops, self.generator)
+        images = self.transform(crops, generator)
         return Batch(images.contiguous(memory_format=self.layout), indices.to(self.device))
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
@@ -280,11 +282,3 @@ class _Loop:
         self.window = {name: torch.tensor(value) for name, value in state["window"].items()}
         self.position = Position(*state["position"])
         checkpoint.restore_random_state(state["random"])
-
-
-def _mix(seed: int, epoch: int, step: int) -> int:
-    """One 63-bit seed from three numbers (splitmix64's finaliser over their combination)."""
-    value = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + step + 1) & (2**64 - 1)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        value = ((value ^ (value >> shift)) * factor) & (2**64 - 1)
-    return (value ^ (value >> 31)) >> 1

@@ -1,0 +1,102 @@
+"""What every run leaves behind: its options, where it came from, its result."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import passerby
+from passerby.errors import InputError
+
+CONFIG = "config.json"
+REPORT = "report.json"
+MODEL = "model.safetensors"
+SOURCE = Path(passerby.__file__).resolve().parent
+
+
+def open_run(folder: Path, recipe: str, config: Any) -> dict[str, Any]:
+    """Make the run's folder, or find it begun with the very same options.
+
+    Args:
+        folder: The folder; created with its parents.
+        recipe: Name of the recipe.
+        config: The recipe's frozen dataclass.
+
+    Returns:
+        The content of ``config.json``: recipe, commit at the start, and the options.
+
+    Raises:
+        InputError: If the folder holds a run with other options.
+    """
+    wanted = as_json(asdict(config))
+    path = folder / CONFIG
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        begun = {"recipe": recipe, "commit": commit(), "options": wanted}
+        write_json(path, begun)
+        return begun
+    found = read_json(path)
+    options = found.get("options")
+    if found.get("recipe") != recipe or not isinstance(options, dict):
+        raise InputError(f"'{folder}' holds no run of {recipe}; choose another --out")
+    changed = sorted(k for k in wanted.keys() | options.keys() if wanted.get(k) != options.get(k))
+    if changed:
+        raise InputError(
+            f"'{folder}' holds a run with another {', '.join(changed)}; choose another --out "
+            "or delete it"
+        )
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object; InputError when it is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read '{path}': {error}; delete the run") from error
+    if not isinstance(found, dict):
+        raise InputError(f"'{path}' holds no options; delete the run")
+    return found
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write ``values`` so that the file appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.tmp")
+    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def as_json(value: Any) -> Any:
+    """``value`` with paths as text and tuples as lists, as it would come back from JSON."""
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def commit() -> str:
+    """The commit of the source tree, marked when changed; the version where there is no tree."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {passerby.__version__}"
+    return done.stdout.strip()
+
+
+def machine(device: str) -> str:
+    """The processor or accelerator a run used, in words."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(torch.device(device))
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads"

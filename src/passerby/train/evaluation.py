@@ -1,0 +1,64 @@
+"""The score of a network on a data set: features, then the Market-1501 protocol."""
+
+from typing import Any
+
+from passerby.data import CropTable, ImageStore
+from passerby.metrics import Report, evaluate_features
+from passerby.models import ModelCard, ReidNetwork
+from passerby.train.features import extract
+
+
+def evaluate_network(
+    network: ReidNetwork,
+    card: ModelCard,
+    table: CropTable,
+    *,
+    device: str = "cpu",
+    precision: str = "fp32",
+    batch_size: int = 128,
+    progress: bool = False,
+) -> Report:
+    """CMC, mAP and mINP of ``network`` with ``table``'s queries against its gallery.
+
+    Pictures are resized and normalised as the card says; cosine distance; methods.md section 6.
+    """
+    features = {}
+    for split, rows in (("query", table.query), ("gallery", table.gallery)):
+        store = ImageStore.load(
+            rows, size=card.input_size, interpolation=card.interpolation, progress=progress
+        )
+        features[split] = extract(
+            network,
+            card,
+            store.images,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            progress=progress,
+        )
+    return evaluate_features(
+        features["query"],
+        features["gallery"],
+        table.query.identity,
+        table.gallery.identity,
+        table.query.camera,
+        table.gallery.camera,
+    )
+
+
+def scores(report: Report) -> dict[str, Any]:
+    """``report`` as JSON values: fractions, and how many queries they are means of."""
+    return {
+        "protocol": "market1501",
+        "mAP": report.mAP,
+        "mINP": report.mINP,
+        "cmc": {str(rank): value for rank, value in report.cmc.items()},
+        "valid_queries": report.valid_queries,
+        "skipped_queries": report.skipped_queries,
+    }
+
+
+def summary(report: Report) -> str:
+    """One line for people."""
+    ranks = "  ".join(f"rank-{rank} {100 * value:.1f} %" for rank, value in report.cmc.items())
+    return f"mAP {100 * report.mAP:.1f} %  mINP {100 * report.mINP:.1f} %  {ranks}"

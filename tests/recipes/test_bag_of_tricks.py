@@ -1,0 +1,204 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from passerby.data import CropTable, PKSampler, read
+from passerby.errors import InputError
+from passerby.models import build, load
+from passerby.recipes.bag_of_tricks import (
+    BagOfTricks,
+    BagOfTricksMethod,
+    augmentation,
+    check,
+    from_scratch,
+    learning_rates,
+    run,
+    small_cpu,
+)
+from passerby.train import Batch
+from passerby.train.evaluation import evaluate_network
+
+TINY = BagOfTricks(
+    backbone="slim18",
+    size=(64, 32),
+    padding=3,
+    identities=8,
+    images=4,
+    epochs=12,
+    warmup_epochs=2,
+    schedule="cosine",
+    learning_rate=2e-3,
+    log_every=2,
+    threads=1,
+    progress=False,
+)
+
+
+@pytest.fixture(scope="module")
+def table(market: Path) -> CropTable:
+    return read("market1501", market)
+
+
+@pytest.fixture(scope="module")
+def trained(table: CropTable, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return out, run(replace(TINY, out=out), table)
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def method(**changes: Any) -> BagOfTricksMethod:
+    config = replace(TINY, **changes)
+    labels = torch.arange(8).repeat_interleave(4)
+    torch.manual_seed(0)
+    network = build(
+        "slim18", num_classes=8, neck=config.bnneck, last_stride=1 if config.last_stride_one else 2
+    )
+    sampler = PKSampler(labels=labels.numpy(), identities=8, images=4)
+    return BagOfTricksMethod(config, network, labels, sampler)
+
+
+def test_training_learns_to_find_people_it_never_saw(table: CropTable, trained: Any) -> None:
+    out, report = trained
+    epochs = [line["losses"] for line in lines(out) if line["event"] == "epoch"]
+    assert epochs[-1]["loss"] < 0.6 * epochs[0]["loss"]
+    untrained = build("slim18").eval()
+    card = load(out / "model.safetensors")[1]
+    assert report.mAP > evaluate_network(untrained, card, table).mAP + 0.1
+    assert report.mAP > 0.5
+
+
+def test_the_run_folder_tells_the_whole_story(table: CropTable, trained: Any) -> None:
+    out, report = trained
+    assert sorted(p.name for p in out.iterdir()) == [
+        "config.json", "log.jsonl", "model.safetensors", "report.json",
+    ]  # fmt: skip
+    network, card = load(out / "model.safetensors")
+    assert evaluate_network(network, card, table).mAP == pytest.approx(report.mAP, abs=1e-6)
+    written = json.loads((out / "report.json").read_text())
+    assert written["mAP"] == report.mAP
+    assert written["protocol"] == "market1501"
+    assert card.scores[card.training["data"]]["mAP"] == report.mAP
+    assert card.training["identities"] == 16
+    assert card.training["crops"] == 144
+    assert card.training["options"]["seed"] == 0
+    assert card.training["commit"]
+    assert card.input_size == (64, 32)
+
+
+def test_a_finished_run_gives_its_report_again(table: CropTable, trained: Any) -> None:
+    out, report = trained
+    before = (out / "model.safetensors").read_bytes()
+    again = run(replace(TINY, out=out), table)
+    assert again.mAP == pytest.approx(report.mAP, abs=1e-6)
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_with_other_options_does_not_continue(table: CropTable, trained: Any) -> None:
+    out, _ = trained
+    with pytest.raises(InputError, match="holds a run with another epochs, seed"):
+        run(replace(TINY, out=out, seed=5, epochs=3), table)
+
+
+def test_defaults_are_the_papers() -> None:
+    config = BagOfTricks()
+    assert (config.identities, config.images, config.size) == (16, 4, (256, 128))
+    assert (config.learning_rate, config.weight_decay) == (3.5e-4, 5e-4)
+    schedule = learning_rates(config)
+    rates = [config.learning_rate * schedule.factor(epoch, 0.0) for epoch in (1, 10, 41, 71)]
+    assert rates == pytest.approx([3.5e-5, 3.5e-4, 3.5e-5, 3.5e-6])
+    transform = augmentation(config)
+    assert (transform.flip, transform.padding, transform.colour) == (0.5, 10, None)
+    assert transform.erasing is not None
+
+
+def test_every_trick_is_a_switch() -> None:
+    off = BagOfTricks(
+        warmup=False, random_erasing=False, label_smoothing=False, last_stride_one=False,
+        bnneck=False, center_loss=False,
+    )  # fmt: skip
+    assert learning_rates(off).factor(1, 0.0) == 1.0
+    assert augmentation(off).erasing is None
+    batch = Batch(torch.randn(32, 3, 64, 32), torch.arange(32))
+    plain = method(label_smoothing=False, bnneck=False, center_loss=False, last_stride_one=False)
+    assert set(plain.losses(batch)) == {"identity", "triplet"}
+    assert len(plain.optimisers()) == 1
+    assert plain.network.classifier.bias is not None
+    full = method()
+    assert set(full.losses(batch)) == {"identity", "triplet", "center"}
+    assert len(full.optimisers()) == 2
+
+
+def test_label_smoothing_changes_the_identity_loss() -> None:
+    batch = Batch(torch.randn(32, 3, 64, 32), torch.arange(32))
+    sharp = method(label_smoothing=False).losses(batch)["identity"]
+    smooth = method(label_smoothing=True).losses(batch)["identity"]
+    assert sharp != smooth
+
+
+def test_the_weight_of_the_center_loss_does_not_slow_the_centres() -> None:
+    batch = Batch(torch.randn(32, 3, 64, 32), torch.arange(32))
+    moved = []
+    for weight in (0.0005, 0.5):
+        made = method(center_weight=weight)
+        centres = made.optimisers()[1]
+        assert made.center is not None
+        before = made.center.centers.detach().clone()
+        torch.stack(list(made.losses(batch).values())).sum().backward()
+        made.before_step()
+        centres.optimiser.step()
+        moved.append(made.center.centers.detach() - before)
+    assert moved[0].abs().max() > 0
+    torch.testing.assert_close(moved[0], moved[1], rtol=1e-3, atol=1e-5)
+
+
+def test_frozen_parameters_are_not_optimised() -> None:
+    made = method()
+    given = {
+        id(p) for group in made.optimisers()[0].optimiser.param_groups for p in group["params"]
+    }
+    assert id(made.network.bnneck.bias) not in given
+    assert id(made.center.centers) not in given
+
+
+def test_variants_are_the_paper_changed_where_they_say() -> None:
+    assert from_scratch().schedule == "cosine"
+    assert small_cpu().backbone == "slim18"
+    assert all(
+        getattr(small_cpu(), trick)
+        for trick in (
+            "warmup", "random_erasing", "label_smoothing", "last_stride_one", "bnneck",
+            "center_loss",
+        )
+    )  # fmt: skip
+
+
+def test_tables_that_cannot_be_trained_or_tested_are_input_errors(table: CropTable) -> None:
+    with pytest.raises(InputError, match="has no train rows"):
+        check(TINY, table.select(table.split != "train"))
+    with pytest.raises(InputError, match="has no query rows"):
+        check(TINY, table.select(table.split != "query"))
+    with pytest.raises(InputError, match="no weights file"):
+        check(replace(TINY, weights=Path("absent.pth")), table)
+    with pytest.raises(InputError, match="16 identities cannot fill batches of 32"):
+        run(replace(TINY, identities=32, out=Path("unused")), table)
+    assert not Path("unused").exists()
+
+
+def test_two_seeds_differ_and_one_seed_repeats(table: CropTable, tmp_path: Path) -> None:
+    small = table.select(np.flatnonzero((table.identity <= 8) | (table.identity > 24)))
+    weights = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        out = tmp_path / name
+        run(replace(TINY, out=out, seed=seed, epochs=1), small)
+        weights.append(load(out / "model.safetensors")[0].state_dict()["backbone.conv1.weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
