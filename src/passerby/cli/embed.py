@@ -1,0 +1,85 @@
+"""`passerby embed`: a folder of pictures to a table of vectors."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import tyro
+from tqdm import tqdm
+
+from passerby.cli.arguments import parse
+from passerby.runtime import Embedder
+from passerby.runtime.tables import EmbedReport, embed_folder
+
+SHOWN = 20  # problems printed one by one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embed:
+    """Turn every picture below a folder into a vector.
+
+    A run that was broken off goes on where it stopped; pictures that cannot be read are listed
+    and left out.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder of pictures that each show one person; sub-folders too."""
+    out: Path
+    """Parquet table to write: path, vector, and the model in its metadata."""
+    model: str = "default"
+    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 ..."""
+    runtime: str = "auto"
+    """auto, torch, onnx or openvino."""
+    precision: str = "auto"
+    """auto (fp32), fp32, bf16 or fp16."""
+    batch_size: int = 32
+    """Pictures a pass."""
+    json: bool = False
+    """Print the report as JSON."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    options: Embed = parse(Embed, arguments, "embed")
+    embedder = Embedder.load(
+        options.model,
+        device=options.device,
+        runtime=options.runtime,
+        precision=options.precision,
+    )
+    begin = perf_counter()
+    with tqdm(unit=" pictures", desc="embed", disable=None) as bar:
+
+        def show(report: EmbedReport) -> None:
+            bar.total = report.pictures
+            bar.update(report.embedded + len(report.problems) - bar.n)
+
+        report = embed_folder(
+            options.folder,
+            options.out,
+            embedder=embedder,
+            batch_size=options.batch_size,
+            on_progress=show,
+        )
+    rate = (report.pictures - report.resumed) / (perf_counter() - begin)
+    _list_problems(report)
+    if options.json:
+        facts = {"out": str(options.out), "model": embedder.model_id, "images_per_second": rate}
+        print(json.dumps({**report.as_dict(), **facts}, ensure_ascii=False))
+    else:
+        resumed = f", {report.resumed} from before" if report.resumed else ""
+        print(f"{report.embedded} vectors in {options.out}{resumed} ({rate:.0f} pictures/s)")
+    return 0
+
+
+def _list_problems(report: EmbedReport) -> None:
+    for why in list(report.problems.values())[:SHOWN]:
+        print(f"passerby embed: left out: {why}", file=sys.stderr)
+    more = len(report.problems) - SHOWN
+    if more > 0:
+        print(f"passerby embed: left out: {more} more", file=sys.stderr)
