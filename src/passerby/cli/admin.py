@@ -1,0 +1,34 @@
+"""``passerby admin``: one sub-verb, one function, imported only when it is called."""
+
+import importlib
+from collections.abc import Sequence
+
+from passerby.errors import InputError
+
+# sub-verb -> (module, function of its words -> exit status, what it does)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "create": ("passerby.cli.admin_city", "create", "make a city from its map files"),
+    "stats": ("passerby.cli.admin_city", "stats", "size and state of a city's gallery"),
+    "verify": ("passerby.cli.admin_city", "verify", "read a gallery in full and name damage"),
+    "retention": (
+        "passerby.cli.admin_city",
+        "retention",
+        "delete sightings older than so many days",
+    ),
+    "compact": ("passerby.cli.admin_city", "compact", "make deleted bytes disappear from the disk"),
+    "snapshot": ("passerby.cli.admin_city", "snapshot", "copy a gallery while it is in use"),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one sub-verb."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        width = max(map(len, VERBS))
+        print("usage: passerby admin VERB [options]     passerby admin VERB --help\n")
+        print("\n".join(f"  {verb:<{width}}  {what}" for verb, (_, _, what) in VERBS.items()))
+        return 0
+    verb, rest = arguments[0], list(arguments[1:])
+    if verb not in VERBS:
+        raise InputError(f"no sub-verb '{verb}'; 'passerby admin --help' lists them")
+    module, function, _ = VERBS[verb]
+    return int(getattr(importlib.import_module(module), function)(rest) or 0)
