@@ -32,6 +32,7 @@ from passerby.train import (
     ScheduledOptimiser,
     fit,
 )
+from passerby.train.device import find_device
 from passerby.train.evaluation import evaluate_network, scores
 from passerby.train.loop import CHECKPOINT
 
@@ -117,8 +118,8 @@ class BagOfTricks:
 
     seed: int = 0
     """Seed of weights, batches and augmentation."""
-    device: str = "cpu"
-    """A torch device."""
+    device: str = "auto"
+    """A torch device; auto: a GPU where there is one."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: forward pass under bfloat16 autocast."""
     threads: int | None = None
@@ -275,10 +276,7 @@ def check(config: BagOfTricks, table: CropTable) -> None:
             raise InputError(f"'{config.data}' has no {split} rows; see 'passerby check'")
     if config.weights is not None and not config.weights.is_file():
         raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
-    if not config.device.startswith("cuda"):
-        return
-    if not torch.cuda.is_available():
-        raise InputError("there is no CUDA device here; use --device cpu")
+    find_device(config.device)
 
 
 def augmentation(config: BagOfTricks) -> Augment:
@@ -297,7 +295,7 @@ def fit_options(config: BagOfTricks) -> FitOptions:
         folder=config.out,
         epochs=config.epochs,
         seed=config.seed,
-        device=config.device,
+        device=find_device(config.device),
         precision=config.precision,
         gradient_clip=config.gradient_clip,
         log_every=config.log_every,
@@ -308,11 +306,12 @@ def fit_options(config: BagOfTricks) -> FitOptions:
 
 def test(config: BagOfTricks, network: ReidNetwork, card: ModelCard, table: CropTable) -> Report:
     """Score of ``network`` on the query and gallery rows."""
+    device = find_device(config.device)
     return evaluate_network(
-        network.to(config.device),
+        network.to(device),
         card,
         table,
-        device=config.device,
+        device=device,
         precision=config.precision,
         progress=config.progress,
     )
@@ -328,7 +327,7 @@ def describe(
         "data": table.name,
         "crops": len(train),
         "identities": len(np.unique(train.identity[train.identity > 0])),
-        "machine": run_folder.machine(config.device),
+        "machine": run_folder.machine(find_device(config.device)),
     }
     return ModelCard(
         architecture=config.backbone,
