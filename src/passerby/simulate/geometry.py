@@ -31,7 +31,7 @@ class LocalFrame:
     def to_degrees(self, metres: np.ndarray) -> np.ndarray:
         """(..., 2) metres east, north -> (..., 2) lon, lat, rounded to 7 decimals."""
         degrees = np.asarray(metres, dtype=np.float64) / self.metres_per_degree
-        return np.round(degrees + [self.longitude, self.latitude], DECIMALS)
+        return np.round(degrees + np.array([self.longitude, self.latitude]), DECIMALS)
 
     def to_metres(self, degrees: np.ndarray) -> np.ndarray:
         """(..., 2) lon, lat -> (..., 2) metres east, north."""
@@ -46,7 +46,7 @@ def lengths_along(points: np.ndarray) -> np.ndarray:
 
 
 def cut(points: np.ndarray, start: float, end: float) -> np.ndarray:
-    """The part of a polyline between two distances from its start, in metres; reversed if start > end."""
+    """The part of a polyline between two distances in metres; reversed if start > end."""
     if start > end:
         return cut(points, end, start)[::-1]
     along = lengths_along(points)
@@ -58,7 +58,7 @@ def cut(points: np.ndarray, start: float, end: float) -> np.ndarray:
 def offset_polyline(points: np.ndarray, distance: float) -> np.ndarray:
     """Shift a polyline (P, 2) to its right by ``distance`` metres (left when negative).
 
-    Corners are mitred; the mitre is kept below 1.8 times the distance so that sharp turns stay near.
+    Corners are mitred; the mitre is kept below 1.8 times the distance, so sharp turns stay near.
     """
     steps = np.diff(points, axis=0)
     steps = steps / np.maximum(np.hypot(*steps.T), 1e-9)[:, None]

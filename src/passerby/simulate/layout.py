@@ -78,9 +78,7 @@ def _blob(radius: float, rng: np.random.Generator, *, roundness: float) -> Polyg
     """A closed curve between a circle and a square, dented by a few low harmonics."""
     angle = np.linspace(0, 2 * np.pi, 145)[:-1]
     square = (np.abs(np.cos(angle)) ** 3.2 + np.abs(np.sin(angle)) ** 3.2) ** (-1 / 3.2)
-    dents = sum(
-        roundness / k * np.sin(k * angle + rng.uniform(0, 2 * np.pi)) for k in (1, 2, 3, 5)
-    )
+    dents = sum(roundness / k * np.sin(k * angle + rng.uniform(0, 2 * np.pi)) for k in (1, 2, 3, 5))
     distance = radius * (0.95 * square + dents)
     return Polygon(np.stack([distance * np.cos(angle), distance * np.sin(angle)], axis=1))
 
@@ -173,9 +171,7 @@ def _subdivide(drawing: _Drawing, piece: Polygon, *, is_park: bool) -> None:
         queue += [(half, depth + 1) for half in halves]
 
 
-def _cut(
-    drawing: _Drawing, block: Polygon, tilt: float
-) -> tuple[LineString, list[Polygon]] | None:
+def _cut(drawing: _Drawing, block: Polygon, tilt: float) -> tuple[LineString, list[Polygon]] | None:
     """A street across the block's longer side; None where no cut leaves two sound halves."""
     box = np.array(shapely.minimum_rotated_rectangle(block).exterior.coords)[:4]
     sides = np.array([box[1] - box[0], box[2] - box[1]])
@@ -216,9 +212,7 @@ def _snapped(drawing: _Drawing, block: Polygon, ray: LineString) -> LineString |
 
 def _snapped_end(drawing: _Drawing, block: Polygon, end: Point) -> Point:
     near = [
-        c
-        for c in drawing.crossings
-        if c.distance(end) < SNAP and block.exterior.distance(c) < 0.5
+        c for c in drawing.crossings if c.distance(end) < SNAP and block.exterior.distance(c) < 0.5
     ]
     corners = [Point(c) for c in _corners(block) if Point(c).distance(end) < SNAP * 0.6]
     return min(near + corners, key=lambda c: c.distance(end), default=end)

@@ -18,22 +18,30 @@ DISTRICTS = (
     ("New Town", "新城区"),
 )
 
-ROOTS = tuple(
-    pair.split()
-    for pair in (
-        "Qinghe 清河|Dongfeng 东风|Baiyun 白云|Yulan 玉兰|Xinhua 新华|Changle 长乐|Heping 和平|"
-        "Guanghua 光华|Mingyue 明月|Taohua 桃花|Cuizhu 翠竹|Longquan 龙泉|Fengming 凤鸣|Haitang 海棠|"
-        "Jinxiu 锦绣|Chunxi 春熙|Wenchang 文昌|Zhongshan 钟山|Lianhua 莲花|Songhe 松鹤|Meiyuan 梅园|"
-        "Hongqiao 虹桥|Yongan 永安|Taiping 太平|Fuxing 复兴|Jiangbei 江北|Jiangnan 江南|Shuangxi 双溪|"
-        "Nanhu 南湖|Beihai 北海|Yingbin 迎宾|Xiangyang 向阳|Tiancheng 天成|Wanshou 万寿|Kangle 康乐|"
-        "Ningbei 宁北|Gulou 鼓楼|Zhonglou 钟楼|Shimen 石门|Muxu 木须|Yinxing 银杏|Furong 芙蓉|"
-        "Qiushi 求是|Boya 博雅|Zhixin 知新|Tongji 同济|Jiefang 解甲|Renmin 仁民|Yunhe 运河|Duchuan 渡船|"
-        "Yuxi 玉溪|Lvyin 绿荫|Fengshou 丰收|Caishi 菜市|Liuye 柳叶|Huaihua 槐花|Shiliu 石榴|Putao 葡萄|"
-        "Mudan 牡丹|Shuixian 水仙|Danfeng 丹枫|Qixia 栖霞|Lanting 兰亭|Xizi 西子|Guihua 桂花|Zijin 紫金|"
-        "Tianzhu 天竺|Luoxing 落星|Wangjiang 望江|Linjiang 临江|Yanming 雁鸣|Baihe 白鹤|Luming 鹿鸣|"
-        "Qushui 曲水|Ziteng 紫藤|Zhuxi 竹溪|Moshan 墨山|Yantai 砚台|Shuyuan 书院|Chatang 茶塘"
-    ).split("|")
+# fmt: off
+ROOTS = (
+    ("Qinghe", "清河"), ("Dongfeng", "东风"), ("Baiyun", "白云"), ("Yulan", "玉兰"),
+    ("Xinhua", "新华"), ("Changle", "长乐"), ("Heping", "和平"), ("Guanghua", "光华"),
+    ("Mingyue", "明月"), ("Taohua", "桃花"), ("Cuizhu", "翠竹"), ("Longquan", "龙泉"),
+    ("Fengming", "凤鸣"), ("Haitang", "海棠"), ("Jinxiu", "锦绣"), ("Chunxi", "春熙"),
+    ("Wenchang", "文昌"), ("Zhongshan", "钟山"), ("Lianhua", "莲花"), ("Songhe", "松鹤"),
+    ("Meiyuan", "梅园"), ("Hongqiao", "虹桥"), ("Yongan", "永安"), ("Taiping", "太平"),
+    ("Fuxing", "复兴"), ("Jiangbei", "江北"), ("Jiangnan", "江南"), ("Shuangxi", "双溪"),
+    ("Nanhu", "南湖"), ("Beihai", "北海"), ("Yingbin", "迎宾"), ("Xiangyang", "向阳"),
+    ("Tiancheng", "天成"), ("Wanshou", "万寿"), ("Kangle", "康乐"), ("Ningbei", "宁北"),
+    ("Gulou", "鼓楼"), ("Zhonglou", "钟楼"), ("Shimen", "石门"), ("Muxu", "木须"),
+    ("Yinxing", "银杏"), ("Furong", "芙蓉"), ("Qiushi", "求是"), ("Boya", "博雅"),
+    ("Zhixin", "知新"), ("Tongji", "同济"), ("Jiefang", "解甲"), ("Renmin", "仁民"),
+    ("Yunhe", "运河"), ("Duchuan", "渡船"), ("Yuxi", "玉溪"), ("Lvyin", "绿荫"),
+    ("Fengshou", "丰收"), ("Caishi", "菜市"), ("Liuye", "柳叶"), ("Huaihua", "槐花"),
+    ("Shiliu", "石榴"), ("Putao", "葡萄"), ("Mudan", "牡丹"), ("Shuixian", "水仙"),
+    ("Danfeng", "丹枫"), ("Qixia", "栖霞"), ("Lanting", "兰亭"), ("Xizi", "西子"),
+    ("Guihua", "桂花"), ("Zijin", "紫金"), ("Tianzhu", "天竺"), ("Luoxing", "落星"),
+    ("Wangjiang", "望江"), ("Linjiang", "临江"), ("Yanming", "雁鸣"), ("Baihe", "白鹤"),
+    ("Luming", "鹿鸣"), ("Qushui", "曲水"), ("Ziteng", "紫藤"), ("Zhuxi", "竹溪"),
+    ("Moshan", "墨山"), ("Yantai", "砚台"), ("Shuyuan", "书院"), ("Chatang", "茶塘"),
 )
+# fmt: on
 
 # kind -> endings of a street's name; the later ones are used when the first are taken
 ENDINGS = {
@@ -65,7 +73,7 @@ def street_names(kinds: list[str], rng: np.random.Generator) -> list[tuple[str, 
 
 
 def _endless(
-    order: list[list[str]], endings: tuple[tuple[str, str], ...]
+    order: list[tuple[str, str]], endings: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[str, str]]:
     """Every root with the first ending, then with the second, then numbered."""
     for english, chinese in endings:
@@ -79,7 +87,7 @@ def _endless(
 
 
 def community_names(count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
-    """``count`` names for sub-districts and communities, repeated with a number when they run out."""
+    """``count`` names for sub-districts and communities, numbered when they run out."""
     order = rng.permutation(len(ROOTS))
     names = []
     for index in range(count):

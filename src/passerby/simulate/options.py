@@ -1,10 +1,11 @@
 """What a simulated city is made from."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from passerby.errors import InputError
+from passerby.simulate.sensor import Difficulty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class SimulationOptions:
     """Background boxes among the distractors, as a share of the test crops of people."""
     junk: float = 0.28
     """Junk boxes (identity -1) as a share of the test crops of people."""
+    difficulty: Difficulty = field(default_factory=Difficulty)
+    """Strength of what makes one person look different from camera to camera."""
     clips: int = 0
     """Number of cameras that also record a clip."""
     clip_seconds: float = 20.0

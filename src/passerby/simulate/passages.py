@@ -93,7 +93,7 @@ def _visible(
 
 
 def _inside_disc(a: np.ndarray, way: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Shares between which ``a + share * way`` lies within ``radius`` of 0; (1, 0) where nowhere."""
+    """Shares between which ``a + share * way`` is within ``radius`` of 0; (1, 0): nowhere."""
     square = np.maximum((way * way).sum(1), 1e-12)
     middle = -(a * way).sum(1) / square
     half = middle**2 - ((a * a).sum(1) - radius**2) / square
@@ -116,9 +116,7 @@ def _clip(
     return np.where(never, 1.0, enter), np.where(level & ~never, np.minimum(leave, 1.0), leave)
 
 
-def _joined(
-    camera: int, person: np.ndarray, enter: np.ndarray, leave: np.ndarray
-) -> np.ndarray:
+def _joined(camera: int, person: np.ndarray, enter: np.ndarray, leave: np.ndarray) -> np.ndarray:
     """Passages (P, 4) of one camera (person, camera, enter, leave): glimpses without gap joined."""
     order = np.lexsort((enter, person))
     person, enter, leave = person[order], enter[order], leave[order]

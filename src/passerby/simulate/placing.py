@@ -1,6 +1,7 @@
 """Where the cameras go: busy crossings and street sides, spread over the districts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -8,10 +9,12 @@ import shapely
 from passerby.errors import InputError
 from passerby.simulate.cameras import CityCamera
 from passerby.simulate.geometry import LocalFrame, bearing, cut
+from passerby.simulate.sensor import Difficulty, Sensor, sample_sensor
 from passerby.simulate.streets import StreetMap
 from passerby.simulate.units import Unit
 
 SETBACK = 5.5  # metres from the street's axis to the pole
+HEAD = 1.9  # metres: heads up to this height stay in the picture at full range
 TRIPS = 2_000  # sampled walks that tell busy streets from quiet ones
 
 
@@ -32,8 +35,10 @@ def place_cameras(
     streets: StreetMap,
     units: list[Unit],
     frame: LocalFrame,
+    *,
     count: int,
     rng: np.random.Generator,
+    difficulty: Difficulty,
 ) -> list[CityCamera]:
     """Choose ``count`` spots one after the other: busy, far from the chosen, every district once.
 
@@ -54,7 +59,15 @@ def place_cameras(
     order = sorted(chosen, key=lambda i: (int(district[i]), -places[i][1]))
     digits = max(2, len(str(count)))
     return [
-        _mounted(spots[spot], number, digits, cells, frame, rng)
+        _mounted(
+            spots[spot],
+            number=number,
+            digits=digits,
+            cells=cells,
+            frame=frame,
+            rng=rng,
+            difficulty=difficulty,
+        )
         for number, spot in enumerate(order, 1)
     ]
 
@@ -64,7 +77,7 @@ def edge_flow(streets: StreetMap, rng: np.random.Generator) -> np.ndarray:
     flow = np.zeros(len(streets.ends))
     for start, end in rng.integers(len(streets.nodes), size=(TRIPS, 2)).tolist():
         path = streets.node_path(start, end)
-        for a, b in zip(path[:-1], path[1:], strict=True):
+        for a, b in pairwise(path):
             flow[streets.edge_between(a, b)] += 1 / TRIPS
     return flow
 
@@ -74,38 +87,45 @@ def _spots(streets: StreetMap, rng: np.random.Generator) -> list[_Spot]:
     spots = []
     for node in range(len(streets.nodes)):
         edges = np.flatnonzero((streets.ends == node).any(1))
-        if len(edges) < 3:
-            continue
-        busiest = int(edges[np.argmax(flow[edges])])
-        other = next((e for e in edges if streets.names[e] != streets.names[busiest]), busiest)
-        course = streets.courses[busiest]
-        course = course if streets.ends[busiest, 0] == node else course[::-1]
-        (a, a_zh), (b, b_zh) = streets.names[busiest], streets.names[other]
-        toward = bool(rng.random() < 0.5)
-        passing = flow[edges].sum() / 2 if toward else flow[busiest]
-        name = (f"{a} / {b}", f"{a_zh}与{b_zh}路口")
-        spots.append(
-            _Spot(at=course[0], course=course, flow=passing, name=name, toward=toward)
-        )
-    for edge in np.flatnonzero(streets.lengths > 70.0):
-        course, half = streets.courses[edge], streets.lengths[edge] / 2
-        course = cut(course, half, streets.lengths[edge])
-        name, name_zh = streets.names[edge]
-        spots.append(
-            _Spot(
-                at=course[0],
-                course=course if rng.random() < 0.5 else cut(streets.courses[edge], half, 0.0),
-                flow=0.8 * flow[edge],
-                name=(f"{name}, mid-block", f"{name_zh}中段"),
-                toward=False,
-            )
-        )
+        if len(edges) >= 3:
+            spots.append(_crossing(streets, node, edges, flow, toward=bool(rng.random() < 0.5)))
+    for edge in np.flatnonzero(streets.lengths > 70.0).tolist():
+        spots.append(_street_side(streets, edge, flow, back=bool(rng.random() < 0.5)))
     return spots
 
 
-def _choose(
-    places: np.ndarray, flow: np.ndarray, district: np.ndarray, count: int
-) -> list[int]:
+def _crossing(
+    streets: StreetMap, node: int, edges: np.ndarray, flow: np.ndarray, *, toward: bool
+) -> _Spot:
+    """At a crossing, along its busiest street or, from down that street, toward the crossing."""
+    busiest = int(edges[np.argmax(flow[edges])])
+    other = next((e for e in edges if streets.names[e] != streets.names[busiest]), busiest)
+    course = streets.courses[busiest]
+    (a, a_zh), (b, b_zh) = streets.names[busiest], streets.names[other]
+    return _Spot(
+        at=streets.nodes[node],
+        course=course if streets.ends[busiest, 0] == node else course[::-1],
+        flow=float(flow[edges].sum() / 2 if toward else flow[busiest]),
+        name=(f"{a} / {b}", f"{a_zh}与{b_zh}路口"),
+        toward=toward,
+    )
+
+
+def _street_side(streets: StreetMap, edge: int, flow: np.ndarray, *, back: bool) -> _Spot:
+    """Half-way along a street."""
+    length = float(streets.lengths[edge])
+    course = cut(streets.courses[edge], length / 2, 0.0 if back else length)
+    name, name_zh = streets.names[edge]
+    return _Spot(
+        at=course[0],
+        course=course,
+        flow=0.8 * float(flow[edge]),
+        name=(f"{name}, mid-block", f"{name_zh}中段"),
+        toward=False,
+    )
+
+
+def _choose(places: np.ndarray, flow: np.ndarray, district: np.ndarray, count: int) -> list[int]:
     """Greedy: flow, damped near chosen spots; districts without a camera come first."""
     spacing = 0.6 * np.sqrt(np.prod(np.ptp(places, axis=0)) / count)
     distance = np.full(len(places), np.inf)
@@ -134,16 +154,19 @@ def _within(places: np.ndarray, polygons: list[shapely.Polygon], frame: LocalFra
 
 def _mounted(
     spot: _Spot,
+    *,
     number: int,
     digits: int,
     cells: list[Unit],
     frame: LocalFrame,
     rng: np.random.Generator,
+    difficulty: Difficulty,
 ) -> CityCamera:
     """Put a pole at the street's side where a grid cell holds it, and turn the camera."""
     length = float(np.hypot(*np.diff(spot.course, axis=0).T).sum())
-    reach = float(rng.uniform(18.0, 30.0))
-    ahead = cut(spot.course, 0.0, min(0.6 * reach, length))[-1]
+    height, reach = round(float(rng.uniform(2.8, 6.0)), 2), float(rng.uniform(6.0, 14.0))
+    sensor = _framed(sample_sensor(rng, height=height, reach=reach, difficulty=difficulty))
+    ahead = cut(spot.course, 0.0, min(1.2 * reach, length))[-1]
     foot, target = (ahead, spot.at) if spot.toward else (spot.at, ahead)
     way = (target - foot) / max(np.hypot(*(target - foot)), 1e-6)
     right = np.array([way[1], -way[0]])
@@ -157,11 +180,24 @@ def _mounted(
         number=number,
         place=place,
         heading=round(float(bearing(target - place) + rng.normal(0, 5.0)) % 360.0, 1),
-        field_of_view=round(float(rng.uniform(50.0, 84.0)), 1),
-        height=round(float(rng.uniform(2.8, 6.0)), 2),
-        range=round(reach, 1),
+        range=round(_range(sensor, reach), 1),
+        sensor=sensor,
         unit=cells[int(cell[index])].code,
         name=spot.name[0],
         name_zh=spot.name[1],
         digits=digits,
     )
+
+
+def _framed(sensor: Sensor) -> Sensor:
+    """The sensor with the frame size whose field of view is nearest to 65 degrees."""
+    frames = ((640, 360), (960, 540), (1280, 720), (1920, 1080))
+    best = min(frames, key=lambda f: abs(np.arctan(f[0] / 2 / sensor.focal) - np.radians(32.5)))
+    return replace(sensor, frame=best)
+
+
+def _range(sensor: Sensor, reach: float) -> float:
+    """Twice the usual distance, but no farther than heads stay below the frame's upper edge."""
+    upper = sensor.tilt - np.arctan2(sensor.frame[1] / 2, sensor.focal)
+    heads = (sensor.height - HEAD) / np.tan(upper) if upper > 0 else np.inf
+    return float(np.clip(min(2.1 * reach, heads), 8.0, 30.0))

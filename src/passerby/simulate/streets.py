@@ -85,12 +85,11 @@ def build_streets(layout: Layout, rng: np.random.Generator) -> StreetMap:
         rng: draws the names.
     """
     lines = layout.lines
-    courses = _noded(lines)
-    nodes, ends, courses = _contracted(courses)
+    nodes, ends, courses = _contracted(_noded(lines))
     keep = _sound_edges(len(nodes), ends, courses)
     ends, courses = ends[keep], [courses[i] for i in keep]
-    used, renumbered = np.unique(ends, return_inverse=True)
-    nodes, ends = nodes[used], renumbered.reshape(-1, 2)
+    used, index = np.unique(ends, return_inverse=True)
+    nodes, ends = nodes[used], np.reshape(index, (-1, 2))
     kinds = _kinds(courses, lines)
     nodes = shapely.get_coordinates(layout.warp(shapely.points(nodes)))
     courses = [shapely.get_coordinates(layout.warp(shapely.LineString(c))) for c in courses]
@@ -116,11 +115,11 @@ def _contracted(courses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, list
     count, group = connected_components(links, directed=False)
     members = np.bincount(group, minlength=count)[:, None]
     nodes = np.stack([np.bincount(group, points[:, i], count) for i in (0, 1)], axis=1) / members
-    ends = group[ends]
+    joined = group[ends]
     moved = []
-    for course, (a, b) in zip(courses, ends, strict=True):
+    for course, (a, b) in zip(courses, joined, strict=True):
         moved.append(np.concatenate([nodes[a : a + 1], course[1:-1], nodes[b : b + 1]]))
-    return nodes, ends, moved
+    return nodes, joined, moved
 
 
 def _sound_edges(count: int, ends: np.ndarray, courses: list[np.ndarray]) -> np.ndarray:

@@ -6,7 +6,9 @@ level tiles the one above exactly: all polygons are built from the same noded fa
 1e-7 degrees, and share their vertices bit by bit.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -75,7 +77,7 @@ def _blocks(streets: StreetMap, river: Polygon) -> _Blocks:
     sides: dict[frozenset[tuple[float, float]], list[int]] = {}
     for index, shape in enumerate(shapes):
         ring = shapely.get_coordinates(shape).tolist()
-        for a, b in zip(ring[:-1], ring[1:], strict=True):
+        for a, b in pairwise(ring):
             sides.setdefault(frozenset([tuple(a), tuple(b)]), []).append(index)
     pairs = np.array([p for p in sides.values() if len(p) == 2 and p[0] != p[1]])
     centres = shapely.get_coordinates(shapely.centroid(shapes))
@@ -160,7 +162,7 @@ def _cells(areas: list[np.ndarray], frame: LocalFrame) -> list[list[Polygon]]:
             ends[:, axis] = at
             lines.append(shapely.LineString(ends))
     noded = shapely.unary_union(lines, grid_size=1e-7)
-    faces = np.array([f for f in shapely.polygonize([noded]).geoms])
+    faces = np.array(list(shapely.polygonize([noded]).geoms))
     inside = shapely.point_on_surface(faces)
     tree = shapely.STRtree(shapes)
     point, owner = tree.query(inside, predicate="within")
@@ -182,7 +184,10 @@ def _merged(faces: list[Polygon], smallest: float) -> list[Polygon]:
 
 
 def _named_tree(
-    district_of: list[int], street_of: list[int], cells: list[list[Polygon]], rng: np.random.Generator
+    district_of: list[int],
+    street_of: list[int],
+    cells: list[list[Polygon]],
+    rng: np.random.Generator,
 ) -> list[Unit]:
     """Codes and names from the top; polygons of parents as unions of their children."""
     leaves: dict[int, dict[int, list[list[Polygon]]]] = {}
@@ -195,7 +200,9 @@ def _named_tree(
         district = []
         for s, areas in enumerate(by_street.values(), 1):
             code = f"99{d:02d}{s:02d}"
-            children = [_area_units(f"{code}{a:02d}", own, community) for a, own in enumerate(areas, 1)]
+            children = [
+                _area_units(f"{code}{a:02d}", own, community) for a, own in enumerate(areas, 1)
+            ]
             polygons = [child[0].polygon for child in children]
             english, chinese = next(community)
             street = _unit(code, f"{english} Subdistrict", f"{chinese}街道", polygons)
@@ -207,8 +214,10 @@ def _named_tree(
     return [_unit("99", *invented.CITY, polygons), *units]
 
 
-def _area_units(code: str, cells: list[Polygon], community: object) -> list[Unit]:
-    english, chinese = next(community)  # type: ignore[call-overload]
+def _area_units(
+    code: str, cells: list[Polygon], community: Iterator[tuple[str, str]]
+) -> list[Unit]:
+    english, chinese = next(community)
     area = _unit(code, f"{english} Community", f"{chinese}社区", cells)
     own = [
         _unit(f"{code}{c:02d}", f"{english} {c:02d}", f"{chinese}{c:02d}格", [cell])

@@ -1,6 +1,7 @@
 """Everyone's day as a function of time: stops in buildings and shortest walks between them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,18 +31,26 @@ class Walks:
         """(K,) index of the person of each moment."""
         return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
 
-    def position(self, person: int, time: np.ndarray) -> np.ndarray:
-        """Where a person is at given seconds: (..., 2) metres."""
-        own = slice(self.first[person], self.first[person + 1])
-        axes = [np.interp(time, self.time[own], self.place[own, i]) for i in (0, 1)]
-        return np.stack(axes, axis=-1)
+    def position(self, person: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Where people (S,) are at seconds (S,): (S, 2) metres."""
+        # one long line of time, person after person
+        day = float(self.time.max()) + 10.0
+        line = self.time + day * self.person
+        at = np.clip(time, 0.0, day - 10.0) + day * np.asarray(person)
+        return np.stack([np.interp(at, line, self.place[:, i]) for i in (0, 1)], axis=-1)
 
-    def heading(self, person: int, time: np.ndarray, span: float = 0.6) -> np.ndarray:
-        """Unit vectors (..., 2) in which a person walks at given seconds, over ``span`` seconds."""
-        time = np.asarray(time, dtype=np.float64)
+    def outdoors(self, person: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """(S,) bool: whether people (S,) are on the street at seconds (S,)."""
+        day = float(self.time.max()) + 10.0
+        line = self.time + day * self.person
+        moment = np.searchsorted(line, time + day * np.asarray(person), side="right") - 1
+        return ~self.indoors[np.clip(moment, 0, None)]
+
+    def direction(self, person: np.ndarray, time: np.ndarray, span: float = 0.6) -> np.ndarray:
+        """Unit vectors (S, 2) in which people walk; zero for who stands still ``span`` seconds."""
         step = self.position(person, time + span / 2) - self.position(person, time - span / 2)
-        length = np.hypot(step[..., 0], step[..., 1])
-        return step / np.maximum(length, 1e-9)[..., None]
+        length = np.hypot(*step.T)
+        return step / np.maximum(length, 1e-6)[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +75,7 @@ def walk_everyone(
     moments, trips = [], []
     for person in range(len(population)):
         if population.rank[person] == 0:
-            trips = _itinerary(population, person, streets, goals, seconds, rng)
+            trips = _itinerary(population, person, streets, goals=goals, seconds=seconds, rng=rng)
         moments.append(_moments(population, person, trips, seconds, rng))
     counts = [len(times) for times, _, _ in moments]
     return Walks(
@@ -81,6 +90,7 @@ def _itinerary(
     population: Population,
     person: int,
     streets: StreetMap,
+    *,
     goals: np.ndarray,
     seconds: float,
     rng: np.random.Generator,
@@ -124,7 +134,7 @@ def shortest_course(streets: StreetMap, start: np.ndarray, goal: np.ndarray) -> 
     i, j = np.unravel_index(np.argmin(ways), ways.shape)
     path = streets.node_path(int(ends_a[i]), int(ends_b[j]))
     parts = [cut(streets.courses[a], along_a, 0.0 if i == 0 else streets.lengths[a])]
-    parts += [streets.course_between(*pair)[1:] for pair in zip(path[:-1], path[1:], strict=True)]
+    parts += [streets.course_between(*pair)[1:] for pair in pairwise(path)]
     parts.append(cut(streets.courses[b], 0.0 if j == 0 else streets.lengths[b], along_b)[1:])
     return np.concatenate(parts)
 

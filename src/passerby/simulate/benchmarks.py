@@ -1,0 +1,37 @@
+"""Named simulated data sets: fixed options, fixed seed, rendered on first use."""
+
+from pathlib import Path
+
+from passerby.errors import InputError
+from passerby.simulate.options import SimulationOptions
+
+BENCHMARKS: dict[str, SimulationOptions] = {
+    "simcity-s": SimulationOptions(
+        people=430, cameras=12, hours=2.0, seed=1501, crops_per_passage=3, train_share=0.6
+    ),
+    "simcity-m": SimulationOptions(
+        people=1200, cameras=30, hours=2.5, seed=1502, crops_per_passage=3, train_share=0.5
+    ),
+}
+
+
+def ensure(name: str, folder: Path, *, workers: int = 2, progress: bool = True) -> Path:
+    """The folder of a named data set, simulated when it is not there yet.
+
+    Args:
+        name: a key of ``BENCHMARKS``.
+        folder: where data sets are kept.
+        workers: processes that render it.
+        progress: show a bar on stderr while rendering.
+
+    Raises:
+        InputError: for an unknown name, or a folder of that name which is something else.
+    """
+    if name not in BENCHMARKS:
+        raise InputError(f"no simulated data set '{name}'; there are: {', '.join(BENCHMARKS)}")
+    from passerby.simulate.writer import MARK, simulate
+
+    out = folder / name
+    if not (out / MARK).exists():
+        simulate(out, BENCHMARKS[name], workers=workers, progress=progress)
+    return out
