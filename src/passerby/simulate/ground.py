@@ -1,0 +1,264 @@
+"""Ray-cast streets: ground, road, walls and sky of a camera's plate, pixel by pixel."""
+
+import math
+
+import numpy as np
+
+from passerby.simulate.kernels import kernel
+from passerby.simulate.textures import hashed, lookup
+
+ASPHALT, SLABS, BRICKS, CONCRETE, TILES, GRASS, GRAVEL, SETTS = range(8)
+FACADE, SHOPS, PLAIN_WALL, HEDGE, TREES, FENCE, PANELS = range(7)
+
+# the scene's numbers
+YAW, NEAR, FAR, ROAD, ROAD_FROM, ROAD_TO, CROSSING, CROSSING_AT = range(8)
+WALL, WALL_AT, WALL_TOP, SIDE, SIDE_AT, CEILING, UNIT, BAY, SEED = range(8, 17)
+NEAR_COLOUR, FAR_COLOUR, WALL_COLOUR, ACCENT, GLOSS = 17, 20, 23, 26, 29
+PARAMETERS = 30
+
+
+@kernel
+def _joint(x, unit, width):
+    """1 inside a joint between paving units."""
+    f = x / unit
+    f -= math.floor(f)
+    return 1.0 if f * unit < width else 0.0
+
+
+@kernel
+def _paving(kind, unit, x, z, seed, noise, blur):
+    """Brightness of a ground at (x, z) metres; ``blur`` fades joints finer than a pixel."""
+    fine = lookup(noise, x * 210, z * 210)
+    broad = lookup(noise, x * 9 + seed, z * 9)
+    stain = lookup(noise, x * 2.1 + 40, z * 2.1 + seed)
+    tone = 0.74 + 0.30 * broad + 0.22 * stain
+    sharp = max(1.0 - blur / (0.5 * unit), 0.0)
+    if kind == ASPHALT:
+        return tone * (0.72 + (0.56 - 0.3 * min(blur * 20, 1.0)) * fine) * 0.72
+    if kind == CONCRETE:
+        crack = _joint(x, 6 * unit, 0.025) + _joint(z, 6 * unit, 0.025)
+        return tone * (0.92 + 0.16 * fine) * (1 - 0.4 * min(crack, 1.0) * sharp)
+    if kind == GRASS or kind == GRAVEL:
+        return tone * (0.55 + 0.9 * lookup(noise, x * 90, z * 90))
+    if kind == TILES:
+        i, j = math.floor(x / unit), math.floor(z / unit)
+        joint = max(_joint(x, unit, 0.012), _joint(z, unit, 0.012))
+        check = 0.82 if (int(i + j) & 1) and int(seed) % 3 == 0 else 1.0
+        cell = 0.94 + 0.10 * hashed(i, j, seed)
+        return (0.9 + 0.1 * broad) * check * cell * (1 - 0.35 * joint * sharp)
+    long, short = (unit, unit) if kind == SLABS else (0.22, 0.11)
+    if kind == SETTS:
+        long = short = 0.14
+    j = math.floor(z / short)
+    shifted = x + (0.5 * long if int(j) & 1 else 0.0)
+    i = math.floor(shifted / long)
+    gap = 0.016 if kind == SLABS else 0.012
+    joint = max(_joint(shifted, long, gap), _joint(z, short, gap))
+    near = max(1.0 - blur / (0.6 * short), 0.0)
+    cell = 1.0 + (0.26 * hashed(i, j, seed) - 0.13) * near
+    return tone * cell * (0.94 + 0.12 * fine) * (1 - 0.42 * joint * near)
+
+
+@kernel
+def _floor(p, a, n, noise, blur):
+    """Linear RGB of the ground at ``a`` along and ``n`` across the street."""
+    seed = p[SEED]
+    if p[ROAD] > 0 and p[ROAD_FROM] < n < p[ROAD_TO]:
+        edge = min(n - p[ROAD_FROM], p[ROAD_TO] - n)
+        if edge < 0.16 and p[ROAD_FROM] > -40:
+            return 0.42, 0.42, 0.41
+        shade = _paving(ASPHALT, 1.0, a, n, seed, noise, blur)
+        tone = 0.26 * shade
+        if p[CROSSING] > 0 and abs(a - p[CROSSING_AT]) < 2.0 and edge > 0.4:
+            f = n / 1.0 - math.floor(n / 1.0)
+            if f < 0.5:
+                return 0.62 * shade + 0.12, 0.62 * shade + 0.12, 0.60 * shade + 0.12
+        middle = 0.5 * (p[ROAD_FROM] + p[ROAD_TO])
+        dash = a / 3.2 - math.floor(a / 3.2)
+        if abs(n - middle) < 0.07 and dash < 0.5 or 0.45 < edge < 0.58:
+            return 0.55, 0.55, 0.52
+        return tone, tone, tone * 1.02
+    beyond = n > p[ROAD_TO] if p[ROAD] > 0 else n > 0.8 * p[WALL_AT]
+    kind = int(p[FAR]) if beyond else int(p[NEAR])
+    shade = _paving(kind, p[UNIT], a, n, seed, noise, blur)
+    if kind == GRASS:
+        return 0.12 * shade, 0.19 * shade, 0.06 * shade
+    base = FAR_COLOUR if beyond else NEAR_COLOUR
+    return p[base] * shade, p[base + 1] * shade, p[base + 2] * shade
+
+
+@kernel
+def _wall(p, a, y, noise, kind):
+    """Linear RGB of a wall at ``a`` metres along and ``y`` up; and how dark glass reflects."""
+    seed = int(p[SEED])
+    grain = 0.86 + 0.16 * lookup(noise, a * 40, y * 40) + 0.14 * lookup(noise, a * 3, y * 3 + 9)
+    grain *= 0.88 + 0.12 * min(y / 0.5, 1.0)
+    r, g, b = p[WALL_COLOUR] * grain, p[WALL_COLOUR + 1] * grain, p[WALL_COLOUR + 2] * grain
+    if kind == HEDGE or kind == TREES:
+        leaf = lookup(noise, a * 60, y * 60) * 0.6 + lookup(noise, a * 17, y * 17) * 0.9 - 0.25
+        leaf = max(leaf, 0.08) * (0.55 + 0.25 * y if kind == HEDGE else 0.6)
+        if kind == TREES and y < 2.2:
+            i = math.floor(a / 3.1)
+            trunk = abs(a / 3.1 - i - 0.3 - 0.4 * hashed(i, 1, seed)) < 0.05
+            if trunk:
+                return 0.07, 0.055, 0.04
+            leaf *= 0.45 + 0.2 * y
+        return 0.16 * leaf, 0.24 * leaf, 0.07 * leaf
+    if kind == FENCE:
+        f = a / 0.12 - math.floor(a / 0.12)
+        if y > 1.25 or f < 0.22 or (0.15 < y < 0.22):
+            return r * 0.5, g * 0.5, b * 0.5
+        leaf = 0.4 + lookup(noise, a * 30, y * 30)
+        return 0.07 * leaf, 0.09 * leaf, 0.05 * leaf
+    if kind == PLAIN_WALL:
+        if y < 0.12:
+            return r * 0.5, g * 0.5, b * 0.5
+        return _door(p, a, y, r, g, b, seed)
+    if kind == PANELS:
+        joint = max(_joint(a, p[BAY] * 0.5, 0.02), _joint(y, 1.1, 0.02))
+        r, g, b = r * (1 - 0.4 * joint), g * (1 - 0.4 * joint), b * (1 - 0.4 * joint)
+        i = math.floor(a / (p[BAY] * 1.5))
+        x = a / (p[BAY] * 1.5) - i
+        if 0.25 < x < 0.65 and 0.9 < y < 2.1 and hashed(i, 5, seed) < 0.6:  # a poster
+            wave = lookup(noise, a * 26 + i * 9, y * 26)
+            h = hashed(i, 6, seed)
+            return 0.7 * h * wave + 0.1, 0.5 * wave, (1 - h) * 0.7 * wave + 0.05
+        return r, g, b
+    if kind == SHOPS and y < 3.3:
+        return _shop(p, a, y, noise, seed)
+    return _windows(p, a, y, r, g, b, noise, seed)
+
+
+@kernel
+def _door(p, a, y, r, g, b, seed):
+    bay = p[BAY] * 2
+    i = math.floor(a / bay)
+    x = (a / bay - i) * bay
+    if hashed(i, 3, seed) < 0.45 and 0.6 < x < 1.6 and y < 2.1:
+        frame = x < 0.68 or x > 1.52 or y > 2.02
+        shade = 0.5 if frame else 1.0
+        return p[ACCENT] * shade, p[ACCENT + 1] * shade, p[ACCENT + 2] * shade
+    return r, g, b
+
+
+@kernel
+def _windows(p, a, y, r, g, b, noise, seed):
+    """Rows of windows, doors below."""
+    bay = p[BAY]
+    i, j = math.floor(a / bay), math.floor((y - 0.4) / 3.1)
+    x, v = (a / bay - i) * bay, y - 0.4 - j * 3.1
+    if j == 0 and hashed(i, 3, seed) < 0.2 and 0.35 * bay < x < 0.35 * bay + 1.0 and v < 1.9:
+        return p[ACCENT] * 0.7, p[ACCENT + 1] * 0.7, p[ACCENT + 2] * 0.7
+    if 0.22 * bay < x < 0.78 * bay and 0.75 < v < 2.25:
+        frame = x < 0.25 * bay or x > 0.75 * bay or v < 0.83 or v > 2.17
+        frame = frame or abs(x - 0.5 * bay) < 0.03
+        if frame:
+            return 0.55 * r + 0.25, 0.55 * g + 0.25, 0.55 * b + 0.25
+        sheen = 0.05 + 0.20 * lookup(noise, a * 6 + i * 17, y * 6) * hashed(i, j, seed)
+        return sheen, sheen * 1.05, sheen * 1.15
+    if v < 0.06:
+        return r * 0.8, g * 0.8, b * 0.8
+    return r, g, b
+
+
+@kernel
+def _shop(p, a, y, noise, seed):
+    """A shop front: plinth, glass with goods behind, sign above."""
+    bay = p[BAY] * 2.2
+    i = math.floor(a / bay)
+    x = a / bay - i
+    tint = hashed(i, 11, seed)
+    r = p[ACCENT] * tint + p[WALL_COLOUR] * (1 - tint)
+    g = p[ACCENT + 1] * tint + p[WALL_COLOUR + 1] * (1 - tint)
+    b = p[ACCENT + 2] * tint + p[WALL_COLOUR + 2] * (1 - tint)
+    if y > 2.65:  # sign
+        ink = hashed(math.floor(a * 6), math.floor(y * 6), seed + int(i))
+        if 0.2 < x < 0.8 and 2.8 < y < 3.15 and ink < 0.5:
+            return 0.7, 0.68, 0.6
+        return r * 0.8, g * 0.8, b * 0.8
+    if x < 0.05 or x > 0.95 or y < 0.35:
+        return r * 0.55, g * 0.55, b * 0.55
+    door = 0.40 < x < 0.58
+    if abs(x - 0.40) < 0.012 or abs(x - 0.58) < 0.012 or (not door and abs(x - 0.75) < 0.008):
+        return 0.12, 0.12, 0.12
+    goods = lookup(noise, a * 15 + i * 31, y * 15)
+    hue = lookup(noise, a * 11 + 77, y * 9 + i * 13)
+    glow = 0.06 + 0.42 * max(goods - 0.38, 0.0) * (0.4 + tint)
+    if door:
+        glow *= 0.6
+    return glow * (0.6 + hue), glow * 0.95, glow * (1.5 - hue)
+
+
+@kernel
+def _pixel(p, camera, light, noise, ux, uy, out):
+    """Colour, ground flag and depth of one ray; writes into ``out`` (5,)."""
+    rx = camera[0] * ux + camera[3] * uy + camera[6]
+    ry = camera[1] * ux + camera[4] * uy + camera[7]
+    rz = camera[2] * ux + camera[5] * uy + camera[8]
+    c, s = math.cos(p[YAW]), math.sin(p[YAW])
+    ra, rn = rx * c + rz * s, -rx * s + rz * c
+    best, hit = 1e6, 0
+    if ry < -1e-6:
+        best, hit = camera[10] / -ry, 1
+    if rn > 1e-6:
+        t = p[WALL_AT] / rn
+        if t < best and camera[10] + t * ry < p[WALL_TOP]:
+            best, hit = t, 2
+    if p[SIDE] > 0 and ra * p[SIDE_AT] > 1e-9:
+        t = p[SIDE_AT] / ra
+        if t < best and camera[10] + t * ry < p[WALL_TOP]:
+            best, hit = t, 3
+    if p[CEILING] > 0 and ry > 1e-6:
+        t = (p[CEILING] - camera[10]) / ry
+        if 0 < t < best:
+            best, hit = t, 4
+    a, n, y = best * ra, best * rn, camera[10] + best * ry
+    out[3], out[4] = 0.0, best
+    if hit == 0:
+        up = min(max(ry, 0.0) * 2, 1.0)
+        for k in range(3):
+            out[k] = light[6 + k] * (1.25 - 0.35 * up)
+        return
+    lx, ly, lz = light[0], light[1], light[2]
+    if hit == 1:
+        blur = best / camera[12] * (1.0 + 0.7 * best / max(camera[10], 0.5)) * 0.5
+        r, g, b = _floor(p, a, n, noise, blur)
+        sun, sky, bounce = max(ly, 0.0), 1.0, 0.0
+        corner = min((p[WALL_AT] - n) / 1.2, 1.0)
+        sky *= 0.6 + 0.4 * max(corner, 0.0)
+        out[3] = 1.0
+        if p[GLOSS] > 0:
+            glance = p[GLOSS] * (1 - min(-ry * 1.5, 1.0))
+            r, g, b = r * (1 - glance) + 0.6 * glance, g * (1 - glance) + 0.6 * glance, b * (
+                1 - glance
+            ) + 0.6 * glance
+    elif hit == 4:
+        strip = a / 2.4 - math.floor(a / 2.4)
+        lamp = strip < 0.12
+        r = g = b = 2.0 if lamp else 0.55
+        sun, sky, bounce = 0.0, 0.3, 1.0
+    else:
+        along = a if hit == 2 else n + 31.0
+        r, g, b = _wall(p, along, y, noise, int(p[WALL]))
+        facing = lx * s - lz * c if hit == 2 else -(lx * c + lz * s) * math.copysign(1.0, p[SIDE_AT])
+        sun, sky, bounce = max(facing, 0.0), 0.55, 0.45
+    out[0] = r * (light[3] * sun + light[6] * sky + light[9] * bounce)
+    out[1] = g * (light[4] * sun + light[7] * sky + light[10] * bounce)
+    out[2] = b * (light[5] * sun + light[8] * sky + light[11] * bounce)
+
+
+@kernel
+def paint(p, camera, light, noise, height, width):
+    """Plate (H, W, 4) float32: linear RGB and ground flag; and depth (H, W) along the axis."""
+    image = np.empty((height, width, 4), np.float32)
+    depth = np.empty((height, width), np.float32)
+    out = np.empty(5)
+    for y in range(height):
+        uy = -(y + 0.5 - camera[15]) / camera[13]
+        for x in range(width):
+            ux = (x + 0.5 - camera[14]) / camera[12]
+            _pixel(p, camera, light, noise, ux, uy, out)
+            for k in range(4):
+                image[y, x, k] = out[k]
+            depth[y, x] = out[4]
+    return image, depth

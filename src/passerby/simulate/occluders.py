@@ -1,0 +1,40 @@
+"""Things between a camera and a person."""
+
+import math
+
+import numpy as np
+
+from passerby.simulate.figure import Figure
+from passerby.simulate.furniture import PAINTS, add_bin, add_bush, add_car, add_pole
+from passerby.simulate.scene import Placed
+from passerby.simulate.sensor import Sensor
+
+
+def add_occluder(
+    figure: Figure, person: Placed, sensor: Sensor, rng: np.random.Generator
+) -> np.ndarray:
+    """Put a pole, bin, bush or car a little nearer the camera than a person.
+
+    Returns:
+        (F, 3) contact shadows: x, z, radius in metres.
+    """
+    reach = math.hypot(person.x, person.z)
+    nearer = 1 - (0.7 + 0.9 * rng.random()) / max(reach, 2.0)
+    aside = 0.28 * float(rng.standard_normal())
+    x, z = person.x * nearer + aside, person.z * nearer
+    kind = int(rng.integers(5))
+    paint = PAINTS[int(rng.integers(len(PAINTS)))]
+    if kind <= 1:
+        radius = 0.04 + 0.06 * float(rng.random())
+        add_pole(figure, x, z, 4.0 if kind == 0 else 1.0, radius, paint)
+        return np.array([[x, z, 2 * radius]])
+    if kind == 2:
+        add_bin(figure, x, z, paint)
+        return np.array([[x, z, 0.35]])
+    if kind == 3:
+        add_bush(figure, x, z, 0.35 + 0.25 * float(rng.random()), int(rng.integers(50)))
+        return np.array([[x, z, 0.5]])
+    z = min(z, person.z - 1.4)
+    yaw = 0.2 * float(rng.standard_normal())
+    add_car(figure, x + 1.2 * float(rng.standard_normal()), max(z, 1.5), yaw, paint)
+    return np.array([[x, z, 1.2]])

@@ -1,0 +1,344 @@
+"""One camera's look: optics, exposure, colour, noise and compression."""
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from passerby.simulate.kernels import kernel
+from passerby.simulate.light import Light
+
+SCENES = ("street", "plaza", "crossing", "park", "mall", "station", "garage", "wall")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difficulty:
+    """Factors on what makes one person look different from one camera to the next; 1 is the default.
+
+    Attributes:
+        colour: strength of colour response, white balance and saturation.
+        exposure: spread of brightness and contrast.
+        resolution: 1 draws the usual range of native heights; larger means fewer pixels.
+        noise: strength of noise, blur and compression.
+        light: spread of the light within one camera (clouds, hour).
+        occlusion: chance factor of things and people in front.
+        box: spread of the detector's box.
+    """
+
+    colour: float = 1.0
+    exposure: float = 1.0
+    resolution: float = 1.0
+    noise: float = 1.0
+    light: float = 1.0
+    occlusion: float = 1.0
+    box: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensor:
+    """One camera: where it looks, in which light, and what its electronics do to the picture.
+
+    Attributes:
+        height: metres above the ground; with ``tilt`` (rad below the horizon) and ``focal``
+            (pixels at ``frame`` size) it fixes the geometry of the background plate.
+        frame: width and height of a native frame, pixels.
+        matrix: 3 x 3 colour response, row by row, on linear RGB.
+        gain, gamma, contrast, saturation: exposure factor and the tone curve.
+        black: lift of the blacks (haze, flare), 0..1.
+        vignette: darkening of the frame's corners, 0..1.
+        blur, motion: standard deviation and length in native pixels.
+        sharpen: strength of the camera's own sharpening.
+        shot, read: noise in linear light.
+        quality: JPEG quality of the native frame.
+        interlace: odd lines come a little later (a shift in pixels).
+        scene, scene_seed: which background.
+        kind: "day", "overcast", "shade", "indoor" or "night".
+    """
+
+    height: float
+    tilt: float
+    focal: float
+    frame: tuple[int, int]
+    matrix: tuple[float, float, float, float, float, float, float, float, float]
+    gain: float
+    gamma: float
+    contrast: float
+    saturation: float
+    black: float
+    vignette: float
+    blur: float
+    motion: float
+    sharpen: float
+    shot: float
+    read: float
+    quality: int
+    scene: str
+    scene_seed: int
+    kind: str
+    light: Light
+    mirrored: bool = False
+
+
+def _colour_matrix(rng: np.random.Generator, strength: float, kind: str) -> tuple[float, ...]:
+    """Mixing between channels times a white balance that is off, rows normalised to luminance."""
+    warm = 0.13 * strength * float(rng.standard_normal())
+    green = 0.05 * strength * float(rng.standard_normal())
+    if kind in ("indoor", "night"):
+        warm += 0.10 * strength * float(rng.standard_normal())
+    gains = np.array([math.exp(warm), math.exp(green), math.exp(-1.25 * warm)])
+    mix = np.eye(3) + 0.055 * strength * rng.standard_normal((3, 3))
+    mix = mix / np.sum(mix, axis=1, keepdims=True)
+    matrix = mix * gains.reshape(3, 1)
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    matrix = matrix / float(np.sum(weights * np.sum(matrix, axis=1)))
+    return tuple(float(v) for v in matrix.reshape(-1))
+
+
+LIGHTS: dict[str, tuple[float, float, float]] = {  # share of sun, sky, bounce
+    "day": (1.0, 0.42, 0.30),
+    "overcast": (0.10, 0.85, 0.42),
+    "shade": (0.0, 0.80, 0.40),
+    "indoor": (0.28, 0.62, 0.40),
+    "night": (0.55, 0.22, 0.14),
+}
+TINTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "day": ((1.05, 1.0, 0.90), (0.86, 0.97, 1.18)),
+    "overcast": ((1.0, 1.0, 1.0), (0.97, 1.0, 1.05)),
+    "shade": ((1.0, 1.0, 1.0), (0.90, 0.99, 1.16)),
+    "indoor": ((1.04, 1.0, 0.92), (1.02, 1.0, 0.95)),
+    "night": ((1.22, 1.0, 0.62), (0.90, 0.95, 1.10)),
+}
+
+
+def _light(rng: np.random.Generator, kind: str) -> Light:
+    sun, sky, bounce = LIGHTS[kind]
+    warm, cool = TINTS[kind]
+    hour = float(rng.random())
+    low = 0.35 + 0.75 * hour
+    golden = 1 - hour
+    tint = (warm[0] * (1 + 0.10 * golden), warm[1], warm[2] * (1 - 0.20 * golden))
+    indoors = kind in ("indoor", "night")
+    return Light(
+        azimuth=float(2 * math.pi * rng.random()),
+        elevation=float(0.9 + 0.5 * rng.random()) if indoors else low,
+        sun=(sun * tint[0], sun * tint[1], sun * tint[2]),
+        sky=(sky * cool[0], sky * cool[1], sky * cool[2]),
+        bounce=(bounce * 1.03, bounce, bounce * 0.95),
+        softness=0.02 if kind == "day" else 0.06,
+    )
+
+
+def sample_sensor(
+    rng: np.random.Generator,
+    *,
+    height: float | None = None,
+    reach: float | None = None,
+    difficulty: Difficulty = Difficulty(),
+) -> Sensor:
+    """Draw a camera.
+
+    Args:
+        rng: source of randomness.
+        height: metres above the ground where that is known already.
+        reach: metres of ground distance at which people are usually seen.
+        difficulty: strength factors.
+    """
+    d = difficulty
+    kind = str(rng.choice(list(LIGHTS), p=[0.34, 0.24, 0.16, 0.16, 0.10]))
+    height = float(2.4 + 4.0 * rng.beta(1.3, 2.0)) if height is None else height
+    reach = float(5.0 + 11.0 * rng.random()) if reach is None else reach
+    frame = ((640, 360), (960, 540), (1280, 720), (1920, 1080))[int(rng.integers(4))]
+    pixels = float(np.clip(np.exp(np.log(125) + 0.36 * rng.standard_normal()), 62, 250))
+    pixels /= d.resolution
+    noise = d.noise * float(np.exp(0.6 * rng.standard_normal())) * (2.2 if kind == "night" else 1)
+    indoor = ("mall", "station", "garage", "wall")
+    outdoor = ("street", "street", "plaza", "crossing", "park", "wall")
+    scene = str(rng.choice(indoor if kind == "indoor" else outdoor))
+    return Sensor(
+        height=height,
+        tilt=math.atan2(height - 0.9, reach),
+        focal=pixels * math.hypot(height - 0.9, reach) / 1.7,
+        frame=frame,
+        matrix=_colour_matrix(rng, d.colour, kind),  # type: ignore[arg-type]
+        gain=float(np.exp(0.30 * d.exposure * rng.standard_normal())),
+        gamma=float(2.2 * np.exp(0.12 * d.exposure * rng.standard_normal())),
+        contrast=float(np.clip(1.0 + 0.22 * d.exposure * rng.standard_normal(), 0.6, 1.6)),
+        saturation=float(np.clip(1.0 + 0.28 * d.colour * rng.standard_normal(), 0.35, 1.6)),
+        black=float(max(0.035 * d.exposure * rng.standard_normal(), 0.0)),
+        vignette=float(0.35 * rng.random()),
+        blur=float(d.noise * (0.35 + 0.55 * rng.random() ** 2)),
+        motion=float(d.noise * 2.2 * rng.random() ** 3 * (1.8 if kind == "night" else 1)),
+        sharpen=float(0.9 * rng.random() ** 2),
+        shot=0.010 * noise,
+        read=0.006 * noise,
+        quality=int(np.clip(88 - 42 * rng.random() ** 1.6 * d.noise, 25, 95)),
+        scene=scene,
+        scene_seed=int(rng.integers(1 << 30)),
+        kind=kind,
+        light=_light(rng, kind),
+    )
+
+
+@kernel
+def resample(image, height, width):
+    """Separable triangle filter as wide as the reduction: (h, w, 3) float32 to (height, width, 3)."""
+    h, w = image.shape[0], image.shape[1]
+    middle = np.zeros((h, width, 3), np.float32)
+    _filter_rows(image, middle)
+    out = np.zeros((height, width, 3), np.float32)
+    fy = h / height
+    reach = max(fy, 1.0)
+    for y in range(height):
+        centre = (y + 0.5) * fy
+        first, last = max(int(centre - reach), 0), min(int(centre + reach) + 1, h)
+        total = 0.0
+        for k in range(first, last):
+            weight = 1.0 - abs(k + 0.5 - centre) / reach
+            if weight <= 0:
+                continue
+            total += weight
+            for x in range(width):
+                for c in range(3):
+                    out[y, x, c] += weight * middle[k, x, c]
+        for x in range(width):
+            for c in range(3):
+                out[y, x, c] /= total
+    return out
+
+
+@kernel
+def _filter_rows(image, out):
+    h, w, width = image.shape[0], image.shape[1], out.shape[1]
+    fx = w / width
+    reach = max(fx, 1.0)
+    for x in range(width):
+        centre = (x + 0.5) * fx
+        first, last = max(int(centre - reach), 0), min(int(centre + reach) + 1, w)
+        total = 0.0
+        for k in range(first, last):
+            total += max(1.0 - abs(k + 0.5 - centre) / reach, 0.0)
+        for k in range(first, last):
+            weight = max(1.0 - abs(k + 0.5 - centre) / reach, 0.0) / total
+            if weight > 0:
+                for y in range(h):
+                    for c in range(3):
+                        out[y, x, c] += weight * image[y, k, c]
+
+
+@kernel
+def blur_image(image, sigma, motion):
+    """Gaussian blur of ``sigma`` pixels, wider along rows by a box of ``motion`` pixels."""
+    out = image
+    for axis in range(2):
+        spread = math.sqrt(sigma * sigma + (motion * motion / 12.0 if axis == 1 else 0.0))
+        if spread < 0.15:
+            continue
+        radius = min(int(3 * spread) + 1, 24)
+        taps = np.empty(2 * radius + 1)
+        for k in range(-radius, radius + 1):
+            taps[k + radius] = math.exp(-0.5 * (k / spread) ** 2)
+        taps /= taps.sum()
+        out = _convolve(out, taps, axis)
+    return out
+
+
+@kernel
+def _convolve(image, taps, axis):
+    h, w = image.shape[0], image.shape[1]
+    radius = taps.shape[0] // 2
+    out = np.zeros_like(image)
+    for y in range(h):
+        for x in range(w):
+            for k in range(-radius, radius + 1):
+                yy = min(max(y + (k if axis == 0 else 0), 0), h - 1)
+                xx = min(max(x + (k if axis == 1 else 0), 0), w - 1)
+                weight = taps[k + radius]
+                for c in range(3):
+                    out[y, x, c] += weight * image[yy, xx, c]
+    return out
+
+
+@kernel
+def _expose(image, noise, matrix, tone, place):
+    """Colour response, noise, tone curve and saturation; returns uint8.
+
+    ``tone``: gain, gamma, contrast, saturation, black, vignette, shot, read. ``place``: the
+    crop's window in the frame as shares, for the vignette.
+    """
+    h, w = image.shape[0], image.shape[1]
+    gain, gamma, contrast, saturation = tone[0], tone[1], tone[2], tone[3]
+    out = np.empty((h, w, 3), np.uint8)
+    for y in range(h):
+        fy = 2 * (place[1] + (place[3] - place[1]) * (y + 0.5) / h) - 1
+        for x in range(w):
+            fx = 2 * (place[0] + (place[2] - place[0]) * (x + 0.5) / w) - 1
+            fall = gain * (1.0 - tone[5] * min(0.5 * (fx * fx + fy * fy), 1.0))
+            r, g, b = image[y, x, 0], image[y, x, 1], image[y, x, 2]
+            values = (
+                fall * (matrix[0] * r + matrix[1] * g + matrix[2] * b),
+                fall * (matrix[3] * r + matrix[4] * g + matrix[5] * b),
+                fall * (matrix[6] * r + matrix[7] * g + matrix[8] * b),
+            )
+            r = _tone(values[0], noise[y, x, 0], gamma, contrast, tone)
+            g = _tone(values[1], noise[y, x, 1], gamma, contrast, tone)
+            b = _tone(values[2], noise[y, x, 2], gamma, contrast, tone)
+            grey = 0.299 * r + 0.587 * g + 0.114 * b
+            out[y, x, 0] = int(min(max(grey + saturation * (r - grey), 0.0), 1.0) * 255 + 0.5)
+            out[y, x, 1] = int(min(max(grey + saturation * (g - grey), 0.0), 1.0) * 255 + 0.5)
+            out[y, x, 2] = int(min(max(grey + saturation * (b - grey), 0.0), 1.0) * 255 + 0.5)
+    return out
+
+
+@kernel
+def _tone(value, noise, gamma, contrast, tone):
+    value = max(value, 0.0)
+    value += noise * (tone[7] + tone[6] * math.sqrt(value))
+    value = max(value + tone[4], 0.0) / (1 + tone[4])
+    shoulder = value if value < 0.6 else 0.6 + 0.4 * (1 - math.exp(-(value - 0.6) / 0.4))
+    encoded = shoulder ** (1.0 / gamma)
+    return 0.5 + (encoded - 0.5) * contrast
+
+
+def develop(
+    image: np.ndarray,
+    sensor: Sensor,
+    rng: np.random.Generator,
+    *,
+    native: tuple[int, int],
+    window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
+    jpeg: bool = True,
+) -> np.ndarray:
+    """Turn linear light into what this camera delivers.
+
+    Args:
+        image: (h, w, 3) float32 linear light.
+        sensor: the camera.
+        rng: noise of this very picture.
+        native: height and width in the camera's own pixels.
+        window: where the picture lies in the frame (x0, y0, x1, y1 as shares).
+        jpeg: whether to compress.
+
+    Returns:
+        (height, width, 3) uint8 at native size.
+    """
+    small = resample(image, native[0], native[1])
+    small = blur_image(small, sensor.blur, sensor.motion)
+    if sensor.sharpen > 0.02:
+        small = small + np.float32(sensor.sharpen) * (small - blur_image(small, 1.0, 0.0))
+    noise = rng.standard_normal(small.shape, np.float32)
+    tone = np.array([
+        sensor.gain, sensor.gamma, sensor.contrast, sensor.saturation, sensor.black,
+        sensor.vignette, sensor.shot, sensor.read,
+    ])  # fmt: skip
+    out = _expose(small, noise, np.array(sensor.matrix), tone, np.array(window))
+    return compress(out, sensor.quality) if jpeg else out
+
+
+def compress(image: np.ndarray, quality: int) -> np.ndarray:
+    """The picture after JPEG at ``quality``."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    buffer.seek(0)
+    return np.asarray(Image.open(buffer).convert("RGB"))
