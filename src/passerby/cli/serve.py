@@ -1,0 +1,137 @@
+"""``passerby serve CITY``: the operator's page and the HTTP API of one city."""
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from passerby.city import City
+from passerby.cli.arguments import parse
+from passerby.errors import InputError, MissingExtraError
+from passerby.ingest.detector import Detector
+from passerby.runtime import Embedder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Serve a city's page and HTTP API."""
+
+    city: Annotated[Path, tyro.conf.Positional]
+    """Folder of the city."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8000
+    """Port to listen on; 0 takes a free one."""
+    allow_remote: bool = False
+    """Allow an address that other machines can reach; put a proxy with TLS before it."""
+    model: str = "default"
+    """The network that made the city's gallery."""
+    detector: Path | None = None
+    """A person detector (.xml or .onnx) for query pictures; without one they are crops."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Open the city and serve it."""
+    options: Options = parse(Options, arguments, "serve")
+    check_host(options.host, allow_remote=options.allow_remote)
+    city = City.open(options.city)
+    embedder = Embedder.load(options.model)
+    detector = None if options.detector is None else Detector.load(options.detector)
+    return run(
+        city,
+        embedder,
+        host=options.host,
+        port=options.port,
+        allow_remote=options.allow_remote,
+        detector=detector,
+    )
+
+
+def check_host(host: str, *, allow_remote: bool) -> None:
+    """Refuse an address that other machines reach, unless that is wanted.
+
+    Raises:
+        InputError: what to do for a service that others reach.
+    """
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local and not allow_remote:
+        raise InputError(
+            f"--host {host} can be reached from other machines and this service speaks plain HTTP; "
+            "add --allow-remote when a proxy with TLS stands before it"
+        )
+
+
+def run(
+    city: City,
+    embedder: Embedder,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    allow_remote: bool = False,
+    detector: Detector | None = None,
+    demo: bool = False,
+) -> int:
+    """Serve until interrupted; prints the address, and new passwords once.
+
+    Args:
+        city: the city.
+        embedder: the network that made its gallery.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        allow_remote: the address may be one that other machines reach.
+        detector: finds people in query pictures.
+        demo: simulated people: new passwords for the two accounts and an open case.
+    """
+    check_host(host, allow_remote=allow_remote)
+    try:
+        import uvicorn
+
+        from passerby.service import create_app
+        from passerby.service.first_start import create_first_accounts, open_demo
+    except ImportError as error:
+        raise MissingExtraError("fastapi", "service") from error
+    app = create_app(city, embedder, detector=detector)
+    listener = _listen(host, port)
+    service = app.state.service
+    passwords = open_demo(service) if demo else create_first_accounts(service)
+    print(f"Passerby serves {city.units.roots[0].name} at {address(listener, host)}")
+    for name, password in passwords.items():
+        print(f"  sign in as {name:<10} with the password  {password}")
+    if passwords and not demo:
+        print("  These passwords are shown this once.")
+    if allow_remote:
+        print("passerby serve: plain HTTP; TLS is the proxy's work", file=sys.stderr)
+    sys.stdout.flush()
+    config = uvicorn.Config(
+        app, log_level="warning", server_header=False, timeout_graceful_shutdown=5
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def address(listener: socket.socket, host: str) -> str:
+    """The URL of a listening socket."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}/"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot listen on {host}:{port}: {reason}; choose another --port"
+        ) from None
+    return listener

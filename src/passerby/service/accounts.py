@@ -1,0 +1,188 @@
+"""Accounts: names, roles, passwords, and the units each account may see."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from passerby.errors import InputError, MissingExtraError
+from passerby.service.database import ACCOUNTS, GRANTS, SESSIONS, Database, now
+
+try:
+    import argon2
+except ImportError as error:  # pragma: no cover - depends on the installation
+    raise MissingExtraError("argon2-cffi", "service") from error
+
+# role -> what it may do. Who manages accounts cannot search, and who searches cannot approve alone:
+# an approval never counts for the account that asked for it.
+ROLES: dict[str, frozenset[str]] = {
+    "operator": frozenset({"search", "cases", "export"}),
+    "supervisor": frozenset({"search", "cases", "export", "approve", "audit"}),
+    "administrator": frozenset({"accounts", "audit", "health"}),
+}
+SHORTEST_PASSWORD = 12
+_NAME = re.compile(r"[a-z][a-z0-9._-]{1,63}")
+_HASHER = argon2.PasswordHasher()  # argon2id, the library's current costs
+_NOBODY = _HASHER.hash(
+    secrets.token_urlsafe()
+)  # so that an unknown name takes as long as a wrong one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """One account.
+
+    Attributes:
+        name: what is typed to sign in.
+        role: a key of ``ROLES``.
+        grants: codes of the units it may see, each with all below it.
+        created: ms since the epoch, UTC.
+        disabled: it can no longer sign in.
+    """
+
+    name: str
+    role: str
+    grants: tuple[str, ...]
+    created: int
+    disabled: bool = False
+
+    def may(self, what: str) -> bool:
+        """Whether the account's role allows ``what``."""
+        return what in ROLES[self.role]
+
+
+@lru_cache(maxsize=1)
+def _nobody() -> str:
+    """The hash of no password: an unknown name takes as long to refuse as a wrong password."""
+    return _HASHER.hash(secrets.token_urlsafe())
+
+
+class Accounts:
+    """The accounts of one city."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def create(
+        self, name: str, role: str, grants: tuple[str, ...], password: str | None = None
+    ) -> str:
+        """Add an account and return its password (a generated one where none is given).
+
+        Raises:
+            InputError: a bad or used name, an unknown role, no unit, or a short password.
+        """
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                f"'{name}' cannot be an account's name; "
+                "use 2 to 64 small letters, digits, dots, dashes, beginning with a letter"
+            )
+        check_role(role)
+        if not grants:
+            raise InputError(f"account '{name}' has no unit; give at least one unit's code")
+        password = generate_password() if password is None else check_password(password)
+        row = {"name": name, "role": role, "password": _HASHER.hash(password), "created": now()}
+        try:
+            with self.database.write() as connection:
+                connection.execute(ACCOUNTS.insert().values({**row, "disabled": False}))
+                connection.execute(
+                    GRANTS.insert(),
+                    [{"account": name, "unit": unit} for unit in sorted(set(grants))],
+                )
+        except sa.exc.IntegrityError:
+            raise InputError(f"there is already an account '{name}'; choose another name") from None
+        return password
+
+    def get(self, name: str) -> Account | None:
+        """The account of that name, or None."""
+        return next(iter(self._select(ACCOUNTS.c.name == name)), None)
+
+    def all(self) -> list[Account]:
+        """Every account, by name."""
+        return self._select(sa.true())
+
+    def _select(self, condition: Any) -> list[Account]:
+        query = sa.select(ACCOUNTS, GRANTS.c.unit).join(GRANTS, isouter=True).where(condition)
+        rows: dict[str, tuple[Any, list[str]]] = {}
+        with self.database.read() as connection:
+            for row in connection.execute(query.order_by(ACCOUNTS.c.name, GRANTS.c.unit)):
+                rows.setdefault(row.name, (row, []))[1].extend([row.unit] if row.unit else [])
+        return [
+            Account(
+                name=row.name,
+                role=row.role,
+                grants=tuple(units),
+                created=row.created,
+                disabled=row.disabled,
+            )
+            for row, units in rows.values()
+        ]
+
+    def verify(self, name: str, password: str) -> Account | None:
+        """The account, where the password is right and the account is not disabled."""
+        with self.database.read() as connection:
+            stored = connection.scalar(
+                sa.select(ACCOUNTS.c.password).where(
+                    ACCOUNTS.c.name == name, ACCOUNTS.c.disabled.is_(False)
+                )
+            )
+        try:
+            _HASHER.verify(stored or _nobody(), password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return None
+        return self.get(name) if stored else None
+
+    def set_password(self, name: str, password: str | None = None) -> str:
+        """Give an account a new password and end its sessions; returns the password."""
+        password = generate_password() if password is None else check_password(password)
+        self._update(name, {"password": _HASHER.hash(password)})
+        return password
+
+    def set_disabled(self, name: str, disabled: bool) -> None:
+        """Bar an account from signing in (and end its sessions), or let it in again."""
+        self._update(name, {"disabled": disabled})
+
+    def set_grants(self, name: str, grants: tuple[str, ...]) -> None:
+        """Replace the units that an account may see."""
+        if not grants:
+            raise InputError(f"account '{name}' would have no unit; disable it instead")
+        self._update(name, {})
+        with self.database.write() as connection:
+            connection.execute(GRANTS.delete().where(GRANTS.c.account == name))
+            connection.execute(GRANTS.insert(), _grant_rows(name, grants))
+
+    def _update(self, name: str, values: dict[str, Any]) -> None:
+        if self.get(name) is None:
+            raise InputError(
+                f"there is no account '{name}'; 'passerby admin account list' shows all"
+            )
+        with self.database.write() as connection:
+            if values:
+                connection.execute(ACCOUNTS.update().where(ACCOUNTS.c.name == name).values(values))
+            connection.execute(SESSIONS.delete().where(SESSIONS.c.account == name))
+
+
+def _grant_rows(name: str, units: tuple[str, ...]) -> list[dict[str, str]]:
+    return [{"account": name, "unit": unit} for unit in sorted(set(units))]
+
+
+def check_role(role: str) -> None:
+    """Refuse a role that does not exist."""
+    if role not in ROLES:
+        raise InputError(f"there is no role '{role}'; there are: {', '.join(ROLES)}")
+
+
+def check_password(password: str) -> str:
+    """Refuse a password that is too short to be one."""
+    if len(password) < SHORTEST_PASSWORD:
+        raise InputError(f"the password is too short; use at least {SHORTEST_PASSWORD} characters")
+    return password
+
+
+def generate_password() -> str:
+    """A password of 100 random bits, in groups that a person can copy from a terminal."""
+    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+    letters = [secrets.choice(alphabet) for _ in range(20)]
+    return "-".join("".join(letters[i : i + 5]) for i in range(0, 20, 5))

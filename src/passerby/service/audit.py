@@ -1,0 +1,166 @@
+"""The audit: an append-only chain of entries, each of which holds the hash of the one before."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from passerby.service.database import AUDIT, Database, now
+
+HEAD_FILE = "audit.head"  # number and digest of the last entry, beside the database
+START = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One thing that was done.
+
+    Attributes:
+        number: 1, 2, 3, ... without gaps.
+        time: ms since the epoch, UTC.
+        account: who.
+        action: what, one word of ``ACTIONS``.
+        case: for what case, or None.
+        units: the units that it touched; they decide which supervisors may read the entry.
+        details: the rest: query picture hashes, model, result ids, window, format, ...
+        previous: the digest of entry number - 1 (64 zeros for the first).
+        digest: SHA-256 of all the above in canonical JSON.
+    """
+
+    number: int
+    time: int
+    account: str
+    action: str
+    case: str | None
+    units: tuple[str, ...]
+    details: dict[str, Any]
+    previous: str
+    digest: str = ""
+
+    def expected_digest(self) -> str:
+        """SHA-256 of the entry without its digest, in canonical JSON (sorted keys, UTF-8)."""
+        body = {key: value for key, value in vars(self).items() if key != "digest"}
+        body["units"] = list(self.units)
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What :meth:`Audit.verify` found: how many entries hold, and the first that does not."""
+
+    entries: int
+    head: str
+    broken_at: int | None = None
+    reason: str = ""
+
+    @property
+    def intact(self) -> bool:
+        """Whether the whole chain holds."""
+        return self.broken_at is None
+
+
+class Audit:
+    """Append, read and verify the chain of one city."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.head_path = folder / HEAD_FILE
+
+    def append(
+        self,
+        action: str,
+        *,
+        account: str,
+        case: str | None = None,
+        units: tuple[str, ...] = (),
+        details: dict[str, Any] | None = None,
+    ) -> Entry:
+        """Add one entry, durable when this returns; it never waits for another to be complete."""
+        with self.database.write() as connection:
+            last = connection.execute(
+                sa.select(AUDIT.c.number, AUDIT.c.digest).order_by(AUDIT.c.number.desc()).limit(1)
+            ).first()
+            # through JSON and back, so that what is hashed is what a reader will get
+            plain = json.loads(json.dumps(details or {}))
+            body = Entry(
+                number=last.number + 1 if last else 1,
+                time=now(),
+                account=account,
+                action=action,
+                case=case,
+                units=tuple(units),
+                details=plain,
+                previous=last.digest if last else START,
+            )
+            entry = Entry(**{**vars(body), "digest": body.expected_digest()})
+            connection.execute(AUDIT.insert().values({**vars(entry), "units": list(entry.units)}))
+        self._write_head(entry)  # after the commit: a note may be late, never ahead of the chain
+        return entry
+
+    def _write_head(self, entry: Entry) -> None:
+        """Note the head outside the database, so that cutting off the chain's end shows too."""
+        draft = self.head_path.with_suffix(".tmp")
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump({"number": entry.number, "digest": entry.digest}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.head_path)
+
+    def entries(self, *, before: int | None = None, limit: int | None = None) -> list[Entry]:
+        """Entries from the newest down, those numbered below ``before``."""
+        query = sa.select(AUDIT).order_by(AUDIT.c.number.desc())
+        if before is not None:
+            query = query.where(AUDIT.c.number < before)
+        if limit is not None:
+            query = query.limit(limit)
+        with self.database.read() as connection:
+            return [_entry(row) for row in connection.execute(query)]
+
+    def verify(self) -> Verdict:
+        """Recompute the chain from its start and find the first entry that does not hold."""
+        previous, count = START, 0
+        with self.database.read() as connection:
+            rows = connection.execute(sa.select(AUDIT).order_by(AUDIT.c.number))
+            for count, row in enumerate(rows, start=1):
+                entry = _entry(row)
+                reason = _fault(entry, count, previous)
+                if reason:
+                    return Verdict(entries=count - 1, head=previous, broken_at=count, reason=reason)
+                previous = entry.digest
+        reason = self._head_fault(count, previous)
+        if reason:
+            return Verdict(entries=count, head=previous, broken_at=count + 1, reason=reason)
+        return Verdict(entries=count, head=previous)
+
+    def _head_fault(self, count: int, digest: str) -> str:
+        try:
+            head = json.loads(self.head_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return "the note of the last entry is missing" if count else ""
+        except ValueError:
+            return "the note of the last entry is damaged"
+        if head["number"] > count:
+            return f"entries {count + 1} to {head['number']} are missing"
+        if head["number"] == count and head["digest"] != digest:
+            return "the last entry is not the one that was noted"
+        return ""  # an older note: the power failed between the entry and its note
+
+
+def _fault(entry: Entry, number: int, previous: str) -> str:
+    if entry.number != number:
+        return "an entry is missing"
+    if entry.previous != previous:
+        return "the entry does not follow the one before it"
+    if entry.digest != entry.expected_digest():
+        return "the entry was changed"
+    return ""
+
+
+def _entry(row: sa.Row[Any]) -> Entry:
+    values = dict(row._mapping)
+    return Entry(**{**values, "units": tuple(values["units"])})

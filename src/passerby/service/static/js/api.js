@@ -1,0 +1,69 @@
+// Talking to the service: JSON in and out, the session's token, one kind of error.
+import { state, update } from "./state.js";
+
+/** What the service refused: a stable code, what was wrong, and what to do. */
+export class Problem extends Error {
+  constructor(status, code, error, whatToDo) {
+    super(error);
+    Object.assign(this, { status, code, whatToDo });
+  }
+}
+
+async function send(method, path, { body, form, signal } = {}) {
+  const headers = {};
+  if (state.session) headers["X-CSRF-Token"] = state.session.csrf;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      signal,
+      body: form ?? (body === undefined ? undefined : JSON.stringify(body)),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "offline", "", "");
+  }
+  if (response.ok) return response;
+  const said = await response.json().catch(() => ({}));
+  if (response.status === 401 && said.code === "signed_out" && state.session) {
+    update({ session: null, problem: { code: "signed_out" } });
+  }
+  throw new Problem(
+    response.status,
+    said.code ?? "http",
+    said.error ?? `HTTP ${response.status}`,
+    said.what_to_do ?? "",
+  );
+}
+
+const json = async (response) => (response.status === 204 ? null : response.json());
+
+export const get = async (path, options) => json(await send("GET", path, options));
+export const post = async (path, body, options) => json(await send("POST", path, { body, ...options }));
+export const put = async (path, body) => json(await send("PUT", path, { body }));
+export const patch = async (path, body) => json(await send("PATCH", path, { body }));
+export const remove = async (path) => json(await send("DELETE", path));
+
+/** Upload one file as a form. */
+export async function upload(path, file) {
+  const form = new FormData();
+  form.append("file", file, file.name || "picture");
+  return json(await send("POST", path, { form }));
+}
+
+/** Fetch a file and hand it to the browser to save. */
+export async function download(path, body) {
+  const response = await send("POST", path, { body });
+  const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
+  const url = URL.createObjectURL(await response.blob());
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name ? name[1] : "export";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  return response.headers.get("X-Audit-Number");
+}
+
+export const cropUrl = (id) => `/api/sightings/${encodeURIComponent(id)}/crop`;

@@ -1,0 +1,31 @@
+// Two dictionaries, one choice; a text that is missing shows its key, which a test forbids.
+import { state } from "./state.js";
+import en from "./strings.en.js";
+import zh from "./strings.zh.js";
+
+const DICTIONARIES = { en, zh };
+
+/** The text of a key in the chosen language, with {names} replaced by values. */
+export function t(key, values = {}) {
+  const text = DICTIONARIES[state.language][key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** Whether the dictionary has a key. */
+export const knows = (key) => key in DICTIONARIES[state.language];
+
+/** A number in the chosen language's way. */
+export const number = (value, options) => new Intl.NumberFormat(locale(), options).format(value);
+
+/** The locale of dates and numbers. */
+export const locale = () => (state.language === "zh" ? "zh-CN" : "en-GB");
+
+/** The name of a thing that has `name` and `name_zh`. */
+export const nameOf = (thing) => (state.language === "zh" && thing.name_zh) || thing.name;
+
+/** The language to begin with: the remembered one, or the browser's. */
+export function firstLanguage() {
+  const remembered = localStorage.getItem("passerby.language");
+  if (remembered in DICTIONARIES) return remembered;
+  return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+}

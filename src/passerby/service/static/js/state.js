@@ -1,0 +1,55 @@
+// The page's one state, and who wants to know when a part of it changes.
+// `subscribe` and `update` are the only two ways to it.
+
+const listeners = new Map();
+
+export const state = {
+  session: null, // {account, csrf, expires}
+  city: null, // name, zone, bounds, model, limits
+  units: null, // the tree, see units.js
+  cameras: [], // features
+  base: null, // streets, water, parks
+  language: "en",
+  theme: "light",
+  view: "search",
+  cases: [],
+  caseId: null,
+  pictures: [], // query pictures, see person.js
+  level: "district",
+  chosenUnits: [],
+  chosenCameras: [],
+  window: { start: null, end: null },
+  coverage: null, // camera -> {sightings, first, last}
+  search: null, // the last answer
+  trajectory: null,
+  alternative: 0,
+  status: "idle", // idle | searching | ready | failed
+  problem: null,
+  selected: null, // id of a sighting
+  hovered: null,
+  playhead: null, // ms
+  playing: false,
+  grouping: "tracklet",
+  drawer: null, // on small screens: "left" | "right" | null
+};
+
+/** Call `listener` after any of `keys` changed; returns a function that ends it. */
+export function subscribe(keys, listener) {
+  for (const key of keys) {
+    if (!listeners.has(key)) listeners.set(key, new Set());
+    listeners.get(key).add(listener);
+  }
+  return () => keys.forEach((key) => listeners.get(key).delete(listener));
+}
+
+/** Change the state and tell who listens, each listener once. */
+export function update(changes) {
+  const due = new Set();
+  for (const [key, value] of Object.entries(changes)) {
+    if (!(key in state)) throw new Error(`the state has no '${key}'`);
+    if (state[key] === value) continue;
+    state[key] = value;
+    listeners.get(key)?.forEach((listener) => due.add(listener));
+  }
+  due.forEach((listener) => listener());
+}

@@ -1,0 +1,76 @@
+// Times are milliseconds since the epoch; the city's zone is used only to show and to read them.
+import { locale, t } from "./i18n.js";
+import { state } from "./state.js";
+
+const formats = new Map();
+
+function format(options) {
+  const key = `${locale()}|${zone()}|${JSON.stringify(options)}`;
+  if (!formats.has(key)) {
+    formats.set(key, new Intl.DateTimeFormat(locale(), { timeZone: zone(), hourCycle: "h23", ...options }));
+  }
+  return formats.get(key);
+}
+
+/** The city's time zone. */
+export const zone = () => state.city?.time_zone ?? "UTC";
+
+/** Such as "UTC+8", for the moment `at`. */
+export function zoneName(at = Date.now()) {
+  const minutes = offset(at) / 60_000;
+  const sign = minutes < 0 ? "−" : "+";
+  const hours = Math.floor(Math.abs(minutes) / 60);
+  const rest = Math.abs(minutes) % 60;
+  return minutes === 0 ? "UTC" : `UTC${sign}${hours}${rest ? `:${String(rest).padStart(2, "0")}` : ""}`;
+}
+
+export const clock = (ms) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(ms);
+export const shortClock = (ms) => format({ hour: "2-digit", minute: "2-digit" }).format(ms);
+export const day = (ms) => format({ weekday: "short", day: "numeric", month: "short" }).format(ms);
+export const dateTime = (ms) =>
+  format({ year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }).format(ms);
+
+/** A length of time in words: "45 s", "12 min", "3 h 20 min". */
+export function duration(ms) {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 100) return t("time.seconds", { n: seconds });
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 100) return t("time.minutes", { n: minutes });
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) {
+    return minutes % 60 ? t("time.hours_minutes", { h: hours, m: minutes % 60 }) : t("time.hours", { n: hours });
+  }
+  return t("time.days", { n: Math.round(hours / 24) });
+}
+
+/** Milliseconds that the city's zone is ahead of UTC at a moment. */
+function offset(ms) {
+  const parts = Object.fromEntries(
+    new Intl.DateTimeFormat("en-CA", {
+      timeZone: zone(),
+      hourCycle: "h23",
+      year: "numeric",
+      month: "2-digit",
+      day: "2-digit",
+      hour: "2-digit",
+      minute: "2-digit",
+      second: "2-digit",
+    })
+      .formatToParts(ms)
+      .map(({ type, value }) => [type, Number(value)]),
+  );
+  const { year, month, day: date, hour, minute, second } = parts;
+  return Date.UTC(year, month - 1, date, hour, minute, second) - Math.floor(ms / 1000) * 1000;
+}
+
+/** For an <input type="datetime-local">: the city's wall clock at a moment. */
+export const toLocalInput = (ms) => new Date(ms + offset(ms)).toISOString().slice(0, 16);
+
+/** The moment at which the city's wall clock shows what was typed; null for nothing. */
+export function fromLocalInput(text) {
+  if (!text) return null;
+  const wall = Date.parse(`${text}Z`);
+  if (Number.isNaN(wall)) return null;
+  const guess = wall - offset(wall);
+  return wall - offset(guess); // once more, for the hour in which the clocks change
+}
