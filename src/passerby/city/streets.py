@@ -155,7 +155,7 @@ class StreetGraph:
             total = far[node] + end.along[side] + aside
             if total < best:
                 best, way = float(total), (self._first(a, node, limit), node)
-        return best, way
+        return (best, way) if best <= limit else (np.inf, None)
 
     def _first(self, a: Place, node: int, limit: float) -> int:
         """The end of the start's segment through which the way to ``node`` leaves."""
