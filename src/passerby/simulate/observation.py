@@ -20,12 +20,11 @@ class Observations:
     place: np.ndarray
     """(S, 2) metres east, north."""
     heading: np.ndarray
-    """(S,) degrees by which the person has turned, clockwise seen from above, from walking
-    straight at the camera: 0 front, 90 shows the left side, 180 back."""
+    """(S,) radians, the way the body faces: 0 toward the camera, pi / 2 to the picture's right."""
     azimuth: np.ndarray
-    """(S,) degrees to the right of the camera's heading at which the person stands."""
+    """(S,) radians to the right of the camera's heading at which the person stands."""
     elevation: np.ndarray
-    """(S,) degrees by which the camera looks down at the person."""
+    """(S,) radians by which the camera looks down at the person's chest."""
     distance: np.ndarray
     """(S,) metres from the camera to the person's chest."""
     phase: np.ndarray
@@ -65,9 +64,9 @@ def observe(
     headings = np.array([c.heading for c in cameras])[camera]
     return Observations(
         place=place,
-        heading=(bearing(way) - bearing(-offset)) % 360.0,
-        azimuth=(bearing(offset) - headings + 180.0) % 360.0 - 180.0,
-        elevation=np.degrees(np.arctan2(down, ground)),
+        heading=np.radians((bearing(-offset) - bearing(way)) % 360.0),
+        azimuth=np.radians((bearing(offset) - headings + 180.0) % 360.0 - 180.0),
+        elevation=np.arctan2(down, ground),
         distance=np.hypot(ground, down),
         phase=_phase(place, way, person),
         box=_boxes(cameras, camera, place, stature[person]),

@@ -15,6 +15,7 @@ from passerby.simulate.units import Unit
 
 SETBACK = 5.5  # metres from the street's axis to the pole
 HEAD = 1.9  # metres: heads up to this height stay in the picture at full range
+TALL_ENOUGH = 50.0  # pixels: a detector finds no smaller people
 TRIPS = 2_000  # sampled walks that tell busy streets from quiet ones
 
 
@@ -197,7 +198,7 @@ def _framed(sensor: Sensor) -> Sensor:
 
 
 def _range(sensor: Sensor, reach: float) -> float:
-    """Twice the usual distance, but no farther than heads stay below the frame's upper edge."""
+    """Twice the usual distance, while heads stay in the frame and people are tall enough."""
     upper = sensor.tilt - np.arctan2(sensor.frame[1] / 2, sensor.focal)
     heads = (sensor.height - HEAD) / np.tan(upper) if upper > 0 else np.inf
-    return float(np.clip(min(2.1 * reach, heads), 8.0, 30.0))
+    return float(np.clip(min(2.1 * reach, heads, sensor.focal * 1.7 / TALL_ENOUGH), 8.0, 30.0))

@@ -14,10 +14,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from passerby.simulate.appearance import Appearance
-from passerby.simulate.crop import View, render_crop, render_junk
+from passerby.simulate.crop import render_crop, render_junk
 from passerby.simulate.looks import Looks
 from passerby.simulate.observation import Observations
-from passerby.simulate.sensor import Sensor
+from passerby.simulate.scene import View
+from passerby.simulate.sensor import Difficulty, Sensor
 from passerby.simulate.shots import Shots
 from passerby.simulate.tree import BACKGROUND, PART, CropList
 from passerby.simulate.world import CROP, stream
@@ -32,6 +33,7 @@ class Renderer:
 
     folder: Path
     seed: int
+    difficulty: Difficulty
     sensors: list[Sensor]
     looks: Looks
     shots: Shots
@@ -52,7 +54,9 @@ class Renderer:
             for i in range(first, last)
         ]
         appearance, view = self._figure(int(shots.person[shot]), shot, shots.seen, shot)
-        picture = render_crop(appearance, view, sensor, rng, others)
+        picture = render_crop(
+            appearance, view, sensor, rng, others=others, difficulty=self.difficulty
+        )
         return _cut_out(picture, crops.window[row]) if crops.kind[row] == PART else picture
 
     def _figure(
@@ -61,7 +65,8 @@ class Renderer:
         """A person as they look and stand at the moment of a shot."""
         appearance = self.looks.appearance(person, float(self.shots.time[shot]))
         passage = int(self.shots.passage[shot])
-        return appearance, view_of(seen, index, self.looks.pose(person, passage))
+        sensor = self.sensors[self.shots.camera[shot]]
+        return appearance, view_of(seen, index, self.looks.pose(person, passage), sensor)
 
     def write(self, rows: range) -> int:
         """Render and write some crops; returns how many."""
@@ -71,15 +76,16 @@ class Renderer:
         return len(rows)
 
 
-def view_of(seen: Observations, index: int, pose: str) -> View:
+def view_of(seen: Observations, index: int, pose: str, sensor: Sensor) -> View:
     """One observation in the renderer's terms."""
+    aside = np.tan(seen.azimuth[index]) * sensor.focal / np.cos(sensor.tilt)
     return View(
         heading=float(seen.heading[index]),
         elevation=float(seen.elevation[index]),
         distance=float(seen.distance[index]),
         phase=float(seen.phase[index]),
         pose=pose,
-        place=(0.0, 0.0),
+        place=float(0.5 + aside / sensor.frame[0]),
     )
 
 

@@ -65,6 +65,7 @@ def simulate(
             renderer = Renderer(
                 folder=folder,
                 seed=options.seed,
+                difficulty=options.difficulty,
                 sensors=[camera.sensor for camera in world.cameras],
                 looks=looks,
                 shots=shots,
