@@ -22,7 +22,12 @@ WALLS = {"facade": g.FACADE, "shops": g.SHOPS, "plain": g.PLAIN_WALL, "hedge": g
          "trees": g.TREES, "fence": g.FENCE, "panels": g.PANELS}  # fmt: skip
 # scene: near grounds, whether a road lies across, walls, whether there is a ceiling
 LAYOUTS: dict[str, tuple[tuple[str, ...], float, tuple[str, ...], bool]] = {
-    "street": (("slabs", "asphalt", "bricks", "concrete"), 1.0, ("facade", "shops", "shops"), False),
+    "street": (
+        ("slabs", "asphalt", "bricks", "concrete"),
+        1.0,
+        ("facade", "shops", "shops"),
+        False,
+    ),
     "plaza": (("slabs", "setts", "bricks", "concrete"), 0.0, ("facade", "shops", "plain"), False),
     "crossing": (("asphalt", "asphalt", "slabs"), 1.0, ("facade", "shops", "trees"), False),
     "park": (("gravel", "asphalt", "slabs"), 0.5, ("trees", "hedge", "fence"), False),
@@ -71,7 +76,13 @@ def scene_vector(sensor: Sensor) -> np.ndarray:
     p[g.NEAR_COLOUR : g.NEAR_COLOUR + 3] = _tone(rng, 0.14, 0.48, 0.10)
     p[g.FAR_COLOUR : g.FAR_COLOUR + 3] = _tone(rng, 0.14, 0.42, 0.10)
     p[g.WALL_COLOUR : g.WALL_COLOUR + 3] = _tone(rng, 0.15, 0.65, 0.16)
-    accents = ((0.5, 0.12, 0.1), (0.15, 0.3, 0.5), (0.2, 0.36, 0.2), (0.75, 0.6, 0.2), (0.3, 0.3, 0.3))
+    accents = (
+        (0.5, 0.12, 0.1),
+        (0.15, 0.3, 0.5),
+        (0.2, 0.36, 0.2),
+        (0.75, 0.6, 0.2),
+        (0.3, 0.3, 0.3),
+    )
     p[g.ACCENT : g.ACCENT + 3] = linear(accents[int(rng.integers(len(accents)))])
     p[g.GLOSS] = 0.25 * rng.random() if ceiling else 0.0
     return p
@@ -95,8 +106,8 @@ def plate(sensor: Sensor) -> np.ndarray:
     camera, width, height = plate_camera(sensor)
     vector, light = camera.vector(), sensor.light.vector()
     scene = scene_vector(sensor)
-    noise, folds = tiles()
-    image, depth = g.paint(scene, vector, light, noise, height, width)
+    cloth = tiles()
+    image, depth = g.paint(scene, vector, light, cloth.noise, height, width)
     figure = furnish(sensor, scene)
     if figure is not None:
         vertices, triangles = figure.mesh.vertices, figure.mesh.triangles
@@ -109,7 +120,7 @@ def plate(sensor: Sensor) -> np.ndarray:
         contact = contact_shade(near, visible, 5, 3.0)
         colours = shade_pixels(
             visible, near, surface, np.ascontiguousarray(surface[:, :, :3]), contact, triangles,
-            figure.table, vector, light, NO_SHADOW, axes, (noise, folds),
+            figure.table, vector, light, NO_SHADOW, axes, tuple(cloth),
         )  # fmt: skip
         seen = visible >= 0
         image[seen, :3] = colours[seen]

@@ -100,7 +100,11 @@ def wear_upper(
         np.linspace(low, min(-0.1, low + 0.4), 5) if low < -0.3 else np.array([low]),
         np.array([0.05, 0.18, 0.32, 0.48, 0.62, 0.75, 0.86, 0.93, 0.985, top]),
     ])  # fmt: skip
-    air = np.interp(heights, [0.7, 0.93, 1.03], [ease, 0.5 * ease, 0.25 * ease + 0.004])
+    air = np.interp(
+        heights,
+        [0.6, 0.86, 0.95, 1.03],
+        [ease, 0.5 * ease, 0.25 * ease + 0.003, 0.2 * ease + 0.004],
+    )
     rows = trunk_rows(pose, heights, ease=air, straight=min(cut.straight + 0.2 * garment.fit, 1))
     span_legs(pose, rows, heights, ease, cut.flare * (1 + 0.3 * garment.fit))
     _gather(rows, heights, garment, cut)
@@ -156,12 +160,14 @@ def _sleeves(
     cuff = ease * (0.45 if garment.sleeve > 0.9 else 1.1)
     centre = pose.trunk_point(body.shoulder)
     for side, arm in zip((-1, 1), pose.arms, strict=True):
-        lead = centre + (arm.root - centre) * 0.45 + np.array([0.0, 0.012, 0.0]) * body.stature
+        lead = centre + (arm.root - centre) * 0.50 + np.array([0.0, 0.006, 0.0]) * body.stature
         rows = limb_rows(
             arm, body.arm, (body.upper_arm, body.forearm),
             end=end if end < 1 else 1.02, ease=(wide, cuff), count=10, lead=lead,
         )  # fmt: skip
-        rows[1, :3] += np.array([-0.012 * side, 0.006, 0.0]) * body.stature
+        rows[1, :3] += np.array([-0.010 * side, -0.002, 0.0]) * body.stature
+        rows[:2, q.WIDTH : q.DEPTH_BACK + 1] -= 0.55 * wide  # cloth rests on the shoulder
+        rows[2, q.WIDTH : q.DEPTH_BACK + 1] -= 0.25 * wide
         figure.tube(
             rows, material, rings=20, segments=13,
             wobble=0.007 * cut.folds + 0.1 * wide * cut.folds, phase=garment.seed % 37 + side,
@@ -295,7 +301,7 @@ def bare_legs(figure: Figure, appearance: Appearance, pose: Pose, start: float) 
     material = figure.paint(row)
     for leg in pose.legs:
         rows = limb_rows(
-            leg, body.leg, (body.thigh, body.shin), start=start, end=1.0, count=11
+            leg, body.leg, (body.thigh, body.shin), start=start, end=1.0, ease=-0.002, count=11
         )
         figure.tube(rows, material, rings=18, segments=13)
 
@@ -326,7 +332,9 @@ def hands(figure: Figure, appearance: Appearance, pose: Pose) -> None:
         rows = q.rows(6)
         shares = np.array([-0.10, 0.12, 0.40, 0.65, 0.88, 1.0])
         for i, share in enumerate(shares):
-            rows[i, :3] = arm.end + body.hand * share * arm.tip + inward * body.hand * 0.35 * share**2
+            rows[i, :3] = (
+                arm.end + body.hand * share * arm.tip + inward * body.hand * 0.35 * share**2
+            )
         rows[:, q.FRONT : q.FRONT + 3] = arm.front_lower
         rows[:, q.WIDTH] = np.array([0.014, 0.012, 0.014, 0.012, 0.010, 0.002]) * body.stature
         deep = np.array([0.015, 0.018, 0.025, 0.023, 0.017, 0.004]) * body.stature

@@ -46,10 +46,15 @@ def detector_box(tight: Box, rng: np.random.Generator, spread: float) -> Box:
     height, middle = (y1 - y0), (x0 + x1) / 2
     width = min(max((x1 - x0) * 1.04, 0.40 * height), 0.62 * height)
     if spread <= 0:
-        return middle - 0.25 * height * 1.04, y0 - 0.02 * height, middle + 0.26 * height, y1 + 0.02 * height
+        return (
+            middle - 0.25 * height * 1.04,
+            y0 - 0.02 * height,
+            middle + 0.26 * height,
+            y1 + 0.02 * height,
+        )
     noise = rng.standard_normal(4) * spread
-    grow = 1.05 + 0.05 * noise[0]
-    centre_y = (y0 + y1) / 2 + 0.025 * height * noise[1]
+    grow = 1.09 + 0.05 * noise[0]
+    centre_y = (y0 + y1) / 2 + 0.018 * height * noise[1]
     middle += 0.05 * width * noise[2]
     half_h, half_w = height * grow / 2, width * grow * (1 + 0.06 * noise[3]) / 2
     top, low = centre_y - half_h, centre_y + half_h
@@ -72,7 +77,9 @@ def _changed_light(light: Light, rng: np.random.Generator, spread: float) -> Lig
     sky = float(np.exp(0.12 * spread * rng.standard_normal()))
     return Light(
         azimuth=light.azimuth + 0.2 * spread * float(rng.standard_normal()),
-        elevation=float(np.clip(light.elevation + 0.08 * spread * rng.standard_normal(), 0.2, 1.45)),
+        elevation=float(
+            np.clip(light.elevation + 0.08 * spread * rng.standard_normal(), 0.2, 1.45)
+        ),
         sun=(light.sun[0] * sun, light.sun[1] * sun, light.sun[2] * sun),
         sky=(light.sky[0] * sky, light.sky[1] * sky, light.sky[2] * sky),
         bounce=light.bounce,
@@ -161,7 +168,7 @@ def _finish(
 ) -> np.ndarray:
     """Draw a box of the frame and send it through the sensor."""
     native = (max(round(box[3] - box[1]), 8), max(round(box[2] - box[0]), 4))
-    rows = int(np.clip(1.6 * native[0], 120, 320))
+    rows = int(np.clip(1.4 * native[0], 112, 288))
     columns = max(round(rows * size[1] / size[0]), 8)
     scale_x, scale_y = columns / (box[2] - box[0]), rows / (box[3] - box[1])
     camera = frame_camera(sensor, height).window(box[0], box[1], scale_x, scale_y)
@@ -171,18 +178,14 @@ def _finish(
             figure, camera, light, (rows, columns), centre=(person.x, person.z),
             person_pixels=0.9 * rows,
         )  # fmt: skip
-    image = backdrop(
-        sensor, camera, box, (rows, columns), light=light, layers=layers, feet=feet
-    )
+    image = backdrop(sensor, camera, box, (rows, columns), light=light, layers=layers, feet=feet)
     if layers is not None:
         image = np.where(layers.cover[:, :, None], layers.colour, image)
     frame_w, frame_h = sensor.frame
     window = (box[0] / frame_w, box[1] / frame_h, box[2] / frame_w, box[3] / frame_h)
     native = (min(native[0], 320), min(native[1], 200))
     small = develop(image, sensor, rng, native=native, window=window)
-    return np.asarray(
-        Image.fromarray(small).resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    )
+    return np.asarray(Image.fromarray(small).resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
 def render_background(sensor: Sensor, size: tuple[int, int]) -> np.ndarray:

@@ -26,8 +26,14 @@ CABIN = np.array([
 ])  # fmt: skip
 
 
-def add_car(figure: Figure, x: float, z: float, yaw: float, paint: tuple[float, float, float],
-            size: float = 1.0) -> None:
+def add_car(
+    figure: Figure,
+    x: float,
+    z: float,
+    yaw: float,
+    paint: tuple[float, float, float],
+    size: float = 1.0,
+) -> None:
     """A parked car at (x, z), its nose in direction ``yaw`` (0: to the right)."""
     ahead = np.array([math.cos(yaw), 0.0, math.sin(yaw)])
     foot = np.array([x, 0.0, z])
@@ -68,13 +74,21 @@ def _wheels(figure: Figure, foot: np.ndarray, ahead: np.ndarray, size: float) ->
                 )  # fmt: skip
 
 
-def add_pole(figure: Figure, x: float, z: float, height: float, radius: float,
-             colour: tuple[float, float, float]) -> None:
+def add_pole(
+    figure: Figure,
+    x: float,
+    z: float,
+    height: float,
+    radius: float,
+    colour: tuple[float, float, float],
+) -> None:
     """A lamp post, sign post or bollard."""
     rows = q.rows(5)
     rows[:, 0], rows[:, 2] = x, z
     rows[:, 1] = np.array([0.0, 0.02, 0.1, 0.97, 1.0]) * height
-    rows[:, q.WIDTH : q.DEPTH_BACK + 1] = np.array([1.5, 1.4, 1.0, 0.95, 0.1]).reshape(-1, 1) * radius
+    rows[:, q.WIDTH : q.DEPTH_BACK + 1] = (
+        np.array([1.5, 1.4, 1.0, 0.95, 0.1]).reshape(-1, 1) * radius
+    )
     rows[:, q.ALONG] = rows[:, 1]
     row = m.material(colour, kind=m.SOLID)
     row[m.SHINE] = 0.1
@@ -99,7 +113,9 @@ def add_bin(figure: Figure, x: float, z: float, colour: tuple[float, float, floa
     rows = q.rows(6)
     rows[:, 0], rows[:, 2] = x, z
     rows[:, 1] = [0.0, 0.03, 0.5, 0.92, 0.97, 1.0]
-    rows[:, q.WIDTH : q.DEPTH_BACK + 1] = np.array([0.2, 0.24, 0.26, 0.27, 0.27, 0.02]).reshape(-1, 1)
+    rows[:, q.WIDTH : q.DEPTH_BACK + 1] = np.array([0.2, 0.24, 0.26, 0.27, 0.27, 0.02]).reshape(
+        -1, 1
+    )
     rows[:, q.POWER] = 4.0
     figure.tube(rows, figure.paint(m.material(colour, kind=m.SOLID)), rings=9, segments=12)
 

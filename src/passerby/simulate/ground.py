@@ -229,9 +229,11 @@ def _pixel(p, camera, light, noise, ux, uy, out):
         out[3] = 1.0
         if p[GLOSS] > 0:
             glance = p[GLOSS] * (1 - min(-ry * 1.5, 1.0))
-            r, g, b = r * (1 - glance) + 0.6 * glance, g * (1 - glance) + 0.6 * glance, b * (
-                1 - glance
-            ) + 0.6 * glance
+            r, g, b = (
+                r * (1 - glance) + 0.6 * glance,
+                g * (1 - glance) + 0.6 * glance,
+                b * (1 - glance) + 0.6 * glance,
+            )
     elif hit == 4:
         strip = a / 2.4 - math.floor(a / 2.4)
         lamp = strip < 0.12
@@ -240,7 +242,9 @@ def _pixel(p, camera, light, noise, ux, uy, out):
     else:
         along = a if hit == 2 else n + 31.0
         r, g, b = _wall(p, along, y, noise, int(p[WALL]))
-        facing = lx * s - lz * c if hit == 2 else -(lx * c + lz * s) * math.copysign(1.0, p[SIDE_AT])
+        facing = (
+            lx * s - lz * c if hit == 2 else -(lx * c + lz * s) * math.copysign(1.0, p[SIDE_AT])
+        )
         sun, sky, bounce = max(facing, 0.0), 0.55, 0.45
     out[0] = r * (light[3] * sun + light[6] * sky + light[9] * bounce)
     out[1] = g * (light[4] * sun + light[7] * sky + light[10] * bounce)

@@ -146,8 +146,16 @@ CAP = np.array([
 ])  # fmt: skip
 
 
-def _cap(figure: Figure, head: Head, material: int, thickness: float, *, wobble: float = 0.003,
-         low: float = 0.0, recede: float = 0.0) -> None:
+def _cap(
+    figure: Figure,
+    head: Head,
+    material: int,
+    thickness: float,
+    *,
+    wobble: float = 0.003,
+    low: float = 0.0,
+    recede: float = 0.0,
+) -> None:
     """Hair close to the skull; ``low`` lifts its lower edge, ``recede`` opens the forehead."""
     heights = np.maximum(CAP[:, 0], low)
     opening = CAP[:, 1] + recede * (CAP[:, 0] > 0.6)
@@ -156,8 +164,15 @@ def _cap(figure: Figure, head: Head, material: int, thickness: float, *, wobble:
     figure.tube(rows, material, rings=16, segments=26, wobble=wobble, phase=thickness * 900)
 
 
-def _curtain(figure: Figure, head: Head, material: int, low: float, thickness: float,
-             opening: float, spread: float = 0.0) -> None:
+def _curtain(
+    figure: Figure,
+    head: Head,
+    material: int,
+    low: float,
+    thickness: float,
+    opening: float,
+    spread: float = 0.0,
+) -> None:
     """Hair that hangs from the crown to ``low`` (head heights, negative below the chin)."""
     heights = np.concatenate([np.linspace(low, 0.30, 6), [0.48, 0.62, 0.76, 0.84, 0.90, 0.97, 1.0]])
     angles = np.interp(
@@ -176,12 +191,20 @@ def _curtain(figure: Figure, head: Head, material: int, low: float, thickness: f
     down = np.array([0.0, -1.0, 0.0])  # below the ears hair hangs down whatever the head does
     anchor = head.point(0.0, 0.45, 0.0)
     for i in np.flatnonzero(below):
-        rows[i, :3] = anchor + down * (hang[i] * head.height) - head.front * 0.012 * min(hang[i] * 3, 1)
+        rows[i, :3] = (
+            anchor + down * (hang[i] * head.height) - head.front * 0.012 * min(hang[i] * 3, 1)
+        )
     figure.tube(rows, material, rings=22, segments=26, wobble=0.006, phase=low * 7 + 3)
 
 
-def _tail(figure: Figure, head: Head, material: int, start: tuple[float, float], length: float,
-          width: float) -> None:
+def _tail(
+    figure: Figure,
+    head: Head,
+    material: int,
+    start: tuple[float, float],
+    length: float,
+    width: float,
+) -> None:
     """A pony tail or braid from (height, reach behind) down."""
     rows = q.rows(6)
     root = head.point(0.0, start[0], -start[1] * head.half_depth)

@@ -24,8 +24,15 @@ def _fabric(appearance: Appearance, *, folds: float = 0.3, shine: float = 0.0) -
     return row
 
 
-def _crown(figure: Figure, head: Head, row: np.ndarray, low: float, thickness: float, rise: float,
-           power: float = 2.1) -> None:
+def _crown(
+    figure: Figure,
+    head: Head,
+    row: np.ndarray,
+    low: float,
+    thickness: float,
+    rise: float,
+    power: float = 2.1,
+) -> None:
     heights = np.array([low, low + 0.06, 0.72, 0.82, 0.92, 0.98, 1.0])
     heights = np.maximum.accumulate(np.maximum(heights, low))
     rows = shell_rows(head, heights, thickness, -1.0)
@@ -35,8 +42,14 @@ def _crown(figure: Figure, head: Head, row: np.ndarray, low: float, thickness: f
     figure.tube(rows, figure.paint(row), rings=13, segments=20, wobble=0.003)
 
 
-def _brim(figure: Figure, head: Head, row: np.ndarray, level: float, reach: tuple[float, float],
-          width: float) -> None:
+def _brim(
+    figure: Figure,
+    head: Head,
+    row: np.ndarray,
+    level: float,
+    reach: tuple[float, float],
+    width: float,
+) -> None:
     """A flat brim: reach in front and behind, and half width, metres."""
     rows = q.rows(3)
     for i, thick in enumerate((-0.004, 0.0, 0.006)):

@@ -98,11 +98,13 @@ def lit(shadow, axes, x, y, z, bias, reach):
     column = axes[0, 0] * x + axes[0, 1] * y + axes[0, 2] * z + axes[0, 3]
     line = axes[1, 0] * x + axes[1, 1] * y + axes[1, 2] * z + axes[1, 3]
     depth = axes[2, 0] * x + axes[2, 1] * y + axes[2, 2] * z + axes[2, 3] - bias
-    free = 0.0
-    for j in range(-1, 2):
-        for i in range(-1, 2):
-            c = int(math.floor(column + i * reach))
-            r = int(math.floor(line + j * reach))
-            if c < 0 or r < 0 or c >= size or r >= size or shadow[r, c] >= depth:
-                free += 1.0
-    return free / 9.0
+    if column < 1 or line < 1 or column >= size - 1 or line >= size - 1:
+        return 1.0
+    free = 1.0 if shadow[int(line), int(column)] >= depth else 0.0
+    for k in range(4):  # four corners of a square tilted against the map's grid
+        i, j = (1.0, 0.4, -1.0, -0.4)[k], (0.4, -1.0, -0.4, 1.0)[k]
+        c = min(max(int(column + i * reach), 0), size - 1)
+        r = min(max(int(line + j * reach), 0), size - 1)
+        if shadow[r, c] >= depth:
+            free += 1.0
+    return free / 5.0

@@ -57,7 +57,9 @@ def linear(colour: tuple[float, float, float] | np.ndarray) -> np.ndarray:
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def material(colour: tuple[float, float, float], *, kind: int = CLOTH, group: int = 0) -> np.ndarray:
+def material(
+    colour: tuple[float, float, float], *, kind: int = CLOTH, group: int = 0
+) -> np.ndarray:
     """A plain row: colour, no print, soft folds of ordinary cloth."""
     row = np.zeros(COLUMNS)
     row[COLOUR : COLOUR + 3] = linear(colour)

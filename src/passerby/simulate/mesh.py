@@ -93,10 +93,14 @@ def _sweep(control, count, segments, wobble, phase, vertices, start):
             front = abs(c) ** power * (rings[i, 7] if c >= 0 else -rings[i, 8])
             side = abs(s) ** power * (rings[i, 6] if s >= 0 else -rings[i, 6])
             v = rings[i, 10]
-            swell = wobble * rings[i, 11] * (
-                math.sin(2 * theta + 17 * v + phase)
-                + 0.7 * math.sin(3 * theta - 29 * v + 2.3 * phase)
-                + 0.5 * math.sin(theta + 47 * v + 3.1 * phase)
+            swell = (
+                wobble
+                * rings[i, 11]
+                * (
+                    math.sin(2 * theta + 17 * v + phase)
+                    + 0.7 * math.sin(3 * theta - 29 * v + 2.3 * phase)
+                    + 0.5 * math.sin(theta + 47 * v + 3.1 * phase)
+                )
             )
             reach = 1.0 + swell / max(girth, 0.01)
             at = start + i * across + j

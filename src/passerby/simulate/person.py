@@ -64,7 +64,7 @@ def _dress(figure: Figure, appearance: Appearance, pose: Pose) -> float:
     hem = _leg_hem(inner, lower)
     end = leg_share(hem, pose)
     if end < 0.97:
-        bare_legs(figure, appearance, pose, max(end - 0.25, 0.0))
+        bare_legs(figure, appearance, pose, max(end - 0.08, 0.0))
     if lower is not None:
         wear_lower(figure, appearance, pose, lower)
     wear_shoes(figure, appearance, pose, bare=end < 0.9 and appearance.tights is None)

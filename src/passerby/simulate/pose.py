@@ -91,7 +91,9 @@ def _cycle(table: np.ndarray, phase: float) -> float:
     )
 
 
-def _leg(body: Body, side: int, angles: tuple[float, float, float], out: float, turn: float) -> Limb:
+def _leg(
+    body: Body, side: int, angles: tuple[float, float, float], out: float, turn: float
+) -> Limb:
     """A leg hanging from the origin of the pelvis; ``side`` -1 left, 1 right."""
     hip, knee, ankle = angles
     root = np.array([side * body.hip_half, 0.0, 0.0])

@@ -99,16 +99,20 @@ def rasterise(screen, triangles, mask, height, width):
             continue
         inverse = 1.0 / area
         masked = min(mask[a], mask[b], mask[c]) < 0.0
+        step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
+        za, zb, zc = screen[a, 2], screen[b, 2], screen[c, 2]
+        px = x0 + 0.5
         for y in range(y0, y1 + 1):
             py = y + 0.5
+            wa = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse - step_a
+            wb = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse - step_b
             for x in range(x0, x1 + 1):
-                px = x + 0.5
-                wa = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse
-                wb = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse
+                wa += step_a
+                wb += step_b
                 wc = 1.0 - wa - wb
                 if wa < 0.0 or wb < 0.0 or wc < 0.0:
                     continue
-                z = wa * screen[a, 2] + wb * screen[b, 2] + wc * screen[c, 2]
+                z = wa * za + wb * zb + wc * zc
                 if z >= depth[y, x]:
                     continue
                 if masked and wa * mask[a] + wb * mask[b] + wc * mask[c] < 0.0:

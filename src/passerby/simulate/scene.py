@@ -156,7 +156,8 @@ def _backdrop(plate_image, offset, scale, camera, light, shadow, axes, feet, hei
             factor = dark + (1 - dark) * lit(shadow, axes, gx, 0.0, gz, 0.03, 1.6)
             for f in range(feet.shape[0]):
                 d = ((gx - feet[f, 0]) ** 2 + (gz - feet[f, 1]) ** 2) / (feet[f, 2] ** 2)
-                factor *= 1.0 - 0.5 * math.exp(-d)
+                if d < 5.0:
+                    factor *= 1.0 - 0.5 * math.exp(-d)
             for c in range(3):
                 out[y, x, c] *= factor
     return out

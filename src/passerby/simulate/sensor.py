@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -147,11 +148,13 @@ def sample_sensor(
     """
     d = difficulty
     kind = str(rng.choice(list(LIGHTS), p=[0.34, 0.24, 0.16, 0.16, 0.10]))
-    height = float(2.4 + 4.0 * rng.beta(1.3, 2.0)) if height is None else height
+    height = float(2.2 + 3.6 * rng.beta(1.2, 2.4)) if height is None else height
     reach = float(5.0 + 11.0 * rng.random()) if reach is None else reach
-    frame = ((640, 360), (960, 540), (1280, 720), (1920, 1080))[int(rng.integers(4))]
     pixels = float(np.clip(np.exp(np.log(125) + 0.36 * rng.standard_normal()), 62, 250))
     pixels /= d.resolution
+    focal = pixels * math.hypot(height - 0.9, reach) / 1.7
+    width = 16 * round(focal * (0.95 + 0.75 * rng.random()) / 16)
+    frame = (width, 16 * round(width * float(rng.choice([0.5625, 0.5625, 0.75])) / 16))
     noise = d.noise * float(np.exp(0.6 * rng.standard_normal())) * (2.2 if kind == "night" else 1)
     indoor = ("mall", "station", "garage", "wall")
     outdoor = ("street", "street", "plaza", "crossing", "park", "wall")
@@ -159,7 +162,7 @@ def sample_sensor(
     return Sensor(
         height=height,
         tilt=math.atan2(height - 0.9, reach),
-        focal=pixels * math.hypot(height - 0.9, reach) / 1.7,
+        focal=focal,
         frame=frame,
         matrix=_colour_matrix(rng, d.colour, kind),  # type: ignore[arg-type]
         gain=float(np.exp(0.30 * d.exposure * rng.standard_normal())),
@@ -171,8 +174,8 @@ def sample_sensor(
         blur=float(d.noise * (0.35 + 0.55 * rng.random() ** 2)),
         motion=float(d.noise * 2.2 * rng.random() ** 3 * (1.8 if kind == "night" else 1)),
         sharpen=float(0.9 * rng.random() ** 2),
-        shot=0.010 * noise,
-        read=0.006 * noise,
+        shot=0.009 * noise,
+        read=0.004 * noise,
         quality=int(np.clip(88 - 42 * rng.random() ** 1.6 * d.noise, 25, 95)),
         scene=scene,
         scene_seed=int(rng.integers(1 << 30)),
@@ -260,45 +263,48 @@ def _convolve(image, taps, axis):
     return out
 
 
+STEPS = 4096  # entries of the tone curve; it covers square roots of light up to 2
+
+
+@lru_cache(maxsize=128)
+def tone_curve(sensor: Sensor) -> np.ndarray:
+    """(4096,) float32 encoded value by the square root of linear light (0..2)."""
+    value = np.linspace(0, 2, STEPS) ** 2
+    value = (value + sensor.black) / (1 + sensor.black)
+    shoulder = 0.6 + 0.4 * (1 - np.exp(-(np.maximum(value, 0.6) - 0.6) / 0.4))
+    encoded = np.where(value < 0.6, value, shoulder) ** (1 / sensor.gamma)
+    return (0.5 + (encoded - 0.5) * sensor.contrast).astype(np.float32)
+
+
 @kernel
-def _expose(image, noise, matrix, tone, place):
+def _expose(image, noise, matrix, curve, settings, place):
     """Colour response, noise, tone curve and saturation; returns uint8.
 
-    ``tone``: gain, gamma, contrast, saturation, black, vignette, shot, read. ``place``: the
-    crop's window in the frame as shares, for the vignette.
+    ``settings``: gain, saturation, vignette, shot, read. ``place``: the crop's window in the
+    frame as shares, for the vignette.
     """
     h, w = image.shape[0], image.shape[1]
-    gain, gamma, contrast, saturation = tone[0], tone[1], tone[2], tone[3]
+    saturation = settings[1]
     out = np.empty((h, w, 3), np.uint8)
+    steps = curve.shape[0]
     for y in range(h):
         fy = 2 * (place[1] + (place[3] - place[1]) * (y + 0.5) / h) - 1
         for x in range(w):
             fx = 2 * (place[0] + (place[2] - place[0]) * (x + 0.5) / w) - 1
-            fall = gain * (1.0 - tone[5] * min(0.5 * (fx * fx + fy * fy), 1.0))
-            r, g, b = image[y, x, 0], image[y, x, 1], image[y, x, 2]
-            values = (
-                fall * (matrix[0] * r + matrix[1] * g + matrix[2] * b),
-                fall * (matrix[3] * r + matrix[4] * g + matrix[5] * b),
-                fall * (matrix[6] * r + matrix[7] * g + matrix[8] * b),
-            )
-            r = _tone(values[0], noise[y, x, 0], gamma, contrast, tone)
-            g = _tone(values[1], noise[y, x, 1], gamma, contrast, tone)
-            b = _tone(values[2], noise[y, x, 2], gamma, contrast, tone)
-            grey = 0.299 * r + 0.587 * g + 0.114 * b
-            out[y, x, 0] = int(min(max(grey + saturation * (r - grey), 0.0), 1.0) * 255 + 0.5)
-            out[y, x, 1] = int(min(max(grey + saturation * (g - grey), 0.0), 1.0) * 255 + 0.5)
-            out[y, x, 2] = int(min(max(grey + saturation * (b - grey), 0.0), 1.0) * 255 + 0.5)
+            fall = settings[0] * (1.0 - settings[2] * min(0.5 * (fx * fx + fy * fy), 1.0))
+            total = 0.0
+            r, g, b = fall * image[y, x, 0], fall * image[y, x, 1], fall * image[y, x, 2]
+            for k in range(3):
+                value = matrix[3 * k] * r + matrix[3 * k + 1] * g + matrix[3 * k + 2] * b
+                value = max(value, 0.0)
+                value += noise[y, x, k] * (settings[4] + settings[3] * math.sqrt(value))
+                at = int(math.sqrt(max(value, 0.0)) * (0.5 * (steps - 1)))
+                image[y, x, k] = curve[min(at, steps - 1)]
+                total += image[y, x, k] * (0.299, 0.587, 0.114)[k]
+            for k in range(3):
+                value = total + saturation * (image[y, x, k] - total)
+                out[y, x, k] = int(min(max(value, 0.0), 1.0) * 255 + 0.5)
     return out
-
-
-@kernel
-def _tone(value, noise, gamma, contrast, tone):
-    value = max(value, 0.0)
-    value += noise * (tone[7] + tone[6] * math.sqrt(value))
-    value = max(value + tone[4], 0.0) / (1 + tone[4])
-    shoulder = value if value < 0.6 else 0.6 + 0.4 * (1 - math.exp(-(value - 0.6) / 0.4))
-    encoded = shoulder ** (1.0 / gamma)
-    return 0.5 + (encoded - 0.5) * contrast
 
 
 def develop(
@@ -328,11 +334,11 @@ def develop(
     if sensor.sharpen > 0.02:
         small = small + np.float32(sensor.sharpen) * (small - blur_image(small, 1.0, 0.0))
     noise = rng.standard_normal(small.shape, np.float32)
-    tone = np.array([
-        sensor.gain, sensor.gamma, sensor.contrast, sensor.saturation, sensor.black,
-        sensor.vignette, sensor.shot, sensor.read,
+    settings = np.array([
+        sensor.gain, sensor.saturation, sensor.vignette, sensor.shot, sensor.read,
     ])  # fmt: skip
-    out = _expose(small, noise, np.array(sensor.matrix), tone, np.array(window))
+    matrix, place = np.array(sensor.matrix), np.array(window)
+    out = _expose(small, noise, matrix, tone_curve(sensor), settings, place)
     return compress(out, sensor.quality) if jpeg else out
 
 

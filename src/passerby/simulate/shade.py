@@ -8,7 +8,6 @@ from passerby.simulate import materials as m
 from passerby.simulate.faces import face_colour
 from passerby.simulate.kernels import kernel
 from passerby.simulate.light import lit
-from passerby.simulate.raster import FAR
 from passerby.simulate.textures import cloth_colour, lookup
 
 
@@ -76,15 +75,15 @@ def smooth_normals(surface, visible, depth, triangles, table, radius):
 
 
 @kernel
-def _fold_slope(row, u, v, folds, strength):
+def _fold_slope(row, u, v, slope_u, slope_v, strength):
     """Slope of the cloth along both directions, from wrinkles and quilting."""
     s = strength * row[m.FOLD]
     du = dv = 0.0
     if s > 0:
         x = u * row[m.FOLD_U] * 256.0 + row[m.SEED] * 37.0
         y = v * row[m.FOLD_V] * 256.0 + row[m.SEED] * 11.0
-        du = s * lookup(folds[:, :, 0], x, y)
-        dv = s * lookup(folds[:, :, 1], x, y)
+        du = s * lookup(slope_u, x, y)
+        dv = s * lookup(slope_v, x, y)
     if row[m.QUILT] > 0:
         phase = v / row[m.QUILT]
         phase -= math.floor(phase)
@@ -198,7 +197,7 @@ def shade_pixels(
 ):
     """Linear RGB (H, W, 3) of the visible surfaces: sun with cast shadows, sky and bounce."""
     height, width = visible.shape
-    noise, folds = tiles
+    noise, slope_u, slope_v = tiles
     out = np.zeros((height, width, 3), np.float32)
     for y in range(height):
         for x in range(width):
@@ -209,22 +208,26 @@ def shade_pixels(
             s = surface[y, x]
             u, v, theta = s[6], s[7], s[8]
             r, g, b = _albedo(row, u, v, theta, noise)
-            du, dv = _fold_slope(row, u, v, folds, s[9])
+            du, dv = _fold_slope(row, u, v, slope_u, slope_v, s[9])
             nx, ny, nz = _bend(normals[y, x], s, du, dv)
             a = s[10] * contact[y, x]
             a *= min(max(1.0 - 0.35 * (abs(du) + abs(dv)), 0.5), 1.0)
             px, py, pz, ex, ey, ez = _point(camera, x + 0.5, y + 0.5, depth[y, x])
-            free = lit(
-                shadow, axes, px + 0.03 * nx, py + 0.03 * ny, pz + 0.03 * nz, 0.02, 0.9
-            )
+            free = lit(shadow, axes, px + 0.03 * nx, py + 0.03 * ny, pz + 0.03 * nz, 0.02, 0.9)
             sun, sky, spark = _light(row, nx, ny, nz, ex, ey, ez, light)
             sun *= free * (0.35 + 0.65 * a)
             bounce = (1.0 - sky) * a
             sky *= a
             spark *= free
-            out[y, x, 0] = r * (light[3] * sun + light[6] * sky + light[9] * bounce) + light[3] * spark
-            out[y, x, 1] = g * (light[4] * sun + light[7] * sky + light[10] * bounce) + light[4] * spark
-            out[y, x, 2] = b * (light[5] * sun + light[8] * sky + light[11] * bounce) + light[5] * spark
+            out[y, x, 0] = (
+                r * (light[3] * sun + light[6] * sky + light[9] * bounce) + light[3] * spark
+            )
+            out[y, x, 1] = (
+                g * (light[4] * sun + light[7] * sky + light[10] * bounce) + light[4] * spark
+            )
+            out[y, x, 2] = (
+                b * (light[5] * sun + light[8] * sky + light[11] * bounce) + light[5] * spark
+            )
     return out
 
 
@@ -272,6 +275,3 @@ def _light(row, nx, ny, nz, ex, ey, ez, light):
         grazing = (1.0 - towards) ** 4
         sky += row[m.SHINE] * (0.6 * grazing + 0.3 * max(ny, 0.0) ** 3)
     return sun, sky, spark
-
-
-FAR_PLANE = FAR

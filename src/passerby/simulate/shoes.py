@@ -67,7 +67,9 @@ def _shoe(
     for i, (along, width, height) in enumerate(UPPER):
         tall = height * length * bulk
         lift = heel * min(max((0.35 - along) / 0.5, 0.0), 1.0)
-        rows[i, :3] = ground + ahead * (along * length * bulk) + up * (tall * 0.5 + sole * 0.3 + lift)
+        rows[i, :3] = (
+            ground + ahead * (along * length * bulk) + up * (tall * 0.5 + sole * 0.3 + lift)
+        )
         rows[i, q.WIDTH] = width * length * bulk
         rows[i, q.DEPTH_FRONT], rows[i, q.DEPTH_BACK] = tall * 0.5, tall * 0.5
         rows[i, q.ALONG] = along * length

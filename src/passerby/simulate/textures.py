@@ -16,7 +16,8 @@ class Tiles(NamedTuple):
     """Periodic (256, 256) float32 pictures that kernels look values up in."""
 
     noise: np.ndarray  # smooth value noise, 0..1, features of 8 texels
-    folds: np.ndarray  # (256, 256, 2) slope of a wrinkled cloth along both directions
+    slope_u: np.ndarray  # slope of a wrinkled cloth around the body
+    slope_v: np.ndarray  # and along it
 
 
 @kernel
@@ -89,8 +90,7 @@ def tiles() -> Tiles:
         0.6 * _value_noise(TILE, 16, 1) + 0.3 * _value_noise(TILE, 8, 2)
         + 0.1 * _value_noise(TILE, 4, 3)
     )  # fmt: skip
-    folds = np.stack([slope_x, slope_y], axis=-1).astype(np.float32)
-    return Tiles(noise.astype(np.float32), folds)
+    return Tiles(noise.astype(np.float32), slope_x.astype(np.float32), slope_y.astype(np.float32))
 
 
 @kernel
