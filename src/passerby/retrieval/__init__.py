@@ -1,1 +1,7 @@
+"""Nearest neighbours: distances, exact search in blocks, k-reciprocal re-ranking."""
 
+from passerby.retrieval.distances import distances
+from passerby.retrieval.ranking import Ranking
+from passerby.retrieval.search import search
+
+__all__ = ["Ranking", "distances", "search"]

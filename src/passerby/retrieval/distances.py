@@ -1,0 +1,107 @@
+"""Distances between features."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from passerby.errors import InputError
+
+Metric = Literal["cosine", "euclidean", "squared_euclidean"]
+METRICS = ("cosine", "euclidean", "squared_euclidean")
+Features = Tensor | ArrayLike
+
+BLOCK_BYTES = 64 * 2**20  # of one block of distances
+
+
+def distances(queries: Features, gallery: Features, *, metric: Metric = "cosine") -> Tensor:
+    """All distances (Q, G) float32 between rows of queries (Q, D) and gallery (G, D).
+
+    Args:
+        queries: (Q, D), any float type.
+        gallery: (G, D).
+        metric: ``"cosine"`` is 1 - cos, ``"squared_euclidean"`` and ``"euclidean"`` are taken of
+            the features as they are. On unit rows all three give the same order.
+
+    Raises:
+        InputError: Another shape, a value that is not finite, a zero row under cosine, an unknown
+            metric; the row is named.
+    """
+    left, right = prepare(queries, gallery, metric)
+    block = distance_block(left, right, metric)
+    return block.clamp_(min=0).sqrt_() if metric == "euclidean" else block
+
+
+def prepare(queries: Features, gallery: Features, metric: Metric) -> tuple[Tensor, Tensor]:
+    """Check both sides and bring them to float32 on one device; unit rows under cosine.
+
+    Raises:
+        InputError: As :func:`distances`.
+    """
+    if metric not in METRICS:
+        raise InputError(f"no metric '{metric}'; there are: {', '.join(METRICS)}")
+    left = checked(queries, "query", unit=metric == "cosine")
+    right = checked(gallery, "gallery", unit=metric == "cosine").to(left.device)
+    if left.shape[1] != right.shape[1]:
+        raise InputError(
+            f"queries have {left.shape[1]} dimensions and the gallery {right.shape[1]}; "
+            "embed both with the same network"
+        )
+    return left, right
+
+
+def distance_block(queries: Tensor, gallery: Tensor, metric: Metric) -> Tensor:
+    """Distances of prepared rows; the Euclidean ones squared, in a tensor of their own."""
+    product = queries @ gallery.T
+    if metric == "cosine":
+        return product.neg_().add_(1.0)
+    squares = queries.square().sum(dim=1)[:, None]
+    return product.mul_(-2.0).add_(squares).add_(gallery.square().sum(dim=1))
+
+
+def checked(features: Features, what: str, *, unit: bool) -> Tensor:
+    """Features (N, D) as float32, with unit rows where asked; never changes its input.
+
+    Raises:
+        InputError: Not (N, D), or a row with NaN, infinity, or (for unit rows) zero length.
+    """
+    rows = features if isinstance(features, Tensor) else torch.from_numpy(_array(features, what))
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise InputError(f"{what} features are {tuple(rows.shape)}; give rows (N, D)")
+    rows = rows.detach().float()
+    lengths = torch.linalg.vector_norm(rows, dim=1)
+    if not bool(lengths.isfinite().all()):
+        # a long row of finite values may overflow only its length: look at the values themselves
+        wrong = (~rows.isfinite().all(dim=1)).nonzero().flatten().tolist()
+        if wrong:
+            raise InputError(
+                f"{what} features have NaN or infinite values in {_rows(wrong)}; embed these again"
+            )
+        rows = rows / rows.abs().amax(dim=1, keepdim=True).clamp(min=1.0) if unit else rows
+        lengths = torch.linalg.vector_norm(rows, dim=1)
+    if not unit:
+        return rows
+    empty = (lengths == 0).nonzero().flatten().tolist()
+    if empty:
+        raise InputError(
+            f"{what} features are zero in {_rows(empty)}, which has no direction; embed these again"
+        )
+    if not len(rows) or float((lengths - 1).abs().max()) < 5e-7:
+        return rows
+    return rows / lengths[:, None]
+
+
+def _array(features: ArrayLike, what: str) -> np.ndarray:
+    array = np.asarray(features)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{what} features are of type {array.dtype}; give numbers (N, D)")
+    array = array.astype(np.float32, copy=False)
+    # torch warns about arrays that must not be written, such as memory-mapped ones
+    return array if array.flags.writeable and array.flags.c_contiguous else np.array(array)
+
+
+def _rows(rows: list[int]) -> str:
+    shown = ", ".join(map(str, rows[:5]))
+    return f"row{'s' if len(rows) > 1 else ''} {shown}{' ...' if len(rows) > 5 else ''}"

@@ -1,0 +1,109 @@
+"""Exact nearest neighbours in blocks, with bounded memory."""
+
+import torch
+from torch import Tensor
+
+from passerby.errors import InputError
+from passerby.retrieval.distances import BLOCK_BYTES, Features, Metric, distance_block, prepare
+from passerby.retrieval.ranking import Ranking
+
+
+def search(
+    queries: Features,
+    gallery: Features,
+    k: int,
+    *,
+    metric: Metric = "cosine",
+    block_bytes: int = BLOCK_BYTES,
+) -> Ranking:
+    """The ``k`` nearest gallery rows of each query, exactly; equal distances in order of rows.
+
+    Never more than ``block_bytes`` of distances are held at once. Works on the device of
+    ``queries``.
+
+    Args:
+        queries: (Q, D).
+        gallery: (G, D).
+        k: At least 1; where it exceeds G, all G rows are listed.
+        metric: See :func:`passerby.retrieval.distances`.
+        block_bytes: Size of one block of distances.
+
+    Raises:
+        InputError: As :func:`passerby.retrieval.distances`; an empty gallery; k below 1.
+    """
+    if k < 1:
+        raise InputError(f"a search for the nearest {k} is empty; ask for at least 1")
+    left, right = prepare(queries, gallery, metric)
+    if not len(right):
+        raise InputError("the gallery is empty; there is nothing to search in")
+    k = min(k, len(right))
+    columns = min(len(right), max(4 * k, 1 << 15))
+    rows = max(1, block_bytes // (4 * columns))
+    found = [_search_rows(part, right, k, metric, columns) for part in left.split(rows)]
+    if not found:
+        found = [(left.new_empty(0, k), torch.empty(0, k, dtype=torch.int64))]
+    values = torch.cat([v for v, _ in found]).clamp_(min=0)
+    values = values.sqrt_() if metric == "euclidean" else values
+    indices = torch.cat([i for _, i in found])
+    return Ranking(indices.cpu().numpy(), values.cpu().numpy())
+
+
+def _search_rows(
+    queries: Tensor, gallery: Tensor, k: int, metric: Metric, columns: int
+) -> tuple[Tensor, Tensor]:
+    best: tuple[Tensor, Tensor] | None = None
+    for start in range(0, len(gallery), columns):
+        block = distance_block(queries, gallery[start : start + columns], metric)
+        values, indices = smallest(block, k)
+        indices = indices + start
+        if best is not None:
+            # rows found so far come first, and all have smaller numbers: a stable sort keeps that
+            values, indices = torch.cat([best[0], values], 1), torch.cat([best[1], indices], 1)
+            values, order = values.sort(dim=1, stable=True)
+            values, indices = values[:, :k], indices.gather(1, order[:, :k])
+        best = values, indices
+    assert best is not None
+    return best
+
+
+def smallest(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` smallest of each row of ``block`` (R, N), in order; equal values by column.
+
+    Returns:
+        Values (R, min(k, N)) and columns int64.
+    """
+    N = block.shape[1]
+    if k >= N:
+        return block.sort(dim=1, stable=True)
+    values, columns = _top(block, k + 1)
+    tied = values[:, k - 1] == values[:, k]
+    columns, order = columns[:, :k].sort(dim=1)
+    values, stable = values.gather(1, order).sort(dim=1, stable=True)
+    columns = columns.gather(1, stable)
+    # equal values stand on both sides of the cut: which of them topk took is not defined
+    for row in tied.nonzero().flatten().tolist():
+        ordered, places = block[row].sort(stable=True)
+        values[row], columns[row] = ordered[:k], places[:k]
+    return values, columns
+
+
+def _top(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """``topk`` of the smallest, in two steps where rows are long: groups first, then members.
+
+    The k smallest values of a row lie in the k groups with the smallest minima; the minima of
+    groups are one fast pass, and topk itself, which is slow, sees few numbers.
+    """
+    R, N = block.shape
+    size = 32
+    groups = N // size
+    if groups < 8 * k or block.device.type != "cpu":
+        return block.topk(k, dim=1, largest=False)
+    whole = block[:, : groups * size].unflatten(1, (groups, size))
+    chosen = whole.amin(dim=2).topk(k, dim=1, largest=False, sorted=False).indices
+    members = whole.gather(1, chosen[:, :, None].expand(-1, -1, size)).flatten(1)
+    columns = (chosen[:, :, None] * size + torch.arange(size)).flatten(1)
+    tail = torch.arange(groups * size, N).expand(R, -1)
+    members = torch.cat([members, block[:, groups * size :]], dim=1)
+    columns = torch.cat([columns, tail], dim=1)
+    values, places = members.topk(k, dim=1, largest=False)
+    return values, columns.gather(1, places)
