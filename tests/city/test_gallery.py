@@ -170,6 +170,15 @@ def test_the_window_is_half_open(gallery: Gallery, few: list[Sighting]) -> None:
     assert gallery.count(Scope(end=moment)) + gallery.count(Scope(start=moment)) == 60
 
 
+def test_the_latest(gallery: Gallery, few: list[Sighting]) -> None:
+    gallery.add(few)
+    newest = sorted(few, key=lambda one: (-one.time, one.id))
+    assert gallery.latest(20) == newest[:20]
+    scope = Scope(units=("9901",), end=START + 2 * DAY_MS)
+    assert gallery.latest(7, scope) == [one for one in newest if scope.holds(one)][:7]
+    assert gallery.latest(1000) == newest
+
+
 def test_coverage_names_first_and_last(gallery: Gallery, few: list[Sighting]) -> None:
     gallery.add(few)
     for one in gallery.coverage():

@@ -56,11 +56,11 @@ def test_geojson_goes_round(tree: UnitTree, map_files: dict[str, Any]) -> None:
     assert again["9901"].name_zh == "单元9901"
 
 
-def _broken(map_files: dict[str, Any], code: str, **change: Any) -> dict[str, Any]:
+def _broken(map_files: dict[str, Any], victim: str, /, **change: Any) -> dict[str, Any]:
     features = []
     for feature in map_files["units"]["features"]:
         properties = dict(feature["properties"])
-        if properties["code"] == code:
+        if properties["code"] == victim:
             properties |= change
         features.append({**feature, "properties": properties})
     return {"type": "FeatureCollection", "features": features}

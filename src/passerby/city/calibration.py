@@ -46,6 +46,37 @@ class Calibration:
             raise InputError("the model card's calibration falls with similarity; calibrate again")
         return curve
 
+    @classmethod
+    def fit(cls, similarities: ArrayLike, same: ArrayLike) -> "Calibration":
+        """The curve that fits measured pairs best (logistic regression, no weights).
+
+        The share of true pairs goes into the curve, so take pairs as a search meets them: queries
+        and their nearest candidates in a gallery, not random pairs.
+
+        Args:
+            similarities: (N,) cosine similarities of pairs.
+            same: (N,) whether a pair shows the same person.
+
+        Raises:
+            InputError: only one kind of pair, or similarity does not tell the two apart.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        x, y = np.asarray(similarities, dtype=np.float64), np.asarray(same, dtype=bool)
+        if y.all() or not y.any():
+            raise InputError("calibration needs pairs of the same and of different people")
+        fitted = LogisticRegression(C=1e6).fit(x.reshape(-1, 1), y)
+        slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+        return cls.from_card({"slope": slope, "intercept": intercept})
+
+    def as_card(self) -> dict[str, Any]:
+        """The curve as a model card's ``calibration``."""
+        return {
+            "curve": "logistic over cosine similarity",
+            "slope": round(self.slope, 6),
+            "intercept": round(self.intercept, 6),
+        }
+
     def probability(self, similarity: ArrayLike) -> NDArray[np.float64]:
         """Probabilities in 0..1 of cosine similarities in -1..1."""
         z = self.slope * np.asarray(similarity, dtype=np.float64) + self.intercept

@@ -171,6 +171,13 @@ class EmbeddedGallery:
         except KeyError as missing:
             raise InputError(f"there is no sighting {missing} in this gallery") from None
 
+    def latest(self, limit: int, scope: Scope = EVERYWHERE) -> list[Sighting]:
+        """The newest sightings in the scope, newest first, ties by id."""
+        with self.reading() as state:
+            ids = list(self.index.ids(upkeep.newest(state, scope, limit)).values())
+            found = self.index.facts_of("id", ids)
+        return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
+
     def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
         """All sightings of tracklets, by time; names nobody has are left out."""
         groups: dict[str, list[Sighting]] = {}

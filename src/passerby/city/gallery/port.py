@@ -100,6 +100,10 @@ class Gallery(Protocol):
         """The facts of sightings, in the order asked, without vectors."""
         ...
 
+    def latest(self, limit: int, scope: Scope = Scope()) -> list[Sighting]:
+        """The newest sightings in the scope, newest first, ties by id."""
+        ...
+
     def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
         """All sightings of tracklets, by time."""
         ...

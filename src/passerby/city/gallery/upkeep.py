@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from passerby.city.gallery.columns import Columns, Selection
-from passerby.city.gallery.index import Index
+from passerby.city.gallery.index import Index, place_of
 from passerby.city.gallery.port import Coverage, DamagedError, Stats
 from passerby.city.gallery.segments import (
     BLOCK_ROWS,
@@ -132,3 +132,20 @@ def coverage(state: State, scope: Scope) -> list[Coverage]:
         for i, name in sorted(enumerate(state.cameras), key=lambda pair: pair[1])
         if count[i]
     ]
+
+
+def newest(state: State, scope: Scope, limit: int) -> list[int]:
+    """Places of the newest rows in a scope, with all that share the oldest of their times."""
+    wanted = state.select(scope)
+    places: list[int] = []
+    for number, day in sorted(state.days.items(), reverse=True):
+        rows = day.select(wanted)
+        rows = np.arange(day.rows) if rows is None else rows
+        missing = limit - len(places)
+        if missing <= 0:
+            break
+        if len(rows) > missing:
+            times = day.column("time")[rows]
+            rows = rows[times >= np.partition(times, len(times) - missing)[len(times) - missing]]
+        places += [place_of(number, int(row)) for row in rows]
+    return places
