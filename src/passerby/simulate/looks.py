@@ -36,9 +36,9 @@ class Looks:
         other = int(self.look_alike[person])
         return _look(self.seed, person, other, bool(time >= self.change[person]), wet)
 
-    def pose(self, person: int, passage: int) -> str:
-        """How the person walks on a passage."""
-        rng = stream(self.seed, LOOKS, person, 1, passage)
+    def pose(self, person: int, camera: int) -> str:
+        """How the person walks past a camera."""
+        rng = stream(self.seed, LOOKS, person, 1, camera)
         return str(rng.choice(POSES, p=OFTEN))
 
     def statures(self) -> np.ndarray:

@@ -1,11 +1,5 @@
 """Render the listed crops, on one process or on several; the result is the same."""
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +11,7 @@ from passerby.simulate.appearance import Appearance
 from passerby.simulate.crop import render_crop, render_junk
 from passerby.simulate.looks import Looks
 from passerby.simulate.observation import Observations
+from passerby.simulate.pool import run_chunks
 from passerby.simulate.scene import View
 from passerby.simulate.sensor import Difficulty, Sensor
 from passerby.simulate.shots import Shots
@@ -64,9 +59,9 @@ class Renderer:
     ) -> tuple[Appearance, View]:
         """A person as they look and stand at the moment of a shot."""
         appearance = self.looks.appearance(person, float(self.shots.time[shot]))
-        passage = int(self.shots.passage[shot])
-        sensor = self.sensors[self.shots.camera[shot]]
-        return appearance, view_of(seen, index, self.looks.pose(person, passage), sensor)
+        camera = int(self.shots.camera[shot])
+        pose = self.looks.pose(person, camera)
+        return appearance, view_of(seen, index, pose, self.sensors[camera])
 
     def write(self, rows: range) -> int:
         """Render and write some crops; returns how many."""
@@ -108,44 +103,5 @@ def render_all(renderer: Renderer, workers: int, *, progress: bool = True) -> No
     count = len(renderer.crops)
     chunks = [range(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
     with tqdm(total=count, unit="crop", desc="rendering", disable=not progress) as bar:
-        for done in _run(renderer, chunks, workers):
+        for done in run_chunks(renderer.write, chunks, workers):
             bar.update(done)
-
-
-def _run(renderer: Renderer, chunks: list[range], workers: int) -> Iterator[int]:
-    if workers == 1 or len(chunks) < 2:
-        yield from map(renderer.write, chunks)
-        return
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(renderer,),
-    )
-    try:
-        yield from pool.map(_work, chunks)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_renderer: Renderer | None = None  # of a worker process
-
-
-def _start_worker(renderer: Renderer) -> None:
-    """Keep the renderer, leave Ctrl-C to the parent, and end when the parent is gone."""
-    global _renderer  # noqa: PLW0603 - the one place where a process pool keeps its state
-    _renderer = renderer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(rows: range) -> int:
-    assert _renderer is not None
-    return _renderer.write(rows)

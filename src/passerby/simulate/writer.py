@@ -14,6 +14,7 @@ import numpy as np
 import passerby
 from passerby.errors import InputError
 from passerby.simulate import tables
+from passerby.simulate.clips import record_clips
 from passerby.simulate.looks import Looks, looks_of
 from passerby.simulate.options import SimulationOptions
 from passerby.simulate.rendering import Renderer, render_all
@@ -56,33 +57,42 @@ def simulate(
         with _timed(seconds, "geometry"):
             world = build_world(options)
             looks = looks_of(world)
-            shots, crops = _listed(world, looks)
+            statures = looks.statures()
+            shots, crops = _listed(world, statures)
         with _timed(seconds, "tables"):
             _write_tables(folder, world, shots, crops)
         with _timed(seconds, "rendering"):
-            for name in FOLDERS:
-                (folder / name).mkdir()
-            renderer = Renderer(
-                folder=folder,
-                seed=options.seed,
-                difficulty=options.difficulty,
-                sensors=[camera.sensor for camera in world.cameras],
-                looks=looks,
-                shots=shots,
-                crops=crops,
-            )
-            render_all(renderer, workers, progress=progress)
+            render_all(_renderer(folder, world, looks, shots, crops), workers, progress=progress)
         record = _record(options, world, shots, crops)
+        if options.clips:
+            with _timed(seconds, "clips"):
+                record["clips"] = record_clips(
+                    folder, world, looks, statures, workers=workers, progress=progress
+                )
         tables.write_json(folder / MARK, record)
     return {**record, "seconds": {name: round(value, 2) for name, value in seconds.items()}}
 
 
-def _listed(world: World, looks: Looks) -> tuple[Shots, CropList]:
+def _renderer(folder: Path, world: World, looks: Looks, shots: Shots, crops: CropList) -> Renderer:
+    for name in FOLDERS:
+        (folder / name).mkdir()
+    return Renderer(
+        folder=folder,
+        seed=world.options.seed,
+        difficulty=world.options.difficulty,
+        sensors=[camera.sensor for camera in world.cameras],
+        looks=looks,
+        shots=shots,
+        crops=crops,
+    )
+
+
+def _listed(world: World, statures: np.ndarray) -> tuple[Shots, CropList]:
     """Choose the crops and file them."""
     options = world.options
     rng = stream(options.seed, SHOTS)
     detected = rng.random(len(world.passages)) >= options.missed_share
-    shots = take_shots(world, detected, looks.statures(), rng)
+    shots = take_shots(world, detected, statures, rng)
     rng = stream(options.seed, SPLIT)
     role = roles(world.population.party, options.bystander_share, options.train_share, rng)
     return shots, list_crops(world, shots, role, rng)
