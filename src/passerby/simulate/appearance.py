@@ -147,6 +147,13 @@ def _contrast(rng: np.random.Generator, first: Colour, palette: str = "any") -> 
     return other
 
 
+def _shade(rng: np.random.Generator, first: Colour) -> Colour:
+    """A lighter or darker tone of ``first``."""
+    factor = _between(rng, 0.45, 0.75) if sum(first) > 0.9 else _between(rng, 1.5, 2.6)
+    r, g, b = (min(0.06 * (factor > 1) + c * factor, 0.95) for c in first)
+    return r, g, b
+
+
 SCALES: dict[str, tuple[float, float]] = {
     "horizontal": (0.025, 0.16), "vertical": (0.02, 0.09), "plaid": (0.05, 0.16),
     "dots": (0.03, 0.08), "block": (0.05, 0.12), "gradient": (0.1, 0.3),
@@ -167,13 +174,14 @@ def _garment(rng: np.random.Generator, kind: str) -> Garment:
     colour = _colour(rng, cut.palette)
     pattern = cut.prints[int(rng.integers(len(cut.prints)))]
     low, high = SCALES.get(pattern, (0.05, 0.1))
-    second = _contrast(rng, colour)
+    quiet = cut.layer == "lower" or rng.random() < 0.35
+    second = _shade(rng, colour) if quiet else _contrast(rng, colour)
     logo, place, size, back = _logo(rng, cut.layer, pattern)
     return Garment(
         kind=kind,
         colour=colour,
         second=second,
-        third=_contrast(rng, second),
+        third=_shade(rng, second) if quiet else _contrast(rng, second),
         pattern=pattern,
         scale=float(low * (high / low) ** rng.random()),
         duty=_between(rng, 0.25, 0.65),
@@ -200,9 +208,9 @@ def _logo(
         return "none", (0.0, 0.36), (0.2, 0.15), False
     kind = str(rng.choice(["letters", "emblem", "picture"]))
     back = bool(rng.random() < 0.35)
-    if roll < 0.68:  # a small mark on the breast
+    if roll < 0.72:  # a small mark on the breast
         return kind, (-0.09, _between(rng, 0.38, 0.42)), (0.07, 0.045), back
-    size = (_between(rng, 0.16, 0.30), _between(rng, 0.07, 0.26))
+    size = (_between(rng, 0.14, 0.26), _between(rng, 0.06, 0.2))
     return kind, (0.0, _between(rng, 0.28, 0.38)), size, back
 
 
@@ -229,7 +237,7 @@ def _body(rng: np.random.Generator) -> dict[str, float]:
 def _head(rng: np.random.Generator, age: float, female: float) -> dict[str, object]:
     group = _group(age, female)
     grey = age > 45 and rng.random() < (age - 40) / 40
-    dyed = rng.random() < 0.03
+    dyed = rng.random() < 0.015 and age < 50
     hair_colour = _colour(rng, "any" if dyed else "grey hair" if grey else "hair", 0.02)
     tips = hair_colour
     if group == 1 and rng.random() < 0.22:

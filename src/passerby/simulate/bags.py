@@ -58,12 +58,12 @@ def _string(figure: Figure, points: list[np.ndarray], material: int, radius: flo
 def _backpack(figure: Figure, thing: Carried, pose: Pose, air: float) -> None:
     body = pose.body
     front = pose.trunk_front(0.6)
-    tall, wide, deep = (0.33 * body.trunk_length * thing.size, 0.092 * body.stature * thing.size,
-                        0.055 * body.stature * thing.size)  # fmt: skip
+    tall, wide, deep = (0.31 * body.trunk_length * thing.size, 0.082 * body.stature * thing.size,
+                        0.046 * body.stature * thing.size)  # fmt: skip
     back = float(body.trunk_at(0.62)[2]) + 0.8 * air
     up = pose.trunk_point(0.85) - pose.trunk_point(0.3)
     up = up / math.sqrt(float(np.sum(up * up)))
-    centre = pose.trunk_point(0.58) - front * (back + deep * 0.85)
+    centre = pose.trunk_point(0.58) - front * (back + deep * 0.62)
     row = _stuff(thing)
     if thing.seed % 2:
         row[m.PATTERN], row[m.SPLIT], row[m.SCALE] = m.BLOCK, (thing.seed % 9 - 4) * 0.02, 0.04
@@ -117,8 +117,8 @@ def _hand_bag(figure: Figure, thing: Carried, pose: Pose) -> None:
     size = thing.size
     half, gap, power, folds = {
         "hand bag": ((0.11, 0.16, 0.06), 0.10, 3.0, 0.3),
-        "shopping bag": ((0.19, 0.16, 0.07), 0.12, 3.0, 1.3),
-        "tote": ((0.19, 0.18, 0.05), 0.20, 3.4, 0.9),
+        "shopping bag": ((0.17, 0.15, 0.06), 0.12, 3.0, 0.7),
+        "tote": ((0.18, 0.17, 0.05), 0.18, 3.4, 0.5),
         "briefcase": ((0.14, 0.20, 0.05), 0.05, 5.0, 0.15),
     }[thing.kind]
     half = (half[0] * size, half[1] * size, half[2] * size)

@@ -26,8 +26,8 @@ def cloth(garment: Garment, cut: Cut, *, group: int) -> np.ndarray:
         row[m.OFFSET_U] = (garment.seed % 53) * 0.37
     row[m.FABRIC] = m.FABRICS[cut.fabric]
     row[m.WEAR] = (garment.seed % 7) / 6.0
-    row[m.FOLD] = 0.55 * cut.folds
-    row[m.FOLD_U], row[m.FOLD_V] = 1.9, 2.1
+    row[m.FOLD] = 0.42 * cut.folds
+    row[m.FOLD_U], row[m.FOLD_V] = 2.4, 1.5
     row[m.SHINE], row[m.GLOSS] = cut.shine, 7.0
     row[m.QUILT] = cut.quilt
     row[m.HEM_SHADE], row[m.HEM_BAND] = garment.trim, 0.045
@@ -93,12 +93,13 @@ def wear_upper(
     """
     cut = CUTS[garment.kind]
     row = trunk_material(appearance, garment, pose)
-    ease = under + max(cut.ease * (1 + 0.35 * garment.fit), 0.003)
-    low = cut.hem + garment.length
+    ease = under + max(0.85 * cut.ease * (1 + 0.35 * garment.fit), 0.003)
+    tucked = _tucked(appearance, garment)
+    low = 0.24 if tucked else cut.hem + garment.length
     top = 1.03 if cut.collar > 0 else 0.995
     heights = np.concatenate([
         np.linspace(low, min(-0.1, low + 0.4), 5) if low < -0.3 else np.array([low]),
-        np.array([0.05, 0.18, 0.32, 0.48, 0.62, 0.75, 0.86, 0.93, 0.985, top]),
+        np.array([] if tucked else [0.05, 0.18]), np.array([0.32, 0.48, 0.62, 0.75, 0.86, 0.93, 0.985, top]),
     ])  # fmt: skip
     air = np.interp(
         heights,
@@ -107,6 +108,8 @@ def wear_upper(
     )
     rows = trunk_rows(pose, heights, ease=air, straight=min(cut.straight + 0.2 * garment.fit, 1))
     span_legs(pose, rows, heights, ease, cut.flare * (1 + 0.3 * garment.fit))
+    if not tucked:
+        _clear_waist(rows, heights, appearance, ease)
     _gather(rows, heights, garment, cut)
     if garment.opening > 0:
         rows[:, q.OPENING] = np.interp(
@@ -116,7 +119,7 @@ def wear_upper(
         rows[-2:, q.OPENING] = [0.12, 0.5] if cut.front else [-0.5, 0.35]
     figure.tube(
         rows, figure.paint(row), rings=30, segments=26,
-        wobble=0.010 * cut.folds * (1 + 0.4 * garment.fit), phase=garment.seed % 61,
+        wobble=0.008 * cut.folds * (1 + 0.4 * garment.fit), phase=garment.seed % 61,
     )  # fmt: skip
     _sleeves(figure, pose, garment, cut, row, ease)
     if cut.collar > 0.015:
@@ -124,6 +127,23 @@ def wear_upper(
     if cut.hood and appearance.headgear != "hood":
         _hood_down(figure, pose, row, ease)
     return ease
+
+
+def _tucked(appearance: Appearance, garment: Garment) -> bool:
+    """Whether a shirt is worn inside the trousers or the skirt."""
+    kinds = ("shirt", "blouse", "top", "tee", "turtleneck", "polo")
+    return appearance.lower is not None and garment.kind in kinds and garment.seed % 5 < 2
+
+
+def _clear_waist(
+    rows: np.ndarray, heights: np.ndarray, appearance: Appearance, ease: float
+) -> None:
+    """Keep what hangs over the trousers outside them."""
+    if appearance.lower is None:
+        return
+    below = CUTS[appearance.lower.kind].ease * (1 + 0.3 * appearance.lower.fit) + 0.012
+    lack = max(below - ease, 0.0) * np.interp(heights, [0.25, 0.4], [1.0, 0.0]).reshape(-1, 1)
+    rows[:, q.WIDTH : q.DEPTH_BACK + 1] += lack
 
 
 def _gather(rows: np.ndarray, heights: np.ndarray, garment: Garment, cut: Cut) -> None:
@@ -143,7 +163,7 @@ def _sleeves(
     sleeve = row.copy()
     sleeve[m.LOGO] = sleeve[m.FRONT_LINE] = sleeve[m.POCKETS] = sleeve[m.STRAP] = 0
     sleeve[m.FOLD] *= 1.25
-    sleeve[m.FOLD_V] = 3.0
+    sleeve[m.FOLD_V] = 2.8
     sleeve[m.COLLAR] = -99.0
     length = body.upper_arm + body.forearm
     end = min(garment.sleeve, 1.0) * 1.02
@@ -156,7 +176,7 @@ def _sleeves(
         sleeve[m.PATTERN] = m.PLAIN
     sleeve[m.BANDS] = 0
     material = figure.paint(sleeve)
-    wide = ease * 0.9
+    wide = ease * (0.62 if cut.quilt > 0 else 0.48)
     cuff = ease * (0.45 if garment.sleeve > 0.9 else 1.1)
     centre = pose.trunk_point(body.shoulder)
     for side, arm in zip((-1, 1), pose.arms, strict=True):
@@ -170,7 +190,7 @@ def _sleeves(
         rows[2, q.WIDTH : q.DEPTH_BACK + 1] -= 0.25 * wide
         figure.tube(
             rows, material, rings=20, segments=13,
-            wobble=0.007 * cut.folds + 0.1 * wide * cut.folds, phase=garment.seed % 37 + side,
+            wobble=0.004 * cut.folds + 0.1 * wide * cut.folds, phase=garment.seed % 37 + side,
         )  # fmt: skip
 
 
@@ -253,7 +273,7 @@ def _trouser_legs(
     end = leg_share(cut.hem + garment.length, pose)
     flare = cut.flare * (1 + 0.35 * garment.fit)
     legs = row.copy()
-    legs[m.FOLD_V], legs[m.FOLD] = 2.6, row[m.FOLD] * 1.15
+    legs[m.FOLD_U], legs[m.FOLD_V] = 2.0, 1.9
     length = 2 * end * body.thigh if end < 0.5 else body.thigh + (2 * end - 1) * body.shin
     if garment.kind == "joggers" or garment.trim < 1:
         legs[m.HEM] = -length
@@ -272,7 +292,7 @@ def _trouser_legs(
         rows[1:, q.OCCLUSION] = np.interp(shares, [0, 0.3], [0.75, 1.0])
         figure.tube(
             rows, figure.paint(legs), rings=24, segments=16,
-            wobble=0.006 * cut.folds + 0.12 * (ease + flare) * cut.folds,
+            wobble=0.003 * cut.folds + 0.06 * (ease + flare) * cut.folds,
             phase=garment.seed % 41 + 2 * side,
         )  # fmt: skip
 

@@ -75,7 +75,7 @@ def trunk_rows(
         out[i, q.FRONT : q.FRONT + 3] = pose.trunk_front(float(s))
     out[:, q.POWER] = np.interp(heights, [-0.2, 0.3, 0.7, 0.9, 1.0], [2.3, 2.2, 2.5, 2.4, 2.0])
     out[:, q.ALONG] = heights * body.trunk_length
-    out[:, q.FOLD] = 1.0
+    out[:, q.FOLD] = np.interp(heights, [-1.4, 0.0, 0.3, 0.6, 0.85, 1.0], [0.9, 0.8, 1.1, 0.55, 0.6, 0.8])
     out[:, q.OCCLUSION] = np.interp(heights, [-0.25, 0.05, 0.9, 1.05], [0.7, 1.0, 1.0, 0.75])
     return out
 
@@ -103,18 +103,23 @@ def span_legs(pose: Pose, rows: np.ndarray, heights: np.ndarray, ease: float, fl
         radius = float(np.interp(s, [-1.5, -0.72, 0.0], [0.022, 0.034, 0.056])) * body.stature
         drop = min(max(-s / max(-low, 1e-6), 0.0), 1.0)
         spread = flare * drop
-        gap = abs(left[2] - right[2]) / 2
         soft = min(-s / 0.15, 1.0)
         rows[i, 0] += ((left[0] + right[0]) / 2 - rows[i, 0]) * 0.5 * soft
         rows[i, 2] += ((left[2] + right[2]) / 2 - rows[i, 2]) * 0.7 * soft
-        across = abs(left[0] - right[0]) / 2 + radius + ease
+        across = max(abs(left[0] - rows[i, 0]), abs(right[0] - rows[i, 0])) + radius + ease
+        ahead = (max(left[2], right[2]) - rows[i, 2]) * soft + radius + ease
+        behind = (rows[i, 2] - min(left[2], right[2])) * soft + 0.9 * radius + ease
         taper = hips * (1 - 0.35 * min(-s, 1.4) / 1.4)
         rows[i, q.WIDTH] = max(across, taper[0] + ease) + spread
-        for k in (1, 2):
-            deep = max(0.75 * gap * soft + radius + ease, taper[k] + ease) + spread
-            rows[i, q.WIDTH + k] = deep
+        rows[i, q.DEPTH_FRONT] = max(ahead, taper[1] + ease) + spread
+        rows[i, q.DEPTH_BACK] = max(behind, taper[2] + ease) + spread
         rows[i, q.POWER] = 2.1
         rows[i, q.OCCLUSION] = 1.0
+
+
+# cloth wrinkles where a limb bends and where it ends, and is drawn smooth between
+FOLD_SHARES = (0.0, 0.12, 0.3, 0.48, 0.6, 0.75, 0.9, 1.0)
+FOLD_STRENGTH = (1.0, 0.7, 0.4, 1.1, 0.8, 0.5, 1.1, 1.2)
 
 
 def limb_rows(
@@ -157,7 +162,7 @@ def limb_rows(
         out[:, q.WIDTH + k - 1] = np.interp(shares, table[:, 0], table[:, k])
     out[:, q.WIDTH : q.DEPTH_BACK + 1] += np.linspace(first, last, count).reshape(-1, 1)
     out[:, q.ALONG] = -along
-    out[:, q.FOLD] = 1.0
+    out[:, q.FOLD] = np.interp(shares, FOLD_SHARES, FOLD_STRENGTH)
     if lead is None:
         return out
     head = out[:1].copy()

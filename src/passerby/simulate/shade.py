@@ -180,7 +180,7 @@ def _albedo(row, u, v, theta, noise):
         return face_colour(row, v, theta, noise)
     if kind == m.HAIR:
         strand = lookup(noise, theta * 150.0 + row[m.SEED], v * 90.0)
-        tone = 0.62 + 0.76 * strand
+        tone = 0.74 + 0.52 * strand
         mix = min(max((row[m.LEVELS] - v) / max(row[m.LEVELS + 1], 1e-3), 0.0), 1.0)
         r = row[0] + (row[3] - row[0]) * mix
         g = row[1] + (row[4] - row[1]) * mix
