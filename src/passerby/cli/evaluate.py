@@ -46,7 +46,6 @@ def main(arguments: Sequence[str]) -> int:
     """Evaluate and print."""
     options = parse(Options, arguments, "evaluate")
     from passerby.runtime import Embedder
-    from passerby.train.evaluation import scores, summary
 
     embedder = Embedder.load(
         options.model,
@@ -60,9 +59,9 @@ def main(arguments: Sequence[str]) -> int:
         "runtime": embedder.backend.runtime,
         "data": options.data,
         "reranked": options.rerank,
-        **scores(report),
+        **report.summary(),
     }
-    print(json.dumps(answer) if options.json else f"{options.data}: {summary(report)}")
+    print(json.dumps(answer) if options.json else report.table(options.data))
     return 0
 
 

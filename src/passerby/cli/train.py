@@ -12,7 +12,6 @@ from passerby.errors import InputError
 def main(arguments: Sequence[str]) -> int:
     """Train, evaluate, and print the scores."""
     from passerby.recipes import bag_of_tricks
-    from passerby.train.evaluation import summary
 
     variants = {name: (text, make()) for name, (text, make) in bag_of_tricks.VARIANTS.items()}
     if arguments and not arguments[0].startswith("-") and arguments[0] not in variants:
@@ -21,6 +20,6 @@ def main(arguments: Sequence[str]) -> int:
         variants, args=list(arguments), prog="passerby train"
     )
     report = bag_of_tricks.run(config, resolve(config.data))
-    print(f"{config.data}: {summary(report)}")
+    print(report.table(config.data))
     print(f"written: {config.out}", file=sys.stderr)
     return 0

@@ -33,7 +33,7 @@ from passerby.train import (
     fit,
 )
 from passerby.train.device import find_device
-from passerby.train.evaluation import evaluate_network, scores
+from passerby.train.evaluation import evaluate_network
 from passerby.train.loop import CHECKPOINT
 
 NAME = "bag-of-tricks"
@@ -342,10 +342,10 @@ def describe(
 
 def finish(config: BagOfTricks, network: ReidNetwork, card: ModelCard, report: Report) -> None:
     """Write the model with its scores, and the report."""
-    card = replace(card, scores={card.training["data"]: scores(report)})
+    card = replace(card, scores={card.training["data"]: report.summary()})
     save(network, card, config.out / run_folder.MODEL)
     run_folder.write_json(
         config.out / run_folder.REPORT,
-        {"data": card.training["data"], **scores(report), "training": card.training},
+        {"data": card.training["data"], **report.summary(), "training": card.training},
     )
     (config.out / CHECKPOINT).unlink()

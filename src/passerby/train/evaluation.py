@@ -1,7 +1,5 @@
 """The score of a network on a data set: features, then the Market-1501 protocol."""
 
-from typing import Any
-
 from passerby.data import CropTable, ImageStore
 from passerby.metrics import Report, evaluate_features
 from passerby.models import ModelCard, ReidNetwork
@@ -44,21 +42,3 @@ def evaluate_network(
         table.query.camera,
         table.gallery.camera,
     )
-
-
-def scores(report: Report) -> dict[str, Any]:
-    """``report`` as JSON values: fractions, and how many queries they are means of."""
-    return {
-        "protocol": "market1501",
-        "mAP": report.mAP,
-        "mINP": report.mINP,
-        "cmc": {str(rank): value for rank, value in report.cmc.items()},
-        "valid_queries": report.valid_queries,
-        "skipped_queries": report.skipped_queries,
-    }
-
-
-def summary(report: Report) -> str:
-    """One line for people."""
-    ranks = "  ".join(f"rank-{rank} {100 * value:.1f} %" for rank, value in report.cmc.items())
-    return f"mAP {100 * report.mAP:.1f} %  mINP {100 * report.mINP:.1f} %  {ranks}"
