@@ -1,6 +1,7 @@
 """From a name or a path to a network in a runtime."""
 
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -79,8 +80,11 @@ def _open_weights(
 
     network, card = load(path)
     model_id = content_id(card, path)
-    if runtime in ("auto", "torch"):
-        target = _torch_device(device)
+    target = _torch_device(device)
+    if runtime == "auto":
+        # on a CPU OpenVINO is two to three times as fast as eager PyTorch, and as exact
+        runtime = "openvino" if target == "cpu" and _has_openvino() else "torch"
+    if runtime == "torch":
         return TorchBackend(network, card, device=target, precision=precision), card, model_id
     if runtime == "openvino":
         from passerby.runtime.openvino_backend import OpenVINOBackend, convert_torch
@@ -128,6 +132,10 @@ def _with_openvino(path: Path, card: ModelCard, device: str, precision: str) -> 
 def _only_cpu(device: str) -> None:
     if device not in ("auto", "cpu"):
         raise InputError(f"the OpenVINO runtime runs on the CPU, not on '{device}'")
+
+
+def _has_openvino() -> bool:
+    return importlib.util.find_spec("openvino") is not None
 
 
 def _torch_device(device: str) -> str:
