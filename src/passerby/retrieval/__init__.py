@@ -2,6 +2,7 @@
 
 from passerby.retrieval.distances import distances
 from passerby.retrieval.ranking import Ranking
+from passerby.retrieval.reranking import k_reciprocal_distances, rerank
 from passerby.retrieval.search import search
 
-__all__ = ["Ranking", "distances", "search"]
+__all__ = ["Ranking", "distances", "k_reciprocal_distances", "rerank", "search"]

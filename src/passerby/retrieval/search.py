@@ -98,12 +98,11 @@ def _top(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
     groups = N // size
     if groups < 8 * k or block.device.type != "cpu":
         return block.topk(k, dim=1, largest=False)
-    whole = block[:, : groups * size].unflatten(1, (groups, size))
-    chosen = whole.amin(dim=2).topk(k, dim=1, largest=False, sorted=False).indices
-    members = whole.gather(1, chosen[:, :, None].expand(-1, -1, size)).flatten(1)
-    columns = (chosen[:, :, None] * size + torch.arange(size)).flatten(1)
-    tail = torch.arange(groups * size, N).expand(R, -1)
-    members = torch.cat([members, block[:, groups * size :]], dim=1)
-    columns = torch.cat([columns, tail], dim=1)
-    values, places = members.topk(k, dim=1, largest=False)
+    # group g has the columns g, g + groups, ...: so the minima are taken over whole stripes
+    stripes = block[:, : groups * size].unflatten(1, (size, groups))
+    chosen = stripes.amin(dim=1).topk(k, dim=1, largest=False, sorted=False).indices
+    steps = torch.arange(0, groups * size, groups)
+    rest = torch.arange(groups * size, N)
+    columns = torch.cat([(chosen[:, :, None] + steps).flatten(1), rest.expand(R, -1)], dim=1)
+    values, places = block.gather(1, columns).topk(k, dim=1, largest=False)
     return values, columns.gather(1, places)
