@@ -14,7 +14,7 @@ from passerby.simulate.sensor import Sensor
 from passerby.simulate.shade import contact_shade, shade_pixels
 from passerby.simulate.textures import tiles
 
-PLATE_WIDTH = 960
+PLATE_WIDTHS = (480, 1120)  # a plate is as wide as the native frame, within these
 
 GROUNDS = {"asphalt": g.ASPHALT, "slabs": g.SLABS, "bricks": g.BRICKS, "concrete": g.CONCRETE,
            "tiles": g.TILES, "grass": g.GRASS, "gravel": g.GRAVEL, "setts": g.SETTS}  # fmt: skip
@@ -46,6 +46,7 @@ def _tone(rng: np.random.Generator, low: float, high: float, tint: float) -> np.
     return np.clip(base * (1 + shift + warm * np.array([1.0, 0.1, -1.0])), 0.01, 0.9)
 
 
+@lru_cache(maxsize=256)
 def scene_vector(sensor: Sensor) -> np.ndarray:
     """All numbers of a camera's scene, drawn from its seed: what the kernel paints from."""
     rng = np.random.default_rng([sensor.scene_seed, 7])
@@ -61,7 +62,7 @@ def scene_vector(sensor: Sensor) -> np.ndarray:
     p[g.CROSSING] = float(sensor.scene == "crossing" or rng.random() < 0.15)
     p[g.CROSSING_AT] = 4 * rng.standard_normal()
     p[g.WALL] = WALLS[str(rng.choice(walls))]
-    p[g.WALL_AT] = reach * (1.25 + 1.2 * rng.random()) + 1.5
+    p[g.WALL_AT] = reach * (1.12 + 0.95 * rng.random()) + 1.2
     if p[g.ROAD] > 0 and p[g.ROAD_FROM] > -40:
         p[g.WALL_AT] = max(p[g.WALL_AT], p[g.ROAD_TO] + 1.5 + 2 * rng.random())
     p[g.WALL_TOP] = 3.2 + 0.8 * rng.random() if ceiling else 6 + 12 * rng.random()
@@ -84,25 +85,37 @@ def scene_vector(sensor: Sensor) -> np.ndarray:
         (0.3, 0.3, 0.3),
     )
     p[g.ACCENT : g.ACCENT + 3] = linear(accents[int(rng.integers(len(accents)))])
+    p[g.SHADE_ANGLE] = 6.28 * rng.random()
+    open_air = not ceiling and max(sensor.light.sun) > 0.5
+    p[g.SHADE_AT] = 0.6 * reach * rng.standard_normal() if open_air and rng.random() < 0.6 else 1e6
+    p[g.DAPPLE] = float(open_air and rng.random() < 0.35)
+    p[g.BAND] = float(rng.random() < 0.25)
+    p[g.BAND_AT] = reach * (0.6 + 0.7 * rng.random())
     p[g.GLOSS] = 0.25 * rng.random() if ceiling else 0.0
     return p
 
 
+def plate_scale(sensor: Sensor) -> float:
+    """Plate pixels per native pixel."""
+    low, high = PLATE_WIDTHS
+    return min(max(sensor.frame[0], low), high) / sensor.frame[0]
+
+
 def plate_camera(sensor: Sensor) -> tuple[Camera, int, int]:
     """The plate's camera, width and height."""
-    scale = PLATE_WIDTH / sensor.frame[0]
-    height = round(sensor.frame[1] * scale)
+    scale = plate_scale(sensor)
+    width, height = round(sensor.frame[0] * scale), round(sensor.frame[1] * scale)
     focal = sensor.focal * scale
     camera = Camera(
         height=sensor.height, tilt=sensor.tilt, focal_x=focal, focal_y=focal,
-        centre_x=PLATE_WIDTH / 2, centre_y=height / 2,
+        centre_x=width / 2, centre_y=height / 2,
     )  # fmt: skip
-    return camera, PLATE_WIDTH, height
+    return camera, width, height
 
 
 @lru_cache(maxsize=32)
 def plate(sensor: Sensor) -> np.ndarray:
-    """(h, 960, 4) uint8: square-root coded linear light, and 255 where the ground is seen."""
+    """(h, w, 4) uint8: square-root coded linear light, and 255 where the ground is seen."""
     camera, width, height = plate_camera(sensor)
     vector, light = camera.vector(), sensor.light.vector()
     scene = scene_vector(sensor)
@@ -130,3 +143,14 @@ def plate(sensor: Sensor) -> np.ndarray:
     out[:, :, :3] = (coded * 255 + 0.5).astype(np.uint8)
     out[:, :, 3] = np.where(image[:, :, 3] > 0, 255, 0)
     return out
+
+
+def sunlight(sensor: Sensor, x: float, z: float) -> float:
+    """Share of the sun that reaches a person at (x, z) metres of a camera's scene."""
+    scene = scene_vector(sensor)
+    c, s = math.cos(scene[g.YAW]), math.sin(scene[g.YAW])
+    a, n = x * c + z * s, -x * s + z * c
+    across = a * math.cos(scene[g.SHADE_ANGLE])
+    across += (n - 0.6 * scene[g.WALL_AT]) * math.sin(scene[g.SHADE_ANGLE])
+    share = min(max((scene[g.SHADE_AT] - across) / 0.6 + 0.5, 0.0), 1.0)
+    return float(share * (0.6 if scene[g.DAPPLE] > 0 else 1.0))

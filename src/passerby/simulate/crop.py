@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from passerby.simulate.appearance import Appearance, sample_appearance
+from passerby.simulate.background import sunlight
 from passerby.simulate.figure import Figure
 from passerby.simulate.light import Light
 from passerby.simulate.occluders import add_occluder
@@ -137,13 +138,14 @@ def render_crop(
     people = [person, *(place(look, seen, sensor) for look, seen in others)]
     spread = difficulty.box if jitter else 0.0
     light = _changed_light(sensor.light, rng, difficulty.light if jitter else 0.0)
+    light = light.dimmed(sunlight(sensor, person.x, person.z))
     if jitter and not others:
         people += _bystanders(person, sensor, rng, difficulty.occlusion)
     figure, spans = Figure(finesse=_finesse(view, sensor)), []
     feet = populate(figure, people, lambda first, last: spans.append((first, last)))
     camera = frame_camera(sensor, camera_height(view))
     tight = _bounds(project(figure.mesh.vertices[: spans[0][1]], camera.vector()))
-    if jitter and rng.random() < 0.10 * difficulty.occlusion:
+    if jitter and rng.random() < 0.09 * difficulty.occlusion:
         feet = np.concatenate([feet, add_occluder(figure, person, sensor, rng)])
     box = detector_box(tight, rng, spread)
     return _finish(figure, feet, person, box, sensor, light, rng, size, camera_height(view))

@@ -120,6 +120,57 @@ def add_bin(figure: Figure, x: float, z: float, colour: tuple[float, float, floa
     figure.tube(rows, figure.paint(m.material(colour, kind=m.SOLID)), rings=9, segments=12)
 
 
+def add_board(figure: Figure, x: float, z: float, yaw: float, half: tuple[float, float, float],
+              lift: float, colour: tuple[float, float, float], seed: int) -> None:
+    """A box with flat sides: a sign, an advertising board, a bench's seat, a cabinet."""
+    rows = q.rows(6)
+    rows[:, 0], rows[:, 2] = x, z
+    rows[:, 1] = lift + half[0] * np.array([-1.0, -0.99, -0.9, 0.9, 0.99, 1.0]) + half[0]
+    shape = np.array([0.02, 1.0, 1.0, 1.0, 1.0, 0.02])
+    rows[:, q.WIDTH] = half[1] * shape
+    rows[:, q.DEPTH_FRONT] = rows[:, q.DEPTH_BACK] = half[2] * shape
+    rows[:, q.FRONT], rows[:, q.FRONT + 2] = math.sin(yaw), -math.cos(yaw)
+    rows[:, q.POWER] = 12.0
+    rows[:, q.ALONG] = rows[:, 1]
+    row = m.material(colour)
+    row[m.LOGO], row[m.LOGO_SEED] = 1 + seed % 3, seed
+    row[m.LOGO_V], row[m.LOGO_WIDTH], row[m.LOGO_HEIGHT] = lift + half[0], 1.4 * half[1], half[0]
+    row[m.INK : m.INK + 3] = m.linear(PAINTS[(seed + 3) % len(PAINTS)])
+    figure.tube(rows, figure.paint(row), rings=8, segments=20)
+
+
+def _small_thing(figure: Figure, rng: np.random.Generator, x: float, z: float, yaw: float) -> None:
+    kind, seed = int(rng.integers(6)), int(rng.integers(90))
+    paint = PAINTS[int(rng.integers(len(PAINTS)))]
+    grey = float(0.15 + 0.3 * rng.random())
+    if kind <= 1:
+        add_pole(figure, x, z, 2.5 + 4 * rng.random(), 0.05 + 0.05 * rng.random(), (grey,) * 3)
+    elif kind == 2:
+        add_bin(figure, x, z, paint)
+    elif kind == 3:  # an advertising board on the ground
+        add_board(figure, x, z, yaw, (0.5, 0.3, 0.04), 0.05, paint, seed)
+    elif kind == 4:  # a bench
+        add_board(figure, x, z, yaw, (0.04, 0.8, 0.22), 0.42, (0.42, 0.30, 0.20), 1)
+        add_board(figure, x, z + 0.2, yaw, (0.16, 0.8, 0.02), 0.55, (0.42, 0.30, 0.20), 1)
+    else:  # a sign on a pole
+        add_pole(figure, x, z, 2.3, 0.03, (0.4, 0.4, 0.4))
+        add_board(figure, x, z - 0.04, yaw, (0.25, 0.25, 0.015), 1.9, paint, seed)
+
+
+def _railing(figure: Figure, posts: list[tuple[float, float]]) -> None:
+    for x, z in posts:
+        if z > 3:
+            add_pole(figure, x, z, 1.05, 0.022, (0.35, 0.36, 0.37))
+    rail = figure.paint(m.material((0.35, 0.36, 0.37), kind=m.SOLID))
+    for level in (0.45, 0.98):
+        rows = q.rows(len(posts))
+        rows[:, 0], rows[:, 2] = np.array(posts).T
+        rows[:, 1] = level
+        rows[:, q.WIDTH : q.DEPTH_BACK + 1] = 0.02
+        rows[:, q.FRONT : q.FRONT + 3] = UP
+        figure.tube(rows, rail, rings=len(posts), segments=6)
+
+
 def furnish(sensor: Sensor, scene: np.ndarray) -> Figure | None:
     """Cars along the kerb, poles, bushes and bins of a camera's scene; None where it is bare."""
     rng = np.random.default_rng([sensor.scene_seed, 11])
@@ -140,13 +191,12 @@ def furnish(sensor: Sensor, scene: np.ndarray) -> Figure | None:
             if rng.random() < 0.65 and clear and z > 4:
                 add_car(figure, x, z, scene[g.YAW] + math.pi * (rng.random() < 0.3), paint)
             a += 5.2 + 1.5 * rng.random()
-    for _ in range(int(rng.integers(0, 4))):
-        x, z = place(9 * rng.standard_normal(), wall * (0.72 + 0.26 * rng.random()))
-        grey = float(0.15 + 0.3 * rng.random())
-        if rng.random() < 0.5:
-            add_pole(figure, x, z, 2.5 + 4 * rng.random(), 0.05 + 0.05 * rng.random(), (grey,) * 3)
-        else:
-            add_bin(figure, x, z, PAINTS[int(rng.integers(len(PAINTS)))])
+    for _ in range(int(rng.integers(2, 9))):
+        x, z = place(0.45 * wall * rng.standard_normal(), wall * (0.6 + 0.38 * rng.random()))
+        if z > 3:
+            _small_thing(figure, rng, x, z, scene[g.YAW])
+    if rng.random() < 0.25:
+        _railing(figure, [place(a, wall * 0.9) for a in np.arange(-12.0, 12.0, 1.5)])
     if sensor.scene in ("park", "plaza", "street"):
         for k in range(int(rng.integers(0, 5))):
             x, z = place(8 * rng.standard_normal(), wall * (0.85 + 0.13 * rng.random()))

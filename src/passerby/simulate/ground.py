@@ -14,7 +14,8 @@ FACADE, SHOPS, PLAIN_WALL, HEDGE, TREES, FENCE, PANELS = range(7)
 YAW, NEAR, FAR, ROAD, ROAD_FROM, ROAD_TO, CROSSING, CROSSING_AT = range(8)
 WALL, WALL_AT, WALL_TOP, SIDE, SIDE_AT, CEILING, UNIT, BAY, SEED = range(8, 17)
 NEAR_COLOUR, FAR_COLOUR, WALL_COLOUR, ACCENT, GLOSS = 17, 20, 23, 26, 29
-PARAMETERS = 30
+SHADE_ANGLE, SHADE_AT, DAPPLE, BAND, BAND_AT = range(30, 35)
+PARAMETERS = 35
 
 
 @kernel
@@ -78,11 +79,15 @@ def _floor(p, a, n, noise, blur):
         if abs(n - middle) < 0.07 and dash < 0.5 or 0.45 < edge < 0.58:
             return 0.55, 0.55, 0.52
         return tone, tone, tone * 1.02
+    if p[BAND] > 0 and abs(n - p[BAND_AT]) < 0.3:
+        dot = 0.8 + 0.2 * _joint(a, 0.1, 0.05)
+        return 0.50 * dot, 0.38 * dot, 0.10 * dot
     beyond = n > p[ROAD_TO] if p[ROAD] > 0 else n > 0.8 * p[WALL_AT]
     kind = int(p[FAR]) if beyond else int(p[NEAR])
     shade = _paving(kind, p[UNIT], a, n, seed, noise, blur)
     if kind == GRASS:
         return 0.12 * shade, 0.19 * shade, 0.06 * shade
+    shade *= _extras(p, a, n, noise)
     base = FAR_COLOUR if beyond else NEAR_COLOUR
     return p[base] * shade, p[base + 1] * shade, p[base + 2] * shade
 
@@ -190,6 +195,39 @@ def _shop(p, a, y, noise, seed):
 
 
 @kernel
+def sunlit(p, a, n, noise):
+    """Share of the sun at a place of the ground: the shadow of a building, and of leaves."""
+    across = a * math.cos(p[SHADE_ANGLE]) + (n - 0.6 * p[WALL_AT]) * math.sin(p[SHADE_ANGLE])
+    share = min(max((p[SHADE_AT] - across) / 0.15 + 0.5, 0.0), 1.0)
+    if p[DAPPLE] > 0:
+        leaf = lookup(noise, a * 19 + 50, n * 19) + 0.6 * lookup(noise, a * 5, n * 5 + 90) - 0.80
+        share *= min(max(0.5 - leaf * 6.0, 0.12), 1.0)
+    return share
+
+
+@kernel
+def _extras(p, a, n, noise):
+    """Brightness of things let into the ground: covers, drains, stains, leaves, a guiding band."""
+    seed = int(p[SEED])
+    i, j = math.floor(a / 4.3), math.floor(n / 3.7)
+    if hashed(i, j, seed + 3) < 0.22:
+        x = a - 4.3 * (i + 0.2 + 0.6 * hashed(i, j, seed + 4))
+        z = n - 3.7 * (j + 0.2 + 0.6 * hashed(i, j, seed + 5))
+        if hashed(i, j, seed + 6) < 0.6:
+            d = math.sqrt(x * x + z * z)
+            if d < 0.34:
+                return 0.45 if d > 0.30 else 0.62 + 0.25 * _joint(x, 0.09, 0.045)
+        elif abs(x) < 0.30 and abs(z) < 0.18:
+            return 0.28 + 0.5 * _joint(x, 0.06, 0.03)
+    shade = 1.0
+    litter = lookup(noise, a * 150 + 7, n * 150)
+    if litter > 0.80:
+        shade = 0.72
+    spill = lookup(noise, a * 6.0 + 130, n * 6.0 + 31)
+    return shade * (0.80 if spill > 0.70 else 1.0)
+
+
+@kernel
 def _pixel(p, camera, light, noise, ux, uy, out):
     """Colour, ground flag and depth of one ray; writes into ``out`` (5,)."""
     rx = camera[0] * ux + camera[3] * uy + camera[6]
@@ -223,7 +261,7 @@ def _pixel(p, camera, light, noise, ux, uy, out):
     if hit == 1:
         blur = best / camera[12] * (1.0 + 0.7 * best / max(camera[10], 0.5)) * 0.5
         r, g, b = _floor(p, a, n, noise, blur)
-        sun, sky, bounce = max(ly, 0.0), 1.0, 0.0
+        sun, sky, bounce = max(ly, 0.0) * sunlit(p, a, n, noise), 1.0, 0.0
         corner = min((p[WALL_AT] - n) / 1.2, 1.0)
         sky *= 0.6 + 0.4 * max(corner, 0.0)
         out[3] = 1.0

@@ -1,7 +1,7 @@
 """Sun, sky and their shadows."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,11 @@ class Light:
         level = math.cos(self.elevation)
         x, z = level * math.sin(self.azimuth), level * math.cos(self.azimuth)
         return np.array([x, math.sin(self.elevation), z])
+
+    def dimmed(self, share: float) -> "Light":
+        """The same light where only ``share`` of the sun arrives."""
+        r, g, b = self.sun
+        return replace(self, sun=(r * share, g * share, b * share))
 
     def vector(self) -> np.ndarray:
         """(13,) direction, sun, sky, bounce and softness: what the kernels take."""

@@ -34,7 +34,9 @@ def add_occluder(
     if kind == 3:
         add_bush(figure, x, z, 0.35 + 0.25 * float(rng.random()), int(rng.integers(50)))
         return np.array([[x, z, 0.5]])
-    z = min(z, person.z - 1.4)
-    yaw = 0.2 * float(rng.standard_normal())
-    add_car(figure, x + 1.2 * float(rng.standard_normal()), max(z, 1.5), yaw, paint)
+    z = max(min(z, person.z - 1.5), 2.0)
+    side = 1.0 if rng.random() < 0.5 else -1.0  # a bonnet, seldom the cabin, hides the legs
+    x += side * (1.5 + 0.9 * float(rng.random()))
+    yaw = math.pi * (side > 0) + 0.15 * float(rng.standard_normal())
+    add_car(figure, x, z, yaw, paint)
     return np.array([[x, z, 1.2]])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from passerby.simulate.appearance import Appearance
-from passerby.simulate.background import PLATE_WIDTH, plate
+from passerby.simulate.background import plate, plate_scale
 from passerby.simulate.figure import Figure
 from passerby.simulate.kernels import kernel
 from passerby.simulate.light import NO_SHADOW, Light, lit, shadow_axes, shadow_map
@@ -175,7 +175,7 @@ def backdrop(
 ) -> np.ndarray:
     """Background of a window (x0, y0, x1, y1 in native frame pixels), shadows of people included."""
     image = plate(sensor)
-    scale = PLATE_WIDTH / sensor.frame[0]
+    scale = plate_scale(sensor)
     step = (
         (window[2] - window[0]) * scale / size[1],
         (window[3] - window[1]) * scale / size[0],
