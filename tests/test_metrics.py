@@ -213,6 +213,14 @@ def test_the_matrix_is_not_changed() -> None:
     assert np.array_equal(case[0], before)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float64, np.int64, torch.float32, torch.bfloat16])
+def test_any_type_of_number_is_taken(kind) -> None:
+    distances, *rest = make(2, 6, 40, 3, cameras=3, levels=100)
+    whole = np.round(distances * 7)
+    given = whole.astype(kind) if isinstance(kind, type) else torch.from_numpy(whole).to(kind)
+    assert evaluate(given, *rest).ap.tolist() == evaluate(whole, *rest).ap.tolist()
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
 def test_features_give_the_report_of_their_distances(metric: str) -> None:
     random = np.random.default_rng(5)

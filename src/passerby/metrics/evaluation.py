@@ -54,7 +54,8 @@ def evaluate(
     if tuple(matrix.shape) != wanted:
         raise InputError(f"distances are {tuple(matrix.shape)}; identities say {wanted} (Q, G)")
     if isinstance(matrix, Tensor) and matrix.device.type == "cpu":
-        matrix = matrix.detach().numpy()
+        matrix = matrix.detach()
+        matrix = (matrix.float() if matrix.dtype == torch.bfloat16 else matrix).numpy()
 
     def blocks() -> Iterator[Block]:
         if isinstance(matrix, np.ndarray):

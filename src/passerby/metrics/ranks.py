@@ -23,7 +23,9 @@ class RowCounter:
 
     def __init__(self, matches: Matches, dtype: np.dtype) -> None:
         self.matches = matches
-        self.row = np.empty(matches.gallery_count, dtype=dtype)
+        # whole numbers know no NaN, by which rows are left out, and half precision is slow
+        kind = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        self.row = np.empty(matches.gallery_count, dtype=kind)
         self.mask = np.empty(matches.gallery_count, dtype=bool)
 
     def ranks(self, position: int, distances: NDArray[np.floating]) -> NDArray[np.int64]:

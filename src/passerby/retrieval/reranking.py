@@ -166,16 +166,17 @@ class Encoding:
 def encode(features: Tensor, queries: int, *, k1: int, k2: int, metric: Metric) -> Encoding:
     """Encode prepared features (N, D), of which the first ``queries`` are the queries."""
     N = len(features)
-    lists, distances, farthest = nearest(
-        features, min(k1 + 1, N), metric=metric, block_bytes=BLOCK_BYTES
+    longest, distances, farthest = nearest(
+        features, min(max(k1 + 1, k2), N), metric=metric, block_bytes=BLOCK_BYTES
     )
+    lists = np.ascontiguousarray(longest[:, : k1 + 1])
     farthest = np.maximum(farthest, np.finfo(np.float32).tiny)
     half = round(k1 / 2) + 1  # half to even, as numpy.around in the published code
     mutual, rows, columns = expanded_sets(lists, half)
     extra = pair_distances(features, rows, columns, metric) / farthest[rows]
-    listed = distances / farthest[:, None]
+    listed = distances[:, : k1 + 1] / farthest[:, None]
     if metric == "euclidean":
         extra, listed = np.sqrt(extra), np.sqrt(np.maximum(listed, 0))
     weights = sparse_rows(lists, mutual, np.exp(-listed), (rows, columns, np.exp(-extra)))
-    weights = query_expansion(weights, lists, k2)
+    weights = query_expansion(weights, longest, k2)
     return Encoding(weights, weights[queries:].T.tocsr(), farthest)
