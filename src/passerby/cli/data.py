@@ -16,8 +16,8 @@ def resolve(name: str) -> CropTable:
     Raises:
         InputError: Nothing there that any reader knows.
     """
-    from passerby.simulate import benchmarks
+    from passerby.simulate.benchmarks import BENCHMARKS, ensure
 
-    if name in benchmarks.BENCHMARKS and not Path(name).exists():
-        return read_any(benchmarks.ensure(name, DATASETS))
+    if name in BENCHMARKS and not Path(name).exists():
+        return read_any(ensure(name, DATASETS))
     return read_any(name)

@@ -70,15 +70,16 @@ def judge(embedder: "Embedder", table: "CropTable", options: Options) -> "Report
     query, gallery = table.query, table.gallery
     if not len(query) or not len(gallery):
         raise InputError(f"'{options.data}' has no query or no gallery rows; see 'passerby check'")
-    vectors = [embed(embedder, rows, options.batch_size) for rows in (query, gallery)]
+    queries = embed(embedder, query, options.batch_size)
+    others = embed(embedder, gallery, options.batch_size)
     labels = (query.identity, gallery.identity, query.camera, gallery.camera)
     from passerby.metrics import evaluate, evaluate_features
 
     if not options.rerank:
-        return evaluate_features(*vectors, *labels)
+        return evaluate_features(queries, others, *labels)
     from passerby.retrieval import k_reciprocal_distances
 
-    return evaluate(k_reciprocal_distances(*vectors), *labels)
+    return evaluate(k_reciprocal_distances(queries, others), *labels)
 
 
 def embed(embedder: "Embedder", table: "CropTable", batch_size: int) -> NDArray[np.float32]:

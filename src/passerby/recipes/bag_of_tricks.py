@@ -127,7 +127,7 @@ class BagOfTricks:
     log_every: int = 50
     """Steps between log lines."""
     checkpoint_every: int = 500
-    """Steps between checkpoints within an epoch."""
+    """Steps between checkpoints within an epoch; five minutes at the longest."""
     progress: bool = True
     """Show progress bars on standard error."""
 
@@ -348,4 +348,4 @@ def finish(config: BagOfTricks, network: ReidNetwork, card: ModelCard, report: R
         config.out / run_folder.REPORT,
         {"data": card.training["data"], **report.summary(), "training": card.training},
     )
-    (config.out / CHECKPOINT).unlink()
+    (config.out / CHECKPOINT).unlink(missing_ok=True)

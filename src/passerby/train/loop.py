@@ -1,7 +1,6 @@
 """The one training loop."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from passerby.data.seeds import torch_generator
 from passerby.errors import InputError
 from passerby.train import checkpoint
 from passerby.train.log import RunLog
+from passerby.train.meter import DivergedError, Meter
 from passerby.train.method import Batch, Method
 
 CHECKPOINT = "checkpoint.pt"
@@ -23,10 +23,6 @@ LOG = "log.jsonl"
 
 # uint8 crops (B, 3, H, W) and a generator -> float, augmented, normalised crops
 Transform = Callable[[Tensor, torch.Generator], Tensor]
-
-
-class DivergedError(RuntimeError):
-    """The loss is no longer a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +39,7 @@ class FitOptions:
         gradient_clip: Largest norm of the network's gradient, None for no limit.
         log_every: Steps between log lines.
         checkpoint_every: Steps between checkpoints; every epoch ends with one in any case.
+        checkpoint_seconds: Longest time without a checkpoint.
         progress: Show a bar on standard error.
     """
 
@@ -55,6 +52,7 @@ class FitOptions:
     gradient_clip: float | None = None
     log_every: int = 50
     checkpoint_every: int = 500
+    checkpoint_seconds: float = 300.0
     progress: bool = True
 
 
@@ -102,17 +100,16 @@ class _Loop:
         self, method: Method, crops: Tensor, transform: Transform, options: FitOptions
     ) -> None:
         self.options = options
-        self.crops = crops
         self.transform = transform
         self.device = torch.device(options.device)
+        self.crops = _near(crops, self.device)
         self.layout = torch.channels_last if options.channels_last else torch.contiguous_format
         checkpoint.seed_random(options.seed)
         method.to(self.device)
         method.network.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.method = method
         self.optimisers = method.optimisers()
-        self.sums: dict[str, float] = {}
-        self.window: dict[str, Tensor] = {}
+        self.meter = Meter()
         self.position = Position()
         options.folder.mkdir(parents=True, exist_ok=True)
         self.path = options.folder / CHECKPOINT
@@ -120,11 +117,17 @@ class _Loop:
             self._restore()
         self.log = RunLog(options.folder / LOG, step=self.position.total)
         self.seconds_before = self.position.seconds
-        self.started = self.last_logged = time.perf_counter()
+        self.started = self.last_logged = self.last_saved = time.perf_counter()
 
     def run(self) -> Position:
         while self.position.epoch <= self.options.epochs:
-            self._epoch()
+            try:
+                self._epoch()
+            except DivergedError as error:
+                raise DivergedError(
+                    f"epoch {self.position.epoch}, step {self.position.step}: {error}; lower the "
+                    "learning rate or clip the gradient, and start again"
+                ) from error
         return self.position
 
     def _epoch(self) -> None:
@@ -150,7 +153,7 @@ class _Loop:
             rate = self._step(indices, len(batches))
             if place.step % self.options.log_every == 0 or place.step == len(batches):
                 bar.set_postfix(self._log_step(rate))
-            if place.total % self.options.checkpoint_every == 0 and place.step < len(batches):
+            if place.step < len(batches) and self._due():
                 self._save()
         self._end_epoch(len(batches))
 
@@ -170,7 +173,7 @@ class _Loop:
         for scheduled in self.optimisers:
             scheduled.optimiser.step()
         self.method.after_step()
-        self._collect({**terms, "loss": total}, len(indices))
+        self.meter.add({**terms, "loss": total}, len(indices))
         place.step += 1
         place.total += 1
         return rates[0]
@@ -190,39 +193,12 @@ class _Loop:
             return torch.autocast(self.device.type, torch.bfloat16)
         return contextlib.nullcontext()
 
-    def _collect(self, terms: dict[str, Tensor], count: int) -> None:
-        # summed on the device: reading a value every step would make a GPU wait
-        for name, value in {**terms, "images": torch.tensor(float(count))}.items():
-            term = value.detach().float()
-            self.window[name] = self.window[name] + term if name in self.window else term
-        self.window["steps"] = self.window.get("steps", torch.tensor(0.0)) + 1
-
-    def _flush(self) -> dict[str, float]:
-        """Means since the last flush, added to the epoch's sums; raises when not finite."""
-        window = {name: float(value) for name, value in self.window.items()}
-        self.window = {}
-        steps = window.get("steps", 0.0)
-        if not steps:
-            return {}
-        self._check(window)
-        for name, value in window.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        means = {n: v / steps for n, v in window.items() if n not in ("steps", "images")}
-        return {**means, "images": window["images"]}
-
-    def _check(self, window: dict[str, float]) -> None:
-        if not all(math.isfinite(value) for value in window.values()):
-            raise DivergedError(
-                f"the loss is not finite in epoch {self.position.epoch}, step "
-                f"{self.position.step}: {window}; lower the learning rate or clip gradients"
-            )
-
     def _log_step(self, rate: float) -> dict[str, str]:
-        means = self._flush()
+        means, images = self.meter.window()
         now = time.perf_counter()
         place = self.position
         place.seconds = self.seconds_before + now - self.started
-        speed = means.pop("images", 0.0) / max(now - self.last_logged, 1e-9)
+        speed = images / max(now - self.last_logged, 1e-9)
         self.last_logged = now
         self.log.write(
             "step",
@@ -233,40 +209,41 @@ class _Loop:
             images_per_second=round(speed, 1),
             seconds=round(place.seconds, 3),
         )
-        return {"loss": f"{means.get('loss', 0.0):.3f}", "images/s": f"{speed:.0f}"}
+        return {"loss": f"{means['loss']:.3f}", "images/s": f"{speed:.0f}"}
 
     def _end_epoch(self, steps: int) -> None:
-        self._flush()
+        means, images = self.meter.epoch()
         place = self.position
-        sums, self.sums = self.sums, {}
-        count = max(1.0, sums.pop("steps", 0.0))
-        images = sums.pop("images", 0.0)
         self.log.write(
             "epoch",
             step=place.total,
             epoch=place.epoch,
-            losses={name: round(value / count, 6) for name, value in sums.items()},
+            losses={name: round(value, 6) for name, value in means.items()},
             steps=steps,
-            images=int(images),
+            images=images,
             seconds=round(place.seconds, 3),
         )
         place.epoch, place.step = place.epoch + 1, 0
         self._save()
 
+    def _due(self) -> bool:
+        # saving changes nothing that is trained, so that its moments may depend on the clock
+        waited = time.perf_counter() - self.last_saved
+        steps = self.position.total % self.options.checkpoint_every
+        return steps == 0 or waited > self.options.checkpoint_seconds
+
     def _save(self) -> None:
-        window = {name: float(value) for name, value in self.window.items()}
-        self._check(window)
         place = self.position
         place.seconds = self.seconds_before + time.perf_counter() - self.started
         state = {
             "position": [place.epoch, place.step, place.total, place.seconds],
             "method": self.method.state_dict(),
             "optimisers": [o.optimiser.state_dict() for o in self.optimisers],
-            "sums": self.sums,
-            "window": window,
+            "meter": self.meter.state(),
             "random": checkpoint.random_state(),
         }
         checkpoint.write(self.path, state)
+        self.last_saved = time.perf_counter()
 
     def _restore(self) -> None:
         state = checkpoint.read(self.path)
@@ -277,8 +254,14 @@ class _Loop:
         except (RuntimeError, ValueError, KeyError) as error:
             first = " ".join(str(error).split())[:160]
             raise InputError(f"'{self.path}' is of another method or network: {first}") from error
-        self.sums = dict(state["sums"])
-        # 0-dimensional CPU tensors mix with those of any device
-        self.window = {name: torch.tensor(value) for name, value in state["window"].items()}
+        self.meter.restore(state["meter"])
         self.position = Position(*state["position"])
         checkpoint.restore_random_state(state["random"])
+
+
+def _near(crops: Tensor, device: torch.device) -> Tensor:
+    """``crops`` on the device when they take less than a quarter of its free memory."""
+    if device.type != "cuda":
+        return crops
+    free, _ = torch.cuda.mem_get_info(device)
+    return crops.to(device) if crops.nbytes < free // 4 else crops.pin_memory()
