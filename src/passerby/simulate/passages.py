@@ -107,13 +107,12 @@ def _clip(
     enter: np.ndarray, leave: np.ndarray, at: np.ndarray, slope: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keep the shares at which ``at + share * slope`` is not negative."""
-    crossing = -at / np.where(np.abs(slope) < 1e-12, 1e-12, slope)
-    rising = slope > 0
-    enter = np.where(rising, np.maximum(enter, crossing), enter)
-    leave = np.where(rising, leave, np.minimum(leave, crossing))
     level = np.abs(slope) < 1e-12
-    never = level & (at < 0)
-    return np.where(never, 1.0, enter), np.where(level & ~never, np.minimum(leave, 1.0), leave)
+    crossing = -at / np.where(level, 1.0, slope)
+    never, always = level & (at < 0), level & (at >= 0)
+    first = np.where(slope > 0, np.maximum(enter, crossing), enter)
+    last = np.where(slope > 0, leave, np.minimum(leave, crossing))
+    return np.where(never, 1.0, np.where(always, enter, first)), np.where(always, leave, last)
 
 
 def _joined(camera: int, person: np.ndarray, enter: np.ndarray, leave: np.ndarray) -> np.ndarray:
