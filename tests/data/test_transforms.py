@@ -1,0 +1,160 @@
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from passerby.data import Augment
+from passerby.data.colour import ColourJitter, grey, jitter
+from passerby.data.policies import auto_augment
+from passerby.data.seeds import torch_generator
+from passerby.data.transforms import (
+    IMAGENET_MEAN,
+    Erasing,
+    normalise,
+    random_crop,
+    random_erase,
+    random_flip,
+)
+
+H, W = 32, 16
+
+
+@pytest.fixture
+def images(noise: Callable) -> Tensor:
+    return torch.from_numpy(noise(64, 3, H, W))
+
+
+def test_flip_mirrors_about_half(images: Tensor) -> None:
+    flipped = random_flip(images, torch_generator(0))
+    mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(flipped, images, strict=True)]
+    kept = [torch.equal(a, b) for a, b in zip(flipped, images, strict=True)]
+    assert all(a != b for a, b in zip(mirrored, kept, strict=True))
+    assert 20 <= sum(mirrored) <= 44
+    assert torch.equal(random_flip(images, torch_generator(0), probability=1.0), images.flip(-1))
+
+
+def test_crop_is_a_window_of_the_padded_image(images: Tensor) -> None:
+    cropped = random_crop(images, torch_generator(1), padding=3, fill=9)
+    assert cropped.dtype == torch.uint8
+    padded = torch.nn.functional.pad(images, (3, 3, 3, 3), value=9)
+    places = set()
+    for image, whole in zip(cropped, padded, strict=True):
+        found = [
+            (y, x)
+            for y in range(7)
+            for x in range(7)
+            if torch.equal(image, whole[:, y : y + H, x : x + W])
+        ]
+        assert len(found) == 1
+        places.add(found[0])
+    assert len(places) > 30
+    assert {y for y, _ in places} == {x for _, x in places} == set(range(7))
+
+
+def erased_box(image: Tensor, fill: tuple[float, ...]) -> Tensor:
+    return (image == torch.tensor(fill).view(3, 1, 1)).all(dim=0)
+
+
+@pytest.mark.parametrize("fill", ["mean", "zero"])
+def test_erasing_fills_one_rectangle(fill: str) -> None:
+    images = torch.full((400, 3, 64, 32), 5.0)
+    options = Erasing(fill=fill)
+    erased = random_erase(images, torch_generator(2), options)
+    values = IMAGENET_MEAN if fill == "mean" else (0.0, 0.0, 0.0)
+    shares = []
+    for image in erased:
+        box = erased_box(image, values)
+        assert ((image == 5.0).all(dim=0) | box).all()
+        if box.any():
+            rows, columns = box.any(1).nonzero().flatten(), box.any(0).nonzero().flatten()
+            height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+            assert int(box.sum()) == height * width  # a full rectangle
+            shares.append(height * width / (64 * 32))
+            assert 0.2 < height / width < 5
+    assert 160 <= len(shares) <= 240
+    assert 0.015 < min(shares) < 0.06
+    assert 0.3 < max(shares) < 0.43
+
+
+def test_erasing_tries_until_a_rectangle_fits() -> None:
+    images = torch.ones(200, 3, 64, 8)  # narrow: many rectangles do not fit
+    wide = Erasing(probability=1.0, fill="zero")
+    assert (random_erase(images, torch_generator(3), wide) == 0).flatten(1).any(1).all()
+    once = dataclasses.replace(wide, tries=1)
+    missed = ~(random_erase(images, torch_generator(3), once) == 0).flatten(1).any(1)
+    assert 20 < int(missed.sum()) < 180
+
+
+def test_normalise() -> None:
+    images = torch.rand(2, 3, 4, 4)
+    got = normalise(images, (0.5, 0.25, 0.0), (0.5, 0.25, 2.0))
+    assert torch.allclose(got[:, 1], (images[:, 1] - 0.25) / 0.25)
+    assert torch.allclose(got[:, 2], images[:, 2] / 2)
+
+
+PLAIN = Augment(flip=0, padding=0, erasing=None)
+
+
+def test_plain_augment_is_normalisation(images: Tensor) -> None:
+    assert torch.allclose(PLAIN(images, torch_generator(0)), normalise(images.float() / 255))
+    card = dataclasses.replace(PLAIN, bgr=True, value_range=255.0, mean=(1, 2, 3), std=(1, 1, 2))
+    got = card(images, torch_generator(0))
+    assert torch.allclose(got[:, 0], images[:, 2] - 1.0, atol=1e-3)
+    assert torch.allclose(got[:, 2], (images[:, 0] - 3.0) / 2, atol=1e-3)
+
+
+def test_augmentation_is_a_function_of_its_generator(images: Tensor) -> None:
+    augment = Augment(colour=ColourJitter(balance=0.1, grey=0.2, coarse=0.2), auto_augment=0.2)
+    before = images.clone()
+    torch.manual_seed(1)
+    first = augment(images, torch_generator(7, 1, 2))
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    again = augment(images, torch_generator(7, 1, 2))
+    assert torch.equal(first, again)
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(images, before)
+    assert not torch.equal(first, augment(images, torch_generator(7, 1, 3)))
+    assert first.shape == images.shape
+    assert first.dtype == torch.float32
+
+
+def test_colours_change_within_their_bounds() -> None:
+    images = torch.full((300, 3, 2, 2), 0.5)
+    off = ColourJitter(brightness=0, contrast=0, saturation=0, hue=0)
+    generator = torch_generator(0)
+    bright = jitter(images, generator, dataclasses.replace(off, brightness=0.2))
+    assert 0.4 <= bright.min() < 0.42
+    assert 0.58 < bright.max() <= 0.6
+    assert torch.equal(jitter(images, generator, off), images)
+    # a grey image stays grey however its saturation and hue change
+    turned = jitter(images, generator, dataclasses.replace(off, saturation=0.9, hue=0.5))
+    assert torch.allclose(turned, images, atol=1e-6)
+
+
+def test_hue_turns_red_to_green_and_blue() -> None:
+    red = torch.zeros(500, 3, 1, 1)
+    red[:, 0] = 1.0
+    off = ColourJitter(brightness=0, contrast=0, saturation=0, hue=0.5)
+    turned = jitter(red, torch_generator(0), off)[:, :, 0, 0]
+    assert {int(i) for i in turned.argmax(dim=1)} == {0, 1, 2}
+
+
+def test_grey_and_coarse_images() -> None:
+    images = torch.rand(100, 3, 8, 4)
+    off = ColourJitter(brightness=0, contrast=0, saturation=0, hue=0, grey=0.5)
+    got = jitter(images, torch_generator(0), off)
+    is_grey = (got == got[:, :1]).flatten(1).all(1)
+    assert 30 < int(is_grey.sum()) < 70
+    assert torch.allclose(got[is_grey][:, :1], grey(images[is_grey]))
+    soft = jitter(images, torch_generator(0), dataclasses.replace(off, grey=0, coarse=1.0))
+    assert soft.std() < 0.8 * images.std()
+
+
+def test_auto_augment_changes_its_share(images: Tensor) -> None:
+    changed = auto_augment(images, torch_generator(0), probability=0.3)
+    share = (changed != images).flatten(1).any(1).float().mean()
+    assert 0.05 < share < 0.4
+    assert auto_augment(images, torch_generator(0), probability=0.0) is images
