@@ -18,12 +18,6 @@ def test_a_folder_per_person(tmp_path: Path, picture: Callable[..., Path]) -> No
     table = read_any(tmp_path)
     columns = zip(table.identity.tolist(), table.camera.tolist(), table.split, strict=True)
     rows = dict(zip(table.path.tolist(), columns, strict=True))
-        zip(
-            table.path.tolist(),
-            zip(table.identity, table.camera, table.split, strict=False),
-            strict=False,
-        )
-    )
     assert rows["query/ann/c1_x.jpg"] == (1, 1, "query")
     assert rows["gallery/bob/cam12/x.png"] == (2, 12, "gallery")
     assert rows["gallery/ann/Camera 3 morning.jpg"] == (1, 3, "gallery")
