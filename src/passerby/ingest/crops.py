@@ -9,12 +9,14 @@ from PIL import Image
 
 from passerby.ingest.detector import Detections
 from passerby.ingest.tracker import area
+from passerby.runtime import resize
 
 JPEG_QUALITY = 92
 FULL_HEIGHT = 192.0  # pixels above which more height adds little for re-identification
 FULL_SHARPNESS = 120.0  # variance of the Laplacian of a crisp crop at 128 pixels of height
 BORDER = 2.0  # pixels from the frame's edge at which a box counts as cut off
 POOL = 12  # crops of a tracklet held in memory
+FULL_CHANGE = 0.15  # mean difference of two thumbnails (0..1) that show different views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,40 +104,58 @@ def occlusions(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 class CropPool:
-    """The best crops of a tracklet that still runs, spread over its time, in bounded memory."""
+    """The best crops of a tracklet that still runs: good, unlike each other, in bounded memory."""
 
     def __init__(self) -> None:
         """Start empty."""
         self.crops: list[Crop] = []
+        self._looks: list[NDArray[np.float32]] = []
 
     def add(self, crop: Crop) -> None:
-        """Take in a crop; when full, the worse of the two that lie nearest in time goes."""
+        """Take in a crop; when full, the worse of the two neighbours most alike goes."""
         self.crops.append(crop)
+        self._looks.append(look(crop.image))
         if len(self.crops) <= POOL:
             return
-        times = np.array([one.time for one in self.crops])
-        gap = int(np.argmin(np.diff(times)))
-        pair = (gap, gap + 1)
-        self.crops.pop(min(pair, key=lambda i: self.crops[i].quality))
+        changes = np.abs(np.diff(self._looks, axis=0)).mean(axis=(1, 2, 3))
+        pair = (int(np.argmin(changes)), int(np.argmin(changes)) + 1)
+        worse = min(pair, key=lambda index: self.crops[index].quality)
+        del self.crops[worse], self._looks[worse]
 
     def best(self, count: int) -> list[Crop]:
-        """Choose up to ``count`` crops: good ones, apart in time, in order of time.
+        """Choose up to ``count`` crops: good ones, apart in time and look, in order of time.
 
-        The best comes first; each next is the best of those at least a share of the tracklet
-        away from the ones chosen, so that turns and changes of light are kept.
+        The best comes first; each next has the highest product of quality and novelty among
+        those a share of the tracklet away from the chosen, so that turns, changes of light and
+        the length of a stay are kept.
         """
         if not self.crops:
             return []
         apart = (self.crops[-1].time - self.crops[0].time) / (2 * count)
-        ranked = sorted(self.crops, key=lambda crop: (-crop.quality, crop.time))
-        floor = 0.3 * ranked[0].quality  # a bad crop is worse than none
-        chosen: list[Crop] = []
-        for crop in ranked:
-            if len(chosen) == count or crop.quality < floor:
+        floor = 0.3 * max(crop.quality for crop in self.crops)  # a bad crop is worse than none
+        chosen = [max(range(len(self.crops)), key=lambda index: self.crops[index].quality)]
+        while len(chosen) < count:
+            values = [self._value(index, chosen, apart, floor) for index in range(len(self.crops))]
+            if max(values) <= 0:
                 break
-            if all(abs(crop.time - other.time) >= apart for other in chosen):
-                chosen.append(crop)
-        return sorted(chosen, key=lambda crop: crop.time)
+            chosen.append(int(np.argmax(values)))
+        return [self.crops[index] for index in sorted(chosen)]
+
+    def _value(self, index: int, chosen: list[int], apart: float, floor: float) -> float:
+        """Quality times novelty beside the chosen; 0 when too near in time or too bad."""
+        crop = self.crops[index]
+        near = min(abs(crop.time - self.crops[other].time) for other in chosen)
+        if index in chosen or near < apart or crop.quality < floor:
+            return 0.0
+        change = min(
+            float(np.abs(self._looks[index] - self._looks[other]).mean()) for other in chosen
+        )
+        return crop.quality * (0.2 + min(1.0, change / FULL_CHANGE))
+
+
+def look(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A thumbnail, 16 x 8 x 3 in 0..1: enough to see whether two crops show the same view."""
+    return resize(image, (16, 8)).astype(np.float32) / 255
 
 
 def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
