@@ -77,3 +77,6 @@ def test_distances_equal_networkx(seed: int) -> None:
         lengths = networkx.single_source_dijkstra_path_length(oracle, i)
         want = [lengths.get(j, np.inf) for j in nodes]
         np.testing.assert_allclose(got[row], want, rtol=1e-6, atol=1e-4)
+        for column, other in enumerate(cameras):
+            one = graph.distance(cameras[row], other)
+            assert one == pytest.approx(got[row, column], rel=1e-9, abs=1e-6)

@@ -37,7 +37,7 @@ def best_paths(node: FloatArray64, edge: FloatArray64, k: int = 1) -> list[Path]
         if j:
             totals = scores[:j] + edge[:j, j, None] + node[j]
             flat = totals.ravel()
-            few = np.argsort(-flat, kind="stable")[:k]
+            few = np.argpartition(-flat, k - 1)[:k] if len(flat) > k else np.arange(len(flat))
             options += [(float(flat[x]), int(x // k), int(x % k)) for x in few if flat[x] > -np.inf]
         ends.append(heapq.nlargest(k, options, key=lambda option: option[0]))
         scores[j, : len(ends[j])] = [option[0] for option in ends[j]]

@@ -116,11 +116,23 @@ class StreetGraph:
 
     def distances(self, cameras: list[Camera], *, limit: float = 20_000.0) -> NDArray[np.float64]:
         """(N, N) walking metres between cameras, infinity beyond ``limit``."""
+        places = np.array([camera.place for camera in cameras]).reshape(-1, 2)
+        if len(self.segments) == 0:
+            straight = metres(places[:, None], places[None, :])
+            return np.where(straight <= limit, straight, np.inf)
+        ties = [self._tie(camera.place) for camera in cameras]
+        ends = np.array([tie.ends for tie in ties])
+        along = np.array([tie.along for tie in ties])
+        aside = np.array([tie.aside for tie in ties])
         out = np.zeros((len(cameras), len(cameras)))
-        for i, a in enumerate(cameras):
-            for j in range(i + 1, len(cameras)):
-                out[i, j] = out[j, i] = self.distance(a, cameras[j], limit=limit)
-        return out
+        for row, (camera, tie) in enumerate(zip(cameras, ties, strict=True)):
+            far = self._tree(camera.place, limit)[1]
+            way = (far[ends] + along).min(axis=1)
+            same = (ends == tie.ends).all(axis=1)
+            way = np.where(same, np.abs(along[:, 0] - tie.along[0]), way)
+            out[row] = way + aside + tie.aside
+            out[row, (places == places[row]).all(axis=1)] = 0.0
+        return np.where(out <= limit, out, np.inf)
 
     def path(self, a: Camera, b: Camera, *, limit: float = 20_000.0) -> list[Place]:
         """The shortest way as (lon, lat) points from camera to camera, for drawing."""
@@ -144,6 +156,8 @@ class StreetGraph:
         """Metres, and the (first, last) node of the way; None when it stays on one segment."""
         if len(self.segments) == 0:
             return float(metres(np.array(a), np.array(b))), None
+        if a == b:
+            return 0.0, None
         start, end = self._tie(a), self._tie(b)
         aside = start.aside + end.aside
         best, way = np.inf, None

@@ -30,8 +30,8 @@ class Walking:
     spread: float = 0.35
     stop_chance: float = 0.3
     stop_seconds: float = 600.0
-    weight: float = 0.5
-    bound: float = 2.0
+    weight: float = 0.75
+    bound: float = 3.0
 
 
 def camera_distances(cameras: list[Camera], streets: StreetGraph) -> FloatArray64:

@@ -8,18 +8,18 @@ between the two leaves a torn tail that the next writer cuts off (``system.md`` 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery import kernel, upkeep
+from passerby.city.gallery import upkeep
 from passerby.city.gallery.batch import Batch
 from passerby.city.gallery.columns import Columns
 from passerby.city.gallery.index import Index, place_of
 from passerby.city.gallery.lock import WriterLock
 from passerby.city.gallery.port import Coverage, Hits, Stats
+from passerby.city.gallery.scanning import Chosen, decide, propose
 from passerby.city.gallery.segments import Block, append, segment_path
 from passerby.city.gallery.state import State
 from passerby.city.sightings import FloatArray, Scope, Sighting
@@ -99,13 +99,12 @@ class EmbeddedGallery:
             wanted = state.select(scope)
             days = list(state.days.values())
             chosen = [
-                _Chosen(number, day, day.rows, day.select(wanted))
-                for number, day in enumerate(days)
+                Chosen(number, day, day.rows, day.select(wanted)) for number, day in enumerate(days)
             ]
         try:
-            proposals = _propose(queries, k, chosen)
+            proposals = propose(queries, k, chosen)
             decided = [
-                _decide(days, proposal, query)
+                decide(days, proposal, query)
                 for proposal, query in zip(proposals, queries, strict=True)
             ]
         except FileNotFoundError:
@@ -386,45 +385,3 @@ def _places(state: State, scope: Scope) -> list[int]:
         rows = np.arange(day.rows) if rows is None else rows
         places += [place_of(number, int(row)) for row in rows]
     return places
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What one search reads of one day; the day may grow meanwhile, ``total`` does not."""
-
-    number: int
-    day: Columns
-    total: int
-    rows: NDArray[np.int64] | None  # None: all
-
-
-def _propose(queries: NDArray[np.float64], k: int, chosen: list[_Chosen]) -> list[kernel.Proposals]:
-    import torch
-
-    slack = kernel.scan_error(queries.shape[1])
-    proposals = [kernel.Proposals(k, slack) for _ in queries]
-    tensor = torch.from_numpy(queries.astype(np.float32))
-    for one in chosen:
-        if one.total == 0 or (one.rows is not None and len(one.rows) == 0):
-            continue
-        few = one.rows is not None and kernel.gathers(len(one.rows), one.total)
-        vectors = one.day.segment.check(one.rows if few else None)[: one.total]
-        scores = kernel.scan(vectors, one.rows, tensor)
-        for proposal, row in zip(proposals, scores, strict=True):
-            proposal.offer(one.number, one.rows, row)
-    return proposals
-
-
-def _decide(
-    days: list[Columns], proposal: kernel.Proposals, query: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Places and exact distances of what was proposed for one query."""
-    buckets, rows = proposal.settled()
-    places = np.zeros(len(rows), np.int64)
-    distances = np.zeros(len(rows), np.float32)
-    for bucket in np.unique(buckets):
-        at = np.flatnonzero(buckets == bucket)
-        day = days[bucket]
-        places[at] = (np.int64(day.day) << 32) + rows[at]
-        distances[at] = kernel.decide(day.segment.mapped()[rows[at]], query)
-    return places, distances

@@ -1,12 +1,13 @@
 """Exact nearest rows: a fast scan proposes, a slow sum decides.
 
-The scan multiplies blocks of half-precision rows in float32. Its sums depend on the order of
-additions, hence on where a row lies in a block, so it only proposes: every row within the scan's
+The scan multiplies half-precision rows in blocks. Its sums are rounded, and depend on the order of
+additions, hence on where a row lies in a block; so it only proposes: every row within the scan's
 error bound of the k-th best goes to the decision, a float64 sum of each row by itself. The answer
-therefore does not depend on blocks, threads or on the other rows of the scope.
+therefore does not depend on blocks, threads, kernels or on the other rows of the scope.
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,17 +16,38 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-GATHER_BELOW = 0.08  # share of a bucket under which gathering rows beats scanning (system.md 1.6)
+GATHER_BELOW = 0.15  # share of a bucket under which gathering beats scanning; measured at 512-d
 SCAN_ROWS = 2048  # rows converted at once: 4 MiB of float32 at 512 dimensions stays in cache
+HALF = 2.0**-11  # largest relative error of rounding to half precision
+TINY = 2.0**-25  # largest absolute error of rounding to half precision near zero
 
 
 def scan_error(dimension: int) -> float:
     """Bound of the scan's error against the cosine, for unit queries.
 
-    D roundings of 2^-24 in the sum, twice for safety; and the stored rows were unit vectors before
-    they were rounded to half precision (relative 2^-11, or 2^-25 for the smallest components).
+    The stored rows were unit vectors before they were rounded to half precision; the fast product
+    rounds the query and its result likewise; and the sum has D roundings of 2^-24, twice for
+    safety.
     """
-    return dimension * 2.0**-23 + 2.0**-11 + dimension**0.5 * 2.0**-25
+    root: float = dimension**0.5
+    return 3 * HALF + dimension * 2.0**-23 + (2 * root + 1) * TINY
+
+
+@cache
+def half_product_adds_wide(dimension: int) -> bool:
+    """Whether torch adds half-precision products up in float32 on this machine.
+
+    Probed, as it depends on the processor: sums of equal signs of every size would lose several
+    times the bound if they were kept in half precision.
+    """
+    import torch
+
+    rows = np.abs(np.random.default_rng(0).standard_normal((256, dimension)))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    exact = rows.astype(np.float64) @ rows[0].astype(np.float64)
+    tensor = torch.from_numpy(rows)
+    product = torch.mv(tensor, tensor[0]).double().numpy()
+    return bool(np.abs(product - exact).max() < 1.5 * HALF + dimension * 2.0**-23)
 
 
 def gathers(selected: int, total: int) -> bool:
@@ -45,9 +67,9 @@ class Proposals:
     scores: list[NDArray[np.float32]] = field(default_factory=list)
 
     def offer(
-        self, bucket: int, rows: NDArray[np.int64] | None, scores: NDArray[np.float32]
+        self, buckets: NDArray[np.int64], rows: NDArray[np.int64], scores: NDArray[np.float32]
     ) -> None:
-        """Keep what can still be among the k best; ``rows`` None means row i has score i."""
+        """Keep what can still be among the k best of n rows; ``buckets`` is (n,) or (1,)."""
         keep = np.flatnonzero(scores >= self.floor)
         if len(keep) > self.k:
             best = scores[keep]
@@ -56,8 +78,8 @@ class Proposals:
             keep = keep[best >= self.floor]
         if len(keep) == 0:
             return
-        self.buckets.append(np.full(len(keep), bucket))
-        self.rows.append(keep if rows is None else rows[keep])
+        self.buckets.append(np.broadcast_to(buckets, len(rows))[keep])
+        self.rows.append(rows[keep])
         self.scores.append(scores[keep])
         self._raise_floor()
 
@@ -84,27 +106,23 @@ class Proposals:
         return np.concatenate(self.buckets)[keep], np.concatenate(self.rows)[keep]
 
 
-def scan(
-    vectors: NDArray[np.float16], rows: NDArray[np.int64] | None, queries: "torch.Tensor"
-) -> NDArray[np.float32]:
-    """(Q, n) float32 inner products of (Q, D) float32 queries with the selected rows.
-
-    Few rows are gathered first; otherwise the whole bucket is scanned and the rest thrown away.
-    """
+def scan(vectors: NDArray[np.float16], queries: "torch.Tensor") -> NDArray[np.float32]:
+    """(Q, n) inner products of (Q, D) float32 queries with (n, D) rows, within the scan's error."""
     import torch
 
-    if rows is not None and gathers(len(rows), len(vectors)):
-        return (queries @ torch.from_numpy(vectors[rows]).float().T).numpy()
-    bucket = torch.from_numpy(vectors)
-    scores = torch.empty((len(queries), len(bucket)))
-    buffer = torch.empty((min(SCAN_ROWS, len(bucket)), bucket.shape[1]))
-    for start in range(0, len(bucket), SCAN_ROWS):
-        part = bucket[start : start + SCAN_ROWS]
+    rows = torch.from_numpy(vectors)
+    if len(queries) == 1 and half_product_adds_wide(vectors.shape[1]):
+        half: NDArray[np.float32] = torch.mv(rows, queries[0].half()).float().numpy()[None]
+        return half
+    scores = torch.empty((len(queries), len(rows)))
+    buffer = torch.empty((min(SCAN_ROWS, len(rows)), rows.shape[1]))
+    for start in range(0, len(rows), SCAN_ROWS):
+        part = rows[start : start + SCAN_ROWS]
         block = buffer[: len(part)]
         block.copy_(part)
         torch.mm(queries, block.T, out=scores[:, start : start + len(part)])
     found: NDArray[np.float32] = scores.numpy()
-    return found if rows is None else found[:, rows]
+    return found
 
 
 def decide(rows: NDArray[np.float16], query: NDArray[np.float64]) -> NDArray[np.float32]:

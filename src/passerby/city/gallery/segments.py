@@ -120,7 +120,8 @@ class Segment:
             if self.path.stat().st_size < rows * self.dimension * 2:
                 raise DamagedError(f"the segment file {self.path} is cut short; restore it")
             # copy-on-write pages: torch wants a writable array, the file is never written
-            self._map = np.memmap(self.path, dtype="<f2", mode="c", shape=(rows, self.dimension))
+            mapped = np.memmap(self.path, dtype="<f2", mode="c", shape=(rows, self.dimension))
+            self._map = mapped.view(np.ndarray)
         return self._map[:rows]
 
     def forget_checks(self) -> None:

@@ -25,6 +25,7 @@ class State:
         self.cells: list[str] = []
         self.cameras: list[str] = []
         self.days: dict[int, Columns] = {}
+        self._cells_inside: dict[tuple[tuple[str, ...], int], NDArray[np.bool_]] = {}
 
     def refresh(self, *, force: bool = False) -> None:
         """Take in what this or another process has committed since the last call."""
@@ -59,12 +60,23 @@ class State:
             columns.segment.extend(self._index.blocks(day, first))
             columns.extend(rows, self._index.columns(day, first))
 
+    def _inside(self, units: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Which cells lie in the units; the last answers are kept."""
+        key = (units, len(self.cells))
+        if key not in self._cells_inside:
+            if len(self._cells_inside) >= 64:
+                self._cells_inside.clear()
+            self._cells_inside[key] = np.array(
+                [code.startswith(units) for code in self.cells], dtype=bool
+            )
+        return self._cells_inside[key]
+
     def select(self, scope: Scope) -> Selection:
         """The scope in numbers; units become the cells whose code starts with theirs."""
         cells: NDArray[np.bool_] | None = None
         cameras: NDArray[np.bool_] | None = None
         if scope.units:
-            cells = np.array([code.startswith(scope.units) for code in self.cells], dtype=bool)
+            cells = self._inside(scope.units)
         if scope.cameras:
             cameras = np.isin(np.array(self.cameras, dtype=object), list(scope.cameras))
         return Selection(cells, cameras, scope.start, scope.end)
