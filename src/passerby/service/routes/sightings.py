@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from passerby.city import Scope, Sighting
 from passerby.errors import InputError
-from passerby.service.browse import newest
 from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Searcher, Service, TheService
 from passerby.service.refusals import nothing_there
@@ -16,6 +15,7 @@ from passerby.service.routes.cases import find_case
 from passerby.service.sessions import Session
 
 router = APIRouter(prefix="/api/sightings", tags=["sightings"], responses=PROBLEMS)
+MORE = 5  # sightings looked at for each tracklet wanted
 
 
 class SightingInfo(BaseModel):
@@ -70,7 +70,7 @@ def browse(
     case = require_open(find_case(service, session.account, wanted.case))
     window = Scope.parse(cameras=[wanted.camera], start=wanted.start, end=wanted.end)
     scope = service.access(session.account).narrow(window)
-    seen = newest(service.city, scope, wanted.limit)
+    seen = _by_tracklet(service.city.gallery.latest(MORE * wanted.limit, scope))[: wanted.limit]
     service.audit.append(
         "browsed",
         account=session.account.name,
@@ -79,6 +79,16 @@ def browse(
         details={"scope": scope.as_dict(), "sightings": [one.id for one in seen]},
     )
     return [SightingInfo.of(one) for one in seen]
+
+
+def _by_tracklet(sightings: list[Sighting]) -> list[Sighting]:
+    """The best sighting of each tracklet, in the order in which the tracklets come."""
+    best: dict[str, Sighting] = {}
+    for one in sightings:
+        name = one.tracklet or one.id
+        if name not in best or one.quality > best[name].quality:
+            best[name] = one
+    return list(best.values())
 
 
 @router.get("/{identifier}", summary="A sighting")

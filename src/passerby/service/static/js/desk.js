@@ -1,0 +1,83 @@
+// The desk of a signed-in account: loads what it needs once, then puts the views together.
+import { get } from "./api.js";
+import { fill, h, toast } from "./dom.js";
+import { listenToKeys } from "./keyboard.js";
+import { mapView } from "./map/map.js";
+import { accountsPage } from "./pages/accounts.js";
+import { approvalsPage } from "./pages/approvals.js";
+import { auditPage } from "./pages/audit.js";
+import { casesPage } from "./pages/cases.js";
+import { say } from "./problems.js";
+import { state, subscribe, update } from "./state.js";
+import { buildTree } from "./units.js";
+import { queryPanel } from "./views/query.js";
+import { resultsPanel } from "./views/results.js";
+import { timeline } from "./views/timeline.js";
+import { topbar } from "./views/topbar.js";
+import { loadCoverage } from "./work.js";
+
+/** Fetch the city, its units, cameras, base map and the account's cases. */
+export async function loadDesk() {
+  const may = new Set(state.session.account.may);
+  try {
+    const [city, units, cameras, base, cases] = await Promise.all([
+      get("/api/city"),
+      get("/api/units"),
+      get("/api/cameras"),
+      get("/api/streets"),
+      may.has("cases") ? get("/api/cases") : [],
+    ]);
+    const tree = buildTree(units);
+    const open = cases.filter((one) => one.is_open);
+    const remembered = localStorage.getItem("passerby.case");
+    update({
+      city,
+      units: tree,
+      cameras: cameras.features,
+      base,
+      cases,
+      caseId: open.find((one) => one.id === remembered)?.id ?? open[0]?.id ?? null,
+      level: tree.levels.includes("district") ? "district" : tree.levels[0],
+      view: may.has("search") ? "search" : may.has("audit") ? "audit" : "accounts",
+      window: wholeWindow(city),
+    });
+    if (may.has("search")) await loadCoverage();
+  } catch (error) {
+    toast(say(error));
+  }
+}
+
+/** From the first to the last sighting, in whole minutes. */
+export function wholeWindow(city) {
+  if (!city.first) return { start: null, end: null };
+  const minute = 60_000;
+  return {
+    start: Math.floor(Date.parse(city.first) / minute) * minute,
+    end: (Math.floor(Date.parse(city.last) / minute) + 1) * minute,
+  };
+}
+
+const PAGES = { cases: casesPage, approvals: approvalsPage, audit: auditPage, accounts: accountsPage };
+
+/** The whole screen. */
+export function desk() {
+  const work = state.session.account.may.includes("search")
+    ? h("main", { class: "work" }, queryPanel(), h("section", { class: "middle" }, mapView(), timeline()), resultsPanel())
+    : null;
+  const page = h("main", { class: "page" });
+  const choose = () => {
+    const other = state.view !== "search";
+    work?.toggleAttribute("hidden", other);
+    page.toggleAttribute("hidden", !other);
+    fill(page, other && PAGES[state.view] ? PAGES[state.view]() : null);
+  };
+  const drawers = () => {
+    if (work) work.dataset.drawer = state.drawer ?? "";
+  };
+  subscribe(["view"], choose);
+  subscribe(["language"], () => state.view !== "search" && choose());
+  subscribe(["drawer"], drawers);
+  listenToKeys();
+  choose();
+  return h("div", { class: "desk" }, topbar(), work, page);
+}

@@ -1,0 +1,89 @@
+// Accounts of the administrator's units.
+import { get, patch, post } from "../api.js";
+import { button, h, openDialog, toast } from "../dom.js";
+import { nameOf, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { say } from "../problems.js";
+import { state } from "../state.js";
+import { dateTime } from "../time.js";
+import { where } from "./cases.js";
+import { chip, pageOf, table } from "./page.js";
+
+export const accountsPage = () =>
+  pageOf("page.accounts", "accounts.hint", load, (reload) =>
+    button(t("accounts.new"), async () => (await create()) && reload(), { icon: icon("plus"), kind: "primary" }),
+  );
+
+async function load(reload) {
+  const accounts = await get("/api/accounts");
+  return table(
+    [
+      ["signin.name", (one) => h("strong", {}, one.name)],
+      ["accounts.role", (one) => t(`role.${one.role}`)],
+      ["where.title", (one) => where({ units: one.units, cameras: [] })],
+      ["accounts.created", (one) => dateTime(Date.parse(one.created))],
+      ["case.state", (one) => (one.disabled ? chip(t("accounts.disabled"), "bad") : chip(t("accounts.active"), "good"))],
+      [null, (one) => actions(one, reload)],
+    ],
+    accounts,
+    { empty: "accounts.none" },
+  );
+}
+
+function actions(one, reload) {
+  if (one.name === state.session.account.name) return null;
+  const change = async (wish) => {
+    try {
+      const { password } = await patch(`/api/accounts/${encodeURIComponent(one.name)}`, wish);
+      if (password) await showPassword(one.name, password);
+      reload();
+    } catch (error) {
+      toast(say(error), icon("warning"));
+    }
+  };
+  return h(
+    "div",
+    { class: "row" },
+    button(t("accounts.new_password"), () => change({ new_password: true }), { kind: "small" }),
+    button(t(one.disabled ? "accounts.enable" : "accounts.disable"), () => change({ disabled: !one.disabled }), { kind: "small quiet" }),
+  );
+}
+
+const showPassword = (name, password) =>
+  openDialog(
+    t("accounts.password_of", { name }),
+    () => h("div", { class: "dialog-body" }, h("p", {}, t("accounts.once")), h("p", { class: "password" }, password)),
+    { closeLabel: t("close") },
+  );
+
+function create() {
+  return openDialog(
+    t("accounts.new"),
+    (close) => {
+      const name = h("input", { required: true, pattern: "[a-z][a-z0-9._\\-]+", autocapitalize: "none" });
+      const role = h("select", {}, ["operator", "supervisor", "administrator"].map((one) => h("option", { value: one }, t(`role.${one}`))));
+      const granted = [...state.units.byCode.values()].filter((one) => one.granted && ["city", "district", "street"].includes(one.level));
+      const unit = h("select", {}, granted.map((one) => h("option", { value: one.code }, `${nameOf(one)} (${t(`level.${one.level}`)})`)));
+      const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
+      const save = async (event) => {
+        event.preventDefault();
+        try {
+          const made = await post("/api/accounts", { name: name.value, role: role.value, units: [unit.value] });
+          close(made);
+          await showPassword(made.account.name, made.password);
+        } catch (error) {
+          problem.textContent = say(error);
+          problem.hidden = false;
+        }
+      };
+      const field = (key, input) => h("label", { class: "field" }, h("span", {}, t(key)), input);
+      return h(
+        "form",
+        { onsubmit: save, class: "dialog-form" },
+        h("div", { class: "dialog-body" }, problem, field("signin.name", name), field("accounts.role", role), field("where.title", unit)),
+        h("div", { class: "dialog-foot" }, button(t("cancel"), () => close()), button(t("accounts.create"), null, { kind: "primary", type: "submit" })),
+      );
+    },
+    { closeLabel: t("close") },
+  );
+}

@@ -1,0 +1,100 @@
+// Requests for wide searches: asked by one person, decided by another.
+import { get, post } from "../api.js";
+import { button, h, openDialog, toast } from "../dom.js";
+import { t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { say } from "../problems.js";
+import { state, update } from "../state.js";
+import { dateTime } from "../time.js";
+import { scope } from "../work.js";
+import { where } from "./cases.js";
+import { chip, pageOf, table } from "./page.js";
+
+export const approvalsPage = () => pageOf("page.approvals", "approvals.hint", load);
+
+async function load(reload) {
+  const requests = await get("/api/approvals");
+  return table(
+    [
+      ["searches.number", (one) => one.id],
+      ["case.title", (one) => one.case],
+      ["approval.by", (one) => one.account],
+      ["where.title", (one) => where(one.scope)],
+      ["when.title", (one) => window(one.scope)],
+      ["approval.reason", (one) => one.reason],
+      ["case.state", status],
+      [null, (one) => actions(one, reload)],
+    ],
+    requests,
+    { empty: "approvals.none" },
+  );
+}
+
+const window = ({ start, end }) =>
+  `${start ? dateTime(Date.parse(start)) : t("when.open")} – ${end ? dateTime(Date.parse(end)) : t("when.open")}`;
+
+function status(one) {
+  const kind = { pending: "warn", approved: "good", refused: "bad" }[one.status];
+  const by = one.decided_by ? ` · ${one.decided_by}` : "";
+  return chip(`${t(`approval.${one.status}`)}${by}`, kind);
+}
+
+function actions(one, reload) {
+  const { name, may } = state.session.account;
+  if (one.status !== "pending" || one.account === name || !may.includes("approve")) return null;
+  const decide = async (approve) => {
+    try {
+      await post(`/api/approvals/${one.id}/decision`, { approve });
+      reload();
+    } catch (error) {
+      toast(say(error), icon("warning"));
+    }
+  };
+  return h(
+    "div",
+    { class: "row" },
+    button(t("approval.approve"), () => decide(true), { kind: "small primary" }),
+    button(t("approval.refuse"), () => decide(false), { kind: "small" }),
+  );
+}
+
+/** Ask for the search that was just refused for being wide. */
+export function askApproval() {
+  return openDialog(
+    t("approval.ask"),
+    (close) => {
+      const reason = h("textarea", { rows: 3, required: true, placeholder: t("approval.reason_example") });
+      const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
+      const send = async (event) => {
+        event.preventDefault();
+        try {
+          await post("/api/approvals", { case: state.caseId, scope: scope(), reason: reason.value });
+          update({ problem: null, status: "idle" });
+          toast(t("approval.asked"), icon("check"));
+          close();
+        } catch (error) {
+          problem.textContent = say(error);
+          problem.hidden = false;
+        }
+      };
+      return h(
+        "form",
+        { onsubmit: send, class: "dialog-form" },
+        h(
+          "div",
+          { class: "dialog-body" },
+          h("p", { class: "notice" }, icon("people"), h("span", {}, t("approval.why"))),
+          problem,
+          h("label", { class: "field" }, h("span", {}, t("approval.reason")), reason),
+        ),
+        h(
+          "div",
+          { class: "dialog-foot" },
+          button(t("cancel"), () => close()),
+          button(t("approval.send"), null, { kind: "primary", type: "submit" }),
+        ),
+      );
+    },
+    { closeLabel: t("close") },
+  );
+}

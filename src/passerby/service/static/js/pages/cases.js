@@ -1,0 +1,74 @@
+// Cases and the searches made for them.
+import { get, post } from "../api.js";
+import { button, h, toast } from "../dom.js";
+import { number, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { say } from "../problems.js";
+import { state, update } from "../state.js";
+import { dateTime } from "../time.js";
+import { nameOf } from "../i18n.js";
+import { openCase } from "../views/case.js";
+import { reopen } from "../work.js";
+import { chip, pageOf, table } from "./page.js";
+
+export const casesPage = () =>
+  pageOf("page.cases", "cases.hint", load, (reload) =>
+    button(t("case.new"), async () => (await openCase()) && reload(), { icon: icon("plus"), kind: "primary" }),
+  );
+
+async function load(reload) {
+  const [cases, searches] = await Promise.all([get("/api/cases"), get("/api/searches")]);
+  update({ cases });
+  return [
+    table(
+      [
+        ["case.id", (one) => h("strong", {}, one.id)],
+        ["case.purpose", (one) => one.purpose],
+        ["case.basis", (one) => one.legal_basis],
+        ["case.owner", (one) => one.owner],
+        ["case.expires", (one) => dateTime(Date.parse(one.expires))],
+        ["case.state", status],
+        [null, (one) => (one.is_open ? button(t("case.close"), () => close(one, reload), { kind: "small quiet" }) : null)],
+      ],
+      cases,
+      { empty: "cases.none" },
+    ),
+    h("h2", { class: "page-second" }, t("searches.title")),
+    table(
+      [
+        ["searches.number", (one) => `#${one.audit}`],
+        ["case.title", (one) => one.case],
+        ["fact.time", (one) => dateTime(Date.parse(one.created))],
+        ["where.title", (one) => where(one.scope)],
+        ["searches.results", (one) => number(one.results)],
+        ["judge.confirmed", (one) => (one.confirmed ? chip(number(one.confirmed), "good") : "–")],
+        [null, (one) => button(t("searches.open"), () => reopen(one.id), { kind: "small" })],
+      ],
+      searches,
+      { empty: "searches.none" },
+    ),
+  ];
+}
+
+function status(one) {
+  if (one.closed) return chip(t("case.closed"));
+  return one.is_open ? chip(t("case.is_open"), "good") : chip(t("case.expired"), "warn");
+}
+
+/** Units of a scope by name. */
+export function where({ units, cameras }) {
+  const names = units.map((code) => nameOf(state.units.byCode.get(code) ?? { name: code }));
+  return [...names, ...cameras].join(", ") || "–";
+}
+
+async function close(one, reload) {
+  try {
+    await post(`/api/cases/${encodeURIComponent(one.id)}/close`);
+    if (state.caseId === one.id) {
+      update({ caseId: state.cases.find((other) => other.is_open && other.id !== one.id)?.id ?? null });
+    }
+    reload();
+  } catch (error) {
+    toast(say(error), icon("warning"));
+  }
+}

@@ -1,0 +1,48 @@
+// What the pages beside the search have in common: a title, an explanation, a table.
+import { fill, h } from "../dom.js";
+import { t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { say } from "../problems.js";
+
+/** A page that loads its content; `load` returns it. */
+export function pageOf(titleKey, hintKey, load, tools = null) {
+  const body = h("div", { class: "page-body" }, h("span", { class: "spinner" }));
+  const reload = async () => {
+    try {
+      fill(body, await load(reload));
+    } catch (error) {
+      fill(body, h("p", { class: "notice bad" }, icon("warning"), h("span", {}, say(error))));
+    }
+  };
+  reload();
+  return h(
+    "div",
+    { class: "page-inner" },
+    h(
+      "div",
+      { class: "page-head" },
+      h("div", { class: "grow" }, h("h1", {}, t(titleKey)), h("p", { class: "hint" }, t(hintKey))),
+      tools?.(reload),
+    ),
+    body,
+  );
+}
+
+/** A table; `columns` is [heading key, cell of a row]. */
+export function table(columns, rows, { empty } = {}) {
+  if (!rows.length) {
+    return h("div", { class: "empty" }, icon("empty"), h("strong", {}, t(empty)));
+  }
+  return h(
+    "div",
+    { class: "table-scroll" },
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, columns.map(([key]) => h("th", { scope: "col" }, key ? t(key) : "")))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell]) => h("td", {}, cell(row)))))),
+    ),
+  );
+}
+
+export const chip = (text, kind = "plain") => h("span", { class: `chip ${kind}` }, h("span", {}, text));

@@ -1,0 +1,11 @@
+// Refusals in the operator's language: known codes have a text here, others come from the service.
+import { knows, t } from "./i18n.js";
+import { state } from "./state.js";
+
+/** One or two sentences that say what was wrong and what to do. */
+export function say(problem) {
+  const key = `problem.${problem.code}`;
+  if (knows(key)) return t(key, { text: problem.message });
+  if (state.language === "zh") return `${t("problem.refused")}${problem.message}`;
+  return [problem.message, problem.whatToDo].filter(Boolean).join(" ");
+}

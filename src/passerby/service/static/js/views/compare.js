@@ -1,0 +1,150 @@
+// Side by side: the query and one result, large, with everything that is known of it.
+import { cropUrl } from "../api.js";
+import { button, fill, h, openDialog } from "../dom.js";
+import { number, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { state, subscribe, update } from "../state.js";
+import { clock, day, duration } from "../time.js";
+import { judge, shownPath, verdictOf } from "../work.js";
+import { score, visitOf } from "./card.js";
+import { nameOfCamera, unitPath } from "./names.js";
+
+/** Open the comparison at a result; arrow keys go on to the next. */
+export function compare(first) {
+  let shown = first.id;
+  const at = () => state.search.matches.findIndex((one) => one.id === shown);
+  const stage = h("div", { class: "dialog-body compare" });
+  const foot = h("div", { class: "dialog-foot compare-foot" });
+  let frame = 0;
+
+  const go = (step) => {
+    const next = state.search.matches[at() + step];
+    if (!next) return;
+    shown = next.id;
+    frame = 0;
+    update({ selected: shown });
+    draw();
+  };
+  const decide = async (match, verdict) => {
+    const next = verdict === "rejected" ? state.search.matches[at() + 1]?.id : shown;
+    await judge(match, verdictOf(match) === verdict ? null : verdict);
+    shown = state.search?.matches.some((one) => one.id === shown) ? shown : (next ?? state.search?.matches[0]?.id);
+    draw();
+  };
+  const draw = () => {
+    const match = state.search?.matches.find((one) => one.id === shown);
+    if (!match) return;
+    const frames = [match.id, ...match.members];
+    const choose = (i) => {
+      frame = i;
+      draw();
+    };
+    fill(stage, querySide(), resultSide(match, frames, frame, choose), facts(match));
+    const verdict = verdictOf(match);
+    fill(
+      foot,
+      button(t("compare.previous"), () => go(-1), { kind: "quiet", disabled: at() === 0, "data-key": "previous" }),
+      h("span", { class: "hint grow center" }, t("compare.position", { n: at() + 1, all: state.search.matches.length })),
+      button(t("judge.reject"), () => decide(match, "rejected"), {
+        icon: icon("cross"),
+        kind: "bad",
+        "aria-pressed": String(verdict === "rejected"),
+        "data-key": "reject",
+      }),
+      button(t("judge.confirm"), () => decide(match, "confirmed"), {
+        icon: icon("check"),
+        kind: "good",
+        "aria-pressed": String(verdict === "confirmed"),
+        "data-key": "confirm",
+      }),
+      button(t("compare.next"), () => go(1), { kind: "quiet", disabled: at() === state.search.matches.length - 1, "data-key": "next" }),
+    );
+  };
+  const keys = (event) => {
+    const match = state.search?.matches.find((one) => one.id === shown);
+    const act = {
+      ArrowRight: () => go(1),
+      ArrowLeft: () => go(-1),
+      j: () => go(1),
+      k: () => go(-1),
+      c: () => decide(match, "confirmed"),
+      x: () => decide(match, "rejected"),
+    }[event.key];
+    if (!act || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    act();
+  };
+  draw();
+  return openDialog(
+    t("compare.title"),
+    (close, dialog) => {
+      dialog.addEventListener("keydown", keys);
+      dialog.addEventListener("close", subscribe(["search"], draw));
+      return [stage, foot];
+    },
+    { closeLabel: t("close"), wide: true },
+  );
+}
+
+const querySide = () =>
+  h(
+    "figure",
+    { class: "compare-side" },
+    h("figcaption", {}, t("person.query")),
+    h(
+      "div",
+      { class: "compare-stage" },
+      state.pictures.length
+        ? state.pictures.slice(0, 4).map((picture) => h("img", { src: picture.url, alt: t("person.query") }))
+        : h("p", { class: "hint" }, t("compare.no_query")),
+    ),
+  );
+
+const resultSide = (match, frames, frame, choose) =>
+  h(
+    "figure",
+    { class: "compare-side" },
+    h("figcaption", {}, t("compare.result", { n: match.rank })),
+    h("div", { class: "compare-stage" }, h("img", { src: cropUrl(frames[frame]), alt: t("results.crop", { n: match.rank }) })),
+    frames.length > 1
+      ? h(
+          "div",
+          { class: "compare-strip", role: "group", "aria-label": t("results.members") },
+          frames.map((id, i) =>
+            h(
+              "button",
+              { type: "button", "aria-pressed": String(i === frame), "aria-label": t("compare.frame", { n: i + 1 }), "data-key": `frame:${i}`, onclick: () => choose(i) },
+              h("img", { src: cropUrl(id), alt: "" }),
+            ),
+          ),
+        )
+      : null,
+  );
+
+function facts(match) {
+  const time = Date.parse(match.time);
+  const visit = visitOf(match);
+  const path = shownPath();
+  const line = (key, value) => [h("dt", {}, t(key)), h("dd", {}, value)];
+  const leg = visit > 1 ? path.legs[visit - 2] : null;
+  return h(
+    "dl",
+    { class: "facts" },
+    line(state.search.calibrated ? "score.calibrated" : "score.uncalibrated", score(match)),
+    line("fact.camera", nameOfCamera(match.camera)),
+    line("fact.unit", unitPath(match.unit, { levels: 4 })),
+    line("fact.time", `${clock(time)} · ${day(time)}`),
+    line("fact.quality", number(match.quality, { style: "percent" })),
+    visit ? line("fact.visit", t("path.visit", { n: visit })) : line("fact.visit", t("fact.not_on_path")),
+    leg ? line("fact.leg", legText(leg)) : null,
+  );
+}
+
+/** "410 m in 5 min, 1.3 m/s" or that the way between is unknown. */
+export function legText(leg) {
+  const time = duration(leg.seconds * 1000);
+  if (leg.origin === leg.target) return t("leg.again", { time });
+  const far = leg.distance_m === null ? "" : number(Math.round(leg.distance_m));
+  if (!leg.known) return t("leg.unknown", { metres: far, time });
+  return t("leg.known", { metres: far, time, speed: number(leg.speed, { maximumFractionDigits: 1 }) });
+}

@@ -1,0 +1,164 @@
+// Whom to look for: pictures dropped, pasted, chosen, or taken from the gallery.
+import { cropUrl, upload } from "../api.js";
+import { button, h, toast } from "../dom.js";
+import { t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { say } from "../problems.js";
+import { state, subscribe, update } from "../state.js";
+import { choosePerson } from "./box.js";
+import { section } from "./query.js";
+
+// A query picture in the state: {key, url, width, height, box, people, warnings, id | sighting, pending}
+let keys = 0;
+
+export function personSection() {
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+    if (files.length && state.view === "search" && state.session) addFiles(files);
+  });
+  return section("person", "person.title", ["pictures"], draw);
+}
+
+function draw() {
+  const room = state.pictures.length < state.city.limits.most_pictures;
+  return [
+    state.pictures.length ? h("ul", { class: "query-pictures" }, state.pictures.map(pictureItem)) : null,
+    room ? dropZone() : null,
+    warnings(),
+  ];
+}
+
+function pictureItem(picture) {
+  return h(
+    "li",
+    { class: `query-picture ${picture.pending ? "pending" : ""}` },
+    h(
+      "button",
+      {
+        type: "button",
+        class: "query-thumb",
+        disabled: picture.pending || Boolean(picture.sighting),
+        title: picture.sighting ? t("person.from_gallery") : t("person.choose_box"),
+        "aria-label": picture.sighting ? t("person.from_gallery") : t("person.choose_box"),
+        "data-key": `thumb:${picture.key}`,
+        onclick: () => pickBox(picture),
+      },
+      thumbnail(picture),
+      picture.pending ? h("span", { class: "spinner" }) : null,
+      picture.sighting ? h("span", { class: "query-badge" }, icon("similar")) : null,
+      picture.people?.length > 1 ? h("span", { class: "query-badge" }, icon("people")) : null,
+    ),
+    button("×", () => drop(picture), { kind: "query-remove", label: t("person.remove") }),
+  );
+}
+
+/** The chosen part of a picture, filling a tile. */
+function thumbnail(picture) {
+  const image = h("img", { src: picture.url, alt: t("person.query"), draggable: "false" });
+  if (!picture.box) return image;
+  const [x0, y0, x1, y1] = picture.box;
+  const wide = x1 - x0;
+  const high = y1 - y0;
+  // scale the picture so that the box covers the tile of 1 x 2, and move the box into it
+  const unit = Math.max(64 / wide, 128 / high);
+  Object.assign(image.style, {
+    position: "absolute",
+    objectFit: "fill",
+    width: `${picture.width * unit}px`,
+    height: `${picture.height * unit}px`,
+    maxWidth: "none",
+    left: `${32 - ((x0 + x1) / 2) * unit}px`,
+    top: `${64 - ((y0 + y1) / 2) * unit}px`,
+  });
+  return image;
+}
+
+function dropZone() {
+  const input = h("input", {
+    type: "file",
+    accept: "image/*",
+    multiple: true,
+    class: "visually-hidden",
+    "aria-label": t("person.choose_file"),
+    "data-key": "file",
+    onchange: (event) => addFiles([...event.target.files]),
+  });
+  const small = state.pictures.length > 0;
+  const zone = h(
+    "label",
+    {
+      class: `drop ${small ? "small" : ""}`,
+      ondragover: (event) => {
+        event.preventDefault();
+        zone.classList.add("over");
+      },
+      ondragleave: () => zone.classList.remove("over"),
+      ondrop: (event) => {
+        event.preventDefault();
+        zone.classList.remove("over");
+        addFiles([...event.dataTransfer.files]);
+      },
+    },
+    input,
+    icon(small ? "plus" : "upload"),
+    h("span", {}, h("strong", {}, t(small ? "person.another" : "person.drop")), small ? null : h("span", { class: "hint" }, t("person.drop_hint"))),
+  );
+  return zone;
+}
+
+function warnings() {
+  const all = new Set(state.pictures.flatMap((picture) => picture.warnings ?? []));
+  return [...all].map((code) =>
+    h("p", { class: "notice warn" }, icon("warning"), h("span", {}, t(`warning.${code}`))),
+  );
+}
+
+/** Upload files and take them as query pictures. */
+export async function addFiles(files) {
+  for (const file of files) {
+    if (state.pictures.length >= state.city.limits.most_pictures) break;
+    if (file.size > state.city.limits.upload_megabytes * 2 ** 20) {
+      toast(t("problem.too_large", { text: "" }), icon("warning"));
+      continue;
+    }
+    const key = (keys += 1);
+    const url = URL.createObjectURL(file);
+    update({ pictures: [...state.pictures, { key, url, pending: true }] });
+    try {
+      const info = await upload("/api/pictures", file);
+      const box = info.people.length ? info.people[0].box : null;
+      replace(key, { key, url, pending: false, box, ...info });
+      const added = state.pictures.find((one) => one.key === key);
+      if (added && info.people.length > 1) await pickBox(added);
+    } catch (error) {
+      update({ pictures: state.pictures.filter((one) => one.key !== key) });
+      URL.revokeObjectURL(url);
+      toast(say(error), icon("warning"));
+    }
+  }
+}
+
+/** Take a sighting of the gallery as (a further or the only) query picture. */
+export function addSighting(sighting, { alone = true } = {}) {
+  const picture = { key: (keys += 1), sighting: sighting.id, url: cropUrl(sighting.id), warnings: [] };
+  update({ pictures: alone ? [picture] : [...state.pictures, picture] });
+}
+
+async function pickBox(picture) {
+  const box = await choosePerson(picture);
+  if (box !== undefined) replace(picture.key, { ...picture, box });
+}
+
+function replace(key, picture) {
+  update({ pictures: state.pictures.map((one) => (one.key === key ? picture : one)) });
+}
+
+function drop(picture) {
+  if (!picture.sighting) URL.revokeObjectURL(picture.url);
+  update({ pictures: state.pictures.filter((one) => one !== picture) });
+}
+
+// another person is another question: the old answer no longer belongs to the pictures
+subscribe(["pictures"], () => {
+  if (!state.pictures.length && state.status !== "searching") update({ status: "idle", problem: null });
+});

@@ -1,0 +1,197 @@
+// The right panel: what was found, in order; judge it, compare it, export it.
+import { button, fill, h, openDialog, segmented, toast } from "../dom.js";
+import { download } from "../api.js";
+import { number, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { say } from "../problems.js";
+import { showKeys } from "../keyboard.js";
+import { state, subscribe, update } from "../state.js";
+import { duration } from "../time.js";
+import { shownPath, verdictOf } from "../work.js";
+import { compare } from "./compare.js";
+import { card } from "./card.js";
+import { nameOfCamera } from "./names.js";
+
+export function resultsPanel() {
+  const head = h("div", { class: "results-head" });
+  const list = h("div", { class: "panel-scroll results-list", tabindex: "-1" });
+  const panel = h("aside", { class: "panel right", "aria-label": t("top.results") }, head, list);
+  const drawHead = () => state.city && fill(head, header());
+  const drawList = () => state.city && fill(list, content());
+  subscribe(["language", "search", "status", "trajectory", "problem", "alternative", "grouping"], drawHead);
+  subscribe(["language", "search", "status", "grouping", "city", "trajectory", "alternative"], drawList);
+  subscribe(["selected"], () => markSelected(list));
+  drawHead();
+  drawList();
+  return panel;
+}
+
+function header() {
+  const { search, status } = state;
+  if (!search || status === "failed") return h("h2", { class: "results-title" }, t("top.results"));
+  return [
+    h(
+      "div",
+      { class: "row" },
+      h(
+        "div",
+        { class: "grow" },
+        h("h2", { class: "results-title" }, t("results.title", { n: number(search.matches.length) })),
+        h("p", { class: "hint" }, t("results.searched", { n: number(search.searched), cameras: number(search.cameras.length), audit: search.audit })),
+      ),
+      button(null, showKeys, { icon: icon("keyboard"), kind: "quiet square", label: t("keys.title") }),
+      button(t("export.short"), openExport, { icon: icon("download"), kind: "small", label: t("export.title") }),
+    ),
+    verdict(),
+    pathSummary(),
+    search.matches.length
+      ? segmented(
+          [["tracklet", t("group.score")], ["camera", t("group.camera")], ["time", t("group.time")]],
+          state.grouping,
+          (grouping) => update({ grouping }),
+          t("group.title"),
+        )
+      : null,
+  ];
+}
+
+/** How to read the answer; always ends with: it is a lead. */
+function verdict() {
+  const { search } = state;
+  if (search.verdict === "empty") return null;
+  const kind = search.verdict === "weak" ? "warn" : "plain";
+  return h(
+    "p",
+    { class: `notice ${kind}` },
+    icon(search.verdict === "weak" ? "warning" : "info"),
+    h("span", {}, search.verdict === "weak" ? h("strong", {}, t("verdict.weak"), " ") : null, t("verdict.lead")),
+  );
+}
+
+function pathSummary() {
+  const path = shownPath();
+  if (!path) return null;
+  const others = state.trajectory.alternatives.length;
+  if (!path.visits.length) return h("p", { class: "notice" }, icon("route"), h("span", {}, t("path.none")));
+  const length = Date.parse(path.visits.at(-1).leave) - Date.parse(path.visits[0].arrive);
+  const gaps = path.legs.filter((leg) => !leg.known).length;
+  return h(
+    "div",
+    { class: "path-summary" },
+    icon("route"),
+    h(
+      "span",
+      { class: "grow" },
+      h("strong", {}, t("path.visits", { n: path.visits.length })),
+      ` · ${duration(length)}`,
+      gaps ? ` · ${t("path.gaps", { n: gaps })}` : null,
+    ),
+    others
+      ? segmented(
+          Array.from({ length: others + 1 }, (_, i) => [i, i === 0 ? t("path.best") : String.fromCharCode(65 + i)]),
+          state.alternative,
+          (alternative) => update({ alternative }),
+          t("path.alternatives"),
+        )
+      : null,
+  );
+}
+
+function content() {
+  if (state.status === "searching") return skeleton();
+  if (state.status === "failed") return empty("warning", say(state.problem), null);
+  if (!state.search) {
+    return state.city.sightings
+      ? empty("search", t("results.start"), t("results.start_hint"))
+      : empty("empty", t("results.no_gallery"), t("results.no_gallery_hint"));
+  }
+  const { matches } = state.search;
+  if (!matches.length) return empty("empty", t("results.none"), silentText() ?? t("results.none_hint"));
+  return [groups(matches), silentText() ? h("p", { class: "notice results-note" }, icon("camera"), h("span", {}, silentText())) : null];
+}
+
+const empty = (symbol, title, text) =>
+  h("div", { class: "empty" }, icon(symbol), h("strong", {}, title), text ? h("p", { class: "hint" }, text) : null);
+
+const skeleton = () =>
+  h(
+    "div",
+    { class: "skeletons", "aria-label": t("search.busy"), role: "status" },
+    Array.from({ length: 6 }, () => h("div", { class: "skeleton" })),
+  );
+
+/** Cameras without a sighting: nobody seen there does not mean that nobody was there. */
+function silentText() {
+  const { silent, cameras } = state.search;
+  if (!silent.length) return null;
+  return t("results.silent", { n: silent.length, all: cameras.length });
+}
+
+/** The results by score, by time, or under a heading for each camera. */
+function groups(matches) {
+  if (state.grouping === "time") {
+    const byTime = [...matches].sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
+    return h("ol", { class: "cards" }, byTime.map(card));
+  }
+  if (state.grouping !== "camera") return h("ol", { class: "cards" }, matches.map(card));
+  const byCamera = new Map();
+  for (const match of matches) byCamera.set(match.camera, [...(byCamera.get(match.camera) ?? []), match]);
+  return [...byCamera].map(([camera, own]) =>
+    h(
+      "section",
+      {},
+      h("h3", { class: "group-title" }, icon("camera"), h("span", { class: "grow" }, nameOfCamera(camera)), h("span", { class: "hint" }, own.length)),
+      h("ol", { class: "cards" }, own.map(card)),
+    ),
+  );
+}
+
+function markSelected(list) {
+  for (const one of list.querySelectorAll(".card")) {
+    const on = one.dataset.id === state.selected;
+    one.classList.toggle("selected", on);
+    one.setAttribute("aria-current", String(on));
+    if (on) one.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  }
+}
+
+/** The result that is selected. */
+export const selectedMatch = () => state.search?.matches.find((one) => one.id === state.selected) ?? null;
+
+/** Compare the selected result with the query. */
+export const compareSelected = () => selectedMatch() && compare(selectedMatch());
+
+function openExport() {
+  openDialog(
+    t("export.title"),
+    (close) => {
+      const save = async (format) => {
+        try {
+          const audit = await download(`/api/searches/${state.search.id}/exports`, { format });
+          toast(t("export.done", { audit }), icon("check"));
+          close();
+        } catch (error) {
+          toast(say(error), icon("warning"));
+        }
+      };
+      const choice = (format) =>
+        button(
+          h("span", { class: "export-choice" }, h("strong", {}, format.toUpperCase()), h("span", { class: "hint" }, t(`export.${format}`))),
+          () => save(format),
+          { icon: icon("download"), kind: "tall wide start" },
+        );
+      return h(
+        "div",
+        { class: "dialog-body" },
+        h("p", { class: "notice" }, icon("shield"), h("span", {}, t("export.why", { case: state.search.case }))),
+        ["json", "csv", "geojson"].map(choice),
+      );
+    },
+    { closeLabel: t("close") },
+  );
+}
+
+/** Counts for the timeline's legend. */
+export const judged = () => ({
+  confirmed: state.search?.matches.filter((one) => verdictOf(one) === "confirmed").length ?? 0,
+});
