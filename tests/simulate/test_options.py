@@ -31,5 +31,5 @@ def test_start_is_utc_milliseconds() -> None:
 
 def test_extent_grows_with_the_cameras() -> None:
     sizes = [SimulationOptions(cameras=n).metres for n in (2, 12, 60, 500)]
-    assert sizes == sorted(sizes) and sizes[0] == 1000.0 and sizes[-1] == 2500.0
+    assert sizes == sorted(sizes) and sizes[0] > 1200.0 and sizes[-1] == 2500.0
     assert SimulationOptions(extent=800.0).metres == 800.0

@@ -1,7 +1,7 @@
 from functools import cache
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passerby.simulate.options import SimulationOptions
@@ -55,6 +55,7 @@ coordinates = st.floats(-40.0, 40.0).map(lambda x: round(x, 3))
 points = st.tuples(coordinates, coordinates)
 
 
+@settings(deadline=None)  # the first example builds the city
 @given(a=points, b=points, camera=st.integers(0, 3))
 def test_visible_shares_against_points(
     a: tuple[float, float], b: tuple[float, float], camera: int

@@ -50,4 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     rate = total / max(seconds["rendering"], 1e-9)
     parts = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     print(f"{parts}; {rate:.0f} crops/s", file=sys.stderr)
+    if not crops["query"]:
+        print(
+            "no test person was seen by two cameras, so there are no queries; "
+            "give more people, hours or cameras",
+            file=sys.stderr,
+        )
     return 0

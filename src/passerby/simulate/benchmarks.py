@@ -7,10 +7,22 @@ from passerby.simulate.options import SimulationOptions
 
 BENCHMARKS: dict[str, SimulationOptions] = {
     "simcity-s": SimulationOptions(
-        people=430, cameras=12, hours=2.0, seed=1501, crops_per_passage=3, train_share=0.6
+        people=430,
+        cameras=12,
+        hours=2.0,
+        extent=1240.0,
+        seed=1501,
+        crops_per_passage=3,
+        train_share=0.6,
     ),
     "simcity-m": SimulationOptions(
-        people=1200, cameras=30, hours=2.5, seed=1502, crops_per_passage=3, train_share=0.5
+        people=1300,
+        cameras=24,
+        hours=2.0,
+        extent=1600.0,
+        seed=1502,
+        crops_per_passage=3,
+        train_share=0.6,
     ),
 }
 

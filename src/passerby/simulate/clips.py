@@ -109,13 +109,7 @@ def record_clips(
     Writes ``clips/<camera>.mp4`` and ``clips/<camera>.parquet`` (frame, identity, x0, y0, x1, y1,
     pixels of the clip; people far behind the camera's range have no box).
 
-    Args:
-        folder: the simulation's folder.
-        world: the city and its day.
-        looks: what everyone wears.
-        statures: (N,) metres.
-        workers: processes that draw; the result does not depend on it.
-        progress: show a bar on stderr.
+    ``statures`` (N,) are metres; the result does not depend on ``workers``.
 
     Returns:
         For each clip its camera, files, start (ms since the epoch), frame rate and frame count.
@@ -126,29 +120,34 @@ def record_clips(
     clips = []
     for index in sorted(chosen.tolist()):
         start = busiest_start(world, index)
+        cast = cast_of(world, index, start, statures)
         renderer = FrameRenderer(
             seed=world.options.seed,
             camera=index,
             sensor=world.cameras[index].sensor,
             looks=looks,
-            cast=cast_of(world, index, start, statures),
+            cast=cast,
         )
-        count = round(world.options.clip_seconds * RATE)
         name = f"clips/{world.cameras[index].id}"
-        pictures = _pictures(renderer, count, workers, progress=progress)
-        boxes = encode(folder / f"{name}.mp4", pictures)
-        _write_truth(folder / f"{name}.parquet", renderer.cast, boxes)
-        clips.append(
-            {
-                "camera": world.cameras[index].id,
-                "video": f"{name}.mp4",
-                "truth": f"{name}.parquet",
-                "start": int(tables.milliseconds(world, np.array(start))),
-                "frames_per_second": RATE,
-                "frames": count,
-            }
+        count = round(world.options.clip_seconds * RATE)
+        boxes = encode(
+            folder / f"{name}.mp4", _pictures(renderer, count, workers, progress=progress)
         )
+        _write_truth(folder / f"{name}.parquet", cast, boxes)
+        moment = int(tables.milliseconds(world, np.array(start)))
+        clips.append(_entry(world.cameras[index].id, name, moment, count))
     return clips
+
+
+def _entry(camera: str, name: str, start: int, count: int) -> dict[str, Any]:
+    return {
+        "camera": camera,
+        "video": f"{name}.mp4",
+        "truth": f"{name}.parquet",
+        "start": start,
+        "frames_per_second": RATE,
+        "frames": count,
+    }
 
 
 def _pictures(

@@ -21,7 +21,7 @@ class SimulationOptions:
     seed: int = 0
     """Seed of everything that is drawn."""
     extent: float | None = None
-    """Metres across the city; by default 1,000 to 2,500, growing with the cameras."""
+    """Metres across the city; by default 1,200 to 2,500, growing with the cameras."""
     start: str = "2030-05-06T08:00:00+08:00"
     """When the simulation begins, ISO 8601 with an offset."""
     crops_per_passage: int = 4
@@ -88,7 +88,7 @@ class SimulationOptions:
         """Metres across the city, chosen from the number of cameras when ``extent`` is None."""
         if self.extent is not None:
             return self.extent
-        return float(min(max(650.0 + 170.0 * math.sqrt(self.cameras), 1_000.0), 2_500.0))
+        return float(min(max(1_000.0 + 150.0 * math.sqrt(self.cameras), 1_200.0), 2_500.0))
 
 
 def _range(name: str, value: float, low: float, high: float) -> None:

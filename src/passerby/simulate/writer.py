@@ -54,23 +54,37 @@ def simulate(
     _check_free(out, overwrite=overwrite)
     seconds: dict[str, float] = {}
     with whole_folder(out) as folder:
-        with _timed(seconds, "geometry"):
-            world = build_world(options)
-            looks = looks_of(world)
-            statures = looks.statures()
-            shots, crops = _listed(world, statures)
-        with _timed(seconds, "tables"):
-            _write_tables(folder, world, shots, crops)
-        with _timed(seconds, "rendering"):
-            render_all(_renderer(folder, world, looks, shots, crops), workers, progress=progress)
-        record = _record(options, world, shots, crops)
-        if options.clips:
-            with _timed(seconds, "clips"):
-                record["clips"] = record_clips(
-                    folder, world, looks, statures, workers=workers, progress=progress
-                )
+        record = _fill(folder, options, seconds, workers=workers, progress=progress)
         tables.write_json(folder / MARK, record)
     return {**record, "seconds": {name: round(value, 2) for name, value in seconds.items()}}
+
+
+def _fill(
+    folder: Path,
+    options: SimulationOptions,
+    seconds: dict[str, float],
+    *,
+    workers: int,
+    progress: bool,
+) -> dict[str, Any]:
+    """Write everything but the record, which is returned; note the seconds of each step."""
+    with _timed(seconds, "geometry"):
+        world = build_world(options)
+        looks = looks_of(world)
+        statures = looks.statures()
+        shots, crops = _listed(world, statures)
+    with _timed(seconds, "tables"):
+        _write_tables(folder, world, shots, crops)
+    with _timed(seconds, "rendering"):
+        renderer = _renderer(folder, world, looks, shots, crops)
+        render_all(renderer, workers, progress=progress)
+    record = _record(options, world, shots, crops)
+    if options.clips:
+        with _timed(seconds, "clips"):
+            record["clips"] = record_clips(
+                folder, world, looks, statures, workers=workers, progress=progress
+            )
+    return record
 
 
 def _renderer(folder: Path, world: World, looks: Looks, shots: Shots, crops: CropList) -> Renderer:
