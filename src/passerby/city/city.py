@@ -1,5 +1,6 @@
 """A city in one folder: its map, its cameras, its sightings and their crops."""
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 CATALOGUE = "catalogue.sqlite"
+LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
 EVERYWHERE = Scope()
 
 
@@ -90,12 +92,16 @@ class City:
     def from_simulation(cls, folder: Path | str, tree: Path | str) -> "City":
         """Make a city from the map files of a simulated tree."""
         tree = Path(tree)
-        return cls.create(
+        city = cls.create(
             folder,
             units=tree / "units.geojson",
             cameras=tree / "cameras.geojson",
             streets=tree / "streets.geojson",
         )
+        landscape = tree / LANDSCAPE
+        if landscape.exists():
+            shutil.copyfile(landscape, city.folder / LANDSCAPE)
+        return city
 
     @classmethod
     def open(cls, folder: Path | str) -> "City":

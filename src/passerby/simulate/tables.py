@@ -152,3 +152,13 @@ def streets_geojson(world: World) -> dict[str, Any]:
         properties = {"name": name, "name_zh": name_zh, "kind": kind}
         features.append(({"type": "LineString", "coordinates": line}, properties))
     return _collection(features)
+
+
+def landscape_geojson(world: World) -> dict[str, Any]:
+    """Polygons of the water and the park, for drawing a map."""
+    features = []
+    for kind, shape in (("water", world.layout.river), ("park", world.layout.park)):
+        for part in shapely.get_parts(shape):
+            ring = world.frame.to_degrees(shapely.get_coordinates(part.exterior)).tolist()
+            features.append(({"type": "Polygon", "coordinates": [ring]}, {"kind": kind}))
+    return _collection(features)
