@@ -1,0 +1,261 @@
+"""Can this data set be trained and evaluated on, and if not, why?"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.data.findings import Finding
+from passerby.data.inspection import inspect_pictures
+from passerby.data.published import NOTES, differences
+from passerby.data.table import DISTRACTOR, JUNK, SPLITS, CropTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Counts and findings.
+
+    Attributes:
+        name: Of the data set.
+        counts: Split -> pictures, people, distractors, junk, cameras.
+        cameras: Camera -> split -> pictures.
+        findings: Errors first.
+    """
+
+    name: str
+    counts: dict[str, dict[str, int]]
+    cameras: dict[int, dict[str, int]]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return not any(finding.level == "error" for finding in self.findings)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {**asdict(self), "ok": self.ok}
+
+    def text(self, files: int = 10) -> str:
+        """A page of text; of long lists of files only the first ``files``."""
+        names = ("pictures", "people", "distractors", "junk", "cameras")
+        lines = [self.name, f"{'':12s}" + "".join(f"{name:>13s}" for name in names)]
+        for split, counts in self.counts.items():
+            lines.append(f"{split:12s}" + "".join(f"{counts[name]:13d}" for name in names))
+        for camera, per_split in self.cameras.items():
+            shares = ", ".join(f"{count} {split}" for split, count in per_split.items() if count)
+            lines.append(f"camera {camera}: {shares}")
+        for finding in self.findings:
+            lines.append(f"{finding.level}: {finding.text} [{finding.code}]")
+            lines += [f"    {item}" for item in finding.items[:files]]
+            if len(finding.items) > files:
+                lines.append(f"    and {len(finding.items) - files} more")
+        lines.append("no errors" if self.ok else "this data set cannot be used as it is")
+        return "\n".join(lines)
+
+
+def check(
+    table: CropTable,
+    *,
+    identities: int = 16,
+    images: int = 4,
+    pictures: bool = True,
+    progress: bool = False,
+) -> Check:
+    """Look for everything that makes training or evaluation fail or mislead.
+
+    Args:
+        table: The data set.
+        identities: P of the training batches to come.
+        images: K of these.
+        pictures: Also open every picture.
+        progress: Show a bar while pictures are opened.
+    """
+    findings = [
+        *_training(table, identities, images),
+        *_evaluation(table),
+        *_splits(table),
+        *(Finding(level="warning", code="counts", text=text) for text in differences(table)),
+    ]
+    if pictures:
+        findings += inspect_pictures(table, progress=progress)
+    if table.name in NOTES:
+        findings.append(Finding(level="note", code="about", text=NOTES[table.name]))
+    order = {"error": 0, "warning": 1, "note": 2}
+    return Check(
+        name=table.name,
+        counts={split: _counts(table.select(table.split == split)) for split in SPLITS},
+        cameras={
+            int(camera): {
+                split: int(((table.camera == camera) & (table.split == split)).sum())
+                for split in SPLITS
+            }
+            for camera in np.unique(table.camera)
+        },
+        findings=tuple(sorted(findings, key=lambda finding: order[finding.level])),
+    )
+
+
+def _counts(part: CropTable) -> dict[str, int]:
+    return {
+        "pictures": len(part),
+        "people": len(np.unique(part.identity[part.identity > DISTRACTOR])),
+        "distractors": int((part.identity == DISTRACTOR).sum()),
+        "junk": int((part.identity == JUNK).sum()),
+        "cameras": len(np.unique(part.camera)),
+    }
+
+
+def _training(table: CropTable, identities: int, images: int) -> Iterator[Finding]:
+    train = table.train
+    if not len(train):
+        yield Finding(
+            level="warning", code="no-training", text="no training pictures; it can only be tested"
+        )
+        return
+    nobody = int((train.identity <= DISTRACTOR).sum())
+    if nobody:
+        yield Finding(
+            level="error",
+            code="training-nobody",
+            text=f"{nobody} training pictures are junk (-1) or distractors (0), which would be "
+            "learnt as one person; remove them from the training split",
+        )
+    people, counts = np.unique(train.identity[train.identity > DISTRACTOR], return_counts=True)
+    if len(people) < identities:
+        yield Finding(
+            level="error",
+            code="few-people",
+            text=f"{len(people)} people cannot fill batches of {identities} people; "
+            "lower the identities per batch",
+        )
+    few = int((counts < images).sum())
+    if few:
+        yield Finding(
+            level="warning",
+            code="few-pictures",
+            text=f"{few} of {len(people)} people have fewer than {images} training pictures, which "
+            "will be repeated in a batch; lower the images per identity",
+        )
+    if len(np.unique(train.camera)) == 1:
+        yield Finding(
+            level="warning",
+            code="one-training-camera",
+            text="all training pictures are from one camera: nothing teaches the network to "
+            "recognise people across cameras; check how cameras are read",
+        )
+
+
+def _evaluation(table: CropTable) -> Iterator[Finding]:
+    query, gallery = table.query, table.gallery
+    if not len(query) or not len(gallery):
+        lacks = [name for name, part in (("query", query), ("gallery", gallery)) if not len(part)]
+        yield Finding(
+            level="error" if len(lacks) == 1 else "warning",
+            code="no-test",
+            text=f"no {' and no '.join(lacks)} pictures; it cannot be evaluated on",
+        )
+        return
+    nobody, absent, own_camera = _unanswerable(query, gallery)
+    without = int(nobody.sum() + absent.sum() + own_camera.sum())
+    reasons = {
+        "are junk or distractors": nobody,
+        "show a person who is not in the gallery": absent,
+        "show a person whom the gallery has only from the query's own camera": own_camera,
+    }
+    if without:
+        causes = "; ".join(f"{int(m.sum())} {why}" for why, m in reasons.items() if m.any())
+        every = without == len(query)
+        yield Finding(
+            level="error" if every else "warning",
+            code="no-match",
+            text=f"{without} of {len(query)} queries have no true match and count nowhere: "
+            f"{causes}; check how identities and cameras are read, or use protocol any-camera",
+            items=tuple(query.path[nobody | absent | own_camera].tolist()),
+        )
+    elsewhere = int(np.isin(query.identity[absent], table.train.identity).sum())
+    if elsewhere:
+        yield Finding(
+            level="error",
+            code="swapped-training",
+            text=f"{elsewhere} queries show people who are in training and not in the gallery; are "
+            "the training and gallery folders swapped?",
+        )
+    if len(np.unique(np.concatenate([query.camera, gallery.camera]))) == 1:
+        yield Finding(
+            level="error",
+            code="one-camera",
+            text="all test pictures are from one camera, and the protocol counts matches across "
+            "cameras only; check how cameras are read, or use protocol any-camera",
+        )
+
+
+def _unanswerable(
+    query: CropTable, gallery: CropTable
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Queries (Q,) of nobody, of people not in the gallery, of people in their camera only."""
+    nobody = query.identity <= DISTRACTOR
+    absent = ~nobody & ~np.isin(query.identity, gallery.identity)
+    cameras: dict[int, set[int]] = {}
+    pairs = np.unique(np.stack([gallery.identity, gallery.camera], axis=1), axis=0)
+    for identity, camera in pairs.tolist():
+        cameras.setdefault(identity, set()).add(camera)
+    rest = np.array(
+        [
+            cameras.get(identity, set()) <= {camera}
+            for identity, camera in zip(query.identity.tolist(), query.camera.tolist(), strict=True)
+        ]
+    )
+    return nobody, absent, rest & ~nobody & ~absent
+
+
+def _splits(table: CropTable) -> Iterator[Finding]:
+    train, query, gallery = table.train, table.query, table.gallery
+    test = np.union1d(query.identity, gallery.identity)
+    shared = np.intersect1d(train.identity, test)
+    shared = shared[shared > DISTRACTOR]
+    if len(shared):
+        yield Finding(
+            level="error",
+            code="shared-people",
+            text=f"{len(shared)} people are in training and test alike ({_some(shared)}); figures "
+            "would not be of unseen people; split by person, or number the splits apart",
+        )
+    if len(gallery) and len(query) > len(gallery):
+        yield Finding(
+            level="warning",
+            code="swapped",
+            text=f"there are more queries ({len(query)}) than gallery pictures ({len(gallery)}); "
+            "are the two folders swapped?",
+        )
+    if (query.identity == JUNK).any() and not (gallery.identity == JUNK).any():
+        yield Finding(
+            level="warning",
+            code="swapped-junk",
+            text="junk is among the queries and not in the gallery; are the two folders swapped?",
+        )
+    if len(train) and len(gallery) and len(np.unique(train.identity)) == 1:
+        yield Finding(
+            level="error",
+            code="one-person",
+            text="all training pictures show one person; check how identities are read",
+        )
+    paths, counts = np.unique(
+        np.char.add(np.char.add(table.split, ":"), table.path) if len(table) else table.path,
+        return_counts=True,
+    )
+    if (counts > 1).any():
+        twice = tuple(path.partition(":")[2] for path in paths[counts > 1].tolist())
+        yield Finding(
+            level="warning",
+            code="listed-twice",
+            text=f"{len(twice)} pictures are listed more than once in a split",
+            items=twice,
+        )
+
+
+def _some(values: NDArray[np.int64], count: int = 5) -> str:
+    shown = ", ".join(map(str, values[:count].tolist()))
+    return shown + (", ..." if len(values) > count else "")

@@ -1,0 +1,51 @@
+"""What the published data sets hold, and what to know about them."""
+
+from passerby.data.table import SPLITS, CropTable
+
+# name -> split -> (people, pictures); distractors and junk are not people, junk is no picture here
+COUNTS: dict[str, dict[str, tuple[int, int]]] = {
+    "market1501": {"train": (751, 12936), "query": (750, 3368), "gallery": (750, 15913)},
+    "dukemtmc-reid": {"train": (702, 16522), "query": (702, 2228), "gallery": (1110, 17661)},
+    "msmt17": {"train": (1041, 32621), "query": (3060, 11659), "gallery": (3060, 82161)},
+    "msmt17-train-list": {"train": (1041, 30248), "query": (3060, 11659), "gallery": (3060, 82161)},
+    "cuhk03-detected": {"train": (767, 7365), "query": (700, 1400), "gallery": (700, 5332)},
+    "cuhk03-labeled": {"train": (767, 7368), "query": (700, 1400), "gallery": (700, 5328)},
+    "personx": {"train": (410, 9840), "query": (856, 5136), "gallery": (856, 30816)},
+}
+
+NOTES: dict[str, str] = {
+    "market1501": "bounding_box_test holds 19,732 files: 13,115 of people, 2,798 distractors "
+    "(0000) and 3,819 junk boxes (-1); figures with 32,668 pictures count the junk",
+    "dukemtmc-reid": "withdrawn by its authors in 2019 for want of consent of the people shown; "
+    "use it to compare with published figures only, if at all",
+    "msmt17": "train and validation list together; much published code trains on list_train alone "
+    "(msmt17-train-list)",
+    "msmt17-train-list": "list_train alone; other published code adds list_val (msmt17)",
+    "cuhk03-detected": "new protocol (767/700 people), boxes of a detector; the five camera pairs "
+    "count as two cameras",
+    "cuhk03-labeled": "new protocol (767/700 people), boxes by hand; the five camera pairs count "
+    "as two cameras",
+    "cuhk03-old-detected": "old protocol, first of 20 splits: use protocol cuhk03-old and average "
+    "over the splits",
+    "cuhk03-old-labeled": "old protocol, first of 20 splits: use protocol cuhk03-old and average "
+    "over the splits",
+    "personx": "subset1, the set of 9,840 + 5,136 + 30,816 pictures in published tables",
+    "personx-456": "backgrounds 4, 5 and 6 of PersonX_v1; not the set of the published tables",
+}
+
+
+def differences(table: CropTable) -> list[str]:
+    """Where ``table`` differs from the published counts of its name; empty where none are known."""
+    found = []
+    for split, wanted in COUNTS.get(table.name, {}).items():
+        part = table.select((table.split == split) & (table.identity >= 0))
+        people = len(set(part.identity[part.identity > 0].tolist()))
+        if (people, len(part)) != wanted:
+            found.append(
+                f"{split} has {people} people in {len(part)} pictures, "
+                f"as published {wanted[0]} in {wanted[1]}"
+            )
+    return found
+
+
+assert all(set(counts) == set(SPLITS) for counts in COUNTS.values())
