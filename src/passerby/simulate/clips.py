@@ -130,18 +130,16 @@ def record_clips(
         )
         name = f"clips/{world.cameras[index].id}"
         count = round(world.options.clip_seconds * RATE)
-        boxes = encode(
-            folder / f"{name}.mp4", _pictures(renderer, count, workers, progress=progress)
-        )
+        pictures = _pictures(renderer, count, workers, progress=progress)
+        boxes = encode(folder / f"{name}.mp4", pictures)
         _write_truth(folder / f"{name}.parquet", cast, boxes)
-        moment = int(tables.milliseconds(world, np.array(start)))
-        clips.append(_entry(world.cameras[index].id, name, moment, count))
+        clips.append(_entry(name, int(tables.milliseconds(world, np.array(start))), count))
     return clips
 
 
-def _entry(camera: str, name: str, start: int, count: int) -> dict[str, Any]:
+def _entry(name: str, start: int, count: int) -> dict[str, Any]:
     return {
-        "camera": camera,
+        "camera": name.rpartition("/")[2],
         "video": f"{name}.mp4",
         "truth": f"{name}.parquet",
         "start": start,
