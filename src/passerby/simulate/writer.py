@@ -121,6 +121,7 @@ def _write_tables(folder: Path, world: World, shots: Shots, crops: CropList) -> 
     tables.write_json(folder / "units.geojson", tables.units_geojson(world))
     tables.write_json(folder / "cameras.geojson", tables.cameras_geojson(world))
     tables.write_json(folder / "streets.geojson", tables.streets_geojson(world))
+    tables.write_json(folder / "landscape.geojson", tables.landscape_geojson(world))
 
 
 def _record(
