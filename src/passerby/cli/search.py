@@ -3,6 +3,7 @@
 import getpass
 import hashlib
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from passerby.city import Calibration, City, Scope
     from passerby.city.sightings import FloatArray
     from passerby.runtime import Embedder
+
+CATALOGUE = "catalogue.sqlite"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,7 @@ def main(arguments: list[str]) -> int:
     from passerby.city import City, find
 
     with City.open(options.city) as city:
+        permit(city, options)
         scope = scope_of(city, options)
         vectors, embedder, curve = embed(city, options)
         found = find(
@@ -116,37 +120,52 @@ def embed(city: "City", options: Question) -> tuple["FloatArray", "Embedder", "C
     return vectors, embedder, Calibration.from_card(embedder.card.calibration)
 
 
-def record(
-    city: "City", action: str, options: Question, scope: "Scope", results: list[str]
-) -> int | None:
-    """Write the question into the city's audit; None where the service is not installed.
+def permit(city: "City", options: Question) -> None:
+    """Refuse a question without a reason, or for a case that is not open.
 
     Raises:
-        InputError: the city has accounts but the question neither case nor purpose, or the case
-            is not open.
+        InputError: the city has accounts but the question neither case nor purpose; or there is
+            no such case, or it is closed or has expired.
     """
     try:
         from passerby.service.accounts import Accounts
-        from passerby.service.audit import Audit
         from passerby.service.cases import Cases, require_open
         from passerby.service.database import Database
-    except ImportError:
-        return None
-    database = Database(city.folder / "catalogue.sqlite")
-    try:
+        from passerby.service.refusals import Refusal
+    except ImportError:  # without the extra "service" there are neither cases nor accounts
+        return
+    with closing(Database(city.folder / CATALOGUE)) as database:
         if options.case:
-            require_open(Cases(database).get(options.case))
+            try:
+                require_open(Cases(database).get(options.case))
+            except Refusal as refusal:
+                raise InputError(f"case '{options.case}': {refusal}") from None
         elif not options.purpose and Accounts(database).all():
             raise InputError(
                 "this city is in service: say why you ask, with --case NUMBER or --purpose TEXT"
             )
-        details: dict[str, Any] = {
-            "by": "command line",
-            "purpose": options.purpose or "",
-            "scope": scope.as_dict(),
-            "pictures": [_digest(path) for path in options.pictures],
-            "results": results,
-        }
+
+
+def record(
+    city: "City", action: str, options: Question, scope: "Scope", results: list[str]
+) -> int | None:
+    """Write the question into the city's audit and return the number of the entry.
+
+    None where the service is not installed.
+    """
+    try:
+        from passerby.service.audit import Audit
+        from passerby.service.database import Database
+    except ImportError:
+        return None
+    details: dict[str, Any] = {
+        "by": "command line",
+        "purpose": options.purpose or "",
+        "scope": scope.as_dict(),
+        "pictures": [_digest(path) for path in options.pictures],
+        "results": results,
+    }
+    with closing(Database(city.folder / CATALOGUE)) as database:
         entry = Audit(database, city.folder).append(
             action,
             account=f"os:{getpass.getuser()}",
@@ -154,9 +173,7 @@ def record(
             units=scope.units or tuple(unit.code for unit in city.units.roots),
             details=details,
         )
-        return entry.number
-    finally:
-        database.close()
+    return entry.number
 
 
 def _digest(path: Path) -> str:

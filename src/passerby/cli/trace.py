@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from passerby.cli.arguments import parse
-from passerby.cli.search import Question, embed, record, scope_of
+from passerby.cli.search import Question, embed, permit, record, scope_of
 
 if TYPE_CHECKING:
     from passerby.city import City, Trajectory
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     from passerby.city import City, trace
 
     with City.open(options.city) as city:
+        permit(city, options)
         scope = scope_of(city, options)
         vectors, embedder, curve = embed(city, options)
         path = trace(

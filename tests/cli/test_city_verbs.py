@@ -1,0 +1,245 @@
+"""search, trace and admin on a small city, with a network of random weights."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from passerby.city import City, Sighting
+from passerby.cli import main
+from passerby.models import ModelCard, build, save
+from passerby.runtime import Embedder
+
+START = 1_777_593_600_000
+FROM, TO = "2026-05-01T08:00:00+08:00", "2026-05-01T10:00:00+08:00"
+
+
+def collection(kind: str, items: list[tuple[dict[str, Any], Any]]) -> dict[str, Any]:
+    features = [
+        {"type": "Feature", "properties": p, "geometry": {"type": kind, "coordinates": c}}
+        for p, c in items
+    ]
+    return {"type": "FeatureCollection", "features": features}
+
+
+def square(x0: float, x1: float) -> list[Any]:
+    return [[[x0, 0], [x1, 0], [x1, 0.01], [x0, 0.01], [x0, 0]]]
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("maps")
+    units = [
+        ({"code": "99", "level": "city"}, square(0, 0.02)),
+        ({"code": "9901", "parent": "99", "level": "district"}, square(0, 0.01)),
+        ({"code": "9902", "parent": "99", "level": "district"}, square(0.01, 0.02)),
+    ]
+    cameras = [({"id": f"C{i}", "number": i}, [0.004 * i, 0.005]) for i in range(1, 5)]
+    for name, data in (
+        ("units", collection("Polygon", units)),
+        ("cameras", collection("Point", cameras)),
+        ("streets", collection("LineString", [({"name": "High"}, [[0, 0.005], [0.02, 0.005]])])),
+    ):
+        (folder / f"{name}.geojson").write_text(json.dumps(data))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = build("slim18")
+    card = ModelCard(architecture="slim18", dimension=network.dimension, input_size=(64, 32))
+    path = tmp_path_factory.mktemp("weights") / "slim18.safetensors"
+    save(network, card, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    out = []
+    for index in range(4):
+        coarse = rng.integers(0, 256, (8, 4, 3)).astype(np.uint8)
+        path = folder / f"{index}.png"
+        Image.fromarray(np.kron(coarse, np.ones((16, 16, 1), np.uint8))).save(path)
+        out.append(path)
+    return out
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, maps: Path, weights: Path, pictures: list[Path]
+) -> Path:
+    """A city whose four people pass the four cameras a few minutes apart."""
+    place = tmp_path_factory.mktemp("made") / "city"
+    assert main(["admin", "create", str(place), "--simulated", str(maps)]) == 0
+    embedder = Embedder.load(weights)
+    vectors = embedder.embed(pictures)
+    with City.open(place) as city:
+        city.add_sightings(
+            Sighting(
+                id=f"p{person}c{camera}",
+                camera=f"C{camera}",
+                time=START + 400_000 * camera + 1000 * person,
+                vector=vectors[person],
+                model=embedder.model_id,
+                tracklet=f"p{person}c{camera}",
+            )
+            for person in range(4)
+            for camera in range(1, 5)
+        )
+    return place
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(made, tmp_path / "city"))
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    capsys.readouterr()
+    status = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_search(
+    folder: Path, weights: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["search", folder, pictures[2], "--model", weights, "--from", FROM, "--to", TO]
+    status, out, _ = run(capsys, *words, "-k", "4", "--no-rerank", "--json")
+    answer = json.loads(out)
+    assert status == 0
+    assert answer["searched"] == 16
+    assert [match["id"] for match in answer["matches"]] == [f"p2c{i}" for i in range(1, 5)]
+    status, out, _ = run(capsys, *words, "--unit", "9902", "--no-rerank", "-k", "2")
+    assert status == 0
+    assert "8 sightings in scope" in out
+    assert "p2c3" in out
+    assert "p2c1" not in out
+
+
+def test_trace(
+    folder: Path,
+    weights: Path,
+    pictures: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["trace", folder, pictures[1], "--model", weights, "--confirmed", "p1c1"]
+    words += ["--confirmed", "p1c4", "--geojson", tmp_path / "path.geojson"]
+    status, out, _ = run(capsys, *words, "--json")
+    assert status == 0
+    answer = json.loads(out)
+    assert [visit["camera"] for visit in answer["visits"]] == ["C1", "C2", "C3", "C4"]
+    assert re.match(r"445 m in \d+ s = 1\.1 m/s", answer["legs"][0]["reason"])
+    drawn = json.loads((tmp_path / "path.geojson").read_text())
+    assert len(drawn["features"]) == 7
+    status, out, _ = run(capsys, *words)
+    assert status == 0
+    assert "confidence" in out
+
+
+def test_every_question_is_in_the_audit(
+    folder: Path, weights: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit = pytest.importorskip("passerby.service.audit")
+    database = pytest.importorskip("passerby.service.database")
+    words = ["search", folder, pictures[0], "--model", weights, "--purpose", "a test", "--json"]
+    _, out, _ = run(capsys, *words)
+    catalogue = database.Database(folder / "catalogue.sqlite")
+    entries = audit.Audit(catalogue, folder).entries()
+    assert entries[0].number == json.loads(out)["audit"]
+    assert entries[0].action == "search"
+    assert entries[0].details["purpose"] == "a test"
+    assert len(entries[0].details["pictures"][0]) == 64
+    catalogue.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--unit", "77"], "no unit '77'"),
+        (["--camera", "X9"], "no camera 'X9'"),
+        (["--from", "2026-05-01T08:00:00"], "no time zone"),
+        (["--from", "tomorrow"], "ISO 8601"),
+        (["--from", TO, "--to", FROM], "before it starts"),
+        (["--model", "/no/such.safetensors"], "such.safetensors"),
+        (["--case", "no-such-case"], "no such case"),
+    ],
+)
+def test_bad_questions(
+    made: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str], words: Any, text: str
+) -> None:
+    for verb in ("search", "trace"):
+        status, out, err = run(capsys, verb, made, pictures[0], *words)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert text in err
+
+
+def test_bad_pictures(
+    made: Path, maps: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, text in (
+        ([maps / "none.png"], "none.png"),
+        ([maps / "units.geojson"], "units.geojson"),
+        ([], "picture"),
+    ):
+        status, out, err = run(capsys, "search", made, *words, "--model", weights)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert text in err
+
+
+def test_no_city_and_no_sightings(
+    maps: Path, tmp_path: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(capsys, "search", tmp_path, pictures[0])
+    assert status == 2
+    assert "no city" in err
+    run(capsys, "admin", "create", tmp_path / "bare", "--simulated", maps)
+    status, _, err = run(capsys, "search", tmp_path / "bare", pictures[0])
+    assert status == 2
+    assert "empty" in err
+
+
+def test_admin(
+    folder: Path, maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = run(capsys, "admin", "stats", folder, "--json")
+    assert status == 0
+    assert json.loads(out)["sightings"] == 16
+    assert run(capsys, "admin", "verify", folder)[:2] == (0, "16 sightings, 0 faults\n")
+    assert run(capsys, "admin", "snapshot", folder, tmp_path / "copy")[0] == 0
+    assert run(capsys, "admin", "retention", folder)[0] == 2
+    assert run(capsys, "admin", "retention", folder, "--days", "-1")[0] == 2
+    assert run(capsys, "admin", "create", folder, "--simulated", maps)[0] == 2
+    assert run(capsys, "admin", "create", tmp_path / "x")[0] == 2
+    assert run(capsys, "admin", "fly", folder)[0] == 2
+    assert run(capsys, "admin")[0] == 0
+    victim = next((folder / "gallery" / "vectors").glob("*.f16"))
+    content = bytearray(victim.read_bytes())
+    content[0] ^= 1
+    victim.write_bytes(content)
+    status, out, err = run(capsys, "admin", "verify", folder)
+    assert (status, out) == (1, "16 sightings, 1 faults\n")
+    assert victim.name in err
+
+
+def test_retention_deletes_what_is_old(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "admin", "retention", folder, "--days", "1", "--dry-run")
+    assert status == 0
+    assert out.startswith("16 sightings")
+    status, out, _ = run(capsys, "admin", "retention", folder, "--days", "1")
+    assert out.startswith("16 sightings")
+    assert run(capsys, "admin", "compact", folder)[0] == 0
+    with City.open(folder) as city:
+        assert city.count() == 0
+        assert city.setting("retention_days") == 1
