@@ -3,14 +3,33 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from passerby.data.cuhk03 import (
+    is_cuhk03,
+    read_cuhk03_detected,
+    read_cuhk03_labeled,
+    read_cuhk03_old_detected,
+    read_cuhk03_old_labeled,
+)
+from passerby.data.dukemtmc import read_dukemtmc
 from passerby.data.files import read_csv, read_parquet
 from passerby.data.folder import read_folder
 from passerby.data.market1501 import is_market_tree, read_market1501, read_simcity
+from passerby.data.msmt17 import is_msmt17, read_msmt17, read_msmt17_train_list
+from passerby.data.personx import read_personx, read_personx_456
 from passerby.data.table import CropTable
 from passerby.errors import InputError
 
 READERS: dict[str, Callable[[Path], CropTable]] = {
     "market1501": read_market1501,
+    "dukemtmc-reid": read_dukemtmc,
+    "msmt17": read_msmt17,
+    "msmt17-train-list": read_msmt17_train_list,
+    "cuhk03-detected": read_cuhk03_detected,
+    "cuhk03-labeled": read_cuhk03_labeled,
+    "cuhk03-old-detected": read_cuhk03_old_detected,
+    "cuhk03-old-labeled": read_cuhk03_old_labeled,
+    "personx": read_personx,
+    "personx-456": read_personx_456,
     "simcity": read_simcity,
     "folder": read_folder,
     "csv": read_csv,
@@ -60,6 +79,10 @@ def kind_of(root: Path) -> str:
         return kinds[root.suffix.lower()]
     if (root / "simulation.json").exists() and is_market_tree(root):
         return "simcity"
+    if (root / "DukeMTMC-reID").is_dir() or (root.name == "DukeMTMC-reID" and is_market_tree(root)):
+        return "dukemtmc-reid"
+    if is_msmt17(root):
+        return "msmt17"
     if is_market_tree(root) or (root / "Market-1501-v15.09.15").is_dir():
         return "market1501"
-    return "folder"
+    return "cuhk03-detected" if is_cuhk03(root) else "folder"
