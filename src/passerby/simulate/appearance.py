@@ -237,7 +237,7 @@ def _body(rng: np.random.Generator) -> dict[str, float]:
 def _head(rng: np.random.Generator, age: float, female: float) -> dict[str, object]:
     group = _group(age, female)
     grey = age > 45 and rng.random() < (age - 40) / 40
-    dyed = rng.random() < 0.015 and age < 50
+    dyed = rng.random() < 0.008 and age < 50
     hair_colour = _colour(rng, "any" if dyed else "grey hair" if grey else "hair", 0.02)
     tips = hair_colour
     if group == 1 and rng.random() < 0.22:

@@ -38,6 +38,9 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], float, tuple[str, ...], bool]] = {
 }
 
 
+ACCENTS = ((0.5, 0.12, 0.1), (0.15, 0.3, 0.5), (0.2, 0.36, 0.2), (0.75, 0.6, 0.2), (0.3, 0.3, 0.3))
+
+
 def _tone(rng: np.random.Generator, low: float, high: float, tint: float) -> np.ndarray:
     """A greyish linear colour."""
     base = low + (high - low) * rng.random()
@@ -50,17 +53,40 @@ def _tone(rng: np.random.Generator, low: float, high: float, tint: float) -> np.
 def scene_vector(sensor: Sensor) -> np.ndarray:
     """All numbers of a camera's scene, drawn from its seed: what the kernel paints from."""
     rng = np.random.default_rng([sensor.scene_seed, 7])
-    near, road, walls, ceiling = LAYOUTS[sensor.scene]
     p = np.zeros(g.PARAMETERS)
     reach = (sensor.height - 0.9) / math.tan(sensor.tilt)
     p[g.YAW] = 0.45 * rng.standard_normal()
+    p[g.SEED] = float(rng.integers(1000))
+    _lay_ground(p, sensor.scene, reach, rng)
+    _build_walls(p, sensor.scene, reach, rng)
+    p[g.SHADE_ANGLE] = 6.28 * rng.random()
+    open_air = p[g.CEILING] == 0 and max(sensor.light.sun) > 0.5
+    p[g.SHADE_AT] = 0.6 * reach * rng.standard_normal() if open_air and rng.random() < 0.6 else 1e6
+    p[g.DAPPLE] = float(open_air and rng.random() < 0.35)
+    p[g.GLOSS] = 0.25 * rng.random() if p[g.CEILING] > 0 else 0.0
+    return p
+
+
+def _lay_ground(p: np.ndarray, scene: str, reach: float, rng: np.random.Generator) -> None:
+    """Pavings, road, crossing and guiding band, in metres across the street."""
+    near, road, _, _ = LAYOUTS[scene]
     p[g.NEAR] = GROUNDS[str(rng.choice(near))]
-    p[g.FAR] = g.GRASS if sensor.scene == "park" else GROUNDS[str(rng.choice(near))]
+    p[g.FAR] = g.GRASS if scene == "park" else GROUNDS[str(rng.choice(near))]
     p[g.ROAD] = float(rng.random() < road)
     p[g.ROAD_FROM] = reach * (0.75 + 0.9 * rng.random()) if rng.random() < 0.7 else -50.0
     p[g.ROAD_TO] = p[g.ROAD_FROM] + 5 + 5 * rng.random() if p[g.ROAD_FROM] > -40 else 3 * reach
-    p[g.CROSSING] = float(sensor.scene == "crossing" or rng.random() < 0.15)
+    p[g.CROSSING] = float(scene == "crossing" or rng.random() < 0.15)
     p[g.CROSSING_AT] = 4 * rng.standard_normal()
+    p[g.BAND] = float(rng.random() < 0.25)
+    p[g.BAND_AT] = reach * (0.6 + 0.7 * rng.random())
+    p[g.UNIT] = 0.3 + 0.5 * rng.random()
+    p[g.NEAR_COLOUR : g.NEAR_COLOUR + 3] = _tone(rng, 0.14, 0.48, 0.05)
+    p[g.FAR_COLOUR : g.FAR_COLOUR + 3] = _tone(rng, 0.14, 0.42, 0.05)
+
+
+def _build_walls(p: np.ndarray, scene: str, reach: float, rng: np.random.Generator) -> None:
+    """What closes the view, at the back and at times on a side, and the ceiling indoors."""
+    _, _, walls, ceiling = LAYOUTS[scene]
     p[g.WALL] = WALLS[str(rng.choice(walls))]
     p[g.WALL_AT] = reach * (1.12 + 0.95 * rng.random()) + 1.2
     if p[g.ROAD] > 0 and p[g.ROAD_FROM] > -40:
@@ -71,28 +97,9 @@ def scene_vector(sensor: Sensor) -> np.ndarray:
     p[g.SIDE] = float(rng.random() < 0.45)
     p[g.SIDE_AT] = (1 if rng.random() < 0.5 else -1) * reach * (0.5 + 0.7 * rng.random())
     p[g.CEILING] = p[g.WALL_TOP] if ceiling else 0.0
-    p[g.UNIT] = 0.3 + 0.5 * rng.random()
     p[g.BAY] = 1.8 + 2.2 * rng.random()
-    p[g.SEED] = float(rng.integers(1000))
-    p[g.NEAR_COLOUR : g.NEAR_COLOUR + 3] = _tone(rng, 0.14, 0.48, 0.10)
-    p[g.FAR_COLOUR : g.FAR_COLOUR + 3] = _tone(rng, 0.14, 0.42, 0.10)
-    p[g.WALL_COLOUR : g.WALL_COLOUR + 3] = _tone(rng, 0.15, 0.65, 0.16)
-    accents = (
-        (0.5, 0.12, 0.1),
-        (0.15, 0.3, 0.5),
-        (0.2, 0.36, 0.2),
-        (0.75, 0.6, 0.2),
-        (0.3, 0.3, 0.3),
-    )
-    p[g.ACCENT : g.ACCENT + 3] = linear(accents[int(rng.integers(len(accents)))])
-    p[g.SHADE_ANGLE] = 6.28 * rng.random()
-    open_air = not ceiling and max(sensor.light.sun) > 0.5
-    p[g.SHADE_AT] = 0.6 * reach * rng.standard_normal() if open_air and rng.random() < 0.6 else 1e6
-    p[g.DAPPLE] = float(open_air and rng.random() < 0.35)
-    p[g.BAND] = float(rng.random() < 0.25)
-    p[g.BAND_AT] = reach * (0.6 + 0.7 * rng.random())
-    p[g.GLOSS] = 0.25 * rng.random() if ceiling else 0.0
-    return p
+    p[g.WALL_COLOUR : g.WALL_COLOUR + 3] = _tone(rng, 0.15, 0.65, 0.11)
+    p[g.ACCENT : g.ACCENT + 3] = linear(ACCENTS[int(rng.integers(len(ACCENTS)))])
 
 
 def plate_scale(sensor: Sensor) -> float:
@@ -133,7 +140,7 @@ def plate(sensor: Sensor) -> np.ndarray:
         contact = contact_shade(near, visible, 5, 3.0)
         colours = shade_pixels(
             visible, near, surface, np.ascontiguousarray(surface[:, :, :3]), contact, triangles,
-            figure.table, vector, light, NO_SHADOW, axes, tuple(cloth),
+            figure.table, vector, light, NO_SHADOW, axes, cloth,
         )  # fmt: skip
         seen = visible >= 0
         image[seen, :3] = colours[seen]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,7 @@ from passerby.simulate.background import sunlight
 from passerby.simulate.figure import Figure
 from passerby.simulate.light import Light
 from passerby.simulate.occluders import add_occluder
-from passerby.simulate.raster import project
+from passerby.simulate.raster import Camera, project
 from passerby.simulate.scene import (
     Placed,
     View,
@@ -47,12 +48,8 @@ def detector_box(tight: Box, rng: np.random.Generator, spread: float) -> Box:
     height, middle = (y1 - y0), (x0 + x1) / 2
     width = min(max((x1 - x0) * 1.04, 0.40 * height), 0.62 * height)
     if spread <= 0:
-        return (
-            middle - 0.25 * height * 1.04,
-            y0 - 0.02 * height,
-            middle + 0.26 * height,
-            y1 + 0.02 * height,
-        )
+        pad = 0.03 * height
+        return middle - width / 2, y0 - pad, middle + width / 2, y1 + pad
     noise = rng.standard_normal(4) * spread
     grow = 1.09 + 0.05 * noise[0]
     centre_y = (y0 + y1) / 2 + 0.018 * height * noise[1]
@@ -88,9 +85,7 @@ def _changed_light(light: Light, rng: np.random.Generator, spread: float) -> Lig
     )
 
 
-def _bystanders(
-    person: Placed, sensor: Sensor, rng: np.random.Generator, chance: float
-) -> list[Placed]:
+def _bystanders(person: Placed, rng: np.random.Generator, chance: float) -> list[Placed]:
     """Now and then another pedestrian near the person, in front or behind."""
     if rng.random() >= 0.16 * chance:
         return []
@@ -136,19 +131,18 @@ def render_crop(
     """
     person = place(appearance, view, sensor)
     people = [person, *(place(look, seen, sensor) for look, seen in others)]
-    spread = difficulty.box if jitter else 0.0
     light = _changed_light(sensor.light, rng, difficulty.light if jitter else 0.0)
     light = light.dimmed(sunlight(sensor, person.x, person.z))
     if jitter and not others:
-        people += _bystanders(person, sensor, rng, difficulty.occlusion)
-    figure, spans = Figure(finesse=_finesse(view, sensor)), []
-    feet = populate(figure, people, lambda first, last: spans.append((first, last)))
-    camera = frame_camera(sensor, camera_height(view))
-    tight = _bounds(project(figure.mesh.vertices[: spans[0][1]], camera.vector()))
+        people += _bystanders(person, rng, difficulty.occlusion)
+    figure, ends = Figure(finesse=_finesse(view, sensor)), []
+    feet = populate(figure, people, lambda first, last: ends.append(last))
+    height = camera_height(view)
+    screen = project(figure.mesh.vertices[: ends[0]], frame_camera(sensor, height).vector())
     if jitter and rng.random() < 0.09 * difficulty.occlusion:
-        feet = np.concatenate([feet, add_occluder(figure, person, sensor, rng)])
-    box = detector_box(tight, rng, spread)
-    return _finish(figure, feet, person, box, sensor, light, rng, size, camera_height(view))
+        feet = np.concatenate([feet, add_occluder(figure, person, rng)])
+    box = detector_box(_bounds(screen), rng, difficulty.box if jitter else 0.0)
+    return Shot(figure, feet, person, sensor, light, height).develop(box, rng, size)
 
 
 def _finesse(view: View, sensor: Sensor) -> float:
@@ -157,37 +151,46 @@ def _finesse(view: View, sensor: Sensor) -> float:
     return float(np.clip(0.55 + pixels / 400, 0.6, 1.0))
 
 
-def _finish(
-    figure: Figure,
-    feet: np.ndarray,
-    person: Placed,
-    box: Box,
-    sensor: Sensor,
-    light: Light,
-    rng: np.random.Generator,
-    size: tuple[int, int],
-    height: float,
-) -> np.ndarray:
-    """Draw a box of the frame and send it through the sensor."""
-    native = (max(round(box[3] - box[1]), 8), max(round(box[2] - box[0]), 4))
-    rows = int(np.clip(1.4 * native[0], 112, 288))
-    columns = max(round(rows * size[1] / size[0]), 8)
-    scale_x, scale_y = columns / (box[2] - box[0]), rows / (box[3] - box[1])
-    camera = frame_camera(sensor, height).window(box[0], box[1], scale_x, scale_y)
-    layers = None
-    if figure.mesh.triangle_count:
-        layers = draw(
-            figure, camera, light, (rows, columns), centre=(person.x, person.z),
-            person_pixels=0.9 * rows,
+@dataclass(frozen=True)
+class Shot:
+    """A scene ready to be photographed: surfaces, contact shadows, camera and light."""
+
+    figure: Figure
+    feet: np.ndarray
+    person: Placed
+    sensor: Sensor
+    light: Light
+    height: float
+
+    def develop(self, box: Box, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+        """Draw a box of the frame (native pixels) and send it through the sensor."""
+        native = (max(round(box[3] - box[1]), 8), max(round(box[2] - box[0]), 4))
+        rows = int(np.clip(1.4 * native[0], 112, 288))
+        columns = max(round(rows * size[1] / size[0]), 8)
+        image = self._light(box, rows, columns)
+        width, height = self.sensor.frame
+        window = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+        native = (min(native[0], 320), min(native[1], 200))
+        small = develop(image, self.sensor, rng, native=native, window=window)
+        full = Image.fromarray(small).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        return np.asarray(full)
+
+    def _light(self, box: Box, rows: int, columns: int) -> np.ndarray:
+        """Linear light of the box: background, shadows and surfaces."""
+        scale_x, scale_y = columns / (box[2] - box[0]), rows / (box[3] - box[1])
+        camera = frame_camera(self.sensor, self.height)
+        camera = camera.window(box[0], box[1], scale_x, scale_y)
+        layers = None
+        if self.figure.mesh.triangle_count:
+            layers = draw(
+                self.figure, camera, self.light, (rows, columns),
+                centre=(self.person.x, self.person.z), person_pixels=0.9 * rows,
+            )  # fmt: skip
+        image = backdrop(
+            self.sensor, camera, box, (rows, columns),
+            light=self.light, layers=layers, feet=self.feet,
         )  # fmt: skip
-    image = backdrop(sensor, camera, box, (rows, columns), light=light, layers=layers, feet=feet)
-    if layers is not None:
-        image = np.where(layers.cover[:, :, None], layers.colour, image)
-    frame_w, frame_h = sensor.frame
-    window = (box[0] / frame_w, box[1] / frame_h, box[2] / frame_w, box[3] / frame_h)
-    native = (min(native[0], 320), min(native[1], 200))
-    small = develop(image, sensor, rng, native=native, window=window)
-    return np.asarray(Image.fromarray(small).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+        return image if layers is None else np.where(layers.cover[:, :, None], layers.colour, image)
 
 
 def render_background(sensor: Sensor, size: tuple[int, int]) -> np.ndarray:
@@ -215,8 +218,6 @@ def render_person(
     figure = Figure()
     level = view.distance * math.cos(view.elevation)
     populate(figure, [Placed(appearance, view, 0.0, level, view.heading)])
-    from passerby.simulate.raster import Camera
-
     camera = Camera(
         height=rise, tilt=view.elevation, focal_x=1000.0, focal_y=1000.0, centre_x=0.0, centre_y=0.0
     )
@@ -266,7 +267,8 @@ def render_junk(
         shift = 0.27 * sensor.focal / distance
         box = (box[0] + shift, box[1], box[2] + shift, box[3])
     elif kind == "thing":
-        feet = add_occluder(figure, person, sensor, rng)
+        feet = add_occluder(figure, person, rng)
         grow = 0.3 * float(rng.random())
         box = (box[0] - grow * width, box[1] + grow * height, box[2] + grow * width, box[3])
-    return _finish(figure, feet, person, box, sensor, sensor.light, rng, size, camera_height(view))
+    shot = Shot(figure, feet, person, sensor, sensor.light, camera_height(view))
+    return shot.develop(box, rng, size)

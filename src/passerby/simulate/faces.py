@@ -1,6 +1,10 @@
 """The skin of the head: eyes, brows, mouth, beard and shaved hair, painted at its rest position."""
 
+# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+
 import math
+
+import numpy as np
 
 from passerby.simulate import materials as m
 from passerby.simulate.kernels import kernel
@@ -11,7 +15,7 @@ BROW, BEARD, STUBBLE, HAIRLINE, LIPS, GLASSES, MASK = range(7)
 
 
 @kernel
-def hairline(theta, front):
+def hairline(theta: float, front: float) -> float:
     """Height of the hair's lower edge on the head (0 chin .. 1 crown) at an angle from the face."""
     a = abs(theta)
     if a < 0.75:
@@ -24,13 +28,15 @@ def hairline(theta, front):
 
 
 @kernel
-def _blob(x, y, width, height):
+def _blob(x: float, y: float, width: float, height: float) -> float:
     d = (x / width) ** 2 + (y / height) ** 2
     return math.exp(-d * d)
 
 
 @kernel
-def face_colour(row, v, theta, noise):
+def face_colour(
+    row: np.ndarray, v: float, theta: float, noise: np.ndarray
+) -> tuple[float, float, float]:
     """Linear RGB of the head's skin; ``v`` runs from the chin (0) to the crown (1)."""
     r, g, b = row[0], row[1], row[2]
     a = abs(theta)
@@ -61,7 +67,9 @@ def face_colour(row, v, theta, noise):
 
 
 @kernel
-def _worn(row, v, a, r, g, b):
+def _worn(
+    row: np.ndarray, v: float, a: float, r: float, g: float, b: float
+) -> tuple[float, float, float]:
     """Paint a face mask and glasses over the skin."""
     if row[m.FEATURE + MASK] > 0:
         top = 0.42 - 0.10 * min(a, 1.2)
@@ -84,7 +92,7 @@ def _worn(row, v, a, r, g, b):
 
 
 @kernel
-def _beard(row, v, a):
+def _beard(row: np.ndarray, v: float, a: float) -> float:
     """Cover of a beard: cheeks below a line, chin, upper lip."""
     amount = row[m.FEATURE + BEARD]
     if amount <= 0 or a > 1.5:

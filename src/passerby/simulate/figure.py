@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from passerby.simulate import mesh as q
-from passerby.simulate.body import Body
 from passerby.simulate.pose import Limb, Pose
 
 
@@ -75,7 +74,9 @@ def trunk_rows(
         out[i, q.FRONT : q.FRONT + 3] = pose.trunk_front(float(s))
     out[:, q.POWER] = np.interp(heights, [-0.2, 0.3, 0.7, 0.9, 1.0], [2.3, 2.2, 2.5, 2.4, 2.0])
     out[:, q.ALONG] = heights * body.trunk_length
-    out[:, q.FOLD] = np.interp(heights, [-1.4, 0.0, 0.3, 0.6, 0.85, 1.0], [0.9, 0.8, 1.1, 0.55, 0.6, 0.8])
+    out[:, q.FOLD] = np.interp(
+        heights, [-1.4, 0.0, 0.3, 0.6, 0.85, 1.0], [0.9, 0.8, 1.1, 0.55, 0.6, 0.8]
+    )
     out[:, q.OCCLUSION] = np.interp(heights, [-0.25, 0.05, 0.9, 1.05], [0.7, 1.0, 1.0, 0.75])
     return out
 
@@ -139,7 +140,8 @@ def limb_rows(
         limb: posed bones.
         table: (K, 4) share along the limb (0.5: knee or elbow) and half extents.
         lengths: of the two bones, metres, for the texture coordinate.
-        start, end: part of the limb (0 root .. 1 ankle or wrist).
+        start: where to begin on the limb (0 root .. 1 ankle or wrist).
+        end: where to stop.
         ease: air around the limb, at its start and at its end.
         count: number of control rows.
         lead: a point inside the trunk that the tube starts from.
@@ -147,29 +149,27 @@ def limb_rows(
     shares = np.linspace(start, end, count)
     out = q.rows(count)
     first, last = (ease, ease) if isinstance(ease, (int, float)) else ease
-    along = np.where(
-        shares < 0.5, shares * 2 * lengths[0], lengths[0] + (shares * 2 - 1) * lengths[1]
-    )
-    for i, share in enumerate(shares):
-        upper = share < 0.5
-        a, b = (limb.root, limb.middle) if upper else (limb.middle, limb.end)
-        t = share * 2 if upper else share * 2 - 1
-        out[i, :3] = a + (b - a) * t
-        mix = min(max((share - 0.42) / 0.16, 0.0), 1.0)
-        front = limb.front_upper * (1 - mix) + limb.front_lower * mix
-        out[i, q.FRONT : q.FRONT + 3] = front
+    upper = (shares < 0.5).reshape(-1, 1)
+    steps = np.where(upper[:, 0], shares * 2, shares * 2 - 1).reshape(-1, 1)
+    roots = np.where(upper, limb.root, limb.middle)
+    out[:, :3] = roots + (np.where(upper, limb.middle, limb.end) - roots) * steps
+    mix = np.clip((shares - 0.42) / 0.16, 0.0, 1.0).reshape(-1, 1)
+    out[:, q.FRONT : q.FRONT + 3] = limb.front_upper * (1 - mix) + limb.front_lower * mix
     for k in (1, 2, 3):
         out[:, q.WIDTH + k - 1] = np.interp(shares, table[:, 0], table[:, k])
     out[:, q.WIDTH : q.DEPTH_BACK + 1] += np.linspace(first, last, count).reshape(-1, 1)
-    out[:, q.ALONG] = -along
+    out[:, q.ALONG] = -np.interp(shares, [0, 0.5, 1.0], [0.0, lengths[0], lengths[0] + lengths[1]])
     out[:, q.FOLD] = np.interp(shares, FOLD_SHARES, FOLD_STRENGTH)
-    if lead is None:
-        return out
-    head = out[:1].copy()
-    head[0, :3] = lead
-    head[0, q.WIDTH : q.DEPTH_BACK + 1] *= 0.92
-    head[0, q.ALONG] = out[0, q.ALONG] + 0.05
-    return np.concatenate([head, out])
+    return out if lead is None else np.concatenate([_lead_in(out[:1], lead), out])
+
+
+def _lead_in(first: np.ndarray, lead: np.ndarray) -> np.ndarray:
+    """A row inside the trunk, so that a sleeve or trouser leg grows out of it."""
+    out = first.copy()
+    out[0, :3] = lead
+    out[0, q.WIDTH : q.DEPTH_BACK + 1] *= 0.92
+    out[0, q.ALONG] += 0.05
+    return out
 
 
 def ellipsoid_rows(
@@ -193,14 +193,3 @@ def ellipsoid_rows(
     out[:, q.FRONT : q.FRONT + 3] = front
     out[:, q.POWER] = power
     return out
-
-
-__all__ = [
-    "Body",
-    "Figure",
-    "ellipsoid_rows",
-    "leg_at",
-    "limb_rows",
-    "span_legs",
-    "trunk_rows",
-]

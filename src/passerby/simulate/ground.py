@@ -1,5 +1,7 @@
 """Ray-cast streets: ground, road, walls and sky of a camera's plate, pixel by pixel."""
 
+# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+
 import math
 
 import numpy as np
@@ -19,7 +21,7 @@ PARAMETERS = 35
 
 
 @kernel
-def _joint(x, unit, width):
+def _joint(x: float, unit: float, width: float) -> float:
     """1 inside a joint between paving units."""
     f = x / unit
     f -= math.floor(f)
@@ -27,20 +29,23 @@ def _joint(x, unit, width):
 
 
 @kernel
-def _paving(kind, unit, x, z, seed, noise, blur):
+def _paving(
+    kind: int, unit: float, x: float, z: float, seed: int, noise: np.ndarray, blur: float
+) -> float:
     """Brightness of a ground at (x, z) metres; ``blur`` fades joints finer than a pixel."""
-    fine = lookup(noise, x * 210, z * 210)
+    grain = max(1.0 - 22.0 * blur, 0.0)
+    fine = 0.5 + grain * (lookup(noise, x * 700, z * 700) - 0.5)
     broad = lookup(noise, x * 9 + seed, z * 9)
     stain = lookup(noise, x * 2.1 + 40, z * 2.1 + seed)
     tone = 0.74 + 0.30 * broad + 0.22 * stain
     sharp = max(1.0 - blur / (0.5 * unit), 0.0)
     if kind == ASPHALT:
-        return tone * (0.72 + (0.56 - 0.3 * min(blur * 20, 1.0)) * fine) * 0.72
+        return tone * (0.60 + 0.80 * fine) * 0.72
     if kind == CONCRETE:
         crack = _joint(x, 6 * unit, 0.025) + _joint(z, 6 * unit, 0.025)
         return tone * (0.92 + 0.16 * fine) * (1 - 0.4 * min(crack, 1.0) * sharp)
-    if kind == GRASS or kind == GRAVEL:
-        return tone * (0.55 + 0.9 * lookup(noise, x * 90, z * 90))
+    if kind in (GRASS, GRAVEL):
+        return tone * (0.65 + 0.35 * fine + 0.35 * lookup(noise, x * 90, z * 90))
     if kind == TILES:
         i, j = math.floor(x / unit), math.floor(z / unit)
         joint = max(_joint(x, unit, 0.012), _joint(z, unit, 0.012))
@@ -61,7 +66,9 @@ def _paving(kind, unit, x, z, seed, noise, blur):
 
 
 @kernel
-def _floor(p, a, n, noise, blur):
+def _floor(
+    p: np.ndarray, a: float, n: float, noise: np.ndarray, blur: float
+) -> tuple[float, float, float]:
     """Linear RGB of the ground at ``a`` along and ``n`` across the street."""
     seed = p[SEED]
     if p[ROAD] > 0 and p[ROAD_FROM] < n < p[ROAD_TO]:
@@ -76,7 +83,7 @@ def _floor(p, a, n, noise, blur):
                 return 0.62 * shade + 0.12, 0.62 * shade + 0.12, 0.60 * shade + 0.12
         middle = 0.5 * (p[ROAD_FROM] + p[ROAD_TO])
         dash = a / 3.2 - math.floor(a / 3.2)
-        if abs(n - middle) < 0.07 and dash < 0.5 or 0.45 < edge < 0.58:
+        if (abs(n - middle) < 0.07 and dash < 0.5) or 0.45 < edge < 0.58:
             return 0.55, 0.55, 0.52
         return tone, tone, tone * 1.02
     if p[BAND] > 0 and abs(n - p[BAND_AT]) < 0.3:
@@ -93,22 +100,46 @@ def _floor(p, a, n, noise, blur):
 
 
 @kernel
-def _wall(p, a, y, noise, kind):
+def _leaves(
+    a: float, y: float, noise: np.ndarray, kind: int, seed: int
+) -> tuple[float, float, float]:
+    """A hedge, or trees with dark trunks."""
+    leaf = lookup(noise, a * 60, y * 60) * 0.6 + lookup(noise, a * 17, y * 17) * 0.9 - 0.25
+    leaf = max(leaf, 0.08) * (0.55 + 0.25 * y if kind == HEDGE else 0.6)
+    if kind == TREES and y < 2.2:
+        i = math.floor(a / 3.1)
+        if abs(a / 3.1 - i - 0.3 - 0.4 * hashed(i, 1, seed)) < 0.05:
+            return 0.07, 0.055, 0.04
+        leaf *= 0.45 + 0.2 * y
+    return 0.16 * leaf, 0.24 * leaf, 0.07 * leaf
+
+
+@kernel
+def _panels(
+    p: np.ndarray, a: float, y: float, r: float, g: float, b: float, noise: np.ndarray
+) -> tuple[float, float, float]:
+    """A clad wall with posters."""
+    joint = 1 - 0.4 * max(_joint(a, p[BAY] * 0.5, 0.02), _joint(y, 1.1, 0.02))
+    i = math.floor(a / (p[BAY] * 1.5))
+    x = a / (p[BAY] * 1.5) - i
+    if 0.25 < x < 0.65 and 0.9 < y < 2.1 and hashed(i, 5, int(p[SEED])) < 0.6:
+        wave = lookup(noise, a * 26 + i * 9, y * 26)
+        h = hashed(i, 6, int(p[SEED]))
+        return 0.7 * h * wave + 0.1, 0.5 * wave, (1 - h) * 0.7 * wave + 0.05
+    return r * joint, g * joint, b * joint
+
+
+@kernel
+def _wall(
+    p: np.ndarray, a: float, y: float, noise: np.ndarray, kind: int
+) -> tuple[float, float, float]:
     """Linear RGB of a wall at ``a`` metres along and ``y`` up; and how dark glass reflects."""
     seed = int(p[SEED])
     grain = 0.86 + 0.16 * lookup(noise, a * 40, y * 40) + 0.14 * lookup(noise, a * 3, y * 3 + 9)
     grain *= 0.88 + 0.12 * min(y / 0.5, 1.0)
     r, g, b = p[WALL_COLOUR] * grain, p[WALL_COLOUR + 1] * grain, p[WALL_COLOUR + 2] * grain
-    if kind == HEDGE or kind == TREES:
-        leaf = lookup(noise, a * 60, y * 60) * 0.6 + lookup(noise, a * 17, y * 17) * 0.9 - 0.25
-        leaf = max(leaf, 0.08) * (0.55 + 0.25 * y if kind == HEDGE else 0.6)
-        if kind == TREES and y < 2.2:
-            i = math.floor(a / 3.1)
-            trunk = abs(a / 3.1 - i - 0.3 - 0.4 * hashed(i, 1, seed)) < 0.05
-            if trunk:
-                return 0.07, 0.055, 0.04
-            leaf *= 0.45 + 0.2 * y
-        return 0.16 * leaf, 0.24 * leaf, 0.07 * leaf
+    if kind in (HEDGE, TREES):
+        return _leaves(a, y, noise, kind, seed)
     if kind == FENCE:
         f = a / 0.12 - math.floor(a / 0.12)
         if y > 1.25 or f < 0.22 or (0.15 < y < 0.22):
@@ -120,22 +151,16 @@ def _wall(p, a, y, noise, kind):
             return r * 0.5, g * 0.5, b * 0.5
         return _door(p, a, y, r, g, b, seed)
     if kind == PANELS:
-        joint = max(_joint(a, p[BAY] * 0.5, 0.02), _joint(y, 1.1, 0.02))
-        r, g, b = r * (1 - 0.4 * joint), g * (1 - 0.4 * joint), b * (1 - 0.4 * joint)
-        i = math.floor(a / (p[BAY] * 1.5))
-        x = a / (p[BAY] * 1.5) - i
-        if 0.25 < x < 0.65 and 0.9 < y < 2.1 and hashed(i, 5, seed) < 0.6:  # a poster
-            wave = lookup(noise, a * 26 + i * 9, y * 26)
-            h = hashed(i, 6, seed)
-            return 0.7 * h * wave + 0.1, 0.5 * wave, (1 - h) * 0.7 * wave + 0.05
-        return r, g, b
+        return _panels(p, a, y, r, g, b, noise)
     if kind == SHOPS and y < 3.3:
         return _shop(p, a, y, noise, seed)
     return _windows(p, a, y, r, g, b, noise, seed)
 
 
 @kernel
-def _door(p, a, y, r, g, b, seed):
+def _door(
+    p: np.ndarray, a: float, y: float, r: float, g: float, b: float, seed: int
+) -> tuple[float, float, float]:
     bay = p[BAY] * 2
     i = math.floor(a / bay)
     x = (a / bay - i) * bay
@@ -147,7 +172,9 @@ def _door(p, a, y, r, g, b, seed):
 
 
 @kernel
-def _windows(p, a, y, r, g, b, noise, seed):
+def _windows(
+    p: np.ndarray, a: float, y: float, r: float, g: float, b: float, noise: np.ndarray, seed: int
+) -> tuple[float, float, float]:
     """Rows of windows, doors below."""
     bay = p[BAY]
     i, j = math.floor(a / bay), math.floor((y - 0.4) / 3.1)
@@ -167,7 +194,9 @@ def _windows(p, a, y, r, g, b, noise, seed):
 
 
 @kernel
-def _shop(p, a, y, noise, seed):
+def _shop(
+    p: np.ndarray, a: float, y: float, noise: np.ndarray, seed: int
+) -> tuple[float, float, float]:
     """A shop front: plinth, glass with goods behind, sign above."""
     bay = p[BAY] * 2.2
     i = math.floor(a / bay)
@@ -195,7 +224,7 @@ def _shop(p, a, y, noise, seed):
 
 
 @kernel
-def sunlit(p, a, n, noise):
+def sunlit(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
     """Share of the sun at a place of the ground: the shadow of a building, and of leaves."""
     across = a * math.cos(p[SHADE_ANGLE]) + (n - 0.6 * p[WALL_AT]) * math.sin(p[SHADE_ANGLE])
     share = min(max((p[SHADE_AT] - across) / 0.15 + 0.5, 0.0), 1.0)
@@ -206,7 +235,7 @@ def sunlit(p, a, n, noise):
 
 
 @kernel
-def _extras(p, a, n, noise):
+def _extras(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
     """Brightness of things let into the ground: covers, drains, stains, leaves, a guiding band."""
     seed = int(p[SEED])
     i, j = math.floor(a / 4.3), math.floor(n / 3.7)
@@ -228,69 +257,99 @@ def _extras(p, a, n, noise):
 
 
 @kernel
-def _pixel(p, camera, light, noise, ux, uy, out):
+def _hit(p: np.ndarray, height: float, ra: float, ry: float, rn: float) -> tuple[float, int]:
+    """Distance along a ray in the street's axes and what it hits: 0 sky, 1 ground, 2 wall, ..."""
+    best, hit = 1e6, 0
+    if ry < -1e-6:
+        best, hit = height / -ry, 1
+    if rn > 1e-6:
+        t = p[WALL_AT] / rn
+        if t < best and height + t * ry < p[WALL_TOP]:
+            best, hit = t, 2
+    if p[SIDE] > 0 and ra * p[SIDE_AT] > 1e-9:
+        t = p[SIDE_AT] / ra
+        if t < best and height + t * ry < p[WALL_TOP]:
+            best, hit = t, 3
+    if p[CEILING] > 0 and ry > 1e-6:
+        t = (p[CEILING] - height) / ry
+        if 0 < t < best:
+            best, hit = t, 4
+    return best, hit
+
+
+@kernel
+def _polish(p: np.ndarray, ry: float, value: float) -> float:
+    """A colour of the ground under the sheen of a polished floor."""
+    glance = p[GLOSS] * (1 - min(-ry * 1.5, 1.0))
+    return value * (1 - glance) + 0.6 * glance
+
+
+@kernel
+def _surface(
+    p: np.ndarray,
+    light: np.ndarray,
+    noise: np.ndarray,
+    hit: int,
+    a: float,
+    n: float,
+    y: float,
+    ry: float,
+    blur: float,
+) -> tuple[float, float, float, float, float, float]:
+    """Linear RGB of what was hit and the shares of sun, sky and bounce that it receives."""
+    if hit == 1:
+        r, g, b = _floor(p, a, n, noise, blur)
+        corner = 0.6 + 0.4 * max(min((p[WALL_AT] - n) / 1.2, 1.0), 0.0)
+        sun = max(light[1], 0.0) * sunlit(p, a, n, noise)
+        return _polish(p, ry, r), _polish(p, ry, g), _polish(p, ry, b), sun, corner, 0.0
+    if hit == 4:  # ceiling with strips of lamps
+        lamp = a / 2.4 - math.floor(a / 2.4) < 0.12
+        tone = 2.0 if lamp else 0.55
+        return tone, tone, tone, 0.0, 0.3, 1.0
+    c, s = math.cos(p[YAW]), math.sin(p[YAW])
+    r, g, b = _wall(p, a if hit == 2 else n + 31.0, y, noise, int(p[WALL]))
+    facing = light[0] * s - light[2] * c
+    if hit == 3:
+        facing = -(light[0] * c + light[2] * s) * math.copysign(1.0, p[SIDE_AT])
+    return r, g, b, max(facing, 0.0), 0.55, 0.45
+
+
+@kernel
+def _pixel(
+    p: np.ndarray,
+    camera: np.ndarray,
+    light: np.ndarray,
+    noise: np.ndarray,
+    ux: float,
+    uy: float,
+    out: np.ndarray,
+) -> None:
     """Colour, ground flag and depth of one ray; writes into ``out`` (5,)."""
     rx = camera[0] * ux + camera[3] * uy + camera[6]
     ry = camera[1] * ux + camera[4] * uy + camera[7]
     rz = camera[2] * ux + camera[5] * uy + camera[8]
     c, s = math.cos(p[YAW]), math.sin(p[YAW])
     ra, rn = rx * c + rz * s, -rx * s + rz * c
-    best, hit = 1e6, 0
-    if ry < -1e-6:
-        best, hit = camera[10] / -ry, 1
-    if rn > 1e-6:
-        t = p[WALL_AT] / rn
-        if t < best and camera[10] + t * ry < p[WALL_TOP]:
-            best, hit = t, 2
-    if p[SIDE] > 0 and ra * p[SIDE_AT] > 1e-9:
-        t = p[SIDE_AT] / ra
-        if t < best and camera[10] + t * ry < p[WALL_TOP]:
-            best, hit = t, 3
-    if p[CEILING] > 0 and ry > 1e-6:
-        t = (p[CEILING] - camera[10]) / ry
-        if 0 < t < best:
-            best, hit = t, 4
-    a, n, y = best * ra, best * rn, camera[10] + best * ry
-    out[3], out[4] = 0.0, best
+    reach, hit = _hit(p, camera[10], ra, ry, rn)
+    out[3], out[4] = 1.0 if hit == 1 else 0.0, reach
     if hit == 0:
         up = min(max(ry, 0.0) * 2, 1.0)
         for k in range(3):
             out[k] = light[6 + k] * (1.25 - 0.35 * up)
         return
-    lx, ly, lz = light[0], light[1], light[2]
-    if hit == 1:
-        blur = best / camera[12] * (1.0 + 0.7 * best / max(camera[10], 0.5)) * 0.5
-        r, g, b = _floor(p, a, n, noise, blur)
-        sun, sky, bounce = max(ly, 0.0) * sunlit(p, a, n, noise), 1.0, 0.0
-        corner = min((p[WALL_AT] - n) / 1.2, 1.0)
-        sky *= 0.6 + 0.4 * max(corner, 0.0)
-        out[3] = 1.0
-        if p[GLOSS] > 0:
-            glance = p[GLOSS] * (1 - min(-ry * 1.5, 1.0))
-            r, g, b = (
-                r * (1 - glance) + 0.6 * glance,
-                g * (1 - glance) + 0.6 * glance,
-                b * (1 - glance) + 0.6 * glance,
-            )
-    elif hit == 4:
-        strip = a / 2.4 - math.floor(a / 2.4)
-        lamp = strip < 0.12
-        r = g = b = 2.0 if lamp else 0.55
-        sun, sky, bounce = 0.0, 0.3, 1.0
-    else:
-        along = a if hit == 2 else n + 31.0
-        r, g, b = _wall(p, along, y, noise, int(p[WALL]))
-        facing = (
-            lx * s - lz * c if hit == 2 else -(lx * c + lz * s) * math.copysign(1.0, p[SIDE_AT])
-        )
-        sun, sky, bounce = max(facing, 0.0), 0.55, 0.45
+    blur = 0.5 * reach / camera[12] * (1.0 + 0.7 * reach / max(camera[10], 0.5))
+    r, g, b, sun, sky, bounce = _surface(
+        p, light, noise, hit, reach * ra, reach * rn, camera[10] + reach * ry, ry, blur
+    )
     out[0] = r * (light[3] * sun + light[6] * sky + light[9] * bounce)
     out[1] = g * (light[4] * sun + light[7] * sky + light[10] * bounce)
     out[2] = b * (light[5] * sun + light[8] * sky + light[11] * bounce)
 
 
 @kernel
-def paint(p, camera, light, noise, height, width):
+def paint(
+    p: np.ndarray, camera: np.ndarray, light: np.ndarray, noise: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Plate (H, W, 4) float32: linear RGB and ground flag; and depth (H, W) along the axis."""
     image = np.empty((height, width, 4), np.float32)
     depth = np.empty((height, width), np.float32)

@@ -1,4 +1,4 @@
-"""Neck, head and hair."""
+"""Neck and head."""
 
 import math
 from dataclasses import dataclass
@@ -64,6 +64,7 @@ def shell_rows(
     for k, scale in ((1, head.half_width), (2, head.half_depth), (3, head.half_depth)):
         out[:, q.WIDTH + k - 1] = np.interp(inside, SKULL[:, 0], SKULL[:, k]) * scale
     out[:, q.WIDTH : q.DEPTH_BACK + 1] += np.asarray(thickness).reshape(-1, 1)
+    out[heights > 0.995, q.WIDTH : q.DEPTH_BACK + 1] = 0.001  # closed at the crown
     lift = np.maximum(heights - 0.9, 0) * 10 * np.asarray(thickness)
     for i, v in enumerate(heights):
         out[i, :3] = head.point(0.0, float(v), 0.0)
@@ -126,129 +127,3 @@ def _face(appearance: Appearance) -> np.ndarray:
     row[f + faces.GLASSES] = appearance.glasses
     row[f + faces.MASK] = float(appearance.face_mask)
     return row
-
-
-def hair_material(appearance: Appearance, *, low: float) -> np.ndarray:
-    """Strands from root to tip; ``low`` is the height (head units) where the tips' colour rules."""
-    row = m.material(appearance.hair_colour, kind=m.HAIR, group=SKIN_GROUP + 1)
-    row[m.SECOND : m.SECOND + 3] = m.linear(appearance.hair_tips)
-    row[m.LEVELS], row[m.LEVELS + 1] = 0.5, max(0.5 - low, 0.1)
-    row[m.SEED] = appearance.seed % 101
-    row[m.SHINE], row[m.GLOSS] = 0.05, 10.0
-    row[m.FOLD], row[m.FOLD_U], row[m.FOLD_V] = 0.25, 8.0, 0.6
-    return row
-
-
-# height of the shell's rows and half angle left out around the face
-CAP = np.array([
-    [0.20, 2.35], [0.34, 2.02], [0.44, 1.78], [0.54, 1.42], [0.66, 1.22], [0.76, 1.05],
-    [0.84, 0.62], [0.90, -0.3], [0.96, -1.0], [1.00, -1.0],
-])  # fmt: skip
-
-
-def _cap(
-    figure: Figure,
-    head: Head,
-    material: int,
-    thickness: float,
-    *,
-    wobble: float = 0.003,
-    low: float = 0.0,
-    recede: float = 0.0,
-) -> None:
-    """Hair close to the skull; ``low`` lifts its lower edge, ``recede`` opens the forehead."""
-    heights = np.maximum(CAP[:, 0], low)
-    opening = CAP[:, 1] + recede * (CAP[:, 0] > 0.6)
-    taper = np.interp(CAP[:, 0], [0.2, 0.5, 0.75, 1.0], [0.25, 0.7, 1.0, 1.1])
-    rows = shell_rows(head, heights, thickness * taper, opening)
-    figure.tube(rows, material, rings=16, segments=26, wobble=wobble, phase=thickness * 900)
-
-
-def _curtain(
-    figure: Figure,
-    head: Head,
-    material: int,
-    low: float,
-    thickness: float,
-    opening: float,
-    spread: float = 0.0,
-) -> None:
-    """Hair that hangs from the crown to ``low`` (head heights, negative below the chin)."""
-    heights = np.concatenate([np.linspace(low, 0.30, 6), [0.48, 0.62, 0.76, 0.84, 0.90, 0.97, 1.0]])
-    angles = np.interp(
-        heights, [low, 0.2, 0.48, 0.62, 0.76, 0.84, 0.90, 0.94],
-        [opening + 0.12, opening, opening, 1.12, 0.98, 0.55, -0.3, -1.0],
-    )  # fmt: skip
-    rows = shell_rows(head, heights, thickness, angles)
-    hang = np.clip(0.45 - heights, 0, None)
-    below = heights < 0.45
-    wide = np.interp(heights, [low, 0.45], [0.92 + spread, 1.0]) * head.half_width + thickness
-    rows[below, q.WIDTH] = wide[below]
-    rows[below, q.DEPTH_BACK] = (head.half_depth * 0.98 + thickness) * np.interp(
-        heights[below], [min(low, -0.3), 0.45], [0.62, 1.0]
-    )
-    rows[below, q.DEPTH_FRONT] = head.half_depth * 0.45
-    down = np.array([0.0, -1.0, 0.0])  # below the ears hair hangs down whatever the head does
-    anchor = head.point(0.0, 0.45, 0.0)
-    for i in np.flatnonzero(below):
-        rows[i, :3] = (
-            anchor + down * (hang[i] * head.height) - head.front * 0.012 * min(hang[i] * 3, 1)
-        )
-    figure.tube(rows, material, rings=22, segments=26, wobble=0.006, phase=low * 7 + 3)
-
-
-def _tail(
-    figure: Figure,
-    head: Head,
-    material: int,
-    start: tuple[float, float],
-    length: float,
-    width: float,
-) -> None:
-    """A pony tail or braid from (height, reach behind) down."""
-    rows = q.rows(6)
-    root = head.point(0.0, start[0], -start[1] * head.half_depth)
-    for i, t in enumerate(np.linspace(0, 1, 6)):
-        out = -head.front * 0.055 * math.sin(min(t * 2.2, 1.6))
-        rows[i, :3] = root + out + np.array([0.0, 0.018 * (1 - t) - length * t**1.2, 0.0])
-    shape = np.array([0.5, 1.0, 1.1, 1.0, 0.75, 0.12]) * width
-    rows[:, q.WIDTH] = shape
-    rows[:, q.DEPTH_FRONT] = rows[:, q.DEPTH_BACK] = 0.8 * shape
-    rows[:, q.ALONG] = np.linspace(0.5, -1.0, 6)
-    rows[:, q.FOLD] = 1.0
-    figure.tube(rows, material, rings=12, segments=10, wobble=0.004)
-
-
-def add_hair(figure: Figure, appearance: Appearance, head: Head, *, covered: float = 2.0) -> None:
-    """Add the hair; ``covered``: what lies above this height (head units) is under a hat."""
-    kind, more = appearance.hair, appearance.hair_length
-    if kind in ("bald", "cropped"):
-        return
-    low = {"bob": 0.0, "shoulder": -0.35, "long": -1.2}.get(kind, 0.3)
-    material = figure.paint(hair_material(appearance, low=low))
-    flat = 0.010 if covered < 1.5 else 1.0
-    if kind == "receding":
-        _cap(figure, head, material, min(0.006, flat), recede=0.45)
-    elif kind in ("short", "side"):
-        thickness = (0.012 + 0.016 * more) * (1.35 if kind == "side" else 1.0)
-        _cap(figure, head, material, min(thickness, flat), wobble=0.004 + 0.004 * more)
-    elif kind in ("curly", "afro"):
-        thickness = 0.030 + 0.018 * more if kind == "curly" else 0.050 + 0.035 * more
-        _cap(figure, head, material, min(thickness, flat * 2), wobble=0.010)
-    elif kind in ("bob", "shoulder", "long"):
-        depth = {"bob": 0.06 - 0.16 * more, "shoulder": -0.22 - 0.25 * more,
-                 "long": -0.75 - 0.75 * more}[kind]  # fmt: skip
-        opening = 1.05 + 0.35 * (appearance.seed % 3)
-        _curtain(figure, head, material, depth, min(0.020, flat * 1.4), opening, 0.10 * more)
-    else:
-        _cap(figure, head, material, 0.010, low=0.25)
-        if kind == "ponytail":
-            _tail(figure, head, material, (0.72, 0.98), 0.20 + 0.20 * more, 0.034)
-        elif kind == "braid":
-            _tail(figure, head, material, (0.42, 0.95), 0.32 + 0.2 * more, 0.026)
-        else:
-            ball = ellipsoid_rows(
-                head.point(0.0, 0.84, -head.half_depth * 1.05), head.up, head.front,
-                (0.040, 0.045, 0.040),
-            )  # fmt: skip
-            figure.tube(ball, material, rings=8, segments=12, wobble=0.004)

@@ -10,7 +10,6 @@ from passerby.simulate.head import Head, shell_rows
 from passerby.simulate.pose import Pose
 
 HAT_GROUP = 6
-# which hair shows below: None keeps it all, a number flattens it
 HIDES_HAIR = ("hood", "hijab", "turban")
 FLATTENS_HAIR = ("cap", "beanie", "hat", "helmet")
 
@@ -28,13 +27,15 @@ def _crown(
     figure: Figure,
     head: Head,
     row: np.ndarray,
+    *,
     low: float,
     thickness: float,
     rise: float,
     power: float = 2.1,
 ) -> None:
+    """A cover of the skull above ``low`` (head units), its top raised by ``rise`` metres."""
     heights = np.array([low, low + 0.06, 0.72, 0.82, 0.92, 0.98, 1.0])
-    heights = np.maximum.accumulate(np.maximum(heights, low))
+    heights = np.maximum.accumulate(heights)
     rows = shell_rows(head, heights, thickness, -1.0)
     up = np.clip((heights - 0.7) / 0.3, 0, 1) * rise
     rows[:, :3] += up.reshape(-1, 1) * head.up
@@ -46,68 +47,72 @@ def _brim(
     figure: Figure,
     head: Head,
     row: np.ndarray,
+    *,
     level: float,
-    reach: tuple[float, float],
-    width: float,
+    front: float,
+    back: float,
+    side: float,
 ) -> None:
-    """A flat brim: reach in front and behind, and half width, metres."""
+    """A flat brim: reach in front, behind and to the sides, metres."""
     rows = q.rows(3)
     for i, thick in enumerate((-0.004, 0.0, 0.006)):
         rows[i, :3] = head.point(0.0, level, 0.0) + thick * head.up
     rows[:, q.FRONT : q.FRONT + 3] = head.front
     scale = np.array([0.98, 1.0, 0.55])
-    rows[:, q.WIDTH] = width * scale
-    rows[:, q.DEPTH_FRONT], rows[:, q.DEPTH_BACK] = reach[0] * scale, reach[1] * scale
+    rows[:, q.WIDTH] = side * scale
+    rows[:, q.DEPTH_FRONT], rows[:, q.DEPTH_BACK] = front * scale, back * scale
     rows[:, q.OCCLUSION] = [0.6, 0.9, 1.0]
     figure.tube(rows, figure.paint(row), rings=4, segments=22)
 
 
-def add_headgear(figure: Figure, appearance: Appearance, head: Head, pose: Pose) -> None:
-    """Add cap, beanie, hat, hood, hijab, helmet or turban, as the person wears it."""
-    kind = appearance.headgear
-    depth, width = head.half_depth, head.half_width
-    if kind == "cap":
-        row = _fabric(appearance)
-        _crown(figure, head, row, 0.68, 0.013, 0.010)
-        backwards = appearance.seed % 11 == 0
-        visor = row.copy()
-        visor[:3] = row[3:6]
-        reach = (depth * 0.6, depth * 1.95) if backwards else (depth * 1.95, depth * 0.6)
-        _brim(figure, head, visor, 0.70, reach, width * 0.98)
-    elif kind == "beanie":
-        row = _fabric(appearance, folds=0.2)
-        row[m.FABRIC] = m.KNIT
-        _crown(figure, head, row, 0.60, 0.016, 0.028)
-        band = row.copy()
-        if appearance.seed % 3 == 0:
-            band[:3] = row[3:6]
-        rows = shell_rows(head, np.array([0.60, 0.66, 0.72]), 0.022, -1.0)
-        figure.tube(rows, figure.paint(band), rings=4, segments=20)
-        if appearance.seed % 4 == 0:
-            ball = ellipsoid_rows(head.point(0, 1.16, 0), head.up, head.front, (0.03, 0.032, 0.032))
-            figure.tube(ball, figure.paint(band), rings=7, segments=10, wobble=0.004)
-    elif kind == "hat":
-        row = _fabric(appearance, folds=0.15)
-        _crown(figure, head, row, 0.70, 0.012, 0.035, power=2.4)
-        _brim(figure, head, row, 0.71, (depth * 1.75, depth * 1.7), width * 1.95)
-        band = shell_rows(head, np.array([0.71, 0.76]), 0.015, -1.0)
-        ribbon = row.copy()
-        ribbon[:3] = row[3:6]
-        figure.tube(band, figure.paint(ribbon), rings=3, segments=18)
-    elif kind == "helmet":
-        row = _fabric(appearance, folds=0.0, shine=0.25)
-        row[m.PATTERN], row[m.SCALE], row[m.DUTY] = m.VERTICAL, 0.10, 0.3
-        _crown(figure, head, row, 0.66, 0.034, 0.012)
-    elif kind == "turban":
-        row = _fabric(appearance, folds=0.9)
-        _crown(figure, head, row, 0.60, 0.036, 0.030)
-    elif kind == "hood":
-        _hood(figure, appearance, head, pose)
-    elif kind == "hijab":
-        _hijab(figure, appearance, head, pose)
+def _cap(figure: Figure, appearance: Appearance, head: Head) -> None:
+    row = _fabric(appearance)
+    _crown(figure, head, row, low=0.68, thickness=0.013, rise=0.010)
+    visor = row.copy()
+    visor[:3] = row[3:6]
+    front, back = 1.95 * head.half_depth, 0.6 * head.half_depth
+    if appearance.seed % 11 == 0:  # worn backwards
+        front, back = back, front
+    _brim(figure, head, visor, level=0.70, front=front, back=back, side=0.98 * head.half_width)
 
 
-def _hood(figure: Figure, appearance: Appearance, head: Head, pose: Pose) -> None:
+def _beanie(figure: Figure, appearance: Appearance, head: Head) -> None:
+    row = _fabric(appearance, folds=0.2)
+    row[m.FABRIC] = m.KNIT
+    _crown(figure, head, row, low=0.60, thickness=0.016, rise=0.028)
+    band = row.copy()
+    if appearance.seed % 3 == 0:
+        band[:3] = row[3:6]
+    rows = shell_rows(head, np.array([0.60, 0.66, 0.72]), 0.022, -1.0)
+    figure.tube(rows, figure.paint(band), rings=4, segments=20)
+    if appearance.seed % 4 == 0:
+        ball = ellipsoid_rows(head.point(0, 1.16, 0), head.up, head.front, (0.03, 0.032, 0.032))
+        figure.tube(ball, figure.paint(band), rings=7, segments=10, wobble=0.004)
+
+
+def _hat(figure: Figure, appearance: Appearance, head: Head) -> None:
+    row = _fabric(appearance, folds=0.15)
+    _crown(figure, head, row, low=0.70, thickness=0.012, rise=0.035, power=2.4)
+    reach = 1.72 * head.half_depth
+    _brim(figure, head, row, level=0.71, front=reach, back=reach, side=1.95 * head.half_width)
+    ribbon = row.copy()
+    ribbon[:3] = row[3:6]
+    rows = shell_rows(head, np.array([0.71, 0.76]), 0.015, -1.0)
+    figure.tube(rows, figure.paint(ribbon), rings=3, segments=18)
+
+
+def _helmet(figure: Figure, appearance: Appearance, head: Head) -> None:
+    row = _fabric(appearance, folds=0.0, shine=0.25)
+    row[m.PATTERN], row[m.SCALE], row[m.DUTY] = m.VERTICAL, 0.10, 0.3
+    _crown(figure, head, row, low=0.66, thickness=0.034, rise=0.012)
+
+
+def _turban(figure: Figure, appearance: Appearance, head: Head) -> None:
+    row = _fabric(appearance, folds=0.9)
+    _crown(figure, head, row, low=0.60, thickness=0.036, rise=0.030)
+
+
+def _hood(figure: Figure, appearance: Appearance, head: Head) -> None:
     """A hood over the head, of the outer garment's cloth."""
     garment = appearance.outer or appearance.inner
     row = m.material(garment.colour, group=HAT_GROUP)
@@ -120,7 +125,7 @@ def _hood(figure: Figure, appearance: Appearance, head: Head, pose: Pose) -> Non
     figure.tube(rows, figure.paint(row), rings=18, segments=26, wobble=0.006)
 
 
-def _hijab(figure: Figure, appearance: Appearance, head: Head, pose: Pose) -> None:
+def _hijab(figure: Figure, appearance: Appearance, head: Head) -> None:
     """A scarf around head and neck, falling on chest and shoulders."""
     row = _fabric(appearance, folds=0.8)
     row[m.FOLD_V] = 1.5
@@ -141,6 +146,23 @@ def _widen_low(rows: np.ndarray, heights: np.ndarray, head: Head, amount: float)
     rows[below, q.WIDTH] = head.half_width * 0.86 + 0.012 + 1.3 * grow
     rows[below, q.DEPTH_BACK] = head.half_depth * 0.80 + 0.010 + 0.8 * grow
     rows[below, q.DEPTH_FRONT] = head.half_depth * 0.78 + 0.010 + 0.9 * grow
+
+
+WORN = {
+    "cap": _cap,
+    "beanie": _beanie,
+    "hat": _hat,
+    "helmet": _helmet,
+    "turban": _turban,
+    "hood": _hood,
+    "hijab": _hijab,
+}
+
+
+def add_headgear(figure: Figure, appearance: Appearance, head: Head) -> None:
+    """Add cap, beanie, hat, helmet, turban, hood or hijab, as the person wears it."""
+    if appearance.headgear != "none":
+        WORN[appearance.headgear](figure, appearance, head)
 
 
 def add_scarf(figure: Figure, appearance: Appearance, pose: Pose) -> None:

@@ -1,7 +1,7 @@
 """The one place that brings numba in, so that a missing extra is one clear line."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from passerby.errors import MissingExtraError
 
@@ -19,9 +19,5 @@ def kernel(function: Function) -> Function:
     Without fast maths and threads the order of every sum is fixed, so the same input gives the
     same bytes in every process.
     """
-    return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
-
-
-def inlined(function: Function) -> Function:
-    """Compile a small helper that kernels call per pixel."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy", inline="never")(function)  # type: ignore[no-any-return]
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cast(Function, compiled)

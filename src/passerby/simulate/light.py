@@ -1,5 +1,7 @@
 """Sun, sky and their shadows."""
 
+# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+
 import math
 from dataclasses import dataclass, replace
 
@@ -49,7 +51,7 @@ class Light:
 
 
 @kernel
-def _flatten(vertices, axes):
+def _flatten(vertices: np.ndarray, axes: np.ndarray) -> np.ndarray:
     out = np.empty((vertices.shape[0], 3), np.float32)
     for i in range(vertices.shape[0]):
         for k in range(3):
@@ -95,7 +97,9 @@ NO_SHADOW = np.full((1, 1), FAR, np.float32)
 
 
 @kernel
-def lit(shadow, axes, x, y, z, bias, reach):
+def lit(
+    shadow: np.ndarray, axes: np.ndarray, x: float, y: float, z: float, bias: float, reach: float
+) -> float:
     """Share (0..1) of the sun that reaches a world point; ``reach`` texels of soft edge."""
     size = shadow.shape[0]
     if size == 1:

@@ -1,5 +1,7 @@
 """A triangle mesh made of lofted tubes: cross-sections swept along splines."""
 
+# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+
 import math
 
 import numpy as np
@@ -34,7 +36,7 @@ def rows(count: int) -> np.ndarray:
 
 
 @kernel
-def _resample(control, count):
+def _resample(control: np.ndarray, count: int) -> np.ndarray:
     """Catmull-Rom through the control rows; shape columns never leave their neighbours' range."""
     size = control.shape[0]
     out = np.empty((count, control.shape[1]))
@@ -57,7 +59,9 @@ def _resample(control, count):
 
 
 @kernel
-def _frame(rings, i):
+def _frame(
+    rings: np.ndarray, i: int
+) -> tuple[float, float, float, float, float, float, float, float, float]:
     """Tangent, front and side at ring ``i``, orthonormal."""
     last = rings.shape[0] - 1
     lower, upper = max(i - 1, 0), min(i + 1, last)
@@ -76,14 +80,29 @@ def _frame(rings, i):
 
 
 @kernel
-def _sweep(control, count, segments, wobble, phase, vertices, start):
+def _swell(theta: float, v: float, phase: float) -> float:
+    """Soft folds of the silhouette around and along a tube, about -2 .. 2."""
+    return (
+        math.sin(2 * theta + 17 * v + phase)
+        + 0.7 * math.sin(3 * theta - 29 * v + 2.3 * phase)
+        + 0.5 * math.sin(theta + 47 * v + 3.1 * phase)
+    )
+
+
+@kernel
+def _sweep(
+    control: np.ndarray,
+    count: int,
+    segments: int,
+    wobble: float,
+    phase: float,
+    vertices: np.ndarray,
+    start: int,
+) -> None:
     """Vertices of one tube, ring by ring; every ring repeats its first vertex at the back seam."""
     rings = _resample(control, count)
     across = segments + 1
-    girth = 0.0
-    for i in range(count):
-        girth += rings[i, 6] * 0.5 + rings[i, 7] * 0.25 + rings[i, 8] * 0.25
-    girth /= count
+    girth = np.mean(0.5 * rings[:, 6] + 0.25 * rings[:, 7] + 0.25 * rings[:, 8])
     for i in range(count):
         tx, ty, tz, fx, fy, fz, sx, sy, sz = _frame(rings, i)
         power = 2.0 / rings[i, 9]
@@ -93,16 +112,7 @@ def _sweep(control, count, segments, wobble, phase, vertices, start):
             front = abs(c) ** power * (rings[i, 7] if c >= 0 else -rings[i, 8])
             side = abs(s) ** power * (rings[i, 6] if s >= 0 else -rings[i, 6])
             v = rings[i, 10]
-            swell = (
-                wobble
-                * rings[i, 11]
-                * (
-                    math.sin(2 * theta + 17 * v + phase)
-                    + 0.7 * math.sin(3 * theta - 29 * v + 2.3 * phase)
-                    + 0.5 * math.sin(theta + 47 * v + 3.1 * phase)
-                )
-            )
-            reach = 1.0 + swell / max(girth, 0.01)
+            reach = 1.0 + wobble * rings[i, 11] * _swell(theta, v, phase) / max(girth, 0.01)
             at = start + i * across + j
             vertices[at, 0] = rings[i, 0] + reach * (front * fx + side * sx)
             vertices[at, 1] = rings[i, 1] + reach * (front * fy + side * sy)
@@ -117,7 +127,7 @@ def _sweep(control, count, segments, wobble, phase, vertices, start):
 
 
 @kernel
-def _normals(count, segments, vertices, start):
+def _normals(count: int, segments: int, vertices: np.ndarray, start: int) -> None:
     """Smooth normals from the differences along both directions of the grid of vertices."""
     across = segments + 1
     for i in range(count):
@@ -150,7 +160,9 @@ def _normals(count, segments, vertices, start):
 
 
 @kernel
-def _stitch(count, segments, material, start, triangles, first):
+def _stitch(
+    count: int, segments: int, material: int, start: int, triangles: np.ndarray, first: int
+) -> None:
     """Two triangles for every cell of the grid; the fourth column is the material."""
     across = segments + 1
     at = first
@@ -166,7 +178,18 @@ def _stitch(count, segments, material, start, triangles, first):
 
 
 @kernel
-def _tube(control, count, segments, wobble, phase, material, vertices, start, triangles, first):
+def _tube(
+    control: np.ndarray,
+    count: int,
+    segments: int,
+    wobble: float,
+    phase: float,
+    material: int,
+    vertices: np.ndarray,
+    start: int,
+    triangles: np.ndarray,
+    first: int,
+) -> None:
     _sweep(control, count, segments, wobble, phase, vertices, start)
     _normals(count, segments, vertices, start)
     _stitch(count, segments, material, start, triangles, first)

@@ -5,14 +5,11 @@ import math
 import numpy as np
 
 from passerby.simulate.figure import Figure
-from passerby.simulate.furniture import PAINTS, add_bin, add_bush, add_car, add_pole
 from passerby.simulate.scene import Placed
-from passerby.simulate.sensor import Sensor
+from passerby.simulate.things import PAINTS, add_bin, add_bush, add_car, add_pole
 
 
-def add_occluder(
-    figure: Figure, person: Placed, sensor: Sensor, rng: np.random.Generator
-) -> np.ndarray:
+def add_occluder(figure: Figure, person: Placed, rng: np.random.Generator) -> np.ndarray:
     """Put a pole, bin, bush or car a little nearer the camera than a person.
 
     Returns:
@@ -26,7 +23,7 @@ def add_occluder(
     paint = PAINTS[int(rng.integers(len(PAINTS)))]
     if kind <= 1:
         radius = 0.04 + 0.06 * float(rng.random())
-        add_pole(figure, x, z, 4.0 if kind == 0 else 1.0, radius, paint)
+        add_pole(figure, x, z, height=4.0 if kind == 0 else 1.0, radius=radius, colour=paint)
         return np.array([[x, z, 2 * radius]])
     if kind == 2:
         add_bin(figure, x, z, paint)
@@ -38,5 +35,5 @@ def add_occluder(
     side = 1.0 if rng.random() < 0.5 else -1.0  # a bonnet, seldom the cabin, hides the legs
     x += side * (1.5 + 0.9 * float(rng.random()))
     yaw = math.pi * (side > 0) + 0.15 * float(rng.standard_normal())
-    add_car(figure, x, z, yaw, paint)
+    add_car(figure, x, z, yaw=yaw, paint=paint)
     return np.array([[x, z, 1.2]])

@@ -5,19 +5,15 @@ import math
 from passerby.simulate.appearance import Appearance, Garment
 from passerby.simulate.bags import carry
 from passerby.simulate.body import measure
-from passerby.simulate.clothes import (
-    bare_arms,
-    bare_legs,
-    hands,
-    leg_share,
-    wear_lower,
-    wear_upper,
-)
+from passerby.simulate.clothes import wear_upper
 from passerby.simulate.figure import Figure
-from passerby.simulate.head import add_hair, add_head
+from passerby.simulate.hair import add_hair
+from passerby.simulate.head import add_head
 from passerby.simulate.headgear import FLATTENS_HAIR, HIDES_HAIR, add_headgear, add_scarf
+from passerby.simulate.legwear import bare_legs, leg_share, wear_lower
 from passerby.simulate.pose import Pose, strike
 from passerby.simulate.shoes import wear_shoes
+from passerby.simulate.skin import bare_arms, hands
 from passerby.simulate.wardrobe import CUTS, SKIRTS
 
 
@@ -39,7 +35,8 @@ def add_person(
         pose: one of ``pose.POSES``.
         phase: 0..1 of the walk cycle.
         heading: radians; 0 faces the camera, pi / 2 walks towards the right of the picture.
-        x, z: place on the ground, metres to the right and away from the camera.
+        x: place on the ground, metres to the right.
+        z: place on the ground, metres away from the camera.
 
     Returns:
         The posed skeleton in the person's own axes.
@@ -49,9 +46,8 @@ def add_person(
     air = _dress(figure, appearance, posed)
     head = add_head(figure, appearance, posed)
     if appearance.headgear not in HIDES_HAIR:
-        flat = 0.7 if appearance.headgear in FLATTENS_HAIR else 2.0
-        add_hair(figure, appearance, head, covered=flat)
-    add_headgear(figure, appearance, head, posed)
+        add_hair(figure, appearance, head, flat=appearance.headgear in FLATTENS_HAIR)
+    add_headgear(figure, appearance, head)
     add_scarf(figure, appearance, posed)
     carry(figure, appearance, posed, pose, air)
     figure.mesh.place(start, turn=math.pi - heading, x=x, z=z)

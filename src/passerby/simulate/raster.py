@@ -4,6 +4,8 @@ The camera looks along its own +z axis, with +x to the right of the picture and 
 x to the right, y up, z away from the camera's foot.
 """
 
+# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+
 import math
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from passerby.simulate.kernels import kernel
 NORMAL, TANGENT, AROUND, LENGTH, ANGLE, FOLDING, AMBIENT = 0, 3, 6, 7, 8, 9, 10
 SURFACE = 11
 FAR = 1e9
+NEAR = 0.3  # metres in front of the camera below which nothing is drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ class Camera:
 
 
 @kernel
-def project(vertices, camera):
+def project(vertices: np.ndarray, camera: np.ndarray) -> np.ndarray:
     """Screen x, y and depth (metres) of every vertex: (V, 3) float32."""
     out = np.empty((vertices.shape[0], 3), np.float32)
     for i in range(vertices.shape[0]):
@@ -77,7 +80,52 @@ def project(vertices, camera):
 
 
 @kernel
-def rasterise(screen, triangles, mask, height, width):
+def _fill(
+    t: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    c: np.ndarray,
+    masks: tuple[float, float, float],
+    visible: np.ndarray,
+    depth: np.ndarray,
+) -> None:
+    """Write triangle ``t`` with corners ``a, b, c`` (x, y, depth) where it is nearest."""
+    height, width = visible.shape
+    ax, ay, bx, by, cx, cy = a[0], a[1], b[0], b[1], c[0], c[1]
+    x0 = max(math.ceil(min(ax, bx, cx) - 0.5), 0)
+    x1 = min(math.floor(max(ax, bx, cx) - 0.5), width - 1)
+    y0 = max(math.ceil(min(ay, by, cy) - 0.5), 0)
+    y1 = min(math.floor(max(ay, by, cy) - 0.5), height - 1)
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    if x1 < x0 or y1 < y0 or area == 0.0:
+        return
+    inverse = 1.0 / area
+    masked = min(masks[0], masks[1], masks[2]) < 0.0
+    step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
+    px = x0 + 0.5
+    for y in range(y0, y1 + 1):
+        py = y + 0.5
+        wa = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse - step_a
+        wb = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse - step_b
+        for x in range(x0, x1 + 1):
+            wa += step_a
+            wb += step_b
+            wc = 1.0 - wa - wb
+            if wa < 0.0 or wb < 0.0 or wc < 0.0:
+                continue
+            z = wa * a[2] + wb * b[2] + wc * c[2]
+            if z >= depth[y, x]:
+                continue
+            if masked and wa * masks[0] + wb * masks[1] + wc * masks[2] < 0.0:
+                continue
+            depth[y, x] = z
+            visible[y, x] = t
+
+
+@kernel
+def rasterise(
+    screen: np.ndarray, triangles: np.ndarray, mask: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Visible triangle (int32, -1 none) and depth (float32) of every pixel; no culling.
 
     A pixel whose interpolated ``mask`` (V,) is negative is cut away: openings of coats and hoods.
@@ -86,44 +134,20 @@ def rasterise(screen, triangles, mask, height, width):
     depth = np.full((height, width), FAR, np.float32)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if screen[a, 2] < 0.3 or screen[b, 2] < 0.3 or screen[c, 2] < 0.3:
-            continue
-        ax, ay, bx, by = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1]
-        cx, cy = screen[c, 0], screen[c, 1]
-        x0 = max(int(math.ceil(min(ax, bx, cx) - 0.5)), 0)
-        x1 = min(int(math.floor(max(ax, bx, cx) - 0.5)), width - 1)
-        y0 = max(int(math.ceil(min(ay, by, cy) - 0.5)), 0)
-        y1 = min(int(math.floor(max(ay, by, cy) - 0.5)), height - 1)
-        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if x1 < x0 or y1 < y0 or area == 0.0:
-            continue
-        inverse = 1.0 / area
-        masked = min(mask[a], mask[b], mask[c]) < 0.0
-        step_a, step_b = (by - cy) * inverse, (cy - ay) * inverse
-        za, zb, zc = screen[a, 2], screen[b, 2], screen[c, 2]
-        px = x0 + 0.5
-        for y in range(y0, y1 + 1):
-            py = y + 0.5
-            wa = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * inverse - step_a
-            wb = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * inverse - step_b
-            for x in range(x0, x1 + 1):
-                wa += step_a
-                wb += step_b
-                wc = 1.0 - wa - wb
-                if wa < 0.0 or wb < 0.0 or wc < 0.0:
-                    continue
-                z = wa * za + wb * zb + wc * zc
-                if z >= depth[y, x]:
-                    continue
-                if masked and wa * mask[a] + wb * mask[b] + wc * mask[c] < 0.0:
-                    continue
-                depth[y, x] = z
-                visible[y, x] = t
+        if screen[a, 2] > NEAR and screen[b, 2] > NEAR and screen[c, 2] > NEAR:
+            masks = (mask[a], mask[b], mask[c])
+            _fill(t, screen[a], screen[b], screen[c], masks, visible, depth)
     return visible, depth
 
 
 @kernel
-def surface_values(visible, screen, triangles, vertices, camera):
+def surface_values(
+    visible: np.ndarray,
+    screen: np.ndarray,
+    triangles: np.ndarray,
+    vertices: np.ndarray,
+    camera: np.ndarray,
+) -> np.ndarray:
     """Interpolate the vertices at every visible pixel: (H, W, 11) float32.
 
     Persons are small against their distance, so affine weights are exact to a fraction of a
@@ -155,7 +179,7 @@ def surface_values(visible, screen, triangles, vertices, camera):
 
 
 @kernel
-def _face_camera(out, y, x, px, py, camera):
+def _face_camera(out: np.ndarray, y: int, x: int, px: float, py: float, camera: np.ndarray) -> None:
     """Unit normal turned to the camera; its inside is darkened."""
     u = (px - camera[14]) / camera[12]
     v = -(py - camera[15]) / camera[13]

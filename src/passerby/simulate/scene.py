@@ -1,5 +1,7 @@
 """A picture of people in a camera's place: geometry, shadows, background, composition."""
 
+# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -112,13 +114,52 @@ def draw(
     contact = contact_shade(depth, visible, max(round(person_pixels * 0.028), 2), 9.0)
     colour = shade_pixels(
         visible, depth, surface, normals, contact, triangles, table, vector, light.vector(),
-        shadow, axes, tuple(tiles()),
+        shadow, axes, tiles(),
     )  # fmt: skip
     return Layers(colour, visible >= 0, depth, visible, shadow, axes)
 
 
 @kernel
-def _backdrop(plate_image, offset, scale, camera, light, shadow, axes, feet, height, width):
+def _ground_light(
+    camera: np.ndarray,
+    px: float,
+    py: float,
+    dark: float,
+    shadow: np.ndarray,
+    axes: np.ndarray,
+    feet: np.ndarray,
+) -> float:
+    """Share of light on the ground seen at a pixel: ``dark`` of it in shadow, less under soles."""
+    u = (px - camera[14]) / camera[12]
+    v = -(py - camera[15]) / camera[13]
+    rx = camera[0] * u + camera[3] * v + camera[6]
+    ry = camera[1] * u + camera[4] * v + camera[7]
+    rz = camera[2] * u + camera[5] * v + camera[8]
+    if ry >= -1e-6:
+        return 1.0
+    reach = camera[10] / -ry
+    x, z = reach * rx, reach * rz
+    factor = dark + (1 - dark) * lit(shadow, axes, x, 0.0, z, 0.03, 1.6)
+    for f in range(feet.shape[0]):
+        d = ((x - feet[f, 0]) ** 2 + (z - feet[f, 1]) ** 2) / (feet[f, 2] ** 2)
+        if d < 5.0:
+            factor *= 1.0 - 0.5 * math.exp(-d)
+    return factor
+
+
+@kernel
+def _backdrop(
+    plate_image: np.ndarray,
+    offset: tuple[float, float],
+    scale: tuple[float, float],
+    camera: np.ndarray,
+    light: np.ndarray,
+    shadow: np.ndarray,
+    axes: np.ndarray,
+    feet: np.ndarray,
+    height: int,
+    width: int,
+) -> np.ndarray:
     """Window of the plate with cast shadows and the dark under soles: (H, W, 3) linear light.
 
     ``offset``, ``scale``: plate pixel of the window's corner, and plate pixels per window pixel.
@@ -126,16 +167,15 @@ def _backdrop(plate_image, offset, scale, camera, light, shadow, axes, feet, hei
     """
     out = np.empty((height, width, 3), np.float32)
     rows, columns = plate_image.shape[0], plate_image.shape[1]
-    ground = light[1] * (light[3] + light[4] + light[5])
     ambient = light[6] + light[7] + light[8]
-    dark = ambient / max(ground + ambient, 1e-6)
+    dark = ambient / max(light[1] * (light[3] + light[4] + light[5]) + ambient, 1e-6)
     for y in range(height):
         sy = offset[1] + (y + 0.5) * scale[1] - 0.5
-        j = min(max(int(math.floor(sy)), 0), rows - 2)
+        j = min(max(math.floor(sy), 0), rows - 2)
         t = min(max(sy - j, 0.0), 1.0)
         for x in range(width):
             sx = offset[0] + (x + 0.5) * scale[0] - 0.5
-            i = min(max(int(math.floor(sx)), 0), columns - 2)
+            i = min(max(math.floor(sx), 0), columns - 2)
             s = min(max(sx - i, 0.0), 1.0)
             for c in range(3):
                 top = plate_image[j, i, c] * (1 - s) + plate_image[j, i + 1, c] * s
@@ -144,20 +184,7 @@ def _backdrop(plate_image, offset, scale, camera, light, shadow, axes, feet, hei
                 out[y, x, c] = 1.6 * value * value
             if plate_image[j, i, 3] == 0:
                 continue
-            u = (x + 0.5 - camera[14]) / camera[12]
-            v = -(y + 0.5 - camera[15]) / camera[13]
-            rx = camera[0] * u + camera[3] * v + camera[6]
-            ry = camera[1] * u + camera[4] * v + camera[7]
-            rz = camera[2] * u + camera[5] * v + camera[8]
-            if ry >= -1e-6:
-                continue
-            reach = camera[10] / -ry
-            gx, gz = reach * rx, reach * rz
-            factor = dark + (1 - dark) * lit(shadow, axes, gx, 0.0, gz, 0.03, 1.6)
-            for f in range(feet.shape[0]):
-                d = ((gx - feet[f, 0]) ** 2 + (gz - feet[f, 1]) ** 2) / (feet[f, 2] ** 2)
-                if d < 5.0:
-                    factor *= 1.0 - 0.5 * math.exp(-d)
+            factor = _ground_light(camera, x + 0.5, y + 0.5, dark, shadow, axes, feet)
             for c in range(3):
                 out[y, x, c] *= factor
     return out
@@ -173,7 +200,7 @@ def backdrop(
     layers: Layers | None,
     feet: np.ndarray,
 ) -> np.ndarray:
-    """Background of a window (x0, y0, x1, y1 in native frame pixels), shadows of people included."""
+    """Background of a window (x0, y0, x1, y1 in frame pixels), shadows of people included."""
     image = plate(sensor)
     scale = plate_scale(sensor)
     step = (

@@ -1,5 +1,7 @@
 """One camera's look: optics, exposure, colour, noise and compression."""
 
+# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+
 import io
 import math
 from dataclasses import dataclass
@@ -11,12 +13,13 @@ from PIL import Image
 from passerby.simulate.kernels import kernel
 from passerby.simulate.light import Light
 
-SCENES = ("street", "plaza", "crossing", "park", "mall", "station", "garage", "wall")
+INDOOR = ("mall", "station", "garage", "wall")
+OUTDOOR = ("street", "street", "plaza", "crossing", "park", "wall")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difficulty:
-    """Factors on what makes one person look different from one camera to the next; 1 is the default.
+    """Factors on what makes a person look different from camera to camera; 1 is the default.
 
     Attributes:
         colour: strength of colour response, white balance and saturation.
@@ -53,7 +56,6 @@ class Sensor:
         sharpen: strength of the camera's own sharpening.
         shot, read: noise in linear light.
         quality: JPEG quality of the native frame.
-        interlace: odd lines come a little later (a shift in pixels).
         scene, scene_seed: which background.
         kind: "day", "overcast", "shade", "indoor" or "night".
     """
@@ -79,7 +81,6 @@ class Sensor:
     scene_seed: int
     kind: str
     light: Light
-    mirrored: bool = False
 
 
 def _colour_matrix(rng: np.random.Generator, strength: float, kind: str) -> tuple[float, ...]:
@@ -146,37 +147,16 @@ def sample_sensor(
         reach: metres of ground distance at which people are usually seen.
         difficulty: strength factors.
     """
-    d = difficulty
     kind = str(rng.choice(list(LIGHTS), p=[0.34, 0.24, 0.16, 0.16, 0.10]))
     height = float(2.2 + 3.6 * rng.beta(1.2, 2.4)) if height is None else height
     reach = float(5.0 + 11.0 * rng.random()) if reach is None else reach
-    pixels = float(np.clip(np.exp(np.log(125) + 0.36 * rng.standard_normal()), 62, 250))
-    pixels /= d.resolution
-    focal = pixels * math.hypot(height - 0.9, reach) / 1.7
-    width = 16 * round(focal * (0.95 + 0.75 * rng.random()) / 16)
-    frame = (width, 16 * round(width * float(rng.choice([0.5625, 0.5625, 0.75])) / 16))
-    noise = d.noise * float(np.exp(0.6 * rng.standard_normal())) * (2.2 if kind == "night" else 1)
-    indoor = ("mall", "station", "garage", "wall")
-    outdoor = ("street", "street", "plaza", "crossing", "park", "wall")
-    scene = str(rng.choice(indoor if kind == "indoor" else outdoor))
+    scene = str(rng.choice(INDOOR if kind == "indoor" else OUTDOOR))
     return Sensor(
         height=height,
         tilt=math.atan2(height - 0.9, reach),
-        focal=focal,
-        frame=frame,
-        matrix=_colour_matrix(rng, d.colour, kind),  # type: ignore[arg-type]
-        gain=float(np.exp(0.30 * d.exposure * rng.standard_normal())),
-        gamma=float(2.2 * np.exp(0.12 * d.exposure * rng.standard_normal())),
-        contrast=float(np.clip(1.0 + 0.22 * d.exposure * rng.standard_normal(), 0.6, 1.6)),
-        saturation=float(np.clip(1.0 + 0.28 * d.colour * rng.standard_normal(), 0.35, 1.6)),
-        black=float(max(0.035 * d.exposure * rng.standard_normal(), 0.0)),
-        vignette=float(0.35 * rng.random()),
-        blur=float(d.noise * (0.35 + 0.55 * rng.random() ** 2)),
-        motion=float(d.noise * 2.2 * rng.random() ** 3 * (1.8 if kind == "night" else 1)),
-        sharpen=float(0.9 * rng.random() ** 2),
-        shot=0.009 * noise,
-        read=0.004 * noise,
-        quality=int(np.clip(88 - 42 * rng.random() ** 1.6 * d.noise, 25, 95)),
+        **_optics(rng, math.hypot(height - 0.9, reach), difficulty),  # type: ignore[arg-type]
+        **_tone(rng, kind, difficulty),  # type: ignore[arg-type]
+        **_faults(rng, kind, difficulty),  # type: ignore[arg-type]
         scene=scene,
         scene_seed=int(rng.integers(1 << 30)),
         kind=kind,
@@ -184,10 +164,46 @@ def sample_sensor(
     )
 
 
+def _optics(rng: np.random.Generator, distance: float, d: Difficulty) -> dict[str, object]:
+    """Focal length and frame, from how tall a person stands in the picture at ``distance``."""
+    pixels = float(np.clip(np.exp(np.log(125) + 0.36 * rng.standard_normal()), 62, 250))
+    focal = pixels / d.resolution * distance / 1.7
+    width = 16 * round(focal * (0.95 + 0.75 * rng.random()) / 16)
+    aspect = float(rng.choice([0.5625, 0.5625, 0.75]))
+    return {"focal": focal, "frame": (width, 16 * round(width * aspect / 16))}
+
+
+def _tone(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, object]:
+    """Colour response and tone curve."""
+    return {
+        "matrix": _colour_matrix(rng, d.colour, kind),
+        "gain": float(np.exp(0.30 * d.exposure * rng.standard_normal())),
+        "gamma": float(2.2 * np.exp(0.12 * d.exposure * rng.standard_normal())),
+        "contrast": float(np.clip(1.0 + 0.22 * d.exposure * rng.standard_normal(), 0.6, 1.6)),
+        "saturation": float(np.clip(1.0 + 0.24 * d.colour * rng.standard_normal(), 0.35, 1.35)),
+        "black": float(max(0.035 * d.exposure * rng.standard_normal(), 0.0)),
+        "vignette": float(0.35 * rng.random()),
+    }
+
+
+def _faults(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, object]:
+    """Blur, sharpening, noise and compression."""
+    dark = kind == "night"
+    noise = d.noise * float(np.exp(0.6 * rng.standard_normal())) * (2.2 if dark else 1.0)
+    return {
+        "blur": float(d.noise * (0.35 + 0.55 * rng.random() ** 2)),
+        "motion": float(d.noise * 2.2 * rng.random() ** 3 * (1.8 if dark else 1.0)),
+        "sharpen": float(0.9 * rng.random() ** 2),
+        "shot": 0.009 * noise,
+        "read": 0.0022 * noise,
+        "quality": int(np.clip(88 - 42 * rng.random() ** 1.6 * d.noise, 25, 95)),
+    }
+
+
 @kernel
-def resample(image, height, width):
-    """Separable triangle filter as wide as the reduction: (h, w, 3) float32 to (height, width, 3)."""
-    h, w = image.shape[0], image.shape[1]
+def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Separable triangle filter as wide as the reduction: (h, w, 3) float32 to a new size."""
+    h = image.shape[0]
     middle = np.zeros((h, width, 3), np.float32)
     _filter_rows(image, middle)
     out = np.zeros((height, width, 3), np.float32)
@@ -212,7 +228,7 @@ def resample(image, height, width):
 
 
 @kernel
-def _filter_rows(image, out):
+def _filter_rows(image: np.ndarray, out: np.ndarray) -> None:
     h, w, width = image.shape[0], image.shape[1], out.shape[1]
     fx = w / width
     reach = max(fx, 1.0)
@@ -231,7 +247,7 @@ def _filter_rows(image, out):
 
 
 @kernel
-def blur_image(image, sigma, motion):
+def blur_image(image: np.ndarray, sigma: float, motion: float) -> np.ndarray:
     """Gaussian blur of ``sigma`` pixels, wider along rows by a box of ``motion`` pixels."""
     out = image
     for axis in range(2):
@@ -248,7 +264,7 @@ def blur_image(image, sigma, motion):
 
 
 @kernel
-def _convolve(image, taps, axis):
+def _convolve(image: np.ndarray, taps: np.ndarray, axis: int) -> np.ndarray:
     h, w = image.shape[0], image.shape[1]
     radius = taps.shape[0] // 2
     out = np.zeros_like(image)
@@ -277,7 +293,14 @@ def tone_curve(sensor: Sensor) -> np.ndarray:
 
 
 @kernel
-def _expose(image, noise, matrix, curve, settings, place):
+def _expose(
+    image: np.ndarray,
+    noise: np.ndarray,
+    matrix: np.ndarray,
+    curve: np.ndarray,
+    settings: np.ndarray,
+    place: np.ndarray,
+) -> np.ndarray:
     """Colour response, noise, tone curve and saturation; returns uint8.
 
     ``settings``: gain, saturation, vignette, shot, read. ``place``: the crop's window in the
@@ -310,7 +333,7 @@ def _expose(image, noise, matrix, curve, settings, place):
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Noise with neighbours along a row alike, as a camera's own denoiser leaves it."""
     white = rng.standard_normal((shape[0], shape[1] + 2, 3), np.float32)
-    return np.float32(0.5) * (white[:, :-2] + white[:, 1:-1] + white[:, 2:])
+    return np.float32(0.8) * white[:, 1:-1] + np.float32(0.35) * (white[:, :-2] + white[:, 2:])
 
 
 def develop(

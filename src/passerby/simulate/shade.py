@@ -1,5 +1,7 @@
 """Deferred shading: from the surface buffer to linear light."""
 
+# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+
 import math
 
 import numpy as np
@@ -8,11 +10,13 @@ from passerby.simulate import materials as m
 from passerby.simulate.faces import face_colour
 from passerby.simulate.kernels import kernel
 from passerby.simulate.light import lit
-from passerby.simulate.textures import cloth_colour, lookup
+from passerby.simulate.textures import Tiles, cloth_colour, lookup
 
 
 @kernel
-def contact_shade(depth, visible, radius, strength):
+def contact_shade(
+    depth: np.ndarray, visible: np.ndarray, radius: int, strength: float
+) -> np.ndarray:
     """Share of ambient light (H, W) by how far a pixel lies behind its neighbours.
 
     Unsharp masking of the depth buffer (Luft, Colditz and Deussen 2006): arms darken the trunk
@@ -44,7 +48,14 @@ def contact_shade(depth, visible, radius, strength):
 
 
 @kernel
-def smooth_normals(surface, visible, depth, triangles, table, radius):
+def smooth_normals(
+    surface: np.ndarray,
+    visible: np.ndarray,
+    depth: np.ndarray,
+    triangles: np.ndarray,
+    table: np.ndarray,
+    radius: int,
+) -> np.ndarray:
     """Average normals over near pixels of the same group, so that lofts join without a crease."""
     height, width = visible.shape
     out = surface[:, :, :3].copy()
@@ -75,7 +86,9 @@ def smooth_normals(surface, visible, depth, triangles, table, radius):
 
 
 @kernel
-def _fold_slope(row, u, v, slope_u, slope_v, strength):
+def _fold_slope(
+    row: np.ndarray, u: float, v: float, slope_u: np.ndarray, slope_v: np.ndarray, strength: float
+) -> tuple[float, float]:
     """Slope of the cloth along both directions, from wrinkles and quilting."""
     s = strength * row[m.FOLD]
     du = dv = 0.0
@@ -92,7 +105,7 @@ def _fold_slope(row, u, v, slope_u, slope_v, strength):
 
 
 @kernel
-def _detail(row, u, v, theta):
+def _detail(row: np.ndarray, u: float, v: float, theta: float) -> float:
     """Brightness from seams: zips, plackets, hems, collars, pockets."""
     shade = 1.0
     line = row[m.FRONT_LINE]
@@ -116,7 +129,7 @@ def _detail(row, u, v, theta):
 
 
 @kernel
-def _pocket(row, u, v, theta):
+def _pocket(row: np.ndarray, u: float, v: float, theta: float) -> float:
     kind = int(row[m.POCKETS])
     low = row[m.LEVELS]
     a = abs(u)
@@ -140,7 +153,7 @@ def _pocket(row, u, v, theta):
 
 
 @kernel
-def _overlay(row, u, v, theta):
+def _overlay(row: np.ndarray, u: float, v: float, theta: float) -> int:
     """Straps and reflective bands painted over a garment: kind 0 none, 1 strap, 2 reflector."""
     strap = int(row[m.STRAP])
     if strap == 1 and abs(theta) < 1.75:
@@ -164,7 +177,9 @@ def _overlay(row, u, v, theta):
 
 
 @kernel
-def _albedo(row, u, v, theta, noise):
+def _albedo(
+    row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray
+) -> tuple[float, float, float]:
     kind = int(row[m.KIND])
     if kind == m.CLOTH:
         over = _overlay(row, u, v, theta)
@@ -186,53 +201,72 @@ def _albedo(row, u, v, theta, noise):
         g = row[1] + (row[4] - row[1]) * mix
         b = row[2] + (row[5] - row[2]) * mix
         return r * tone, g * tone, b * tone
-    if kind == m.SHOE and theta == theta:
-        return row[0], row[1], row[2]
     return row[0], row[1], row[2]
 
 
 @kernel
+def _shade(
+    out: np.ndarray,
+    row: np.ndarray,
+    s: np.ndarray,
+    normal: np.ndarray,
+    contact: float,
+    point: tuple[float, float, float, float, float, float],
+    light: np.ndarray,
+    shadow: np.ndarray,
+    axes: np.ndarray,
+    tiles: Tiles,
+) -> None:
+    """Write the linear RGB of one pixel with material ``row`` and surface values ``s``."""
+    u, v, theta = s[6], s[7], s[8]
+    r, g, b = _albedo(row, u, v, theta, tiles.noise)
+    du, dv = _fold_slope(row, u, v, tiles.slope_u, tiles.slope_v, s[9])
+    nx, ny, nz = _bend(normal, s, du, dv)
+    ambient = s[10] * contact * min(max(1.0 - 0.35 * (abs(du) + abs(dv)), 0.5), 1.0)
+    px, py, pz, ex, ey, ez = point
+    free = lit(shadow, axes, px + 0.03 * nx, py + 0.03 * ny, pz + 0.03 * nz, 0.02, 0.9)
+    sun, sky, spark = _light(row, nx, ny, nz, ex, ey, ez, light)
+    sun *= free * (0.35 + 0.65 * ambient)
+    bounce = (1.0 - sky) * ambient
+    sky *= ambient
+    spark *= free
+    out[0] = r * (light[3] * sun + light[6] * sky + light[9] * bounce) + light[3] * spark
+    out[1] = g * (light[4] * sun + light[7] * sky + light[10] * bounce) + light[4] * spark
+    out[2] = b * (light[5] * sun + light[8] * sky + light[11] * bounce) + light[5] * spark
+
+
+@kernel
 def shade_pixels(
-    visible, depth, surface, normals, contact, triangles, table, camera, light, shadow, axes, tiles
-):
+    visible: np.ndarray,
+    depth: np.ndarray,
+    surface: np.ndarray,
+    normals: np.ndarray,
+    contact: np.ndarray,
+    triangles: np.ndarray,
+    table: np.ndarray,
+    camera: np.ndarray,
+    light: np.ndarray,
+    shadow: np.ndarray,
+    axes: np.ndarray,
+    tiles: Tiles,
+) -> np.ndarray:
     """Linear RGB (H, W, 3) of the visible surfaces: sun with cast shadows, sky and bounce."""
     height, width = visible.shape
-    noise, slope_u, slope_v = tiles
     out = np.zeros((height, width, 3), np.float32)
     for y in range(height):
         for x in range(width):
             t = visible[y, x]
             if t < 0:
                 continue
-            row = table[triangles[t, 3]]
-            s = surface[y, x]
-            u, v, theta = s[6], s[7], s[8]
-            r, g, b = _albedo(row, u, v, theta, noise)
-            du, dv = _fold_slope(row, u, v, slope_u, slope_v, s[9])
-            nx, ny, nz = _bend(normals[y, x], s, du, dv)
-            a = s[10] * contact[y, x]
-            a *= min(max(1.0 - 0.35 * (abs(du) + abs(dv)), 0.5), 1.0)
-            px, py, pz, ex, ey, ez = _point(camera, x + 0.5, y + 0.5, depth[y, x])
-            free = lit(shadow, axes, px + 0.03 * nx, py + 0.03 * ny, pz + 0.03 * nz, 0.02, 0.9)
-            sun, sky, spark = _light(row, nx, ny, nz, ex, ey, ez, light)
-            sun *= free * (0.35 + 0.65 * a)
-            bounce = (1.0 - sky) * a
-            sky *= a
-            spark *= free
-            out[y, x, 0] = (
-                r * (light[3] * sun + light[6] * sky + light[9] * bounce) + light[3] * spark
-            )
-            out[y, x, 1] = (
-                g * (light[4] * sun + light[7] * sky + light[10] * bounce) + light[4] * spark
-            )
-            out[y, x, 2] = (
-                b * (light[5] * sun + light[8] * sky + light[11] * bounce) + light[5] * spark
-            )
+            _shade(
+                out[y, x], table[triangles[t, 3]], surface[y, x], normals[y, x], contact[y, x],
+                _point(camera, x + 0.5, y + 0.5, depth[y, x]), light, shadow, axes, tiles,
+            )  # fmt: skip
     return out
 
 
 @kernel
-def _bend(normal, s, du, dv):
+def _bend(normal: np.ndarray, s: np.ndarray, du: float, dv: float) -> tuple[float, float, float]:
     """Normal tilted by the slopes along the surface's two directions."""
     nx, ny, nz = normal[0], normal[1], normal[2]
     tx, ty, tz = s[3], s[4], s[5]
@@ -247,7 +281,9 @@ def _bend(normal, s, du, dv):
 
 
 @kernel
-def _point(camera, px, py, depth):
+def _point(
+    camera: np.ndarray, px: float, py: float, depth: float
+) -> tuple[float, float, float, float, float, float]:
     """World point of a pixel at a depth, and the unit vector from it to the camera."""
     u = (px - camera[14]) / camera[12]
     v = -(py - camera[15]) / camera[13]
@@ -260,7 +296,16 @@ def _point(camera, px, py, depth):
 
 
 @kernel
-def _light(row, nx, ny, nz, ex, ey, ez, light):
+def _light(
+    row: np.ndarray,
+    nx: float,
+    ny: float,
+    nz: float,
+    ex: float,
+    ey: float,
+    ez: float,
+    light: np.ndarray,
+) -> tuple[float, float, float]:
     """Weights of sun, of sky against bounce, and of the highlight."""
     facing = nx * light[0] + ny * light[1] + nz * light[2]
     sun = max(0.12 + 0.88 * facing, 0.0) if facing > 0 else max(0.12 + 0.6 * facing, 0.0)

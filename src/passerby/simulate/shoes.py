@@ -5,9 +5,10 @@ import numpy as np
 from passerby.simulate import materials as m
 from passerby.simulate import mesh as q
 from passerby.simulate.appearance import Appearance
-from passerby.simulate.clothes import LEG_GROUP, foot_frame
+from passerby.simulate.clothes import LEG_GROUP
 from passerby.simulate.figure import Figure, limb_rows
 from passerby.simulate.pose import Limb, Pose
+from passerby.simulate.skin import foot_frame
 
 # along the foot from heel (-0.28) to toe (0.74), half width, height of the upper; foot lengths
 UPPER = np.array([
@@ -38,6 +39,9 @@ def wear_shoes(figure: Figure, appearance: Appearance, pose: Pose, *, bare: bool
     if kind in ("sneaker", "runner") and appearance.shoes.seed % 3:
         upper[m.SECOND : m.SECOND + 3] = m.linear(appearance.shoes.third)
         upper[m.PATTERN], upper[m.SCALE], upper[m.DUTY] = m.VERTICAL, 0.16, 0.22
+    if kind == "sandal":
+        upper[m.SECOND : m.SECOND + 3] = m.linear(appearance.shoes.colour)
+        upper[m.PATTERN], upper[m.SCALE], upper[m.DUTY] = m.HORIZONTAL, 0.075, 0.5
     tread_colour = appearance.shoes.second if contrast else appearance.shoes.colour
     tread = m.material(tread_colour, kind=m.SOLID)
     if not contrast:

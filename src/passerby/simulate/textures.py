@@ -21,7 +21,7 @@ class Tiles(NamedTuple):
 
 
 @kernel
-def lookup(tile, x, y):
+def lookup(tile: np.ndarray, x: float, y: float) -> float:
     """Bilinear value of a periodic tile at texel (x, y)."""
     fx, fy = math.floor(x), math.floor(y)
     i, j = int(fx) & 255, int(fy) & 255
@@ -33,7 +33,7 @@ def lookup(tile, x, y):
 
 
 @kernel
-def hashed(i, j, seed):
+def hashed(i: float, j: float, seed: float) -> float:
     """A number in 0..1 for a cell of a grid, the same on every machine."""
     h = (int(i) * 374761393 + int(j) * 668265263 + int(seed) * 2246822519) & 0xFFFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
@@ -42,7 +42,7 @@ def hashed(i, j, seed):
 
 
 @kernel
-def _value_noise(size, cell, seed):
+def _value_noise(size: int, cell: int, seed: int) -> np.ndarray:
     """Periodic value noise (size, size) with lattice spacing ``cell``, smoothly interpolated."""
     period = size // cell
     out = np.empty((size, size), np.float32)
@@ -94,14 +94,14 @@ def tiles() -> Tiles:
 
 
 @kernel
-def _stripes(row, position):
+def _stripes(row: np.ndarray, position: float) -> int:
     phase = position / row[m.SCALE]
     phase -= math.floor(phase)
     return 1 if phase < row[m.DUTY] else 0
 
 
 @kernel
-def _plaid(row, u, v):
+def _plaid(row: np.ndarray, u: float, v: float) -> tuple[float, bool]:
     """Index of colour and weight: two crossing families of bands and a fine line."""
     pu, pv = u / row[m.SCALE], v / row[m.SCALE]
     pu -= math.floor(pu)
@@ -112,7 +112,7 @@ def _plaid(row, u, v):
 
 
 @kernel
-def _scatter(row, u, v, size, seed):
+def _scatter(row: np.ndarray, u: float, v: float, size: float, seed: int) -> tuple[float, float]:
     """Distance to the nearest scattered blob over its radius, and the blob's own number."""
     x, y = u / row[m.SCALE], v / row[m.SCALE]
     best, kind = 9.0, 0.0
@@ -131,7 +131,16 @@ def _scatter(row, u, v, size, seed):
 
 
 @kernel
-def _print_weights(row, u, v, noise):
+def _flowers(row: np.ndarray, u: float, v: float) -> tuple[float, float]:
+    """Scattered blossoms in the second or the third colour."""
+    distance, kind = _scatter(row, u, v, 0.42 * row[m.DUTY] + 0.12, int(row[m.SEED]))
+    if distance >= 1.0:
+        return 0.0, 0.0
+    return (1.0, 0.0) if kind < 0.55 else (0.0, 1.0)
+
+
+@kernel
+def _print_weights(row: np.ndarray, u: float, v: float, noise: np.ndarray) -> tuple[float, float]:
     """Share of the second and third colour of the garment's print at (u, v) metres."""
     pattern = int(row[m.PATTERN])
     u += row[m.OFFSET_U]
@@ -155,12 +164,7 @@ def _print_weights(row, u, v, noise):
         second = 1.0 if lookup(noise, u * s, v * s) > 0.52 else 0.0
         third = 1.0 if lookup(noise, u * s + 91, v * s + 37) > 0.56 else 0.0
     elif pattern == m.FLORAL:
-        distance, kind = _scatter(row, u, v, 0.42 * row[m.DUTY] + 0.12, int(row[m.SEED]))
-        if distance < 1.0:
-            if kind < 0.55:
-                second = 1.0
-            else:
-                third = 1.0
+        second, third = _flowers(row, u, v)
     elif pattern == m.TWEED:
         second = 0.9 * max(lookup(noise, u * 2600, v * 2600) - 0.35, 0.0)
     elif pattern == m.GRADIENT:
@@ -168,13 +172,11 @@ def _print_weights(row, u, v, noise):
     elif pattern == m.BLOCK:
         second = 1.0 if v < row[m.SPLIT] else 0.0
         third = 1.0 if abs(v - row[m.SPLIT]) < 0.5 * row[m.SCALE] * row[m.DUTY] else 0.0
-    elif pattern == m.SIDES:
-        second = 0.0
     return second, third
 
 
 @kernel
-def _lettering(row, x, y):
+def _lettering(row: np.ndarray, x: float, y: float) -> float:
     """Pseudo-letters on lines: 1 where ink is. ``x, y`` in 0..1 of the printed block."""
     lines = 1 + int(row[m.LOGO_SEED]) % 3
     line = math.floor(y * lines)
@@ -192,7 +194,9 @@ def _lettering(row, x, y):
 
 
 @kernel
-def _logo(row, u, v, theta, noise):
+def _logo(
+    row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray
+) -> tuple[float, float]:
     """Cover (0..1) and share of the third colour of a printed logo, block or picture."""
     kind = int(row[m.LOGO])
     width, height = row[m.LOGO_WIDTH], row[m.LOGO_HEIGHT]
@@ -216,7 +220,9 @@ def _logo(row, u, v, theta, noise):
 
 
 @kernel
-def cloth_colour(row, u, v, theta, noise):
+def cloth_colour(
+    row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray
+) -> tuple[float, float, float]:
     """Linear RGB of a garment at (u, v) metres, with print, logo and weave."""
     second, third = _print_weights(row, u, v, noise)
     rest = 1.0 - second

@@ -242,7 +242,9 @@ HEADGEAR: dict[str, tuple[float, float, float]] = {
 }  # fmt: skip
 # chances of carried things for men, women, children
 CARRIED: dict[str, tuple[float, float, float]] = {
-    "backpack": (0.24, 0.18, 0.38), "cross bag": (0.10, 0.22, 0.03), "shoulder bag": (0.05, 0.26, 0),
-    "hand bag": (0.02, 0.10, 0), "shopping bag": (0.06, 0.10, 0.01), "tote": (0.02, 0.10, 0),
-    "briefcase": (0.05, 0.01, 0), "suitcase": (0.04, 0.04, 0.01), "waist bag": (0.03, 0.02, 0.01),
+    "backpack": (0.24, 0.18, 0.38), "cross bag": (0.10, 0.22, 0.03),
+    "shoulder bag": (0.05, 0.26, 0.0), "hand bag": (0.02, 0.10, 0.0),
+    "shopping bag": (0.06, 0.10, 0.01), "tote": (0.02, 0.10, 0.0),
+    "briefcase": (0.05, 0.01, 0.0), "suitcase": (0.04, 0.04, 0.01),
+    "waist bag": (0.03, 0.02, 0.01),
 }  # fmt: skip
