@@ -158,7 +158,7 @@ def landscape_geojson(world: World) -> dict[str, Any]:
     """Polygons of the water and the park, for drawing a map."""
     features = []
     for kind, shape in (("water", world.layout.river), ("park", world.layout.park)):
-        for part in shapely.get_parts(shape):
+        for part in shapely.get_parts(shape.intersection(world.layout.outline)):
             ring = world.frame.to_degrees(shapely.get_coordinates(part.exterior)).tolist()
             features.append(({"type": "Polygon", "coordinates": [ring]}, {"kind": kind}))
     return _collection(features)
