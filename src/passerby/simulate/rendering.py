@@ -74,7 +74,7 @@ class Renderer:
         for row in self.order[places.start : places.stop].tolist():
             path = self.folder / self.crops.path[row]
             Image.fromarray(self.crop(row)).save(path, quality=QUALITY)
-        return len(rows)
+        return len(places)
 
 
 def view_of(seen: Observations, index: int, pose: str, sensor: Sensor) -> View:
