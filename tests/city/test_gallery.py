@@ -1,5 +1,6 @@
 """The contract of a gallery. Every store must pass it; today there is one."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -314,3 +315,44 @@ def test_a_flipped_byte_is_found_and_named(tmp_path: Path, few: list[Sighting]) 
         again.search(np.ones(16, np.float32), 1)
     assert [victim.name in fault for fault in again.verify()] == [True]
     again.close()
+
+
+def test_a_broken_index_is_named(tmp_path: Path, few: list[Sighting]) -> None:
+    made = open_gallery(tmp_path / "g")
+    made.add(few)
+    made.close()
+    path = tmp_path / "g" / "index.sqlite"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(DamagedError, match=r"index\.sqlite"):
+        open_gallery(tmp_path / "g")
+
+
+def test_threads_search_beside_a_writer(gallery: Gallery, sightings_of: Maker) -> None:
+    """Whatever the writer does meanwhile, an answer holds k different living sightings."""
+    many = placed(sightings_of(400))
+    gallery.add(many[:200])
+    stop = threading.Event()
+    faults: list[BaseException] = []
+
+    def search() -> None:
+        query = np.random.default_rng(threading.get_ident()).standard_normal(16)
+        try:
+            while not stop.is_set():
+                hits = gallery.search(query.astype(np.float32), 20)[0]
+                assert len(set(hits.ids)) == 20
+                assert list(hits.distances) == sorted(hits.distances)
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for start in range(200, 400, 20):
+        gallery.add(many[start : start + 20])
+        gallery.delete([one.id for one in many[start - 200 : start - 190]])
+        gallery.compact()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    assert gallery.count() == 300

@@ -14,7 +14,7 @@ from passerby.city.units import Unit, UnitTree
 from passerby.errors import MissingExtraError
 
 try:
-    from sqlalchemy import JSON, Engine, ForeignKey, String, create_engine, event, select
+    from sqlalchemy import JSON, Engine, ForeignKey, String, create_engine, event, insert, select
     from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 except ImportError:
     raise MissingExtraError("sqlalchemy", "city") from None
@@ -103,18 +103,18 @@ def write_map(
     session: Session, units: UnitTree, cameras: dict[str, Camera], streets: list[Street]
 ) -> None:
     """Write units, cameras and streets of a new city."""
-    for unit in units:  # parents first, so that each foreign key finds its row
-        session.add(
-            UnitRow(
-                code=unit.code,
-                parent=unit.parent,
-                level=unit.level,
-                name=unit.name,
-                name_zh=unit.name_zh,
-                geometry=unit.geometry,
-            )
-        )
-        session.flush()
+    rows = [
+        {
+            "code": unit.code,
+            "parent": unit.parent,
+            "level": unit.level,
+            "name": unit.name,
+            "name_zh": unit.name_zh,
+            "geometry": unit.geometry,
+        }
+        for unit in units  # parents first, so that each foreign key finds its row
+    ]
+    session.execute(insert(UnitRow), rows)
     session.add_all(_camera_row(camera) for camera in cameras.values())
     session.add_all(
         StreetRow(

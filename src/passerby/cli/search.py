@@ -115,6 +115,11 @@ def embed(city: "City", options: Question) -> tuple["FloatArray", "Embedder", "C
 
     if city.gallery.model_id is None:
         raise InputError(f"the gallery of {city.folder} is empty; ingest a clip or crops first")
+    if not options.pictures:
+        raise InputError("there is no picture; give at least one, with one person cut out")
+    for path in options.pictures:
+        if not path.is_file():
+            raise InputError(f"there is no picture {path}")
     embedder = Embedder.load(options.model)
     vectors = embedder.embed(list(options.pictures))
     return vectors, embedder, Calibration.from_card(embedder.card.calibration)

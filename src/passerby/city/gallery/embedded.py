@@ -7,7 +7,7 @@ between the two leaves a torn tail that the next writer cuts off (``system.md`` 
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -43,32 +43,32 @@ class EmbeddedGallery:
             raise InputError(f"the gallery folder {folder} cannot be made: {error}") from None
         self._lock = threading.RLock()  # index connection and state
         self._writer = WriterLock(self.folder / "writer.lock")
-        with self._writer.held():
-            self.index = Index(self.folder / "index.sqlite")
+        path = self.folder / "index.sqlite"
+        # only the first opening needs the lock; later ones must not wait for a long compaction
+        with nullcontext() if path.exists() else self._writer.held():
+            self.index = Index(path)
         self.state = State(self.index, self.segments)
-        with self._lock:
+        with self._lock, self.index.explained():
             self.state.refresh(force=True)
 
     @property
     def model_id(self) -> str | None:
         """The model of the stored vectors; None while the gallery is empty."""
-        with self._lock:
-            self.state.refresh()
-            return self.state.model
+        with self.reading() as state:
+            return state.model
 
     @property
     def dimension(self) -> int | None:
         """D of the stored vectors; None while the gallery is empty."""
-        with self._lock:
-            self.state.refresh()
-            return self.state.dimension
+        with self.reading() as state:
+            return state.dimension
 
     # reading ---------------------------------------------------------------------------------
 
     @contextmanager
     def reading(self) -> Iterator[State]:
         """The state, brought up to date, with the lock held."""
-        with self._lock:
+        with self._lock, self.index.explained():
             self.state.refresh()
             yield self.state
 
@@ -127,7 +127,7 @@ class EmbeddedGallery:
         decided: list[tuple[NDArray[np.int64], NDArray[np.float32]]],
         k: int,
     ) -> list[Hits] | None:
-        with self._lock, self.index.reading():
+        with self._lock, self.index.explained(), self.index.reading():
             committed = self.index.buckets()
             moved = any(committed.get(day.day, (None,))[0] != day.generation for day in days)
             asked = np.unique(np.concatenate([places for places, _ in decided]))
@@ -232,7 +232,7 @@ class EmbeddedGallery:
     @contextmanager
     def _writing(self) -> Iterator[State]:
         """The writer lock, and the state brought up to date under it."""
-        with self._writer.held():
+        with self._writer.held(), self.index.explained():
             with self._lock:
                 self.state.refresh(force=True)
             try:

@@ -14,6 +14,7 @@ from typing import Any
 from passerby.city.gallery.port import DamagedError
 from passerby.city.gallery.segments import Block
 from passerby.city.sightings import Sighting
+from passerby.errors import InputError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -62,15 +63,31 @@ class Index:
             self._db.execute("PRAGMA secure_delete=ON")
             self._db.execute("PRAGMA cache_size=-32768")
             self._db.executescript(SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
+            if self.fact("format") is None:
+                self.set_fact("format", FORMAT)
+            written = self.fact("format")
         except sqlite3.DatabaseError as error:
             raise DamagedError(f"the gallery index {path} cannot be opened: {error}") from None
-        if self.fact("format") != FORMAT:
+        if written != FORMAT:
             raise DamagedError(f"the gallery index {path} is of another version of Passerby")
 
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn SQLite's errors into ours."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:  # disk full, read-only, locked for long
+            raise InputError(
+                f"the gallery index {self.path} cannot be used, nothing was stored: {error}"
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise DamagedError(
+                f"the gallery index {self.path} is damaged ({error}); restore it from a backup"
+            ) from None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
