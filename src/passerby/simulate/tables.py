@@ -155,10 +155,12 @@ def streets_geojson(world: World) -> dict[str, Any]:
 
 
 def landscape_geojson(world: World) -> dict[str, Any]:
-    """Polygons of the water and the park, for drawing a map."""
+    """Polygons of the water and the park inside the city, for drawing a map."""
+    city = world.units[0].polygon
     features = []
     for kind, shape in (("water", world.layout.river), ("park", world.layout.park)):
-        for part in shapely.get_parts(shape.intersection(world.layout.outline)):
-            ring = world.frame.to_degrees(shapely.get_coordinates(part.exterior)).tolist()
+        placed = shapely.transform(shape, world.frame.to_degrees).intersection(city)
+        for part in shapely.get_parts(placed):
+            ring = np.round(shapely.get_coordinates(part.exterior), 7).tolist()
             features.append(({"type": "Polygon", "coordinates": [ring]}, {"kind": kind}))
     return _collection(features)
