@@ -17,6 +17,10 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "compact": ("passerby.cli.admin_city", "compact", "make deleted bytes disappear from the disk"),
     "snapshot": ("passerby.cli.admin_city", "snapshot", "copy a gallery while it is in use"),
+    "account": ("passerby.cli.admin_accounts", "account", "list, add or change accounts"),
+    "case": ("passerby.cli.admin_accounts", "case", "list or open cases"),
+    "audit": ("passerby.cli.admin_accounts", "audit", "verify or show the audit"),
+    "settings": ("passerby.cli.admin_accounts", "settings", "show or change the service's policy"),
 }
 
 

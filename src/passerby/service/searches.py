@@ -117,6 +117,7 @@ class Searches:
             limit=limit,
             pictures=pictures,
             sightings=sightings,
+            confirmed=sightings,  # who asks "where else?" has said who it is
         )
         answered = self._answered(search, vectors)
         with self._lock:

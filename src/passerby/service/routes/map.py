@@ -9,12 +9,12 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from passerby.city import Scope
+from passerby.city.city import LANDSCAPE
 from passerby.city.times import format_time
 from passerby.service.http import PROBLEMS, Searcher, Service, TheService, TheSession
 from passerby.service.refusals import nothing_there
 
 router = APIRouter(prefix="/api", tags=["map"], responses=PROBLEMS)
-LANDSCAPE = "landscape.geojson"  # optional in a city's folder: polygons of water, park, building
 
 
 class Feature(BaseModel):

@@ -82,7 +82,8 @@ async function create(canvas, host) {
 
 /** After each change of the style: pictures and states that are not part of it. */
 function dressed() {
-  map.addImage("arrow", arrow(PALETTES[state.theme].onTrack), { pixelRatio: 2 });
+  const { track, trackCasing } = PALETTES[state.theme];
+  map.addImage("arrow", arrow(track, trackCasing), { pixelRatio: 2 });
   shadeUnits();
   markCameras();
   drawMarkers(map);
@@ -111,6 +112,7 @@ function follow(host) {
   subscribe(["search", "selected", "hovered"], () => setData("results", data.resultPoints()));
   subscribe(["trajectory", "alternative"], () => {
     setData("track", data.trackLines());
+    shadeUnits();
     drawMarkers(map);
     fitPath();
   });
@@ -125,6 +127,7 @@ function shadeUnits() {
     return [code, own.reduce((sum, { properties }) => sum + (state.coverage?.get(properties.id)?.sightings ?? 0), 0)];
   });
   const most = Math.max(1, ...counts.map(([, count]) => count));
+  map.setPaintProperty("unit-fill", "fill-opacity", shownPath()?.visits.length ? 0.5 : 1); // the path comes first
   for (const [code, count] of counts) {
     map.setFeatureState({ source: "level", id: code }, { share: counts.length > 1 ? count / most : 0 });
   }
@@ -152,21 +155,25 @@ function fitPath() {
   const path = shownPath();
   if (!map || !path?.visits.length) return;
   const box = bounds([path.visits.map((visit) => visit.place), ...path.legs.filter((leg) => leg.known).map((leg) => leg.path)]);
-  map.fitBounds(box, { padding: { top: 70, bottom: 60, left: 70, right: 70 }, maxZoom: 16.5, duration: 700 });
+  map.fitBounds(box, { padding: { top: 76, bottom: 130, left: 76, right: 76 }, maxZoom: 16.5, duration: 700 });
 }
 
-/** An arrow head for the direction along the path. */
-function arrow(colour) {
+/** An arrow head for the direction along the path, 16 x 16 on the map. */
+function arrow(inside, rim) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 32;
   const pen = canvas.getContext("2d");
-  pen.strokeStyle = colour;
-  pen.lineWidth = 6;
-  pen.lineCap = pen.lineJoin = "round";
   pen.beginPath();
-  pen.moveTo(11, 7);
-  pen.lineTo(21, 16);
-  pen.lineTo(11, 25);
+  pen.moveTo(7, 6);
+  pen.lineTo(27, 16);
+  pen.lineTo(7, 26);
+  pen.lineTo(12, 16);
+  pen.closePath();
+  pen.lineJoin = "round";
+  pen.lineWidth = 4;
+  pen.strokeStyle = rim;
   pen.stroke();
+  pen.fillStyle = inside;
+  pen.fill();
   return pen.getImageData(0, 0, 32, 32);
 }

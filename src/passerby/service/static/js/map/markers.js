@@ -40,7 +40,7 @@ export function drawMarkers(map) {
       },
       numbers.join("·"),
     );
-    visits.push(new Marker({ element, anchor: "center" }).setLngLat(first.place).addTo(map));
+    visits.push(new Marker({ element, anchor: "bottom", offset: [0, -7] }).setLngLat(first.place).addTo(map));
   }
   movePerson(map);
 }

@@ -19,7 +19,7 @@ export const PALETTES = {
     halo: "rgba(255,255,255,0.9)",
     unitLine: "#6a7f96",
     unitLabel: "#33475c",
-    choropleth: ["rgba(29,95,209,0)", "rgba(29,95,209,0.10)", "rgba(29,95,209,0.20)", "rgba(29,95,209,0.32)"],
+    choropleth: ["rgba(104,72,190,0)", "rgba(104,72,190,0.08)", "rgba(104,72,190,0.17)", "rgba(104,72,190,0.30)"],
     chosen: "#1d5fd1",
     hover: "#1d5fd1",
     camera: "#33475c",
@@ -41,15 +41,15 @@ export const PALETTES = {
     building: "#1a232d",
     casing: "#0e141a",
     casingMajor: "#0e141a",
-    alley: "#26313d",
-    secondary: "#2d3a48",
-    primary: "#46433a",
-    path: "#212b33",
+    alley: "#2f3d4b",
+    secondary: "#394858",
+    primary: "#5a5443",
+    path: "#2b3742",
     label: "#93a3b3",
     halo: "rgba(13,19,25,0.9)",
     unitLine: "#5d7289",
     unitLabel: "#b9c8d8",
-    choropleth: ["rgba(90,155,255,0)", "rgba(90,155,255,0.10)", "rgba(90,155,255,0.19)", "rgba(90,155,255,0.30)"],
+    choropleth: ["rgba(160,130,255,0)", "rgba(150,125,255,0.05)", "rgba(150,125,255,0.10)", "rgba(150,125,255,0.17)"],
     chosen: "#5a9bff",
     hover: "#82b4ff",
     camera: "#c7d4e0",
@@ -86,6 +86,14 @@ const streetLayer = (kind, part, paint) => ({
   paint,
 });
 
+const land = (c) => ({
+  id: "land",
+  type: "fill",
+  source: "units",
+  filter: ["==", ["get", "parent"], null],
+  paint: { "fill-color": c.land },
+});
+
 function areas(c) {
   const area = (kind, colour, extra = {}) => ({
     id: `area-${kind}`,
@@ -95,7 +103,6 @@ function areas(c) {
     paint: { "fill-color": colour, ...extra },
   });
   return [
-    { id: "land", type: "fill", source: "units", filter: ["==", ["get", "parent"], null], paint: { "fill-color": c.land } },
     area("park", c.park),
     area("water", c.water, { "fill-outline-color": c.waterLine }),
     { ...area("building", c.building), minzoom: 15 },
@@ -144,24 +151,26 @@ function streetLabels(c, name) {
   return [label("alley", 15.8, 10.5), label("secondary", 14.6, 11), label("primary", 13.6, 11.5)];
 }
 
-function units(c, name) {
+/** What the cameras of each unit saw; under water, parks and streets, so that these stay clear. */
+const choropleth = (c) => ({
+  id: "unit-fill",
+  type: "fill",
+  source: "level",
+  paint: {
+    "fill-color": [
+      "interpolate",
+      ["linear"],
+      ["coalesce", ["feature-state", "share"], 0],
+      0, c.choropleth[0],
+      0.15, c.choropleth[1],
+      0.5, c.choropleth[2],
+      1, c.choropleth[3],
+    ],
+  },
+});
+
+function units(c) {
   return [
-    {
-      id: "unit-fill",
-      type: "fill",
-      source: "level",
-      paint: {
-        "fill-color": [
-          "interpolate",
-          ["linear"],
-          ["coalesce", ["feature-state", "share"], 0],
-          0, c.choropleth[0],
-          0.15, c.choropleth[1],
-          0.5, c.choropleth[2],
-          1, c.choropleth[3],
-        ],
-      },
-    },
     {
       id: "unit-hover",
       type: "fill",
@@ -177,24 +186,26 @@ function units(c, name) {
       source: "level",
       paint: { "line-color": c.unitLine, "line-width": 1.1, "line-dasharray": [4, 2.5], "line-opacity": 0.75 },
     },
-    { id: "chosen-fill", type: "fill", source: "chosen", paint: { "fill-color": c.chosen, "fill-opacity": 0.08 } },
+    { id: "chosen-fill", type: "fill", source: "chosen", paint: { "fill-color": c.chosen, "fill-opacity": 0.09 } },
     { id: "chosen-line", type: "line", source: "chosen", layout: { "line-join": "round" }, paint: { "line-color": c.chosen, "line-width": 2.4 } },
-    {
-      id: "unit-label",
-      type: "symbol",
-      source: "labels",
-      layout: {
-        "text-field": ["get", name],
-        "text-font": FONT,
-        "text-size": ["case", ["in", ["get", "level"], ["literal", ["city", "district"]]], 15, 11.5],
-        "text-letter-spacing": 0.04,
-        "text-max-width": 7,
-        "text-padding": 10,
-      },
-      paint: { "text-color": c.unitLabel, "text-opacity": 0.85, "text-halo-color": c.halo, "text-halo-width": 1.8 },
-    },
   ];
 }
+
+/** Names of the units of the level; drawn last, so that street names make room for them. */
+const unitLabels = (c, name) => ({
+  id: "unit-label",
+  type: "symbol",
+  source: "labels",
+  layout: {
+    "text-field": ["get", name],
+    "text-font": FONT,
+    "text-size": ["case", ["in", ["get", "level"], ["literal", ["city", "district"]]], 15, 11.5],
+    "text-letter-spacing": 0.05,
+    "text-max-width": 7,
+    "text-padding": 8,
+  },
+  paint: { "text-color": c.unitLabel, "text-halo-color": c.halo, "text-halo-width": 2 },
+});
 
 /** The style of the map in a theme and a language; data come later, by setData. */
 export function buildStyle(theme, language, data) {
@@ -216,11 +227,14 @@ export function buildStyle(theme, language, data) {
     },
     layers: [
       { id: "outside", type: "background", paint: { "background-color": c.outside } },
+      land(c),
+      choropleth(c),
       ...areas(c),
       ...streets(c),
-      ...units(c, name),
+      ...units(c),
       ...streetLabels(c, name),
       ...overlays(c),
+      unitLabels(c, name),
     ],
   };
 }
@@ -244,8 +258,9 @@ function overlays(c) {
       source: "wedges",
       paint: { "fill-color": ["case", state("on_path"), c.track, c.wedge], "fill-opacity": ["case", state("in_scope"), 0.2, 0.07] },
     },
-    line("track-casing", true, { "line-color": c.trackCasing, "line-width": 8, "line-opacity": 0.9 }),
-    line("track-known", true, { "line-color": c.track, "line-width": 4.5 }),
+    // a little to the right of the way, so that there and back do not hide each other
+    line("track-casing", true, { "line-color": c.trackCasing, "line-width": 8, "line-offset": 3.5, "line-opacity": 0.9 }),
+    line("track-known", true, { "line-color": c.track, "line-width": 5, "line-offset": 3.5 }),
     line("track-gap-casing", false, { "line-color": c.trackCasing, "line-width": 5, "line-opacity": 0.75 }),
     line("track-gap", false, { "line-color": c.unknown, "line-width": 2.6, "line-dasharray": [1.4, 1.8] }),
     {
@@ -255,9 +270,10 @@ function overlays(c) {
       filter: ["==", ["get", "known"], true],
       layout: {
         "symbol-placement": "line",
-        "symbol-spacing": 56,
+        "symbol-spacing": 84,
         "icon-image": "arrow",
-        "icon-size": 0.5,
+        "icon-size": 0.85,
+        "icon-offset": [0, 4.1],
         "icon-allow-overlap": true,
         "icon-ignore-placement": true,
       },
@@ -294,9 +310,9 @@ function overlays(c) {
       paint: {
         "circle-radius": ["interpolate", ["linear"], ["get", "count"], 1, 7, 8, 15],
         "circle-color": ["case", ["get", "confirmed"], c.confirmed, c.result],
-        "circle-opacity": 0.28,
+        "circle-opacity": 0.16,
         "circle-stroke-color": ["case", ["get", "confirmed"], c.confirmed, c.result],
-        "circle-stroke-width": ["case", ["get", "selected"], 3.2, 1.6],
+        "circle-stroke-width": ["case", ["get", "selected"], 3, 1.2],
       },
     },
   ];

@@ -9,27 +9,56 @@ import { clock } from "../time.js";
 import { nameOfCamera } from "./names.js";
 import { addSighting } from "./person.js";
 
-/** Show the newest passers-by of a camera. */
-export function browseCamera(camera) {
+/** Show the newest passers-by of a camera; without one, of the busiest, and any can be chosen. */
+export function browseCamera(first = busiest()) {
+  let camera = first;
   return openDialog(
-    t("browse.title", { camera: nameOfCamera(camera) }),
+    t("browse.title"),
     (close) => {
-      const body = h("div", { class: "dialog-body" }, h("span", { class: "spinner" }));
-      load(camera)
-        .then((seen) =>
+      const seen = h("div", { class: "browse-seen" });
+      const show = async () => {
+        fill(seen, h("span", { class: "spinner" }));
+        const asked = camera;
+        try {
+          const found = await load(camera);
+          if (asked !== camera) return;
           fill(
-            body,
-            h("p", { class: "notice" }, icon("shield"), h("span", {}, t("browse.noted", { case: state.caseId }))),
-            seen.length
-              ? h("ul", { class: "browse-grid" }, seen.map((one) => tile(one, close)))
+            seen,
+            found.length
+              ? h("ul", { class: "browse-grid" }, found.map((one) => tile(one, close)))
               : h("p", { class: "hint" }, t("camera.silent")),
+          );
+        } catch (error) {
+          fill(seen, h("p", { class: "notice bad" }, say(error)));
+        }
+      };
+      show();
+      const choose = (event) => {
+        camera = event.target.value;
+        show();
+      };
+      return h(
+        "div",
+        { class: "dialog-body" },
+        h(
+          "select",
+          { onchange: choose, "aria-label": t("fact.camera") },
+          state.cameras.map(({ properties: { id } }) =>
+            h("option", { value: id, selected: id === camera }, `${nameOfCamera(id)} (${state.coverage?.get(id)?.sightings ?? 0})`),
           ),
-        )
-        .catch((error) => fill(body, h("p", { class: "notice bad" }, say(error))));
-      return body;
+        ),
+        h("p", { class: "notice" }, icon("shield"), h("span", {}, t("browse.noted", { case: state.caseId }))),
+        seen,
+      );
     },
     { closeLabel: t("close"), wide: true },
   );
+}
+
+/** The camera that saw most in the window. */
+function busiest() {
+  const seen = [...(state.coverage?.values() ?? [])].sort((a, b) => b.sightings - a.sightings);
+  return seen[0]?.camera ?? state.cameras[0]?.properties.id;
 }
 
 function load(camera) {

@@ -6,6 +6,7 @@ import { icon } from "../icons.js";
 import { say } from "../problems.js";
 import { state, subscribe, update } from "../state.js";
 import { choosePerson } from "./box.js";
+import { browseCamera } from "./browse.js";
 import { section } from "./query.js";
 
 // A query picture in the state: {key, url, width, height, box, people, warnings, id | sighting, pending}
@@ -16,14 +17,16 @@ export function personSection() {
     const files = [...(event.clipboardData?.files ?? [])].filter((file) => file.type.startsWith("image/"));
     if (files.length && state.view === "search" && state.session) addFiles(files);
   });
-  return section("person", "person.title", ["pictures"], draw);
+  return section("person", "person.title", ["pictures", "caseId"], draw);
 }
 
 function draw() {
   const room = state.pictures.length < state.city.limits.most_pictures;
   return [
-    state.pictures.length ? h("ul", { class: "query-pictures" }, state.pictures.map(pictureItem)) : null,
-    room ? dropZone() : null,
+    state.pictures.length
+      ? h("ul", { class: "query-pictures" }, state.pictures.map(pictureItem), room ? h("li", { class: "query-more" }, dropZone()) : null)
+      : dropZone(),
+    state.pictures.length ? null : pickFromCamera(),
     warnings(),
   ];
 }
@@ -72,6 +75,14 @@ function thumbnail(picture) {
   });
   return image;
 }
+
+const pickFromCamera = () =>
+  button(t("person.pick"), () => browseCamera(), {
+    icon: icon("camera"),
+    kind: "quiet small pick",
+    disabled: !state.caseId || !state.city.sightings,
+    "data-key": "pick",
+  });
 
 function dropZone() {
   const input = h("input", {

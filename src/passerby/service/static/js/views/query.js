@@ -17,7 +17,7 @@ export function queryPanel() {
   return h(
     "aside",
     { class: "panel left", "aria-label": t("top.query") },
-    h("div", { class: "panel-scroll" }, caseSection(), personSection(), whereSection(), whenSection()),
+    h("div", { class: "panel-scroll" }, caseSection(), personSection(), whenSection(), whereSection()),
     footer(),
   );
 }

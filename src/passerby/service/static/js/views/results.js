@@ -39,7 +39,7 @@ function header() {
         h("h2", { class: "results-title" }, t("results.title", { n: number(search.matches.length) })),
         h("p", { class: "hint" }, t("results.searched", { n: number(search.searched), cameras: number(search.cameras.length), audit: search.audit })),
       ),
-      button(null, showKeys, { icon: icon("keyboard"), kind: "quiet square", label: t("keys.title") }),
+      button(null, showKeys, { icon: icon("keyboard"), kind: "quiet small square", label: t("keys.title") }),
       button(t("export.short"), openExport, { icon: icon("download"), kind: "small", label: t("export.title") }),
     ),
     verdict(),

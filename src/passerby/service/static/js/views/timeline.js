@@ -9,7 +9,7 @@ import { startPlayback } from "../map/playback.js";
 import { legText } from "./compare.js";
 import { nameOfCamera } from "./names.js";
 
-const PAD = 14; // pixels left and right of the first and last moment
+const PAD = 28; // pixels left and right of the first and last moment
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map((minutes) => minutes * 60_000);
 export const SPEEDS = [30, 60, 120, 300];
 
@@ -88,7 +88,7 @@ function drawPlot(plot) {
   const [start, end] = range;
   const x = (ms) => PAD + ((ms - start) / (end - start)) * (width - 2 * PAD);
   axis = { start, end, x };
-  const lane = Math.round(height * 0.3);
+  const lane = Math.round(height * 0.32);
   const base = height - 24;
   fill(
     plot,
@@ -155,13 +155,13 @@ function legs(x, lane) {
 
 function visits(x, lane) {
   const path = shownPath();
-  let last = -Infinity;
+  const taken = [-Infinity, -Infinity]; // right edge of the last number in each of two rows
   return (path?.visits ?? []).map((visit, i) => {
     const from = x(Date.parse(visit.arrive));
     const to = Math.max(x(Date.parse(visit.leave)), from + 3);
     const middle = (from + to) / 2;
-    const raised = middle - last < 21 ? -13 : 0; // neighbours that would touch: the second one higher
-    last = raised ? -Infinity : middle;
+    const row = taken.findIndex((edge) => middle - 9 > edge);
+    if (row >= 0) taken[row] = middle + 9;
     return h(
       "g",
       {
@@ -169,15 +169,18 @@ function visits(x, lane) {
         onclick: () => update({ playhead: Date.parse(visit.arrive), selected: resultOf(visit) ?? state.selected }),
       },
       h("line", { x1: from, x2: to, y1: lane, y2: lane, class: "stay" }),
-      h("circle", { cx: middle, cy: lane + raised, r: 10 }),
-      h("text", { x: middle, y: lane + raised + 3.6 }, i + 1),
-      h(
-        "title",
-        {},
-        `${i + 1}: ${nameOfCamera(visit.camera)}\n${clock(Date.parse(visit.arrive))} – ${clock(Date.parse(visit.leave))} (${duration(Date.parse(visit.leave) - Date.parse(visit.arrive))})`,
-      ),
+      row < 0 ? null : visitNumber(middle, lane - 19 * row, i + 1),
+      h("title", {}, visitTitle(visit, i + 1)),
     );
   });
+}
+
+const visitNumber = (x, y, n) => [h("circle", { cx: x, cy: y, r: 9.5 }), h("text", { x, y: y + 3.6 }, n)];
+
+function visitTitle(visit, n) {
+  const arrive = Date.parse(visit.arrive);
+  const leave = Date.parse(visit.leave);
+  return `${n}: ${nameOfCamera(visit.camera)}\n${clock(arrive)} – ${clock(leave)} (${duration(leave - arrive)})`;
 }
 
 /** The result that shows a visit. */
