@@ -5,7 +5,6 @@ of the members.
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
@@ -98,17 +97,16 @@ def pair_distances(
     features: Tensor, rows: NDArray[np.int64], columns: NDArray[np.int32], metric: Metric
 ) -> NDArray[np.float32]:
     """Distances (E,) of single pairs of prepared rows; Euclidean ones squared."""
+    # numpy, in small parts: these are too short for torch's threads to pay
+    host = features.cpu().numpy()
     found = np.empty(len(rows), dtype=np.float32)
     for start in range(0, len(rows), PAIRS):
         part = slice(start, start + PAIRS)
-        left = features[torch.from_numpy(rows[part]).to(features.device)]
-        right = features[torch.from_numpy(columns[part].astype(np.int64)).to(features.device)]
-        if metric == "cosine":
-            value = 1.0 - (left * right).sum(dim=1)
-        else:
-            value = (left - right).square().sum(dim=1)
-        found[part] = value.cpu().numpy()
-    return found
+        left, right = host[rows[part]], host[columns[part]]
+        if metric != "cosine":
+            left = right = left - right
+        found[part] = np.einsum("ed,ed->e", left, right)
+    return np.subtract(1.0, found, out=found) if metric == "cosine" else found
 
 
 def sparse_rows(
