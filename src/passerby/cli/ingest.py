@@ -45,7 +45,7 @@ class Ingest:
     crops: int = 4
     """Sightings kept of each tracklet, at most."""
     enhance: bool = False
-    """Raise the contrast of small and dark crops."""
+    """Raise the exposure of dark crops and calm their noise."""
     create_city: bool = False
     """Make the city when there is none: one block with this one camera, see --place."""
     place: tuple[float, float] | None = None

@@ -86,9 +86,9 @@ def wholeness(box: NDArray[np.float32], width: int, height: int) -> float:
     value *= 0.7 if box[1] <= BORDER else 1.0
     value *= 0.6 if box[3] >= height - BORDER else 1.0
     value *= 0.6 if box[0] <= BORDER or box[2] >= width - BORDER else 1.0
-    # a whole person is about 2.5 times as high as wide; a much flatter box shows a part
+    # a whole person is about 2.5 times as high as wide; a flat box or a sliver shows a part
     shape = (box[3] - box[1]) / max(float(box[2] - box[0]), 1.0)
-    return float(value * min(1.0, shape / 1.5))
+    return float(value * min(1.0, shape / 1.5, 4.5 / shape))
 
 
 def occlusions(boxes: NDArray[np.float32]) -> NDArray[np.float64]:

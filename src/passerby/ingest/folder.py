@@ -161,17 +161,17 @@ def _bring(
     check_model(city, embedder)
     report = FolderReport(source=source, rows=len(items), problems={})
     for part in _parts(items):
-        if not known(city, [item.fact.id for item in part]):
+        ids = [item.fact.id for item in part]
+        if not known(city, ids):
             facts, jpegs = _read_files(part, report)
-            added, problems = store(city, embedder, facts, jpegs)
-            report.added += added
+            stored = store(city, embedder, facts, jpegs)
             paths = {item.fact.id: str(item.path) for item in part}
-            for index, problem in problems.items():
-                report.problems[paths[facts[index].id]] = problem
+            report.problems |= {paths[name]: why for name, why in stored.problems.items()}
+            report.added += stored.added
+            ids = stored.ids
         report.done += len(part)
         if on_stored:
-            bad = set(report.problems)
-            on_stored([item.fact.id for item in part if str(item.path) not in bad])
+            on_stored(ids)
         if on_progress:
             on_progress(report)
     return report

@@ -36,7 +36,7 @@ class ClipOptions:
     rate: float | None = None
     """Frames a second, for clips without times or with wrong ones."""
     enhance: bool = False
-    """Raise the contrast of small and dark crops."""
+    """Raise the exposure of dark crops and calm their noise."""
     tracklets: TrackletOptions = field(default_factory=TrackletOptions)
 
 
@@ -172,12 +172,12 @@ class _Sink:
             return
         with self._report.stage("store"):
             facts, jpegs = self._take()
-            added, problems = store(self._city, self._embedder, facts, jpegs)
-        self._report.sightings += len(facts)
-        self._report.added += added
-        self._report.notices += problems.values()
+            stored = store(self._city, self._embedder, facts, jpegs)
+        self._report.sightings += len(stored.ids)
+        self._report.added += stored.added
+        self._report.notices += stored.problems.values()
         if self._on_stored:
-            self._on_stored([fact.id for fact in facts])
+            self._on_stored(stored.ids)
 
     def _take(self) -> tuple[list[Sighting], list[bytes]]:
         facts, jpegs = [], []

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from passerby.city import City, Sighting
@@ -49,9 +49,21 @@ def check_model(city: City, embedder: Embedder) -> None:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredBatch:
+    """What became of a batch of crops."""
+
+    ids: list[str]
+    """Sightings that are in the gallery now."""
+    added: int
+    """How many of them were new."""
+    problems: dict[str, str]
+    """Id -> why its picture could not be read."""
+
+
 def store(
     city: City, embedder: Embedder, facts: Sequence[Sighting], jpegs: Sequence[bytes]
-) -> tuple[int, dict[int, str]]:
+) -> StoredBatch:
     """Embed crops, write their files, add the sightings; durable when it returns.
 
     What is embedded is the very JPEG that is kept, so that the vector can be made again.
@@ -63,23 +75,22 @@ def store(
         embedder: which network.
         facts: N sightings without vector, model and crop.
         jpegs: N files' bytes.
-
-    Returns:
-        How many were new, and position -> problem of pictures that could not be read.
     """
-    if not facts or known(city, [fact.id for fact in facts]):
-        return 0, {}
-    problems: dict[int, str] = {}
+    ids = [fact.id for fact in facts]
+    if known(city, ids):
+        return StoredBatch(ids=ids, added=0, problems={})
+    problems: dict[str, str] = {}
     ready: list[Sighting] = []
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="crops") as pool:
         for part in embedder.stream(jpegs):
-            problems |= part.problems
+            problems |= {ids[index]: why for index, why in part.problems.items()}
             names = list(pool.map(city.crops.put, [jpegs[index] for index in part.indices]))
             for index, vector, name in zip(part.indices, part.vectors, names, strict=True):
                 ready.append(
                     replace(facts[index], vector=vector, model=embedder.model_id, crop=name)
                 )
-    return city.add_sightings(ready), problems
+    added = city.add_sightings(ready)
+    return StoredBatch(ids=[one.id for one in ready], added=added, problems=problems)
 
 
 def known(city: City, ids: list[str]) -> bool:

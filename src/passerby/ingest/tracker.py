@@ -48,6 +48,7 @@ class TrackerOptions:
 class _Track:
     number: int
     motion: BoxFilter
+    time: int
     sure: int
     """Time of the last strong box: weak ones alone, often a piece of furniture, keep no track."""
     lost: bool = False
@@ -139,14 +140,17 @@ class Tracker:
         if self._time is not None and time <= self._time:
             raise InputError(f"frame times must go forward; {time} ms follows {self._time} ms")
         for track in self._tracks:
-            track.motion.predict(time - (self._time or time))
+            track.motion.predict(time - track.time)
+            track.time = time
         self._time = time
         earliest = time - self.options.max_gap_ms
         self._ended += [track.number for track in self._tracks if track.sure < earliest]
         self._tracks = [track for track in self._tracks if track.sure >= earliest]
 
     def _begin(self, box: FloatArray, time: int, vector: NDArray[np.float32] | None) -> int:
-        track = _Track(number=self._next, motion=BoxFilter(box), sure=time, vector=vector)
+        track = _Track(
+            number=self._next, motion=BoxFilter(box), time=time, sure=time, vector=vector
+        )
         self._tracks.append(track)
         self._next += 1
         return track.number

@@ -19,6 +19,8 @@ class TrackletOptions:
     """Strong boxes a tracklet needs; fewer are taken for a false alarm."""
     min_height: float = 40.0
     """Pixels of height below which a box is not cut out."""
+    min_width: float = 12.0
+    """Pixels of width below which a box is not cut out."""
     max_tracklet_ms: int = 10_000
     """A longer stay is cut into tracklets of this length, so that it is stored as it goes."""
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
@@ -64,8 +66,9 @@ class TrackletBuilder:
         numbers = self._tracker.update(frame.time, detections)
         done = [self._finish(number) for number in self._tracker.ended()]
         strong = detections.scores >= self.options.tracker.strong
-        tall = detections.boxes[:, 3] - detections.boxes[:, 1] >= self.options.min_height
-        which = (strong & tall & (numbers >= 0)).nonzero()[0]
+        sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
+        large = (sides >= [self.options.min_width, self.options.min_height]).all(axis=1)
+        which = (strong & large & (numbers >= 0)).nonzero()[0]
         for index, quality in zip(
             which.tolist(), qualities(frame.image, detections, which), strict=True
         ):

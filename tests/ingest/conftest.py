@@ -1,0 +1,141 @@
+"""Clips of coloured figures on grey, a detector that finds colour, an embedder that sees it.
+
+Small and real: the clip is encoded and decoded, boxes come from the pixels, vectors from the
+crops. `python conftest.py CITY CLIP` ingests in a process of its own, to be killed.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from passerby.city import City
+from passerby.ingest import Detections, Detector, create_small_city, ingest_clip
+from passerby.models import ModelCard
+from passerby.runtime import Embedder
+
+REAL = Path(__file__).parents[2].parent / "shared" / "real"
+START = "2026-05-01T08:00:00+08:00"
+SIZE = (160, 320)  # height and width of the synthetic clips
+LANES = (5, 85)  # upper edges of the two paths on which figures cross
+
+
+class ColourDetector(Detector):
+    """Finds what is not grey."""
+
+    name = "colour"
+
+    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        return [self._one(frame) for frame in frames]
+
+    def _one(self, frame: NDArray[np.uint8]) -> Detections:
+        values = frame.astype(int)
+        labels, _ = ndimage.label(values.max(axis=2) - values.min(axis=2) > 40)
+        boxes = []
+        for rows, columns in ndimage.find_objects(labels):
+            if rows.stop - rows.start >= 20 and columns.stop - columns.start >= 12:
+                boxes.append((columns.start, rows.start, columns.stop, rows.stop))
+        return Detections(
+            boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+            scores=np.full(len(boxes), 0.9, dtype=np.float32),
+        )
+
+
+class ColourBackend:
+    """The mean colours of four stripes."""
+
+    runtime = "colour"
+    dimension = 12
+
+    def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        stripes = pictures.reshape(len(pictures), 4, -1, 3).mean(axis=2) - 127.5
+        return stripes.reshape(len(pictures), 12).astype(np.float32)
+
+
+def colour_embedder() -> Embedder:
+    card = ModelCard(architecture="colour", dimension=12, input_size=(32, 16))
+    return Embedder(ColourBackend(), card, "colour-1")
+
+
+def figures(count: int) -> NDArray[np.float64]:
+    """Colours of figures, (count, 2, 3): above and below the belt, all different."""
+    rng = np.random.default_rng(3)
+    colours = rng.uniform(0, 1, (count, 2, 3))
+    colours[:, :, 0] += 1.0
+    return colours / colours.max(axis=2, keepdims=True) * 230
+
+
+def draw(path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int = 0) -> Path:
+    """Write a clip in which figures cross one after the other on two lanes."""
+    height, width = SIZE
+    colours = figures(people)
+    length = frames or (people // 2 + 1) * gap + 40
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "12"}
+        for number in range(length):
+            image = np.full((height, width, 3), 120, np.uint8)
+            for person in range(people):
+                x = (number - gap * (person // 2)) * 12 - 30
+                top = LANES[person % 2]
+                if -30 < x < width:
+                    left, right = max(0, x), min(width, x + 30)
+                    image[top : top + 35, left:right] = colours[person, 0]
+                    image[top + 35 : top + 70, left:right] = colours[person, 1]
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen figures."""
+    return draw(tmp_path_factory.mktemp("clips") / "sixteen.mp4", 16)
+
+
+@pytest.fixture(scope="session")
+def draw_clip() -> Callable[..., Path]:
+    return draw
+
+
+@pytest.fixture(scope="session")
+def detector() -> Detector:
+    return ColourDetector()
+
+
+@pytest.fixture(scope="session")
+def embedder() -> Embedder:
+    return colour_embedder()
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> City:
+    return create_small_city(tmp_path / "city", camera="C01", place=(116.4, 39.9))
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    if not REAL.is_dir():
+        pytest.skip("the real clips and networks (../shared/real) are not here")
+    return REAL
+
+
+if __name__ == "__main__":
+    with City.open(sys.argv[1]) as own:
+        ingest_clip(
+            own,
+            sys.argv[2],
+            camera="C01",
+            start=START,
+            detector=ColourDetector(),
+            embedder=colour_embedder(),
+            on_stored=lambda ids: print(*ids, flush=True),
+        )
