@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks import evaluation
 from benchmarks.common import median_seconds, write_result
 from passerby.metrics import evaluate
-from passerby.retrieval import k_reciprocal_distances, rerank
+from passerby.retrieval import k_reciprocal_distances, memory_estimate, rerank
 
 COMPARED = 50  # length of the lists that must be in the same order
 
@@ -133,6 +133,8 @@ def measure(options: Options) -> dict[str, Any]:
     def sparse() -> Any:
         return rerank(*sides, options.top)
 
+    estimate = memory_estimate(options.queries, options.gallery, options.dimension)
+    result["sparse_memory_estimate_mib"] = estimate / 2**20
     result["sparse_memory_mib"] = evaluation.memory_above(sparse)
     result["sparse_seconds"] = median_seconds(sparse, options.repeats)
     if options.dense:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from passerby.errors import InputError
-from passerby.metrics import PROTOCOLS, evaluate, evaluate_features
+from passerby.metrics import PROTOCOLS, Reranking, evaluate, evaluate_features
 from passerby.metrics.matches import find_matches
 from passerby.metrics.protocols import protocol_of
 from passerby.metrics.ranks import RowCounter, ranks_on_device
 from passerby.retrieval import distances as all_distances
+from passerby.retrieval import k_reciprocal_distances
 
 Case = tuple[NDArray, NDArray, NDArray, NDArray, NDArray]
 
@@ -234,6 +235,23 @@ def test_features_give_the_report_of_their_distances(metric: str) -> None:
     assert streamed.mAP == pytest.approx(whole.mAP, abs=1e-7)
     assert streamed.cmc == whole.cmc
     assert streamed.first.tolist() == whole.first.tolist()
+
+
+def test_reranked_features_give_the_report_of_their_distances(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(6)
+    queries, gallery = random.normal(size=(30, 8)), random.normal(size=(200, 8))
+    labels = (random.integers(1, 40, 30), random.integers(-1, 40, 200))
+    cameras = (random.integers(1, 4, 30), random.integers(1, 4, 200))
+    distances = k_reciprocal_distances(queries, gallery, k1=9, k2=3, lambda_value=0.5)
+    whole = evaluate(distances, *labels, *cameras)
+    monkeypatch.setattr("passerby.retrieval.reranking.BLOCK_BYTES", 4 * 200 * 7)
+    options = Reranking(k1=9, k2=3, lambda_value=0.5)
+    streamed = evaluate_features(queries, gallery, *labels, *cameras, reranking=options)
+    assert whole.skipped_queries > 0
+    assert streamed.ap.tolist() == pytest.approx(whole.ap.tolist())
+    assert streamed.cmc == whole.cmc
 
 
 def test_report_prints_its_protocol_and_is_json() -> None:

@@ -1,6 +1,7 @@
 """Evaluation of a distance matrix, and of features without one."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,8 +15,25 @@ from passerby.metrics.ranks import RowCounter, ranks_on_device
 from passerby.metrics.report import Report
 from passerby.metrics.shots import SHOTS_SEED, shot_hits
 from passerby.retrieval.distances import BLOCK_BYTES, Features, Metric, distance_block, prepare
+from passerby.retrieval.reranking import reranked_blocks
 
 RANKS = (1, 5, 10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reranking:
+    """Options of :func:`passerby.retrieval.k_reciprocal_distances`.
+
+    Attributes:
+        k1: Length of the neighbour lists.
+        k2: Rows averaged in the local query expansion.
+        lambda_value: Share of the original distance.
+    """
+
+    k1: int = 20
+    k2: int = 6
+    lambda_value: float = 0.3
+
 
 # positions in the valid queries, the row of each in the block, the block (rows, G)
 Block = tuple[NDArray[np.int64], NDArray[np.int64], Tensor | NDArray[np.floating]]
@@ -79,11 +97,24 @@ def evaluate_features(  # noqa: PLR0917 - as evaluate
     ranks: Sequence[int] = RANKS,
     protocol: str | Protocol = "market1501",
     metric: Metric = "cosine",
+    reranking: Reranking | None = None,
 ) -> Report:
     """As :func:`evaluate`, from features (Q, D) and (G, D), block by block of queries.
 
     Beyond the features it holds one block of 64 MiB and, where rows are not of unit length under
     cosine, a copy of the features. Works on the device of ``queries``.
+
+    Args:
+        queries: (Q, D).
+        gallery: (G, D).
+        query_ids: As in :func:`evaluate`, like all others.
+        gallery_ids: (G,).
+        query_cameras: (Q,).
+        gallery_cameras: (G,).
+        ranks: Ranks k of the CMC.
+        protocol: A name in ``PROTOCOLS``.
+        metric: See :func:`passerby.retrieval.distances`.
+        reranking: Judge the re-ranked distances instead, still without a whole matrix.
 
     Raises:
         InputError: As :func:`evaluate`; NaN or zero features, with the row.
@@ -95,12 +126,33 @@ def evaluate_features(  # noqa: PLR0917 - as evaluate
     if given != wanted:
         raise InputError(f"features are of {given} queries and gallery; identities say {wanted}")
 
+    if reranking is not None:
+        again = _reranked(matches, left, right, metric, reranking)
+        return _report(matches, again, rules, ranks, np.asarray(gallery_ids))
+
     def blocks() -> Iterator[Block]:
         for some in _split(matches, len(right)):
             chosen = torch.from_numpy(matches.queries[some]).to(left.device)
             yield some, np.arange(len(some)), distance_block(left[chosen], right, metric)
 
     return _report(matches, blocks(), rules, ranks, np.asarray(gallery_ids))
+
+
+def _reranked(
+    matches: Matches, queries: Tensor, gallery: Tensor, metric: Metric, options: Reranking
+) -> Iterator[Block]:
+    blocks = reranked_blocks(
+        queries,
+        gallery,
+        k1=options.k1,
+        k2=options.k2,
+        lambda_value=options.lambda_value,
+        metric=metric,
+    )
+    for start, block in blocks:
+        stop = start + len(block)
+        first, last = np.searchsorted(matches.queries, [start, stop])
+        yield np.arange(first, last), matches.queries[first:last] - start, block
 
 
 def _split(matches: Matches, columns: int) -> list[NDArray[np.int64]]:

@@ -1,8 +1,17 @@
 """Nearest neighbours: distances, exact search in blocks, k-reciprocal re-ranking."""
 
 from passerby.retrieval.distances import distances
+from passerby.retrieval.expansion import expand_queries
 from passerby.retrieval.ranking import Ranking
-from passerby.retrieval.reranking import k_reciprocal_distances, rerank
+from passerby.retrieval.reranking import k_reciprocal_distances, memory_estimate, rerank
 from passerby.retrieval.search import search
 
-__all__ = ["Ranking", "distances", "k_reciprocal_distances", "rerank", "search"]
+__all__ = [
+    "Ranking",
+    "distances",
+    "expand_queries",
+    "k_reciprocal_distances",
+    "memory_estimate",
+    "rerank",
+    "search",
+]

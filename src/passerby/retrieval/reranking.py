@@ -57,7 +57,7 @@ def k_reciprocal_distances(
     """
     parts = [
         block
-        for _, block in _blocks(
+        for _, block in reranked_blocks(
             queries, gallery, k1=k1, k2=k2, lambda_value=lambda_value, metric=metric
         )
     ]
@@ -85,7 +85,7 @@ def rerank(
         raise InputError(f"a search for the nearest {k} is empty; ask for at least 1")
     found = [
         smallest(block, k)
-        for _, block in _blocks(
+        for _, block in reranked_blocks(
             queries, gallery, k1=k1, k2=k2, lambda_value=lambda_value, metric=metric
         )
     ]
@@ -94,7 +94,7 @@ def rerank(
     return Ranking(columns.cpu().numpy(), values.cpu().numpy())
 
 
-def _blocks(
+def reranked_blocks(
     queries: Features,
     gallery: Features,
     *,
@@ -103,7 +103,10 @@ def _blocks(
     lambda_value: float,
     metric: Metric,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Re-ranked distances of some queries (B, G) after the other, with the first one's number."""
+    """Re-ranked distances block by block: the first query's number, and distances (B, G).
+
+    Every block may be changed or kept; options as in :func:`k_reciprocal_distances`.
+    """
     if k1 < 1 or k2 < 1:
         raise InputError(f"re-ranking with k1 {k1} and k2 {k2}; both must be at least 1")
     if not 0 <= lambda_value <= 1:
@@ -128,6 +131,29 @@ def _blocks(
         yield start, torch.from_numpy(host)
     if not len(left):
         yield 0, torch.empty(0, len(right))
+
+
+def memory_estimate(
+    queries: int, gallery: int, dimension: int, *, k1: int = 20, k2: int = 6, dense: bool = False
+) -> int:
+    """About how many bytes re-ranking will take above its features, before it starts.
+
+    Args:
+        queries: Q.
+        gallery: G.
+        dimension: D.
+        k1: As in :func:`rerank`.
+        k2: As in :func:`rerank`.
+        dense: Of :func:`k_reciprocal_distances`, which returns the whole matrix.
+    """
+    N = queries + gallery
+    features = 2 * 4 * N * dimension  # unit rows, queries and gallery together
+    lists = 2 * 8 * N * max(k1 + 1, k2)
+    # a row's set has about 1.3 k1 members, its mean over k2 rows at most k2 times as many; value
+    # and column take 8 bytes, and at most three copies are alive at once
+    encoding = 3 * 8 * N * round(1.3 * k1) * min(k2, 4)
+    output = 4 * queries * gallery * 2 if dense else 0
+    return features + lists + encoding + 2 * BLOCK_BYTES + output
 
 
 @dataclass(frozen=True, eq=False)
