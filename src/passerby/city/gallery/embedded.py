@@ -2,7 +2,8 @@
 
 A change is: append vectors to the day's segment file and sync it; then commit rows and checksums
 to the SQLite index in one transaction. What the index does not know does not exist, so a crash
-between the two leaves a torn tail that the next writer cuts off (``system.md`` 1.6).
+between the two leaves a torn tail that the next writer cuts off (``system.md`` 1.6), after
+:meth:`Index.settle <passerby.city.gallery.index.Index.settle>`.
 """
 
 import threading
@@ -232,8 +233,10 @@ class EmbeddedGallery:
     @contextmanager
     def _writing(self) -> Iterator[State]:
         """The writer lock, and the state brought up to date under it."""
-        with self._writer.held(), self.index.explained():
+        with self._writer.held() as died, self.index.explained():
             with self._lock:
+                if died:
+                    self.index.settle()
                 self.state.refresh(force=True)
             try:
                 yield self.state

@@ -110,6 +110,17 @@ class Index:
                 self._db.execute("ROLLBACK")
             raise
 
+    def settle(self) -> None:
+        """Commit something, so that no commit nobody has seen can come back later.
+
+        A writer killed at the very end of a commit may have written it to the log without telling
+        the other processes. They do not see it, but a later recovery of the log would bring it
+        back, when its rows in the segment files have long been cut off, overwritten or swept. A
+        commit of our own takes the place of such frames for good. Needed before files are touched.
+        """
+        with self.writing():
+            self.set_fact("settled", int(self.fact("settled") or 0) + 1)
+
     def version(self) -> int:
         """A number that changes when another connection commits."""
         return int(self._one("PRAGMA data_version"))
