@@ -1,6 +1,7 @@
 """Hair: shells close to the skull, curtains that hang, tails and buns."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +11,24 @@ from passerby.simulate.appearance import Appearance
 from passerby.simulate.clothes import SKIN_GROUP
 from passerby.simulate.figure import Figure, ellipsoid_rows
 from passerby.simulate.head import Head, shell_rows
+from passerby.simulate.pose import Pose
+
+
+@dataclass(frozen=True)
+class Back:
+    """The dressed back that long hair falls on: ``air`` metres of clothes on a posed trunk."""
+
+    pose: Pose
+    air: float
+
+    def at(self, height: float) -> np.ndarray:
+        """Point of its surface ``height`` metres above the ground; far ahead above the trunk."""
+        body = self.pose.body
+        s = (height - float(self.pose.pelvis[1])) / body.trunk_length
+        if s > 1.05:
+            return self.pose.trunk_point(1.0) + self.pose.trunk_front(1.0)
+        depth = float(body.trunk_at(s)[2]) + self.air
+        return self.pose.trunk_point(s) - self.pose.trunk_front(s) * depth
 
 
 def hair_material(appearance: Appearance, *, low: float) -> np.ndarray:
@@ -53,6 +72,7 @@ def _curtain(
     head: Head,
     material: int,
     *,
+    back_of: Back,
     low: float,
     thickness: float,
     opening: float,
@@ -76,9 +96,11 @@ def _curtain(
     down = np.array([0.0, -1.0, 0.0])  # below the ears hair hangs down whatever the head does
     anchor = head.point(0.0, 0.45, 0.0)
     for i in np.flatnonzero(below):
-        rows[i, :3] = (
-            anchor + down * (hang[i] * head.height) - head.front * 0.012 * min(hang[i] * 3, 1)
-        )
+        back = head.front * 0.012 * min(hang[i] * 3, 1)
+        rows[i, :3] = anchor + down * (hang[i] * head.height) - back
+        reach = float(np.sum((rows[i, :3] - back_of.at(float(rows[i, 1]))) * head.front))
+        rows[i, q.DEPTH_BACK] = max(rows[i, q.DEPTH_BACK], reach + thickness + 0.006)
+        rows[i, q.POWER] = 2.15 + 1.4 * min(2 * hang[i], 1.0)
     figure.tube(rows, material, rings=22, segments=26, wobble=0.006, phase=low * 7 + 3)
 
 
@@ -87,6 +109,7 @@ def _tail(
     head: Head,
     material: int,
     *,
+    back_of: Back,
     start: tuple[float, float],
     length: float,
     width: float,
@@ -97,6 +120,8 @@ def _tail(
     for i, t in enumerate(np.linspace(0, 1, 6)):
         out = -head.front * 0.055 * math.sin(min(t * 2.2, 1.6))
         rows[i, :3] = root + out + np.array([0.0, 0.018 * (1 - t) - length * t**1.2, 0.0])
+        inside = float(np.sum((rows[i, :3] - back_of.at(float(rows[i, 1]))) * head.front))
+        rows[i, :3] -= head.front * max(inside + 0.6 * width, 0.0)
     shape = np.array([0.5, 1.0, 1.1, 1.0, 0.75, 0.12]) * width
     rows[:, q.WIDTH] = shape
     rows[:, q.DEPTH_FRONT] = rows[:, q.DEPTH_BACK] = 0.8 * shape
@@ -126,8 +151,10 @@ TAILS: dict[str, tuple[float, float, float, float, float]] = {
 }
 
 
-def add_hair(figure: Figure, appearance: Appearance, head: Head, *, flat: bool = False) -> None:
-    """Add the hair; ``flat`` presses it under a hat."""
+def add_hair(
+    figure: Figure, appearance: Appearance, head: Head, back_of: Back, *, flat: bool = False
+) -> None:
+    """Add the hair; ``flat`` presses it under a hat, long hair falls outside ``back_of``."""
     kind, more = appearance.hair, appearance.hair_length
     if kind in ("bald", "cropped"):
         return
@@ -141,20 +168,23 @@ def add_hair(figure: Figure, appearance: Appearance, head: Head, *, flat: bool =
         opening = 1.05 + 0.35 * (appearance.seed % 3)
         thickness = min(0.020, most)
         _curtain(
-            figure, head, material, low=low, thickness=thickness, opening=opening,
-            spread=0.10 * more,
+            figure, head, material, back_of=back_of, low=low, thickness=thickness,
+            opening=opening, spread=0.10 * more,
         )  # fmt: skip
     else:
         _cap(figure, head, material, min(0.010, most), low=0.25)
-        _tied(figure, appearance, head, material)
+        _tied(figure, appearance, head, back_of, material)
 
 
-def _tied(figure: Figure, appearance: Appearance, head: Head, material: int) -> None:
+def _tied(figure: Figure, appearance: Appearance, head: Head, back_of: Back, material: int) -> None:
     """A pony tail, a braid or a bun."""
     if appearance.hair in TAILS:
         level, reach, length, longer, width = TAILS[appearance.hair]
         length += longer * appearance.hair_length
-        _tail(figure, head, material, start=(level, reach), length=length, width=width)
+        _tail(
+            figure, head, material, back_of=back_of, start=(level, reach), length=length,
+            width=width,
+        )  # fmt: skip
         return
     ball = ellipsoid_rows(
         head.point(0.0, 0.84, -head.half_depth * 1.05), head.up, head.front,

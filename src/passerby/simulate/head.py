@@ -17,8 +17,8 @@ from passerby.simulate.pose import Pose
 SKULL = np.array([
     [0.00, 0.30, 0.72, 0.00], [0.05, 0.50, 0.86, 0.12], [0.14, 0.68, 0.90, 0.36],
     [0.25, 0.80, 0.90, 0.62], [0.36, 0.88, 0.92, 0.86], [0.48, 0.95, 0.90, 0.99],
-    [0.58, 0.99, 0.92, 1.05], [0.70, 1.00, 0.93, 1.06], [0.82, 0.91, 0.83, 0.97],
-    [0.91, 0.71, 0.64, 0.77], [0.97, 0.42, 0.38, 0.46], [1.00, 0.04, 0.04, 0.04],
+    [0.58, 0.99, 0.92, 1.05], [0.70, 1.00, 0.93, 1.06], [0.82, 0.94, 0.86, 1.00],
+    [0.91, 0.79, 0.72, 0.86], [0.97, 0.52, 0.48, 0.58], [1.00, 0.04, 0.04, 0.04],
 ])  # fmt: skip
 
 
@@ -97,7 +97,7 @@ def add_head(figure: Figure, appearance: Appearance, pose: Pose) -> Head:
     figure.tube(rows, figure.paint(_face(appearance)), rings=20, segments=22)
     nose = ellipsoid_rows(
         head.point(0.0, 0.41, head.half_depth * 0.93),
-        head.up, head.front, (0.10 * head.height, 0.014, 0.020), count=5,
+        head.up, head.front, (0.10 * head.height, 0.013, 0.013), count=5,
     )  # fmt: skip
     nose[: len(nose) // 2 + 1, q.DEPTH_FRONT] *= 1.25
     figure.tube(nose, material, rings=6, segments=8)

@@ -236,7 +236,7 @@ class Mesh:
         """
         self._reserve(rings * (segments + 1), 2 * (rings - 1) * segments)
         _tube(
-            control, rings, segments, wobble, phase, material,
+            control, rings, segments, float(wobble), float(phase), material,
             self._vertices, self.vertex_count, self._triangles, self.triangle_count,
         )  # fmt: skip
         self.vertex_count += rings * (segments + 1)

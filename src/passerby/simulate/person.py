@@ -7,7 +7,7 @@ from passerby.simulate.bags import carry
 from passerby.simulate.body import measure
 from passerby.simulate.clothes import wear_upper
 from passerby.simulate.figure import Figure
-from passerby.simulate.hair import add_hair
+from passerby.simulate.hair import Back, add_hair
 from passerby.simulate.head import add_head
 from passerby.simulate.headgear import FLATTENS_HAIR, HIDES_HAIR, add_headgear, add_scarf
 from passerby.simulate.legwear import bare_legs, leg_share, wear_lower
@@ -46,7 +46,8 @@ def add_person(
     air = _dress(figure, appearance, posed)
     head = add_head(figure, appearance, posed)
     if appearance.headgear not in HIDES_HAIR:
-        add_hair(figure, appearance, head, flat=appearance.headgear in FLATTENS_HAIR)
+        flat = appearance.headgear in FLATTENS_HAIR
+        add_hair(figure, appearance, head, Back(posed, air), flat=flat)
     add_headgear(figure, appearance, head)
     add_scarf(figure, appearance, posed)
     carry(figure, appearance, posed, pose, air)

@@ -179,7 +179,7 @@ def _tone(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, objec
         "matrix": _colour_matrix(rng, d.colour, kind),
         "gain": float(np.exp(0.30 * d.exposure * rng.standard_normal())),
         "gamma": float(2.2 * np.exp(0.12 * d.exposure * rng.standard_normal())),
-        "contrast": float(np.clip(1.0 + 0.22 * d.exposure * rng.standard_normal(), 0.6, 1.6)),
+        "contrast": float(np.clip(1.0 + 0.20 * d.exposure * rng.standard_normal(), 0.6, 1.4)),
         "saturation": float(np.clip(1.0 + 0.24 * d.colour * rng.standard_normal(), 0.35, 1.35)),
         "black": float(max(0.035 * d.exposure * rng.standard_normal(), 0.0)),
         "vignette": float(0.35 * rng.random()),
