@@ -1,4 +1,4 @@
-"""Start weights of a backbone from a file of torchvision or timm."""
+"""Start weights of a backbone from a file of torchvision, timm or Passerby."""
 
 import pickle
 from pathlib import Path
@@ -12,6 +12,7 @@ from passerby.errors import InputError
 
 # what classification checkpoints hold and a re-ID backbone does not
 DROPPED = ("fc.", "classifier.", "head.")
+OWN = "backbone."  # how a ReidNetwork names its backbone
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -35,14 +36,20 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in state.items()}
 
 
+def own_backbone(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The backbone of a network that Passerby saved; any other state comes back as it is."""
+    own = {k.removeprefix(OWN): v for k, v in state.items() if k.startswith(OWN)}
+    return own or state
+
+
 def load_backbone(backbone: nn.Module, path: Path) -> None:
-    """Load ``path`` into ``backbone``; only a classification head may be left over.
+    """Load ``path`` into ``backbone``; only a head (classifier, neck) may be left over.
 
     Raises:
         InputError: If tensors are missing, left over or of another shape.
     """
     wanted = backbone.state_dict()
-    given = read_state(path)
+    given = own_backbone(read_state(path))
     # a wrapped timm network stores its parameters one level down
     prefix = "network." if all(key.startswith("network.") for key in wanted) else ""
     given = {prefix + key: value for key, value in given.items()}
