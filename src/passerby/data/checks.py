@@ -77,6 +77,7 @@ def check(
         *_training(table, identities, images),
         *_evaluation(table),
         *_splits(table),
+        *_listed_twice(table),
         *(Finding(level="warning", code="counts", text=text) for text in differences(table)),
     ]
     if pictures:
@@ -175,6 +176,7 @@ def _evaluation(table: CropTable) -> Iterator[Finding]:
             f"{causes}; check how identities and cameras are read, or use protocol any-camera",
             items=tuple(query.path[nobody | absent | own_camera].tolist()),
         )
+    yield from _test_cameras(query, gallery)
     elsewhere = int(np.isin(query.identity[absent], table.train.identity).sum())
     if elsewhere:
         yield Finding(
@@ -183,6 +185,9 @@ def _evaluation(table: CropTable) -> Iterator[Finding]:
             text=f"{elsewhere} queries show people who are in training and not in the gallery; are "
             "the training and gallery folders swapped?",
         )
+
+
+def _test_cameras(query: CropTable, gallery: CropTable) -> Iterator[Finding]:
     if len(np.unique(np.concatenate([query.camera, gallery.camera]))) == 1:
         yield Finding(
             level="error",
@@ -242,6 +247,9 @@ def _splits(table: CropTable) -> Iterator[Finding]:
             code="one-person",
             text="all training pictures show one person; check how identities are read",
         )
+
+
+def _listed_twice(table: CropTable) -> Iterator[Finding]:
     paths, counts = np.unique(
         np.char.add(np.char.add(table.split, ":"), table.path) if len(table) else table.path,
         return_counts=True,
