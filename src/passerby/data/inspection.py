@@ -1,5 +1,6 @@
 """Open every picture of a table and say what is wrong with which."""
 
+import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def open_picture(path: Path) -> Opened:
         data = path.read_bytes()
         if not data:
             return Opened(reason="empty file")
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(data)) as image:
             image.load()
             width, height = image.size
     except FileNotFoundError:
