@@ -24,11 +24,11 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: passerby bench NAME [options]     passerby bench NAME --help\n")
         print("\n".join(f"  {name}" for name in names()))
         return 0
-    name, rest = arguments[0], list(arguments[1:])
+    name, rest = arguments[0].replace("-", "_"), list(arguments[1:])
     if name not in names():
         known = ", ".join(names()) or "none here: benchmarks stand in the source tree"
-        raise InputError(f"no benchmark '{name}'; there are: {known}")
+        raise InputError(f"no benchmark '{arguments[0]}'; there are: {known}")
     sys.path.insert(0, str(SOURCE_TREE))
     module = importlib.import_module(f"benchmarks.{name}")
-    module.main(parse(module.Options, rest, f"bench {name}"))
+    module.main(parse(module.Options, rest, f"bench {arguments[0]}"))
     return 0
