@@ -16,7 +16,8 @@ class TrackletOptions:
     crops: int = 4
     """Sightings a tracklet, at most."""
     min_detections: int = 3
-    """Strong boxes a tracklet needs; fewer are taken for a false alarm."""
+    """Strong boxes a tracklet needs, or as many frames as begin within a second when these are
+    fewer; less is taken for a false alarm."""
     min_height: float = 40.0
     """Pixels of height below which a box is not cut out."""
     min_width: float = 12.0
@@ -60,10 +61,16 @@ class TrackletBuilder:
         self.options = options or TrackletOptions()
         self._tracker = Tracker(self.options.tracker)
         self._running: dict[int, _Running] = {}
+        self._last: int | None = None
+        self._needed = self.options.min_detections
 
     def add(self, frame: Frame, detections: Detections) -> list[Tracklet]:
         """Take in a frame; return the tracklets that have ended."""
         numbers = self._tracker.update(frame.time, detections)
+        if self._last is not None:
+            in_a_second = 1 + 1000 // (frame.time - self._last)
+            self._needed = min(self.options.min_detections, in_a_second)
+        self._last = frame.time
         done = [self._finish(number) for number in self._tracker.ended()]
         strong = detections.scores >= self.options.tracker.strong
         sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
@@ -98,7 +105,7 @@ class TrackletBuilder:
 
     def _finish(self, number: int) -> Tracklet | None:
         running = self._running.pop(number, None)
-        if running is None or running.detections < self.options.min_detections:
+        if running is None or running.detections < self._needed:
             return None
         return Tracklet(
             track=number,
