@@ -97,15 +97,15 @@ def add_pole(
 
 def add_bush(figure: Figure, x: float, z: float, radius: float, seed: int) -> None:
     """A round shrub or a planter's green."""
-    row = m.material((0.20, 0.29, 0.13))
-    row[m.SECOND : m.SECOND + 3] = m.linear((0.10, 0.16, 0.06))
-    row[m.THIRD : m.THIRD + 3] = m.linear((0.32, 0.40, 0.20))
-    row[m.PATTERN], row[m.SCALE] = m.CAMOUFLAGE, 0.06
+    row = m.material((0.17, 0.25, 0.11))
+    row[m.SECOND : m.SECOND + 3] = m.linear((0.11, 0.17, 0.07))
+    row[m.THIRD : m.THIRD + 3] = m.linear((0.25, 0.33, 0.16))
+    row[m.PATTERN], row[m.SCALE] = m.CAMOUFLAGE, 0.022
     row[m.FOLD], row[m.FOLD_U], row[m.FOLD_V] = 1.6, 3.0, 3.0
     rows = ellipsoid_rows(
         np.array([x, 0.8 * radius, z]), UP, np.array([0.0, 0.0, 1.0]), (radius, radius, radius)
     )
-    figure.tube(rows, figure.paint(row), rings=14, segments=18, wobble=0.10 * radius, phase=seed)
+    figure.tube(rows, figure.paint(row), rings=14, segments=18, wobble=0.14 * radius, phase=seed)
 
 
 def add_bin(figure: Figure, x: float, z: float, colour: tuple[float, float, float]) -> None:
