@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,17 @@ from passerby.city import City, Sighting
 from passerby.models import ModelCard, build, save
 from passerby.runtime import Embedder
 from passerby.service import create_app
+from passerby.service.accounts import Accounts
+from passerby.service.database import Database
 
+PASSWORD = "a long enough password"
+ACCOUNTS = {
+    "ann": ("operator", "99"),
+    "bob": ("operator", "9901"),
+    "sue": ("supervisor", "99"),
+    "wes": ("supervisor", "9902"),
+    "root": ("administrator", "99"),
+}
 START = 1_893_456_000_000  # 2030-01-01T00:00:00Z
 WEST, SOUTH, STEP = 121.40, 31.20, 0.004
 COLOURS = {
@@ -113,6 +124,11 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 @pytest.fixture(scope="session")
+def person() -> Callable[[int, int], Image.Image]:
+    return draw_person
+
+
+@pytest.fixture(scope="session")
 def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     import torch
 
@@ -171,16 +187,32 @@ def sightings(
     ]
 
 
+@pytest.fixture(scope="session")
+def city_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    sightings: list[tuple[Sighting, bytes]],
+    fast_passwords: None,
+) -> Path:
+    """The city with its five accounts, made once; each test works on a copy."""
+    folder = tmp_path_factory.mktemp("made") / "city"
+    with City.create(
+        folder, units=make_units(), cameras=make_cameras(), streets=make_streets()
+    ) as made:
+        made.add_sightings(
+            dataclasses.replace(one, crop=made.crops.put(data)) for one, data in sightings
+        )
+        database = Database(folder / "catalogue.sqlite")
+        for name, (role, unit) in ACCOUNTS.items():
+            Accounts(database).create(name, role, (unit,), PASSWORD)
+        database.close()
+    return folder
+
+
 @pytest.fixture
-def city(tmp_path: Path, sightings: list[tuple[Sighting, bytes]]) -> Iterator[City]:
-    made = City.create(
-        tmp_path / "city", units=make_units(), cameras=make_cameras(), streets=make_streets()
-    )
-    made.add_sightings(
-        dataclasses.replace(one, crop=made.crops.put(data)) for one, data in sightings
-    )
-    yield made
-    made.close()
+def city(tmp_path: Path, city_folder: Path) -> Iterator[City]:
+    shutil.copytree(city_folder, tmp_path / "city")
+    with City.open(tmp_path / "city") as opened:
+        yield opened
 
 
 class Client(TestClient):
@@ -221,19 +253,9 @@ class Client(TestClient):
         return found
 
 
-PASSWORD = "a long enough password"
-ACCOUNTS = {
-    "ann": ("operator", "99"),
-    "bob": ("operator", "9901"),
-    "sue": ("supervisor", "99"),
-    "wes": ("supervisor", "9902"),
-    "root": ("administrator", "99"),
-}
-
-
 @pytest.fixture(scope="session")
 def fast_passwords() -> Iterator[None]:
-    """argon2id at its least cost: the cost is the library's affair, the tests make many accounts."""
+    """argon2id at its least cost: the cost is the library's affair, not ours."""
     import argon2
 
     from passerby.service import accounts
@@ -244,18 +266,12 @@ def fast_passwords() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_app(
-    city: City, embedder: Embedder, fast_passwords: None
-) -> Iterator[Callable[..., FastAPI]]:
-    """Build the app with settings or a detector of the test's own; the five accounts exist."""
+def make_app(city: City, embedder: Embedder) -> Iterator[Callable[..., FastAPI]]:
+    """Build the app with settings or a detector of the test's own; the accounts exist."""
     made: list[FastAPI] = []
 
     def build_app(**options: Any) -> FastAPI:
         app = create_app(city, embedder, **options)
-        accounts = app.state.service.accounts
-        for name, (role, unit) in ACCOUNTS.items():
-            if accounts.get(name) is None:
-                accounts.create(name, role, (unit,), PASSWORD)
         made.append(app)
         return app
 

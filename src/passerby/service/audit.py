@@ -9,9 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from passerby.city.gallery.lock import WriterLock
 from passerby.service.database import AUDIT, Database, now
 
 HEAD_FILE = "audit.head"  # number and digest of the last entry, beside the database
+LOCK_FILE = "audit.lock"
 START = "0" * 64
 
 
@@ -70,6 +72,7 @@ class Audit:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.head_path = folder / HEAD_FILE
+        self._lock = WriterLock(folder / LOCK_FILE)
 
     def append(
         self,
@@ -80,13 +83,29 @@ class Audit:
         units: tuple[str, ...] = (),
         details: dict[str, Any] | None = None,
     ) -> Entry:
-        """Add one entry, durable when this returns; it never waits for another to be complete."""
+        """Add one entry, durable when this returns, and note it as the head.
+
+        The lock goes around both, so that the note is never of an older entry than the last.
+        """
+        with self._lock.held():
+            entry = self._append(action, account, case, units, details or {})
+            self._write_head(entry)
+        return entry
+
+    def _append(
+        self,
+        action: str,
+        account: str,
+        case: str | None,
+        units: tuple[str, ...],
+        details: dict[str, Any],
+    ) -> Entry:
         with self.database.write() as connection:
             last = connection.execute(
                 sa.select(AUDIT.c.number, AUDIT.c.digest).order_by(AUDIT.c.number.desc()).limit(1)
             ).first()
             # through JSON and back, so that what is hashed is what a reader will get
-            plain = json.loads(json.dumps(details or {}))
+            plain = json.loads(json.dumps(details))
             body = Entry(
                 number=last.number + 1 if last else 1,
                 time=now(),
@@ -99,7 +118,6 @@ class Audit:
             )
             entry = Entry(**{**vars(body), "digest": body.expected_digest()})
             connection.execute(AUDIT.insert().values({**vars(entry), "units": list(entry.units)}))
-        self._write_head(entry)  # after the commit: a note may be late, never ahead of the chain
         return entry
 
     def _write_head(self, entry: Entry) -> None:
@@ -148,7 +166,7 @@ class Audit:
             return f"entries {count + 1} to {head['number']} are missing"
         if head["number"] == count and head["digest"] != digest:
             return "the last entry is not the one that was noted"
-        return ""  # an older note: the power failed between the entry and its note
+        return ""  # a note of an older entry: the power failed between an entry and its note
 
 
 def _fault(entry: Entry, number: int, previous: str) -> str:

@@ -220,17 +220,25 @@ class BodyLimit:
         if not declared.isdigit() or int(declared) > self.most:
             await self._refuse()(scope, receive, send)
             return
-        seen = 0
+        seen, refused = 0, False
 
         async def counted() -> Any:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self.most:
-                raise HTTPException(413, self._words()[0].rstrip("."))
+                raise HTTPException(413)  # stops the reading; what is answered stands below
             return message
 
-        await self.app(scope, counted, send)
+        async def checked(message: Any) -> None:
+            nonlocal refused
+            if seen <= self.most:
+                await send(message)
+            elif not refused:
+                refused = True
+                await self._refuse()(scope, receive, send)
+
+        await self.app(scope, counted, checked)
 
     def _words(self) -> tuple[str, str]:
         limit = f"{self.most / 2**20:.0f} MB"

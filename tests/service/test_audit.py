@@ -1,0 +1,106 @@
+"""The audit's chain: it grows, it holds, and every way of tampering shows."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from passerby.service.audit import HEAD_FILE, Audit
+from passerby.service.database import AUDIT, Database
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Iterator[Audit]:
+    database = Database(tmp_path / "catalogue.sqlite")
+    chain = Audit(database, tmp_path)
+    for number in range(1, 9):
+        chain.append("searched", account="ann", case="A-1", units=("99",), details={"n": number})
+    yield chain
+    database.close()
+
+
+def tamper(audit: Audit, statement: sa.Executable) -> None:
+    """As someone with the database file would: without our triggers."""
+    with audit.database.write() as connection:
+        for verb in ("update", "delete"):
+            connection.execute(sa.text(f"DROP TRIGGER audit_no_{verb}"))
+        connection.execute(statement)
+
+
+def test_chain_holds_and_counts(audit: Audit) -> None:
+    verdict = audit.verify()
+    assert verdict.intact
+    assert verdict.entries == 8
+    entries = audit.entries()
+    assert [entry.number for entry in entries] == list(range(8, 0, -1))
+    assert all(a.previous == b.digest for a, b in itertools.pairwise(entries))
+    assert verdict.head == entries[0].digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"account": "bob"}, {"details": {"n": 99}}, {"time": 1}, {"case": None}, {"units": []}],
+)
+def test_a_changed_entry_is_found(audit: Audit, change: dict[str, object]) -> None:
+    tamper(audit, AUDIT.update().where(AUDIT.c.number == 5).values(**change))
+    verdict = audit.verify()
+    assert verdict.broken_at == 5
+    assert "changed" in verdict.reason
+
+
+def test_a_changed_entry_with_a_new_digest_breaks_the_next(audit: Audit) -> None:
+    from dataclasses import replace
+
+    entry = next(one for one in audit.entries() if one.number == 5)
+    forged = replace(entry, account="bob")
+    values = {"account": "bob", "digest": forged.expected_digest()}
+    tamper(audit, AUDIT.update().where(AUDIT.c.number == 5).values(**values))
+    assert audit.verify().broken_at == 6
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_a_removed_entry_is_found(audit: Audit, number: int) -> None:
+    tamper(audit, AUDIT.delete().where(AUDIT.c.number == number))
+    verdict = audit.verify()
+    assert verdict.broken_at == number
+    assert "missing" in verdict.reason
+
+
+def test_a_cut_off_end_is_found(audit: Audit) -> None:
+    tamper(audit, AUDIT.delete().where(AUDIT.c.number > 6))
+    verdict = audit.verify()
+    assert (verdict.broken_at, verdict.entries) == (7, 6)
+    assert "7 to 8 are missing" in verdict.reason
+
+
+def test_a_missing_note_is_told(audit: Audit, tmp_path: Path) -> None:
+    (tmp_path / HEAD_FILE).unlink()
+    assert not audit.verify().intact
+
+
+def test_the_database_refuses_changes(audit: Audit) -> None:
+    for statement in (AUDIT.update().values(account="bob"), AUDIT.delete()):
+        with pytest.raises(sa.exc.IntegrityError, match="append-only"), audit.database.write() as c:
+            c.execute(statement)
+    assert audit.verify().intact
+
+
+def test_many_writers_make_one_chain(audit: Audit, tmp_path: Path) -> None:
+    other = Audit(Database(tmp_path / "catalogue.sqlite"), tmp_path)
+
+    def write(chain: Audit) -> None:
+        for _ in range(10):
+            chain.append("searched", account="x")
+
+    threads = [threading.Thread(target=write, args=(chain,)) for chain in (audit, other) * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other.database.close()
+    verdict = audit.verify()
+    assert verdict.intact, verdict.reason
+    assert verdict.entries == 48

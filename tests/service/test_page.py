@@ -1,0 +1,134 @@
+"""The page in a real browser: sign in, pick a person, search, see the list and the path."""
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+PASSWORD = "a long enough password"
+BROWSER = next(
+    (found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None
+)
+FLAGS = [
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+
+
+@pytest.fixture
+def address(app: FastAPI) -> Iterator[str]:
+    """The app served by uvicorn on a free port."""
+    import uvicorn
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        page = browser.new_context(
+            viewport={"width": 1366, "height": 800}, locale="en-GB", color_scheme="light"
+        ).new_page()
+        page.set_default_timeout(60_000)
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda m: faults.append(m.text) if "Security Policy" in m.text else None)
+        page.goto(address)
+        yield page
+        browser.close()
+    assert faults == []
+
+
+def enter(page: Any, name: str = "ann") -> None:
+    page.fill("input[name=name]", name)
+    page.fill("input[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector(".desk")
+
+
+def picture(tmp_path: Path, person: Callable[[int, int], Any]) -> str:
+    path = tmp_path / "query.jpg"
+    person(1, 77).save(path)
+    return str(path)
+
+
+def test_from_sign_in_to_the_path(
+    page: Any, ann: Any, tmp_path: Path, person: Callable[[int, int], Any]
+) -> None:
+    page.fill("input[name=name]", "ann")
+    page.fill("input[name=password]", "wrong password 1")
+    page.click("button[type=submit]")
+    page.wait_for_selector(".signin-card .notice.bad:not([hidden])")
+    enter(page)
+    page.wait_for_selector(".map[data-ready=true]")
+    page.set_input_files("input[type=file]", picture(tmp_path, person))
+    page.wait_for_selector(".query-picture:not(.pending)")
+    page.click("[data-key='unit:99']")
+    page.click("[data-key=search]")
+    page.wait_for_selector(".results-list .card img")
+    assert page.locator(".results-list .card").count() == 16
+    assert "lead" in page.inner_text(".results-head")
+    # the operator says who it is; the path goes through what was confirmed
+    page.click(".results-list .card >> nth=0 >> .button.good")
+    page.wait_for_selector(".results-list .card.confirmed")
+    page.wait_for_selector(".visit-pin")
+    first = page.locator(".visit-pin").first
+    assert first.is_visible()
+    assert page.locator(".timeline .visit").count() >= page.locator(".visit-pin").count()
+    # keys: compare, next, close
+    page.click(".results-title")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog .compare-stage img")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog", state="detached")
+    # the other language, with the same answer
+    page.click("text=中文")
+    page.wait_for_selector("text=结果仅为线索")
+    assert page.locator(".results-list .card").count() == 16
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+
+
+def test_a_bad_picture_and_an_ended_session(
+    page: Any, ann: Any, app: FastAPI, tmp_path: Path, person: Callable[[int, int], Any]
+) -> None:
+    enter(page)
+    bad = tmp_path / "notes.png"
+    bad.write_text("not a picture")
+    page.set_input_files("input[type=file]", str(bad))
+    page.wait_for_selector(".toast >> text=not a picture")
+    page.set_input_files("input[type=file]", picture(tmp_path, person))
+    page.wait_for_selector(".query-picture:not(.pending)")
+    app.state.service.accounts.set_password("ann", PASSWORD)  # ends every session
+    page.click("[data-key=search]")
+    page.wait_for_selector(".signin-card >> text=session has ended")
+    enter(page)
+    page.wait_for_selector(".query-picture")
+
+
+def test_a_supervisor_reads_the_audit(page: Any, ann: Any) -> None:
+    enter(page, "sue")
+    page.click("[data-key='page:audit']")
+    page.wait_for_selector("table >> text=Signed in")
+    page.click("text=Verify the chain")
+    page.wait_for_selector(".chip.good >> text=hold")
