@@ -16,6 +16,7 @@ VERBS: dict[str, str] = {
     "train": "train a network by a recipe",
     "evaluate": "CMC, mAP and mINP of a network on a data set",
     "embed": "turn pictures of people into vectors",
+    "export": "write a network as ONNX, checked against the original",
     "ingest": "bring a clip or a folder of crops into a city: detect, track, embed, store",
     "search": "find a person in a unit of a city",
     "trace": "find a person and reconstruct where they went",
