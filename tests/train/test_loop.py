@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,30 +55,31 @@ def same(one: Any, two: Any) -> bool:
     return bool(one == two)
 
 
-def run_until_killed(folder: Path, steps: int) -> bool:
-    """Run the program and kill it after ``steps`` steps; True when it finished before."""
-    child = subprocess.Popen(
-        [sys.executable, str(PROGRAM), str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    for _ in range(steps):
-        if not child.stdout.readline():
-            break
-    else:
-        child.send_signal(signal.SIGKILL)
-    child.stdout.close()
-    return child.wait() == 0
+@pytest.fixture
+def program() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def train_and_die(program: subprocess.Popen[str], folder: Path, steps: int) -> int:
+    """Train in a process that is killed soon after ``steps`` steps; its status (0 for the end)."""
+    assert program.stdin is not None
+    assert program.stdout is not None
+    print(folder, steps, file=program.stdin, flush=True)
+    return int(program.stdout.readline())
 
 
 def test_a_run_killed_at_random_steps_ends_bit_for_bit_as_an_uninterrupted_one(
-    tmp_path: Path,
+    program: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     whole = tiny.train(tmp_path / "whole")
     dice = random.Random(5)
-    # the last round is let through to its end
-    for steps in (dice.randint(1, 6), dice.randint(7, 12), dice.randint(4, 9), 1000):
-        finished = run_until_killed(tmp_path / "killed", steps)
-    assert finished
+    for steps in (dice.randint(1, 5), dice.randint(4, 8), dice.randint(3, 7)):
+        assert train_and_die(program, tmp_path / "killed", steps) == signal.SIGKILL
+    assert train_and_die(program, tmp_path / "killed", 1000) == 0
     one = checkpoint.read(tmp_path / "whole" / CHECKPOINT)
     two = checkpoint.read(tmp_path / "killed" / CHECKPOINT)
     for part in ("method", "optimisers", "meter", "random"):
