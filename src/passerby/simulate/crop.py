@@ -165,7 +165,7 @@ class Shot:
     def develop(self, box: Box, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
         """Draw a box of the frame (native pixels) and send it through the sensor."""
         native = (max(round(box[3] - box[1]), 8), max(round(box[2] - box[0]), 4))
-        rows = int(np.clip(1.4 * native[0], 112, 288))
+        rows = int(np.clip(1.3 * native[0], 112, 272))
         columns = max(round(rows * size[1] / size[0]), 8)
         image = self._light(box, rows, columns)
         width, height = self.sensor.frame
