@@ -30,7 +30,7 @@ class Walking:
     spread: float = 0.35
     stop_chance: float = 0.3
     stop_seconds: float = 600.0
-    weight: float = 0.75
+    weight: float = 0.4
     bound: float = 3.0
 
 

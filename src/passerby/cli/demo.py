@@ -14,6 +14,7 @@ from passerby.city import City
 from passerby.cli.arguments import parse
 from passerby.ingest import ingest_table
 from passerby.runtime import Embedder
+from passerby.simulate.benchmarks import MILD
 from passerby.simulate.options import SimulationOptions
 
 READY = "ready.json"
@@ -53,6 +54,7 @@ def simulation(options: Options) -> SimulationOptions:
         hours=options.hours,
         seed=options.seed,
         train_share=0.5,
+        difficulty=MILD,
     )
 
 
