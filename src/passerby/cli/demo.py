@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -65,13 +65,7 @@ def prepare(options: Options, embedder: Embedder) -> tuple[City, Path]:
     """
     tree, folder = options.folder / "simulated", options.folder / "city"
     marker = options.folder / READY
-    wanted = {
-        "people": options.people,
-        "cameras": options.cameras,
-        "hours": options.hours,
-        "seed": options.seed,
-        "model": embedder.model_id,
-    }
+    wanted = {"simulation": asdict(simulation(options)), "model": embedder.model_id}
     made = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
     if options.rebuild or made.get("options") != wanted:
         marker.unlink(missing_ok=True)
