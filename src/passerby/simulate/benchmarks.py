@@ -6,9 +6,12 @@ from passerby.errors import InputError
 from passerby.simulate.options import SimulationOptions
 from passerby.simulate.sensor import Difficulty
 
-# half of what the default city does to colours: hand-made features stay near chance, and a network
-# of a few million parameters can be trained on a few hundred people (README has the figures)
-MILD = Difficulty(colour=0.5, exposure=0.5, noise=0.6, light=0.6, occlusion=0.6, box=0.8)
+# less than half of what the default city does to a picture: hand-made features stay near chance all
+# the same, and a network of a few million parameters can learn from a few hundred people
+# (benchmarks/results has the figures)
+MILD = Difficulty(
+    colour=0.4, exposure=0.4, resolution=0.8, noise=0.4, light=0.4, occlusion=0.4, box=0.6
+)
 
 BENCHMARKS: dict[str, SimulationOptions] = {
     "simcity-s": SimulationOptions(
