@@ -109,7 +109,14 @@ def test_bad_tables_and_folders(city: City, tree: Path, embedder: Embedder, tmp_
 
     refuse("no folder", tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    refuse("no pictures", tmp_path / "empty")
+    with pytest.raises(InputError, match="no pictures"):
+        ingest_folder(
+            city,
+            tmp_path / "empty",
+            embedder=embedder,
+            camera="C01",
+            start="2026-05-01T08:00:00Z",
+        )
     write_table(tree, without="time")
     refuse("lacks the columns time")
     write_table(tree, camera="C77")

@@ -155,7 +155,8 @@ class CropPool:
 
 def look(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """A thumbnail, 16 x 8 x 3 in 0..1: enough to see whether two crops show the same view."""
-    return resize(image, (16, 8)).astype(np.float32) / 255
+    thumbnail: NDArray[np.float32] = resize(image, (16, 8)).astype(np.float32) / np.float32(255)
+    return thumbnail
 
 
 def encode_jpeg(image: NDArray[np.uint8]) -> bytes:

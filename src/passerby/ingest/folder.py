@@ -14,10 +14,10 @@ from passerby.city.times import parse_time
 from passerby.errors import InputError, MissingExtraError
 from passerby.ingest.store import Stored, as_jpeg, check_model, file_hash, known, store
 from passerby.runtime import Embedder
+from passerby.runtime.tables import find_pictures
 
 ROWS_AT_ONCE = 256
 TABLE = "sightings.parquet"
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 WANTED = ("id", "camera", "time", "path")
 
 
@@ -128,25 +128,27 @@ def ingest_folder(
             on_stored=on_stored,
             on_progress=on_progress,
         )
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise InputError(f"there are no pictures and no {TABLE} in '{folder}'")
     if camera is None or start is None:
         raise InputError(f"'{folder}' has no {TABLE}; say which camera and when")
     city.camera(camera)
-    time = parse_time(start, "the time of the folder")
-    items = []
-    for path in paths:
-        name = f"{file_hash(path)[:24]}-{camera}-{time}"
-        items.append(_Row(path=path, fact=Sighting(id=name, camera=camera, time=time)))
     return _bring(
         city,
-        items,
+        _rows_of(folder, camera, parse_time(start, "the time of the folder")),
         source=str(folder),
         embedder=embedder,
         on_stored=on_stored,
         on_progress=on_progress,
     )
+
+
+def _rows_of(folder: Path, camera: str, time: int) -> list[_Row]:
+    """Every picture below a folder, named by its content."""
+    paths = find_pictures(folder)
+    names = [f"{file_hash(path)[:24]}-{camera}-{time}" for path in paths]
+    return [
+        _Row(path=path, fact=Sighting(id=name, camera=camera, time=time))
+        for path, name in zip(paths, names, strict=True)
+    ]
 
 
 def _bring(

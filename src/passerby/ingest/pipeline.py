@@ -129,13 +129,28 @@ def ingest_clip(
         options=options,
         on_stored=on_stored,
     )
-    builder = TrackletBuilder(options.tracklets)
-    for frames in _chunks(_timed_frames(clip, begin, options.every, report), FRAMES_AT_ONCE):
+    frames = _timed_frames(clip, begin, options.every, report)
+    _watch(frames, detector, TrackletBuilder(options.tracklets), sink, on_progress)
+    if not report.sightings:
+        report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
+    return report
+
+
+def _watch(
+    source: Iterator[Frame],
+    detector: Detector,
+    builder: TrackletBuilder,
+    sink: "_Sink",
+    on_progress: Progress | None,
+) -> None:
+    """Go through the clip once; tracklets reach the sink as they end."""
+    report = sink.report
+    for frames in _chunks(source, FRAMES_AT_ONCE):
         with report.stage("detect"):
             found = detector.detect([frame.image for frame in frames])
         with report.stage("track"):
             for frame, detections in zip(frames, found, strict=True):
-                report.detections += len(detections.above(options.tracklets.tracker.strong))
+                report.detections += len(detections.above(builder.options.tracker.strong))
                 sink.waiting += builder.add(frame, detections)
         report.frames += len(frames)
         sink.flush(SIGHTINGS_AT_ONCE)
@@ -143,9 +158,6 @@ def ingest_clip(
             on_progress(report)
     sink.waiting += builder.close()
     sink.flush(1)
-    if not report.sightings:
-        report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
-    return report
 
 
 class _Sink:
@@ -164,18 +176,18 @@ class _Sink:
     ) -> None:
         self.waiting: list[Tracklet] = []
         self._city, self._embedder, self._camera, self._name = city, embedder, camera, name
-        self._report, self._enhance, self._on_stored = report, options.enhance, on_stored
+        self.report, self._enhance, self._on_stored = report, options.enhance, on_stored
 
     def flush(self, least: int) -> None:
         """Store what waits, when it is at least so many sightings."""
         if sum(len(tracklet.crops) for tracklet in self.waiting) < least:
             return
-        with self._report.stage("store"):
+        with self.report.stage("store"):
             facts, jpegs = self._take()
             stored = store(self._city, self._embedder, facts, jpegs)
-        self._report.sightings += len(stored.ids)
-        self._report.added += stored.added
-        self._report.notices += stored.problems.values()
+        self.report.sightings += len(stored.ids)
+        self.report.added += stored.added
+        self.report.notices += stored.problems.values()
         if self._on_stored:
             self._on_stored(stored.ids)
 
@@ -183,7 +195,7 @@ class _Sink:
         facts, jpegs = [], []
         for tracklet in self.waiting:
             name = f"{self._name}-{tracklet.track:05d}-{tracklet.part:03d}"
-            self._report.tracklets += 1
+            self.report.tracklets += 1
             for crop in tracklet.crops:
                 image = enhance(crop.image) if self._enhance else crop.image
                 jpegs.append(encode_jpeg(image))
