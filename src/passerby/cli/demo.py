@@ -18,6 +18,7 @@ from passerby.simulate.benchmarks import MILD
 from passerby.simulate.options import SimulationOptions
 
 READY = "ready.json"
+TIME_ZONE = "Asia/Shanghai"  # that of the simulated day
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,7 @@ def build(options: Options, embedder: Embedder, tree: Path, folder: Path) -> Non
     print(f"simulating {options.people} people and {options.cameras} cameras", file=sys.stderr)
     simulate(tree, simulation(options), workers=2, progress=True)
     with City.from_simulation(folder, tree) as city:
-        city.set_setting("name", {"en": "Simulated city", "zh": "模拟城市"})
+        city.set_setting("service", {"time_zone": TIME_ZONE})
         city.set_setting("service", {"time_zone": "Asia/Shanghai"})  # where the map lies
         with tqdm(desc="embedding", unit=" crops") as bar:
 
