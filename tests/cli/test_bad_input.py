@@ -1,5 +1,6 @@
 """Bad input ends with status 2 and one clear line that names what was wrong."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,17 +9,29 @@ import pytest
 from PIL import Image
 
 from passerby.cli import main
+from passerby.ingest import ingest_folder
 from passerby.ingest.own_city import create_small_city
+from passerby.runtime import Embedder
 
 PLACE = (113.3, 20.5)
 Arguments = Callable[[Path, Path], list[str]]
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A city of one block with one camera and an empty gallery."""
+def city(tmp_path_factory: pytest.TempPathFactory, files: Path) -> Path:
+    """A city of one block with one camera and an empty gallery; ``filled`` beside it has one."""
     folder = tmp_path_factory.mktemp("bad") / "city"
     create_small_city(folder, camera="C01", place=PLACE).close()
+    (crops := folder.parent / "crops").mkdir()
+    shutil.copy(files / "person.jpg", crops)
+    with create_small_city(folder.parent / "filled", camera="C01", place=PLACE) as filled:
+        ingest_folder(
+            filled,
+            crops,
+            embedder=Embedder.load("default"),
+            camera="C01",
+            start="2030-05-06T08:00:00Z",
+        )
     return folder
 
 
@@ -32,6 +45,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "notes.txt").write_text("no clip\n")
     (folder / "empty").mkdir()
     return folder
+
+
+def filled(city: Path) -> str:
+    """The city that has a sighting."""
+    return str(city.parent / "filled")
 
 
 CASES: dict[str, tuple[Arguments, str]] = {
@@ -61,10 +79,13 @@ CASES: dict[str, tuple[Arguments, str]] = {
         "no city",
     ),
     "search: unreadable picture": (
-        lambda c, f: ["search", str(c), str(f / "broken.jpg")],
+        lambda c, f: ["search", filled(c), str(f / "broken.jpg")],
         "broken.jpg",
     ),
-    "search: missing picture": (lambda c, f: ["search", str(c), str(f / "gone.jpg")], "gone.jpg"),
+    "search: missing picture": (
+        lambda c, f: ["search", filled(c), str(f / "gone.jpg")],
+        "gone.jpg",
+    ),
     "search: empty gallery": (lambda c, f: ["search", str(c), str(f / "person.jpg")], "empty"),
     "search: unknown unit": (
         lambda c, f: ["search", str(c), str(f / "person.jpg"), "--unit", "1234"],
@@ -92,7 +113,7 @@ CASES: dict[str, tuple[Arguments, str]] = {
     ),
     "trace: empty gallery": (lambda c, f: ["trace", str(c), str(f / "person.jpg")], "empty"),
     "ingest: missing city": (
-        lambda c, f: ["ingest", str(f / "notes.txt"), "--city", str(f / "nowhere")],
+        lambda c, f: ["ingest", str(f / "empty"), "--city", str(f / "nowhere")],
         "no city",
     ),
     "ingest: missing clip": (
@@ -100,7 +121,16 @@ CASES: dict[str, tuple[Arguments, str]] = {
         "gone.mp4",
     ),
     "ingest: folder without pictures": (
-        lambda c, f: ["ingest", str(f / "empty"), "--city", str(c)],
+        lambda c, f: [
+            "ingest",
+            str(f / "empty"),
+            "--city",
+            str(c),
+            "--camera",
+            "C01",
+            "--start",
+            "2030-05-06T08:00:00Z",
+        ],
         "no pictures",
     ),
     "ingest: unknown camera": (
