@@ -86,7 +86,6 @@ def build(options: Options, embedder: Embedder, tree: Path, folder: Path) -> Non
     simulate(tree, simulation(options), workers=2, progress=True)
     with City.from_simulation(folder, tree) as city:
         city.set_setting("service", {"time_zone": TIME_ZONE})
-        city.set_setting("service", {"time_zone": "Asia/Shanghai"})  # where the map lies
         with tqdm(desc="embedding", unit=" crops") as bar:
 
             def advance(report: object) -> None:
