@@ -1,5 +1,7 @@
 """PyTorch: Passerby weights files, eager, in channels-last layout."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -59,12 +61,19 @@ class TorchBackend:
         self._dtype = PRECISIONS[precision]
         self.dimension = card.dimension
 
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        """The arithmetic asked for; fp32 on a GPU means fp32, not the shorter TF32."""
+        if self._dtype != torch.float32:
+            return torch.autocast(self._device.type, dtype=self._dtype)
+        if self._device.type == "cuda":
+            return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        return nullcontext()
+
     @torch.inference_mode()
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network; see :class:`passerby.runtime.backend.Backend`."""
         batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device)
-        lower = self._dtype != torch.float32
-        with torch.autocast(self._device.type, dtype=self._dtype, enabled=lower):
+        with self._arithmetic():
             features = self._module(batch)
         result: NDArray[np.float32] = features.float().cpu().numpy()
         return result
