@@ -14,7 +14,6 @@ from tqdm import tqdm
 from passerby.data.seeds import torch_generator
 from passerby.errors import InputError
 from passerby.train import checkpoint
-from passerby.train.device import check_precision
 from passerby.train.log import RunLog
 from passerby.train.meter import DivergedError, Meter
 from passerby.train.method import Batch, Method
@@ -101,7 +100,6 @@ class _Loop:
         self, method: Method, crops: Tensor, transform: Transform, options: FitOptions
     ) -> None:
         self.options = options
-        check_precision(method.network, options.device, options.precision)
         self.transform = transform
         self.device = torch.device(options.device)
         self.crops = _near(crops, self.device)
