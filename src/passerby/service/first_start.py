@@ -36,7 +36,7 @@ def open_demo(service: Service) -> dict[str, str]:
         grants = _roots(service)
         service.cases.open(
             DEMO_CASE,
-            purpose="Demonstration with simulated people · 模拟行人演示",
+            purpose="Demonstration · 演示",
             legal_basis="None needed: the people do not exist · 人物均为虚构",
             owner=OPERATOR,
             units=grants,

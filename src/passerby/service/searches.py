@@ -249,9 +249,10 @@ class Searches:
 
 
 def _facts(found: Found, search: Search) -> dict[str, Any]:
-    """The answer as JSON: rejected groups left out, cut to the wanted length."""
-    rejected = set(search.rejected)
+    """The answer as JSON: confirmed groups first, rejected ones left out, cut to its length."""
+    confirmed, rejected = set(search.confirmed), set(search.rejected)
     kept = [match for match in found.matches if rejected.isdisjoint(_ids(match))]
+    kept.sort(key=lambda match: confirmed.isdisjoint(_ids(match)))
     return {
         "searched": found.searched,
         "calibrated": found.calibrated,

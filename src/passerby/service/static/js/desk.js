@@ -38,6 +38,7 @@ export async function loadDesk() {
       cases,
       caseId: open.find((one) => one.id === remembered)?.id ?? open[0]?.id ?? null,
       level: tree.levels.includes("district") ? "district" : tree.levels[0],
+      drawer: "left", // on a small screen the query comes first
       view: may.has("search") ? "search" : may.has("audit") ? "audit" : "accounts",
       window: wholeWindow(city),
     });
@@ -79,5 +80,6 @@ export function desk() {
   subscribe(["drawer"], drawers);
   listenToKeys();
   choose();
+  drawers();
   return h("div", { class: "desk" }, topbar(), work, page);
 }

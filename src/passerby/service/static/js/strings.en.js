@@ -111,6 +111,8 @@ export default {
   "search.needs_upload": "The picture is being checked …",
 
   "results.title": "{n} passages",
+  "results.likely": "{likely} likely of {n} passages",
+  "results.unlikely": "Less likely than not",
   "results.searched": "{n} sightings · {cameras} cameras · audit #{audit}",
   "results.start": "Whom are you looking for?",
   "results.start_hint": "Add a picture, choose where and when, and search.",

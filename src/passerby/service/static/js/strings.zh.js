@@ -111,6 +111,8 @@ export default {
   "search.needs_upload": "正在检查图片……",
 
   "results.title": "{n} 次经过",
+  "results.likely": "{n} 次经过，{likely} 次较可能",
+  "results.unlikely": "可能性低于一半",
   "results.searched": "{n} 次抓拍 · {cameras} 台摄像机 · 审计 #{audit}",
   "results.start": "要找谁？",
   "results.start_hint": "添加图片，选择区域和时间，然后检索。",

@@ -1,5 +1,7 @@
 // What the operator does: search, judge, trace, ask what the cameras saw.
 import { get, post, put } from "./api.js";
+import { toast } from "./dom.js";
+import { say } from "./problems.js";
 import { state, update } from "./state.js";
 
 const iso = (ms) => (ms === null ? null : new Date(ms).toISOString());
@@ -88,14 +90,29 @@ export async function judge(match, verdict) {
   const rejected = now.rejected.filter((id) => !own.has(id));
   if (verdict === "confirmed") confirmed.push(match.id);
   if (verdict === "rejected") rejected.push(match.id);
-  const next = nextOf(match.id);
-  update({ search: { ...now, confirmed, rejected } });
+  const selected = verdict === "rejected" && state.selected === match.id ? nextOf(match.id) : state.selected;
+  update({ search: { ...now, confirmed, rejected }, selected });
+  unsent = true;
+  await (sending ??= sendJudgements());
+}
+
+let unsent = false; // the operator has judged since the last request began
+let sending = null; // the requests on their way; judging faster than they are answered is fine
+
+/** Send what was judged until nothing new was said meanwhile; only the last answer is shown. */
+async function sendJudgements() {
   try {
-    const answer = await put(`/api/searches/${now.id}/judgement`, { confirmed, rejected });
-    if (verdict === "rejected") update({ selected: next });
-    await show(answer);
+    while (unsent) {
+      unsent = false;
+      const { id, confirmed, rejected } = state.search;
+      const answer = await put(`/api/searches/${id}/judgement`, { confirmed, rejected });
+      if (!unsent && state.search?.id === id) await show(answer);
+    }
   } catch (error) {
-    update({ search: now, problem: error });
+    update({ problem: error });
+    toast(say(error));
+  } finally {
+    sending = null;
   }
 }
 

@@ -67,7 +67,7 @@ const COLUMNS = [
   ["fact.time", (one) => h("span", { class: "figures" }, `${clock(Date.parse(one.time))} · ${day(Date.parse(one.time))}`)],
   ["audit.who", (one) => one.account],
   ["audit.what", (one) => chip(actionName(one.action), kindOf(one.action))],
-  ["case.title", (one) => one.case ?? "–"],
+  ["case.title", (one) => h("span", { class: "figures" }, one.case ?? "–")],
   ["where.title", (one) => where({ units: one.units, cameras: [] })],
   ["audit.details", details],
   ["audit.digest", (one) => h("code", { title: one.digest }, one.digest.slice(0, 10))],

@@ -37,7 +37,7 @@ async function load(reload) {
     table(
       [
         ["searches.number", (one) => `#${one.audit}`],
-        ["case.title", (one) => one.case],
+        ["case.title", (one) => h("span", { class: "figures" }, one.case)],
         ["fact.time", (one) => dateTime(Date.parse(one.created))],
         ["where.title", (one) => where(one.scope)],
         ["searches.results", (one) => number(one.results)],
@@ -55,10 +55,14 @@ function status(one) {
   return one.is_open ? chip(t("case.is_open"), "good") : chip(t("case.expired"), "warn");
 }
 
-/** Units of a scope by name. */
+const MOST_NAMES = 3;
+
+/** Units and cameras of a scope by name, the first few of many. */
 export function where({ units, cameras }) {
-  const names = units.map((code) => nameOf(state.units.byCode.get(code) ?? { name: code }));
-  return [...names, ...cameras].join(", ") || "–";
+  const names = [...units.map((code) => nameOf(state.units.byCode.get(code) ?? { name: code })), ...cameras];
+  const shown = names.slice(0, MOST_NAMES).join(", ") || "–";
+  if (names.length <= MOST_NAMES) return shown;
+  return h("span", { title: names.join(", ") }, `${shown} +${names.length - MOST_NAMES}`);
 }
 
 async function close(one, reload) {

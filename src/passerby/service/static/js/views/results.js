@@ -36,7 +36,7 @@ function header() {
       h(
         "div",
         { class: "grow" },
-        h("h2", { class: "results-title" }, t("results.title", { n: number(search.matches.length) })),
+        h("h2", { class: "results-title" }, title(search)),
         h("p", { class: "hint" }, t("results.searched", { n: number(search.searched), cameras: number(search.cameras.length), audit: search.audit })),
       ),
       button(null, showKeys, { icon: icon("keyboard"), kind: "quiet small square", label: t("keys.title") }),
@@ -53,6 +53,15 @@ function header() {
         )
       : null,
   ];
+}
+
+const LIKELY = 0.5; // as the service's verdict
+
+/** "5 likely of 60 passages" where scores are probabilities. */
+function title({ calibrated, matches }) {
+  const n = number(matches.length);
+  const likely = matches.filter((match) => match.score >= LIKELY).length;
+  return calibrated && matches.length ? t("results.likely", { likely: number(likely), n }) : t("results.title", { n });
 }
 
 /** How to read the answer; always ends with: it is a lead. */
@@ -133,7 +142,7 @@ function groups(matches) {
     const byTime = [...matches].sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
     return h("ol", { class: "cards" }, byTime.map(card));
   }
-  if (state.grouping !== "camera") return h("ol", { class: "cards" }, matches.map(card));
+  if (state.grouping !== "camera") return byScore(matches);
   const byCamera = new Map();
   for (const match of matches) byCamera.set(match.camera, [...(byCamera.get(match.camera) ?? []), match]);
   return [...byCamera].map(([camera, own]) =>
@@ -146,12 +155,23 @@ function groups(matches) {
   );
 }
 
+/** Best first, with a line below what is likely. */
+function byScore(matches) {
+  const at = state.search.calibrated ? matches.findIndex((match) => match.score < LIKELY && !verdictOf(match)) : -1;
+  if (at < 0) return h("ol", { class: "cards" }, matches.map(card));
+  return [
+    at > 0 ? h("ol", { class: "cards" }, matches.slice(0, at).map(card)) : null,
+    h("p", { class: "unlikely" }, t("results.unlikely")),
+    h("ol", { class: "cards", start: at + 1 }, matches.slice(at).map(card)),
+  ];
+}
+
 function markSelected(list) {
   for (const one of list.querySelectorAll(".card")) {
     const on = one.dataset.id === state.selected;
     one.classList.toggle("selected", on);
     one.setAttribute("aria-current", String(on));
-    if (on) one.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    if (on) one.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   }
 }
 
@@ -190,8 +210,3 @@ function openExport() {
     { closeLabel: t("close") },
   );
 }
-
-/** Counts for the timeline's legend. */
-export const judged = () => ({
-  confirmed: state.search?.matches.filter((one) => verdictOf(one) === "confirmed").length ?? 0,
-});

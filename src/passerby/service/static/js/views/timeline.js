@@ -233,7 +233,7 @@ function movePlayhead(plot) {
   if (!knob || !axis) return;
   knob.hidden = state.playhead === null;
   if (state.playhead === null) return;
-  knob.style.transform = `translateX(${axis.x(Math.min(Math.max(state.playhead, axis.start), axis.end))}px)`;
+  knob.style.left = `${axis.x(Math.min(Math.max(state.playhead, axis.start), axis.end)) - 1}px`;
   knob.setAttribute("aria-valuetext", clock(state.playhead));
   knob.setAttribute("aria-valuenow", String(state.playhead));
   knob.setAttribute("aria-valuemin", String(axis.start));

@@ -81,7 +81,7 @@ export function topbar() {
       h("div", { class: "row top-tools" }, languageSwitch(), themeSwitch(), account()),
       button(null, () => update({ drawer: state.drawer === "right" ? null : "right" }), {
         icon: icon("list"),
-        kind: "quiet square only-small",
+        kind: "quiet square only-small right-drawer",
         label: t("top.results"),
       }),
     );

@@ -20,7 +20,7 @@ const levelHint = () => h("span", { class: "hint" }, t("where.click_map"));
 function draw() {
   if (!state.units) return null;
   for (const root of state.units.roots) open.add(root.code);
-  const list = h("div", { class: "tree", role: "tree", "aria-label": t("where.title"), "aria-multiselectable": "true" });
+  const list = h("div", { class: "tree", role: "list", "aria-label": t("where.title") });
   const chips = h("div", { class: "row wrap chips" });
   const refresh = () => {
     fill(list, wanted ? foundUnits() : branches(state.units.roots, 0));
@@ -95,10 +95,7 @@ function row(unit, depth, { withPath = false } = {}) {
     "div",
     {
       class: `tree-row ${inside ? "inside" : ""}`,
-      role: "treeitem",
-      "aria-level": depth + 1,
-      "aria-selected": String(chosen || inside),
-      "aria-expanded": children.length && !withPath ? String(expanded) : null,
+      role: "listitem",
       style: { paddingLeft: `${depth * 14}px` },
     },
     children.length && !withPath
@@ -106,6 +103,7 @@ function row(unit, depth, { withPath = false } = {}) {
           icon: icon(expanded ? "down" : "chevron"),
           kind: "quiet tree-toggle",
           label: t(expanded ? "where.fold" : "where.unfold", { name: nameOf(unit) }),
+          "aria-expanded": String(expanded),
           "data-key": `fold:${unit.code}`,
         })
       : h("span", { class: "tree-toggle" }),
