@@ -118,7 +118,7 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]{2,}/", text), path.name
         assert not re.search(r"\bon\w+=\"|style=\"", text), f"{path.name}: inline code or style"
-        assert len(text.splitlines()) <= 500, path.name
+        assert len(text.splitlines()) <= 400, path.name
 
 
 def entries(path: Path) -> dict[str, str]:

@@ -71,7 +71,7 @@ function thumbnail(picture) {
     height: `${picture.height * unit}px`,
     maxWidth: "none",
     left: `${32 - ((x0 + x1) / 2) * unit}px`,
-    top: `${64 - ((y0 + y1) / 2) * unit}px`,
+    top: `${-y0 * unit}px`, // the head stays in the tile; of a tall box the feet may not
   });
   return image;
 }

@@ -111,7 +111,7 @@ function content() {
   if (state.status === "failed") return empty("warning", say(state.problem), null);
   if (!state.search) {
     return state.city.sightings
-      ? empty("search", t("results.start"), t("results.start_hint"))
+      ? steps()
       : empty("empty", t("results.no_gallery"), t("results.no_gallery_hint"));
   }
   const { matches } = state.search;
@@ -121,6 +121,16 @@ function content() {
 
 const empty = (symbol, title, text) =>
   h("div", { class: "empty" }, icon(symbol), h("strong", {}, title), text ? h("p", { class: "hint" }, text) : null);
+
+/** What to do, before the first search. */
+const steps = () =>
+  h(
+    "div",
+    { class: "empty" },
+    icon("search"),
+    h("strong", {}, t("results.start")),
+    h("ol", { class: "steps" }, ["picture", "scope", "search", "verify"].map((step) => h("li", {}, h("span", {}, t(`step.${step}`))))),
+  );
 
 const skeleton = () =>
   h(
