@@ -281,8 +281,9 @@ def make_app(city: City, embedder: Embedder) -> Iterator[Callable[..., FastAPI]]
 
 
 @pytest.fixture
-def app(make_app: Callable[..., FastAPI]) -> FastAPI:
-    return make_app()
+def app(make_app: Callable[..., FastAPI], request: pytest.FixtureRequest) -> FastAPI:
+    """The app; a test that is parametrized with settings gets them."""
+    return make_app(settings=getattr(request, "param", None))
 
 
 @pytest.fixture

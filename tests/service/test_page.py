@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from passerby.service.settings import Settings
+
 PASSWORD = "a long enough password"
 BROWSER = next(
     (found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None
@@ -124,6 +126,33 @@ def test_a_bad_picture_and_an_ended_session(
     page.wait_for_selector(".signin-card >> text=session has ended")
     enter(page)
     page.wait_for_selector(".query-picture")
+
+
+@pytest.mark.parametrize("app", [Settings(wide_needs_approval=True)], indirect=True)
+def test_a_wide_search_is_asked_for_and_approved(
+    page: Any, ann: Any, tmp_path: Path, person: Callable[[int, int], Any]
+) -> None:
+    enter(page)
+    page.set_input_files("input[type=file]", picture(tmp_path, person))
+    page.wait_for_selector(".query-picture:not(.pending)")
+    page.click("[data-key=search]")
+    page.click(".panel-foot .notice-action button")
+    page.fill("dialog textarea", "No district can be ruled out")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("dialog", state="detached")
+    page.click(".top-account button")
+    page.wait_for_selector(".signin-card")
+    enter(page, "sue")
+    page.click("[data-key='page:approvals']")
+    page.click("td .button.primary")
+    page.wait_for_selector(".chip.good >> text=sue")
+    page.click(".top-account button")
+    page.wait_for_selector(".signin-card")
+    enter(page)
+    page.set_input_files("input[type=file]", picture(tmp_path, person))
+    page.wait_for_selector(".query-picture:not(.pending)")
+    page.click("[data-key=search]")
+    page.wait_for_selector(".results-list .card img")
 
 
 def test_a_supervisor_reads_the_audit(page: Any, ann: Any) -> None:

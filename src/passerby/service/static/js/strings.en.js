@@ -224,7 +224,7 @@ export default {
   "audit.what": "What",
   "audit.details": "Details",
   "audit.digest": "Hash",
-  "audit.pictures": "{n} pictures",
+  "audit.pictures": "query pictures: {n}",
   "audit.results": "{n} results",
   "audit.sightings": "{n} sightings",
   "action.signed_in": "Signed in",
@@ -244,6 +244,7 @@ export default {
   "action.approval_refused": "Approval refused",
   "action.account_created": "Account created",
   "action.account_changed": "Account changed",
+  "action.settings_changed": "Settings changed",
 
   "accounts.hint": "An account sees the units it was granted, and nothing outside them.",
   "accounts.new": "New account",

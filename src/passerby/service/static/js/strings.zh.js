@@ -244,6 +244,7 @@ export default {
   "action.approval_refused": "审批拒绝",
   "action.account_created": "新建账号",
   "action.account_changed": "修改账号",
+  "action.settings_changed": "修改设置",
 
   "accounts.hint": "账号只能看到被授权的单元，看不到其外的任何内容。",
   "accounts.new": "新建账号",
