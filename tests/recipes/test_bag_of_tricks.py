@@ -13,13 +13,11 @@ from passerby.models import build, load
 from passerby.recipes.bag_of_tricks import (
     BagOfTricks,
     BagOfTricksMethod,
-    augmentation,
-    check,
     from_scratch,
-    learning_rates,
     run,
     small_cpu,
 )
+from passerby.recipes.options import augmentation, check, learning_rates
 from passerby.train import Batch
 from passerby.train.evaluation import evaluate_network
 
@@ -125,7 +123,7 @@ def test_every_trick_is_a_switch() -> None:
         warmup=False, random_erasing=False, label_smoothing=False, last_stride_one=False,
         bnneck=False, center_loss=False,
     )  # fmt: skip
-    assert learning_rates(off).factor(1, 0.0) == 1.0
+    assert method(warmup=False).optimisers()[0].set_rate(1, 0.0) == TINY.learning_rate
     assert augmentation(off).erasing is None
     batch = Batch(torch.randn(32, 3, 64, 32), torch.arange(32))
     plain = method(label_smoothing=False, bnneck=False, center_loss=False, last_stride_one=False)

@@ -11,17 +11,19 @@ from passerby.errors import InputError
 
 def main(arguments: Sequence[str]) -> int:
     """Train, evaluate, and print the scores."""
-    from passerby.recipes import bag_of_tricks
+    from passerby.recipes.variants import VARIANTS
     from passerby.train import DivergedError
 
-    variants = {name: (text, make()) for name, (text, make) in bag_of_tricks.VARIANTS.items()}
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in variants:
-        raise InputError(f"no recipe '{arguments[0]}'; there are {', '.join(variants)}")
+    name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    if name and name not in VARIANTS:
+        raise InputError(f"no recipe '{name}'; there are {', '.join(VARIANTS)}")
     config = tyro.extras.overridable_config_cli(
-        variants, args=list(arguments), prog="passerby train"
+        {name: (variant.says, variant.options()) for name, variant in VARIANTS.items()},
+        args=list(arguments),
+        prog="passerby train",
     )
     try:
-        report = bag_of_tricks.run(config, resolve(config.data))
+        report = VARIANTS[name].run(config, resolve(config.data))
     except DivergedError as error:
         print(f"passerby train: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,145 @@
+"""The options that every recipe takes, and what follows from them alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from passerby.data import Augment, CropTable
+from passerby.data.colour import ColourJitter
+from passerby.data.transforms import Erasing
+from passerby.errors import InputError
+from passerby.train import Cosine, FitOptions, MultiStep, Schedule
+from passerby.train.device import find_device
+
+ERASING = Erasing()
+NO_JITTER = ColourJitter(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+# what cameras of one city do to the same coat
+CAMERAS = ColourJitter(
+    brightness=0.3, contrast=0.3, saturation=0.3, hue=0.03, balance=0.1, coarse=0.2
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options of a run, whatever its recipe; each recipe sets its own defaults."""
+
+    data: str = "simcity-s"
+    """A named simulated set, a folder, or NAME:PATH."""
+    out: Path = Path("runs/run")
+    """The run's folder; a killed run continues from there."""
+    backbone: str = "resnet50"
+    """A network's name, or timm:NAME."""
+    weights: Path | None = None
+    """State dictionary the backbone starts from (torchvision, timm, or a model file of passerby);
+    none: random weights."""
+    size: tuple[int, int] = (256, 128)
+    """Height and width of the pictures, pixels."""
+    feature: Literal["after_bn", "before_bn"] = "after_bn"
+    """Which feature the test compares, by cosine."""
+
+    identities: int = 16
+    """P, identities in a batch."""
+    images: int = 4
+    """K, pictures of each identity in a batch."""
+    epochs: int = 120
+    """Length of the training."""
+    learning_rate: float = 3.5e-4
+    """Base learning rate."""
+    weight_decay: float = 5e-4
+    """L2 penalty on weights and biases."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    """Decay after each milestone, or half a cosine."""
+    milestones: tuple[int, ...] = (40, 70)
+    """Epochs after which the rate falls (steps)."""
+    decay: float = 0.1
+    """Factor of each fall (steps)."""
+    warmup_epochs: int = 10
+    """The learning rate grows linearly over the first epochs."""
+    convention: Literal["paper", "code"] = "paper"
+    """Bag of Tricks' warm-up and milestones as printed, or as in its code, one epoch earlier."""
+    gradient_clip: float | None = None
+    """Largest norm of the gradient; none: no limit."""
+
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    padding: int = 10
+    """Zero pixels around the picture before the random crop."""
+    random_erasing: bool = True
+    """Pictures lose a rectangle, see ``erasing``."""
+    erasing: Erasing = ERASING
+    """How random erasing draws."""
+    colour: ColourJitter = NO_JITTER
+    """Colour changes, all off: in no paper, for data whose cameras differ in colour."""
+
+    seed: int = 0
+    """Seed of weights, batches and augmentation."""
+    device: str = "auto"
+    """A torch device; auto: a GPU where there is one."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: forward pass under bfloat16 autocast."""
+    threads: int | None = None
+    """CPU threads; none: torch's own choice. Bit-exact resumption needs the same number."""
+    log_every: int = 50
+    """Steps between log lines."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints within an epoch; five minutes at the longest."""
+    progress: bool = True
+    """Show progress bars on standard error."""
+
+
+def learning_rates(config: RunOptions) -> Schedule:
+    """The network's schedule."""
+    if config.schedule == "cosine":
+        return Cosine(epochs=config.epochs, warmup=config.warmup_epochs)
+    return MultiStep(
+        milestones=config.milestones,
+        gamma=config.decay,
+        warmup=config.warmup_epochs,
+        convention=config.convention,
+    )
+
+
+def augmentation(config: RunOptions) -> Augment:
+    """Flip, pad and crop, colour, normalise, erase: the order of the Bag of Tricks code."""
+    return Augment(
+        flip=config.flip,
+        padding=config.padding,
+        colour=config.colour if config.colour != NO_JITTER else None,
+        erasing=config.erasing if config.random_erasing else None,
+    )
+
+
+def fit_options(config: RunOptions) -> FitOptions:
+    """The part of the options that the loop takes."""
+    return FitOptions(
+        folder=config.out,
+        epochs=config.epochs,
+        seed=config.seed,
+        device=find_device(config.device),
+        precision=config.precision,
+        gradient_clip=config.gradient_clip,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        progress=config.progress,
+    )
+
+
+def check(config: RunOptions, table: CropTable) -> None:
+    """Refuse what cannot train or be tested, before any work.
+
+    Raises:
+        InputError: If a split is empty, the weights file is missing or the device is not there.
+    """
+    for split, rows in (("train", table.train), ("query", table.query), ("gallery", table.gallery)):
+        if not len(rows):
+            raise InputError(f"'{config.data}' has no {split} rows; see 'passerby check'")
+    if config.weights is not None and not config.weights.is_file():
+        raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
+    find_device(config.device)
+
+
+def known(table: CropTable) -> CropTable:
+    """The training rows of known identity."""
+    return table.train.select(np.flatnonzero(table.train.identity > 0))
