@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import ROOT, resolve_data, write_result
-from passerby.city.calibration import Calibration
 from passerby.data import CropTable
-from passerby.metrics import evaluate_features
+from passerby.metrics import Calibration, evaluate_features
 from passerby.models import load, save
 from passerby.runtime import Embedder
 

@@ -1,6 +1,5 @@
 """A city: units, cameras, sightings in a durable gallery, scoped search, trajectories."""
 
-from passerby.city.calibration import Calibration
 from passerby.city.cameras import Camera
 from passerby.city.city import City
 from passerby.city.gallery import Gallery, open_gallery
@@ -10,6 +9,7 @@ from passerby.city.sightings import Scope, Sighting
 from passerby.city.streets import StreetGraph
 from passerby.city.trajectory import TraceOptions, trace
 from passerby.city.units import Unit, UnitTree
+from passerby.metrics import Calibration
 
 __all__ = [
     "Calibration",

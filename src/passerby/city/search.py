@@ -6,10 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.calibration import Calibration
 from passerby.city.city import City
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
+from passerby.metrics import Calibration
 
 MORE_CANDIDATES = 4  # candidates for re-ranking and grouping per wanted match
 MIN_CANDIDATES = 200

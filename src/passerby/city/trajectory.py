@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from passerby.city.calibration import Calibration
 from passerby.city.city import City
 from passerby.city.paths import FloatArray64, Path, best_paths, marginals
 from passerby.city.report import Trajectory, trajectory_of
@@ -20,6 +19,7 @@ from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.tracks import Track, TrackFinder, affinity, track_name
 from passerby.city.walking import Walking, camera_distances, edges
 from passerby.errors import InputError
+from passerby.metrics import Calibration
 
 ANCHOR = 1e4  # log odds of a confirmed track: above any sum of others
 

@@ -11,9 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from passerby.city import City, Scope, Trajectory, find, trace
-from passerby.city.calibration import Calibration
 from passerby.data import CropTable, read
-from passerby.metrics import evaluate_features
+from passerby.metrics import Calibration, evaluate_features
 from passerby.runtime import Embedder
 
 WANTED = {"mAP": 0.60, "first": 0.80, "path": 0.60}  # below these the demo is broken
