@@ -9,22 +9,21 @@ loss. The defaults are the paper's; :func:`small_cpu` and :func:`from_scratch` c
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from passerby.data import CropTable, PKSampler
-from passerby.losses import CenterLoss, cross_entropy, triplet
+from passerby.data import CropTable
+from passerby.losses import cross_entropy, triplet
 from passerby.metrics import Report
-from passerby.models import ModelCard, ReidNetwork, build
 from passerby.recipes import supervised
-from passerby.recipes.options import CAMERAS, RunOptions
-from passerby.recipes.supervised import Recipe, SupervisedMethod
+from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
+from passerby.recipes.options import CAMERAS
+from passerby.recipes.supervised import Recipe
 from passerby.train import Batch, ScheduledOptimiser
 
 
 @dataclass(frozen=True, kw_only=True)
-class BagOfTricks(RunOptions):
-    """Options of a run; random erasing, trick 2, is among those that every recipe has."""
+class BagOfTricks(BaselineOptions):
+    """Options of a run."""
 
     out: Path = Path("runs/bag-of-tricks")
     """The run's folder; a killed run continues from there."""
@@ -41,15 +40,6 @@ class BagOfTricks(RunOptions):
     """Trick 5: batch normalisation between triplet and identity loss."""
     center_loss: bool = True
     """Trick 6: features are drawn to their identity's centre."""
-
-    smoothing: float = 0.1
-    """Share of the other identities (trick 3)."""
-    center_weight: float = 0.0005
-    """Weight of the centre loss (trick 6); it does not slow the centres."""
-    center_learning_rate: float = 0.5
-    """Learning rate of the centres (SGD)."""
-    margin: float | None = 0.3
-    """Margin of the triplet loss; none: soft margin."""
 
 
 def from_scratch() -> BagOfTricks:
@@ -80,17 +70,8 @@ def small_cpu() -> BagOfTricks:
     )
 
 
-class BagOfTricksMethod(SupervisedMethod[BagOfTricks]):
+class BagOfTricksMethod(BaselineMethod[BagOfTricks]):
     """Losses and optimisers of the recipe."""
-
-    def __init__(
-        self, config: BagOfTricks, network: ReidNetwork, labels: Tensor, sampler: PKSampler
-    ) -> None:
-        """Take a network with a classifier for the identities in ``labels`` (N,)."""
-        super().__init__(config, network, labels, sampler)
-        self.center: CenterLoss | None = None
-        if config.center_loss:
-            self.center = CenterLoss(self.classes, network.dimension)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Identity, triplet and centre loss; the metric losses take the feature before BN."""
@@ -98,52 +79,16 @@ class BagOfTricksMethod(SupervisedMethod[BagOfTricks]):
         output = self.network(batch.images)
         labels = self.labels[batch.indices]
         smoothing = config.smoothing if config.label_smoothing else 0.0
-        terms = {
+        return {
             "identity": cross_entropy(output.logits, labels, smoothing=smoothing),
             "triplet": triplet(output.before_bn, labels, margin=config.margin),
+            **self.center_terms(output.before_bn, labels),
         }
-        if self.center is not None:
-            terms["center"] = config.center_weight * self.center(output.before_bn, labels)
-        return terms
 
-    def optimisers(self) -> list[ScheduledOptimiser]:
-        """Adam for the network; SGD at a constant rate for the centres."""
-        plain = self.config if self.config.warmup else replace(self.config, warmup_epochs=0)
-        made = [supervised.adam(self.network, plain)]
-        if self.center is not None:
-            sgd = torch.optim.SGD(self.center.parameters(), lr=self.config.center_learning_rate)
-            made.append(ScheduledOptimiser(sgd))
-        return made
-
-    def before_step(self) -> None:
-        """Take the loss's weight out of the centres' gradient (as the authors' code does)."""
-        if self.center is not None:
-            self.center.rescale_gradients(self.config.center_weight)
-
-
-def new_network(config: BagOfTricks, classes: int) -> ReidNetwork:
-    """The network with tricks 4 and 5 as switched."""
-    return build(
-        config.backbone,
-        num_classes=classes,
-        last_stride=1 if config.last_stride_one else 2,
-        neck=config.bnneck,
-        feature=config.feature,
-        input_size=config.size,
-        weights=config.weights,
-    )
-
-
-def describe(config: BagOfTricks, network: ReidNetwork) -> ModelCard:
-    """The card of the network."""
-    return ModelCard(
-        architecture=config.backbone,
-        dimension=network.dimension,
-        input_size=config.size,
-        feature=config.feature,
-        last_stride=1 if config.last_stride_one else 2,
-        neck=config.bnneck,
-    )
+    def network_optimiser(self) -> ScheduledOptimiser:
+        """Adam, without the warm-up when trick 1 is off."""
+        config = self.config if self.config.warmup else replace(self.config, warmup_epochs=0)
+        return supervised.adam(self.network, config)
 
 
 RECIPE = Recipe(name="bag-of-tricks", network=new_network, method=BagOfTricksMethod, card=describe)

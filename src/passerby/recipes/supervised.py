@@ -70,14 +70,22 @@ class SupervisedMethod(Method, Generic[Options]):
         return int(self.labels.max()) + 1
 
     def optimisers(self) -> list[ScheduledOptimiser]:
+        """That of the network."""
+        return [self.network_optimiser()]
+
+    def network_optimiser(self) -> ScheduledOptimiser:
         """Adam for what the network learns."""
-        return [adam(self.network, self.config)]
+        return adam(self.network, self.config)
 
 
-def adam(network: nn.Module, config: RunOptions) -> ScheduledOptimiser:
+def adam(
+    network: nn.Module, config: RunOptions, betas: tuple[float, float] = (0.9, 0.999)
+) -> ScheduledOptimiser:
     """Adam with the options' rates for what ``network`` learns."""
     learnt = [p for p in network.parameters() if p.requires_grad]
-    made = torch.optim.Adam(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
+    made = torch.optim.Adam(
+        learnt, lr=config.learning_rate, betas=betas, weight_decay=config.weight_decay
+    )
     return ScheduledOptimiser(made, learning_rates(config))
 
 

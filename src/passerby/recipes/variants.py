@@ -6,7 +6,7 @@ from typing import Any
 
 from passerby.data import CropTable
 from passerby.metrics import Report
-from passerby.recipes import bag_of_tricks
+from passerby.recipes import bag_of_tricks, fused_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,5 +39,15 @@ VARIANTS: dict[str, Variant] = {
         says="a small network from random weights, for CPUs",
         options=bag_of_tricks.small_cpu,
         run=bag_of_tricks.run,
+    ),
+    "fused-loss": Variant(
+        says="circle, triplet and centre loss, ResNet-50",
+        options=fused_loss.FusedLoss,
+        run=fused_loss.run,
+    ),
+    "fused-loss-small": Variant(
+        says="the same with a small network from random weights, for CPUs",
+        options=fused_loss.small_cpu,
+        run=fused_loss.run,
     ),
 }

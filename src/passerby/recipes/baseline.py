@@ -1,0 +1,102 @@
+"""The network of the Bag of Tricks family, its options and its centre loss."""
+
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from passerby.losses import CenterLoss
+from passerby.models import ModelCard, ReidNetwork, build
+from passerby.recipes.options import RunOptions
+from passerby.recipes.supervised import SupervisedMethod
+from passerby.train import Sampler, ScheduledOptimiser
+
+Options = TypeVar("Options", bound="BaselineOptions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineOptions(RunOptions):
+    """Options that Bag of Tricks and its descendants share."""
+
+    last_stride_one: bool = True
+    """The last stage keeps its resolution."""
+    bnneck: bool = True
+    """Batch normalisation between metric and identity loss."""
+    pooling: Literal["average", "gem"] = "average"
+    """How a map becomes a feature."""
+
+    smoothing: float = 0.1
+    """Share of the other identities in the identity loss; 0 for none."""
+    margin: float | None = 0.3
+    """Margin of the triplet loss; none: soft margin."""
+    center_loss: bool = True
+    """Features are drawn to their identity's centre."""
+    center_weight: float = 0.0005
+    """Weight of the centre loss; it does not slow the centres."""
+    center_learning_rate: float = 0.5
+    """Learning rate of the centres (SGD)."""
+
+
+class BaselineMethod(SupervisedMethod[Options], Generic[Options]):
+    """A method with a centre loss (Wen et al., ECCV 2016) beside its other losses.
+
+    The centres learn by plain SGD at a constant rate; the weight of the loss does not slow them.
+    """
+
+    network: ReidNetwork
+
+    def __init__(
+        self, config: Options, network: ReidNetwork, labels: Tensor, sampler: Sampler
+    ) -> None:
+        """Take a network with a classifier for the identities in ``labels`` (N,)."""
+        super().__init__(config, network, labels, sampler)
+        self.center: CenterLoss | None = None
+        if config.center_loss:
+            self.center = CenterLoss(self.classes, network.dimension)
+
+    def center_terms(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The weighted centre loss of features (B, D) before BN; nothing without centres."""
+        if self.center is None:
+            return {}
+        return {"center": self.config.center_weight * self.center(features, labels)}
+
+    def optimisers(self) -> list[ScheduledOptimiser]:
+        """That of the network; SGD at a constant rate for the centres."""
+        made = super().optimisers()
+        if self.center is not None:
+            sgd = torch.optim.SGD(self.center.parameters(), lr=self.config.center_learning_rate)
+            made.append(ScheduledOptimiser(sgd))
+        return made
+
+    def before_step(self) -> None:
+        """Take the loss's weight out of the centres' gradient (as the Bag of Tricks code does)."""
+        if self.center is not None:
+            self.center.rescale_gradients(self.config.center_weight)
+
+
+def new_network(config: BaselineOptions, classes: int) -> ReidNetwork:
+    """The network as switched, with a classifier for ``classes`` identities."""
+    return build(
+        config.backbone,
+        num_classes=classes,
+        last_stride=1 if config.last_stride_one else 2,
+        pooling=config.pooling,
+        neck=config.bnneck,
+        feature=config.feature,
+        input_size=config.size,
+        weights=config.weights,
+    )
+
+
+def describe(config: BaselineOptions, network: ReidNetwork) -> ModelCard:
+    """The card of the network, training and scores still open."""
+    return ModelCard(
+        architecture=config.backbone,
+        dimension=network.dimension,
+        input_size=config.size,
+        feature=config.feature,
+        last_stride=1 if config.last_stride_one else 2,
+        pooling=config.pooling,
+        neck=config.bnneck,
+    )
