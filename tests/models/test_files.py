@@ -171,3 +171,30 @@ def test_no_pickled_code_is_executed(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         load_backbone(build("slim18").backbone, tmp_path / "exploit.pth")
     assert not Path(__file__).with_name("exploited").exists()
+
+
+def test_cards_of_before_structure_still_load(saved: Path, tmp_path: Path) -> None:
+    values = json.loads(CARD.to_json())
+    assert values.pop("structure") == {}
+    path = tmp_path / "old.safetensors"
+    save_file(load_file(saved), path, metadata={CARD_KEY: json.dumps(values)})
+    assert load(path)[1] == CARD
+
+
+def test_structure_round_trip(tmp_path: Path) -> None:
+    structure = {"non_local": "agw", "stem_relu": False, "stem_pool": "ceil"}
+    torch.manual_seed(0)
+    network = build("slim18", structure=structure)
+    for block in network.backbone.non_local.values():
+        nn.init.normal_(block.W[1].weight)
+    save(network, replace(CARD, structure=structure), tmp_path / "model.safetensors")
+    loaded, card = load(tmp_path / "model.safetensors")
+    assert card.structure == structure
+    images = torch.randn(2, 3, 64, 32)
+    assert torch.equal(network.eval()(images), loaded(images))
+
+
+@pytest.mark.parametrize("structure", [["a"], {"stripes": None}, {"stripes": [1]}])
+def test_structures_that_are_none(structure: object) -> None:
+    with pytest.raises(InputError, match="structure"):
+        ModelCard.from_json(json.dumps({**json.loads(CARD.to_json()), "structure": structure}))

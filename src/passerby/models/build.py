@@ -6,31 +6,21 @@ from pathlib import Path
 from torch import nn
 
 from passerby.errors import InputError
-from passerby.models.network import Feature, ReidNetwork
-from passerby.models.pooling import POOLINGS
+from passerby.models.backbones import BackboneOptions, build_backbone
+from passerby.models.network import Feature, GlobalNetwork, HeadOptions, ReidNetwork
 from passerby.models.pretrained import load_backbone
-from passerby.models.resnet import ResNet, ResNetShape
-from passerby.models.timm_backbone import TimmBackbone
+from passerby.models.resnet import SHAPES
+from passerby.models.structure import Structure, StructureReader
 
-SHAPES: dict[str, ResNetShape] = {
-    "resnet18": ResNetShape(blocks=(2, 2, 2, 2)),
-    "resnet34": ResNetShape(blocks=(3, 4, 6, 3)),
-    "resnet50": ResNetShape(blocks=(3, 4, 6, 3), bottleneck=True),
-    "resnet101": ResNetShape(blocks=(3, 4, 23, 3), bottleneck=True),
-    "resnet18-ibn": ResNetShape(blocks=(2, 2, 2, 2), ibn_stages=3),
-    "resnet50-ibn": ResNetShape(blocks=(3, 4, 6, 3), bottleneck=True, ibn_stages=3),
-    # for CPUs; chosen by benchmarks/small_networks.py
-    "slim18": ResNetShape(
-        blocks=(2, 2, 2, 2), widths=(32, 64, 128, 256), stem_kernel=3, ibn_stages=2
-    ),
-}
+Head = Callable[[nn.Module, HeadOptions, StructureReader], ReidNetwork]
 
-TIMM = "timm:"
+# HEAD:BACKBONE; a bare HEAD stands on its published backbone
+HEADS: dict[str, tuple[Head, str]] = {}
 
 
 def architectures() -> list[str]:
     """Names that :func:`build` knows, besides every ``timm:NAME``."""
-    return sorted(SHAPES)
+    return sorted([*SHAPES, *HEADS])
 
 
 def build(
@@ -42,6 +32,7 @@ def build(
     neck: bool = True,
     feature: Feature = "after_bn",
     input_size: tuple[int, int] = (256, 128),
+    structure: Structure | None = None,
     weights: Path | str | None = None,
 ) -> ReidNetwork:
     """Build a network in training mode.
@@ -51,10 +42,11 @@ def build(
         num_classes: C training identities; 0 builds no classifier.
         last_stride: 1 keeps the resolution of the last stage (re-ID), 2 halves it. Networks of
             timm without such a stage (transformers) keep their own strides.
-        pooling: ``"average"`` or ``"gem"``.
-        neck: BNNeck, see :class:`~passerby.models.network.ReidNetwork`.
+        pooling: ``"average"``, ``"gem"`` (p learnt) or ``"gem-fixed"`` (p = 3).
+        neck: BNNeck, see :class:`~passerby.models.network.HeadOptions`.
         feature: ``"after_bn"`` or ``"before_bn"``: what evaluation mode returns.
         input_size: (H, W) in pixels; only networks with a fixed size (timm transformers) use it.
+        structure: Options of the architecture beyond its name.
         weights: A torchvision or timm state dictionary for the backbone (``.safetensors`` or
             ``.pth``); None starts from random weights.
 
@@ -63,36 +55,28 @@ def build(
     """
     if last_stride not in (1, 2):
         raise InputError(f"last stride {last_stride} is not 1 or 2")
-    backbone, dimension = _backbone(architecture, last_stride, input_size)
+    reader = StructureReader(structure)
+    options = BackboneOptions(last_stride=last_stride, input_size=input_size)
+    head, name = _split(architecture)
+    backbone = build_backbone(name, options, reader)
+    network = head(
+        backbone,
+        HeadOptions(num_classes=num_classes, pooling=pooling, neck=neck, feature=feature),
+        reader,
+    )
+    reader.finish(architecture)
     if weights is not None:
         load_backbone(backbone, Path(weights))
-    return ReidNetwork(
-        backbone,
-        dimension,
-        pooling=_pooling(pooling),
-        num_classes=num_classes,
-        neck=neck,
-        feature=feature,
-    )
+    return network
 
 
-def _backbone(
-    architecture: str, last_stride: int, input_size: tuple[int, int]
-) -> tuple[nn.Module, int]:
-    if architecture.startswith(TIMM):
-        timm = TimmBackbone(
-            architecture.removeprefix(TIMM), last_stride=last_stride, input_size=input_size
-        )
-        return timm, timm.dimension
-    if architecture not in SHAPES:
-        known = ", ".join(architectures())
-        raise InputError(f"no architecture '{architecture}'; there are {known} and timm:NAME")
-    resnet = ResNet(SHAPES[architecture], last_stride=last_stride)
-    return resnet, resnet.dimension
+def _split(architecture: str) -> tuple[Head, str]:
+    prefix, _, inner = architecture.partition(":")
+    if prefix in HEADS:
+        head, usual = HEADS[prefix]
+        return head, inner or usual
+    return _global, architecture
 
 
-def _pooling(name: str) -> nn.Module:
-    make: Callable[[], nn.Module] | None = POOLINGS.get(name)
-    if make is None:
-        raise InputError(f"no pooling '{name}'; there are {', '.join(sorted(POOLINGS))}")
-    return make()
+def _global(backbone: nn.Module, options: HeadOptions, reader: StructureReader) -> ReidNetwork:
+    return GlobalNetwork(backbone, int(backbone.dimension), options)  # type: ignore[arg-type]

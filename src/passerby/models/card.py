@@ -39,6 +39,8 @@ class ModelCard:
         last_stride: Stride of the last stage.
         pooling: ``"average"`` or ``"gem"``.
         neck: Whether there is a BNNeck.
+        structure: Options of the architecture beyond its name, such as a pyramid's stripes; the
+            architecture's builder checks them.
         training: Data, recipe, options, seed, commit of the training.
         scores: Data set name -> measured fractions (mAP, rank1, ...) with their protocol.
         licence: Of the weights.
@@ -59,6 +61,7 @@ class ModelCard:
     last_stride: int = 1
     pooling: str = "average"
     neck: bool = True
+    structure: dict[str, int | float | str | bool] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
@@ -81,6 +84,11 @@ class ModelCard:
             raise InputError(f"model card: input size {self.input_size} is not 8..4096 pixels")
         if not all(value > 0 for value in self.std):
             raise InputError(f"model card: std {self.std} is not positive")
+        if not isinstance(self.structure, dict) or not all(
+            isinstance(key, str) and isinstance(value, int | float | str | bool)
+            for key, value in self.structure.items()
+        ):
+            raise InputError(f"model card: structure {self.structure!r} is not names with values")
 
     def to_json(self) -> str:
         """One line of JSON for the header of a weights file."""

@@ -13,7 +13,7 @@ from passerby.models.build import build
 from passerby.models.card import CARD_KEY, ModelCard
 from passerby.models.network import ReidNetwork
 
-CLASSIFIER = "classifier."
+CLASSIFIER = ("classifier.", "classifiers.")
 
 
 def save(
@@ -71,15 +71,15 @@ def load(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
     """
     path = Path(path)
     card, state = _read(path, tensors=True)
-    classes = state.get(f"{CLASSIFIER}weight")
     network = build(
         card.architecture,
-        num_classes=0 if classes is None else int(classes.shape[0]),
+        num_classes=_classes(state),
         last_stride=card.last_stride,
         pooling=card.pooling,
         neck=card.neck,
         feature=card.feature,  # type: ignore[arg-type]
         input_size=card.input_size,
+        structure=card.structure,
     )
     try:
         network.load_state_dict(state)
@@ -92,6 +92,14 @@ def load(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
             f"{network.dimension}; the file was put together wrongly"
         )
     return network.eval(), card
+
+
+def _classes(state: dict[str, Tensor]) -> int:
+    """C of the classifiers' weights (C, D), or (heads, C, D) where they are stacked."""
+    for key, value in state.items():
+        if key.startswith(CLASSIFIER) and key.endswith("weight") and value.ndim >= 2:
+            return int(value.shape[-2])
+    return 0
 
 
 def _read(path: Path, *, tensors: bool) -> tuple[ModelCard, dict[str, Tensor]]:

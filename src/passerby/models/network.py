@@ -1,15 +1,18 @@
 """A re-ID network: backbone, pooling, BNNeck, classifier."""
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from passerby.models.pooling import make_pooling
+
 Feature = Literal["after_bn", "before_bn"]
 
 
 class TrainOutput(NamedTuple):
-    """What a network gives to the losses.
+    """What a network, or one head of it, gives to the losses.
 
     Attributes:
         before_bn: (B, D) pooled feature f_t; metric losses (triplet, centre) take it.
@@ -34,45 +37,62 @@ class BNNeck(nn.BatchNorm1d):
         self.bias.requires_grad_(False)
 
 
-class ReidNetwork(nn.Module):
-    """Pictures to identity features.
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """What follows the backbone.
 
-    In training mode a call returns :class:`TrainOutput`; in evaluation mode it returns the test
-    feature (B, D), not yet L2-normalised.
+    Attributes:
+        num_classes: C training identities; 0 for a network without a classifier.
+        pooling: ``"average"``, ``"gem"`` or ``"gem-fixed"``.
+        neck: With BNNeck the classifier has no bias and weights from N(0, 0.001); without it, the
+            standard baseline, it has a bias and PyTorch's own initialisation.
+        feature: Which feature the test uses.
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        dimension: int,
-        *,
-        pooling: nn.Module,
-        num_classes: int = 0,
-        neck: bool = True,
-        feature: Feature = "after_bn",
-    ) -> None:
+    num_classes: int = 0
+    pooling: str = "average"
+    neck: bool = True
+    feature: Feature = "after_bn"
+
+
+class ReidNetwork(nn.Module):
+    """Pictures to identity features; the base of all networks here.
+
+    In training mode a call returns a named tuple of what the losses need, in evaluation mode the
+    test feature (B, ``dimension``), not yet L2-normalised.
+    """
+
+    dimension: int
+    """D, the length of the test feature."""
+    feature: Feature
+    """Which feature the test uses."""
+    backbone: nn.Module
+    """(B, 3, H, W) -> (B, channels, h, w)."""
+    classifier: nn.Linear | None
+    """The identity classifier of a network with one head; None without one or with several."""
+
+
+class GlobalNetwork(ReidNetwork):
+    """One feature of the whole picture: backbone, pooling, BNNeck, classifier.
+
+    In training mode a call returns :class:`TrainOutput`.
+    """
+
+    def __init__(self, backbone: nn.Module, dimension: int, options: HeadOptions) -> None:
         """Put the parts together.
 
         Args:
             backbone: (B, 3, H, W) -> (B, D, h, w).
             dimension: D, the channels of the backbone's map.
-            pooling: (B, D, h, w) -> (B, D).
-            num_classes: C training identities; 0 for a network without a classifier.
-            neck: With BNNeck the classifier has no bias and weights from N(0, 0.001); without it,
-                the standard baseline, it has a bias and PyTorch's own initialisation.
-            feature: Which feature the test uses.
+            options: Pooling, neck, classifier, test feature.
         """
         super().__init__()
         self.dimension = dimension
-        self.feature: Feature = feature
+        self.feature = options.feature
         self.backbone = backbone
-        self.pool = pooling
-        self.bnneck: nn.Module = BNNeck(dimension) if neck else nn.Identity()
-        self.classifier: nn.Linear | None = None
-        if num_classes:
-            self.classifier = nn.Linear(dimension, num_classes, bias=not neck)
-            if neck:
-                nn.init.normal_(self.classifier.weight, std=0.001)
+        self.pool = make_pooling(options.pooling)
+        self.bnneck = make_neck(dimension, options.neck)
+        self.classifier = make_classifier(dimension, options)
 
     def forward(self, images: Tensor) -> Tensor | TrainOutput:
         """Features of normalised pictures (B, 3, H, W)."""
@@ -82,9 +102,27 @@ class ReidNetwork(nn.Module):
         after = self.bnneck(before)
         if not self.training:
             return after
-        return TrainOutput(before, after, self._logits(after))
+        return TrainOutput(before, after, classify(self.classifier, after))
 
-    def _logits(self, features: Tensor) -> Tensor:
-        if self.classifier is None:
-            return torch.empty(features.shape[0], 0, device=features.device, dtype=features.dtype)
-        return self.classifier(features)
+
+def make_neck(dimension: int, neck: bool) -> nn.Module:
+    """A BNNeck, or nothing."""
+    return BNNeck(dimension) if neck else nn.Identity()
+
+
+def make_classifier(dimension: int, options: HeadOptions) -> nn.Linear | None:
+    """The identity classifier as :class:`HeadOptions` says."""
+    if not options.num_classes:
+        return None
+    classifier = nn.Linear(dimension, options.num_classes, bias=not options.neck)
+    if options.neck:
+        nn.init.normal_(classifier.weight, std=0.001)
+    return classifier
+
+
+def classify(classifier: nn.Module | None, features: Tensor) -> Tensor:
+    """Class scores (B, C) of features (B, D); (B, 0) without a classifier."""
+    if classifier is None:
+        return torch.empty(features.shape[0], 0, device=features.device, dtype=features.dtype)
+    scores: Tensor = classifier(features)
+    return scores

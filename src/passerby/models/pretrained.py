@@ -12,6 +12,7 @@ from passerby.errors import InputError
 
 # what classification checkpoints hold and a re-ID backbone does not
 DROPPED = ("fc.", "classifier.", "head.")
+COUNTER = "num_batches_tracked"
 OWN = "backbone."  # how a ReidNetwork names its backbone
 
 
@@ -55,8 +56,13 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
     given = {prefix + key: value for key, value in given.items()}
     left = [key for key in given if key not in wanted]
     left = [key for key in left if not key.removeprefix(prefix).startswith(DROPPED)]
+    added = _added(backbone, given)
     missing = [
-        key for key in wanted if key not in given and not key.endswith("num_batches_tracked")
+        key
+        for key in wanted
+        if key not in given
+        and not key.endswith("num_batches_tracked")
+        and not key.startswith(added)
     ]
     wrong = [key for key in wanted if key in given and given[key].shape != wanted[key].shape]
     for what, keys in (("lacks", missing), ("has beyond it", left), ("differs in", wrong)):
@@ -66,3 +72,9 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
                 f"'{keys[0]}'; choose the file of this architecture"
             )
     backbone.load_state_dict({k: v for k, v in given.items() if k in wanted}, strict=False)
+
+
+def _added(backbone: nn.Module, given: dict[str, Tensor]) -> tuple[str, ...]:
+    """Prefixes of the backbone's own additions (non-local blocks ...) that the file leaves out."""
+    added: tuple[str, ...] = getattr(backbone, "added", ())
+    return tuple(prefix for prefix in added if not any(key.startswith(prefix) for key in given))

@@ -9,9 +9,12 @@ He et al., Deep Residual Learning, CVPR 2016; Pan et al., IBN-Net, ECCV 2018.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from passerby.models.non_local import NonLocal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,43 @@ class ResNetShape:
     bottleneck: bool = False
     stem_kernel: int = 7
     ibn_stages: int = 0
+
+
+SHAPES: dict[str, ResNetShape] = {
+    "resnet18": ResNetShape(blocks=(2, 2, 2, 2)),
+    "resnet34": ResNetShape(blocks=(3, 4, 6, 3)),
+    "resnet50": ResNetShape(blocks=(3, 4, 6, 3), bottleneck=True),
+    "resnet101": ResNetShape(blocks=(3, 4, 23, 3), bottleneck=True),
+    "resnet18-ibn": ResNetShape(blocks=(2, 2, 2, 2), ibn_stages=3),
+    "resnet50-ibn": ResNetShape(blocks=(3, 4, 6, 3), bottleneck=True, ibn_stages=3),
+    "resnet101-ibn": ResNetShape(blocks=(3, 4, 23, 3), bottleneck=True, ibn_stages=3),
+    # for CPUs; chosen by benchmarks/small_networks.py
+    "slim18": ResNetShape(
+        blocks=(2, 2, 2, 2), widths=(32, 64, 128, 256), stem_kernel=3, ibn_stages=2
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetStructure:
+    """Options of a residual network beyond its shape.
+
+    Attributes:
+        stem_relu: Whether a ReLU follows the first normalisation. The published checkpoints of
+            Bag of Tricks, AGW and Diff Attention were trained without it.
+        stem_pool: ``"padding"`` pads the stem's max-pooling by one pixel, as everyone does;
+            ``"ceil"`` shifts the map by a pixel instead, as fast-reid does from version 1.0 on.
+        non_local: Non-local blocks: none; ``"default"`` one softmax block of 16 inner channels
+            after each of the first three stages; ``"agw"`` dot-product blocks of one inner channel
+            after the last 2 blocks of stage 2 and the last 3 (of 23 blocks: 9) of stage 3.
+    """
+
+    stem_relu: bool = True
+    stem_pool: Literal["padding", "ceil"] = "padding"
+    non_local: Literal["none", "default", "agw"] = "none"
+
+
+PLAIN = ResNetStructure()
 
 
 class InstanceNorm(nn.Module):
@@ -133,27 +173,39 @@ def _projection(channels: int, out: int, stride: int) -> nn.Module:
 class ResNet(nn.Module):
     """Stem and four stages, (B, 3, H, W) -> (B, dimension, H / 16, W / 16) with last stride 1."""
 
-    def __init__(self, shape: ResNetShape, *, last_stride: int = 1) -> None:
+    added: tuple[str, ...] = ("non_local.",)
+    """Prefixes of what an ImageNet state dictionary does not hold."""
+
+    def __init__(
+        self,
+        shape: ResNetShape,
+        *,
+        last_stride: int = 1,
+        structure: ResNetStructure = PLAIN,
+    ) -> None:
         """Build with random weights.
 
         Args:
             shape: Depth, widths and normalisation.
             last_stride: Stride of the last stage: 1 for re-ID, 2 as for classification.
+            structure: Stem and non-local blocks.
         """
         super().__init__()
         stem = shape.widths[0]
         self.conv1 = nn.Conv2d(3, stem, shape.stem_kernel, 2, shape.stem_kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.relu = nn.ReLU(inplace=True) if structure.stem_relu else nn.Identity()
+        ceil = structure.stem_pool == "ceil"
+        self.maxpool = nn.MaxPool2d(3, 2, padding=0 if ceil else 1, ceil_mode=ceil)
         self._channels = stem
-        stages = [
-            self._stage(shape, number, stride)
-            for number, stride in enumerate((1, 2, 2, last_stride))
-        ]
+        stages, self.channels = [], []
+        for number, stride in enumerate((1, 2, 2, last_stride)):
+            stages.append(self._stage(shape, number, stride))
+            self.channels.append(self._channels)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.dimension = self._channels
-        _initialise(self)
+        initialise(self)
+        self.non_local = _non_local_blocks(shape, self.channels, structure.non_local)
 
     def _stage(self, shape: ResNetShape, number: int, stride: int) -> nn.Sequential:
         block = Bottleneck if shape.bottleneck else BasicBlock
@@ -166,18 +218,53 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature map of normalised pictures."""
-        out = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        for stage in self.stages():
-            out = stage(out)
+        out = self.stem(images)
+        for number in range(4):
+            out = self.stage(number, out)
         return out
+
+    def stem(self, images: Tensor) -> Tensor:
+        """What comes before the first stage, at a quarter of the resolution."""
+        out: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        return out
+
+    def stage(self, number: int, features: Tensor) -> Tensor:
+        """Run stage ``number`` (from 0) with its non-local blocks."""
+        blocks: nn.Sequential = self.stages()[number]  # type: ignore[assignment]
+        for position, block in enumerate(blocks):
+            features = block(features)
+            key = f"{number + 1}_{position}"
+            if key in self.non_local:
+                features = self.non_local[key](features)
+        return features
 
     def stages(self) -> Sequence[nn.Module]:
         """The four stages, first to last."""
         return self.layer1, self.layer2, self.layer3, self.layer4
 
 
-def _initialise(network: nn.Module) -> None:
-    # Kaiming fan-out as published; the normalisations keep PyTorch's ones and zeros
+def _non_local_blocks(
+    shape: ResNetShape, channels: Sequence[int], layout: Literal["none", "default", "agw"]
+) -> nn.ModuleDict:
+    """Blocks by "STAGE_POSITION" of the residual block they follow."""
+    made: dict[str, nn.Module] = {}
+    if layout == "default":
+        for stage in range(3):
+            key = f"{stage + 1}_{shape.blocks[stage] - 1}"
+            # the first stage has 2,048 positions at 256 x 128: a quarter of them as keys will do
+            made[key] = NonLocal(channels[stage], inner=16, subsample=1 if stage else 2)
+    if layout == "agw":
+        for stage, count in ((1, 2), (2, 9 if shape.blocks[2] > 20 else 3)):
+            blocks = shape.blocks[stage]
+            for position in range(max(0, blocks - count), blocks):
+                made[f"{stage + 1}_{position}"] = NonLocal(
+                    channels[stage], inner=1, similarity="dot"
+                )
+    return nn.ModuleDict(made)
+
+
+def initialise(network: nn.Module) -> None:
+    """Kaiming fan-out for convolutions, as published; normalisations keep ones and zeros."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

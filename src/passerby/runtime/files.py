@@ -62,7 +62,12 @@ def content_id(card: ModelCard, *files: Path) -> str:
         *(card.architecture, card.input_size, card.mean, card.std, card.colour_order),
         *(card.value_range, card.interpolation, card.feature),
     ]
-    digest.update(json.dumps(preprocessing).encode())
+    # what shapes a network without leaving a trace in its tensors; left out where it is the usual
+    usual = {"last_stride": 1, "pooling": "average", "structure": {}}
+    unusual = {k: getattr(card, k) for k, v in usual.items() if getattr(card, k) != v}
+    digest.update(
+        json.dumps([*preprocessing, unusual] if unusual else preprocessing, sort_keys=True).encode()
+    )
     for file in files:
         with file.open("rb") as stream:
             if file.suffix == ".safetensors":  # 8 bytes of length, the JSON header, the tensors
