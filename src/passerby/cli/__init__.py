@@ -14,6 +14,7 @@ VERBS: dict[str, str] = {
     "simulate": "render a simulated city: people, cameras, crops, clips and the truth",
     "check": "say whether a data set can be trained and evaluated on, and why not",
     "train": "train a network by a recipe",
+    "ablate": "a paper's ablation table on a data set, beside the printed figures",
     "evaluate": "CMC, mAP and mINP of a network on a data set",
     "embed": "turn pictures of people into vectors",
     "export": "write a network as ONNX, checked against the original",

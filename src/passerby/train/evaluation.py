@@ -1,8 +1,9 @@
 """The score of a network on a data set: features, then the Market-1501 protocol."""
 
 from passerby.data import CropTable, ImageStore
-from passerby.metrics import Report, evaluate_features
+from passerby.metrics import Report, Reranking, evaluate_features
 from passerby.models import ModelCard, ReidNetwork
+from passerby.retrieval.distances import Metric
 from passerby.train.features import extract
 
 
@@ -15,10 +16,13 @@ def evaluate_network(
     precision: str = "fp32",
     batch_size: int = 128,
     progress: bool = False,
+    metric: Metric = "cosine",
+    reranking: Reranking | None = None,
 ) -> Report:
     """CMC, mAP and mINP of ``network`` with ``table``'s queries against its gallery.
 
-    Pictures are resized and normalised as the card says; cosine distance; methods.md section 6.
+    Pictures are resized and normalised as the card says; ``metric`` and ``reranking`` as in
+    :func:`passerby.metrics.evaluate_features`.
     """
     features = {}
     for split, rows in (("query", table.query), ("gallery", table.gallery)):
@@ -41,4 +45,6 @@ def evaluate_network(
         table.gallery.identity,
         table.query.camera,
         table.gallery.camera,
+        metric=metric,
+        reranking=reranking,
     )

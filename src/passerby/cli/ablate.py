@@ -1,0 +1,48 @@
+"""``passerby ablate GRID``: a paper's ablation table on a data set, beside the printed figures."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from passerby.cli.data import resolve
+from passerby.errors import InputError
+
+SMALL = "-small"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is missing of the grid, write table.json and table.md, and print the latter."""
+    from passerby.recipes.ablation import Ablation, ablate, markdown
+    from passerby.recipes.grids import GRIDS, small_sizes
+    from passerby.train import DivergedError
+
+    given = list(arguments)
+    as_json = "--json" in given
+    if as_json:
+        given.remove("--json")
+    name = given[0] if given and not given[0].startswith("-") else ""
+    if name and name.removesuffix(SMALL) not in GRIDS:
+        raise InputError(
+            f"no grid '{name}'; there are {', '.join(GRIDS)}, each also with '{SMALL}' behind it "
+            "for a small network on a CPU"
+        )
+    choices = {}
+    for key, grid in GRIDS.items():
+        for label, make in ((key, grid.base), (key + SMALL, grid.small)):
+            out = Path("runs/ablations") / label
+            title = grid.title if label == key else f"{grid.title}; small network"
+            choices[label] = (title, Ablation(options=make(), out=out))
+    ablation = tyro.extras.overridable_config_cli(choices, args=given, prog="passerby ablate")
+    grid = GRIDS[name.removesuffix(SMALL)]
+    grid = small_sizes(grid) if name.endswith(SMALL) else grid
+    try:
+        table = ablate(name, grid, ablation, resolve)
+    except DivergedError as error:
+        print(f"passerby ablate: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(table) if as_json else markdown(table))
+    print(f"written: {ablation.out}", file=sys.stderr)
+    return 0
