@@ -1,0 +1,156 @@
+"""Sparse Jaccard distances and pseudo labels against the dense textbook."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.cluster import DBSCAN
+
+from passerby.cluster import jaccard_neighbours, pseudo_labels
+from passerby.errors import InputError
+
+Draw = Callable[..., tuple[NDArray, NDArray]]
+Dense = Callable[..., NDArray]
+
+shared_fixtures = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def filled(graph) -> NDArray:
+    """The dense matrix, with 1 where nothing is stored."""
+    whole = np.ones(graph.shape, dtype=np.float32)
+    rows = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
+    whole[rows, graph.indices] = graph.data
+    return whole
+
+
+@given(st.integers(0, 2**20), st.integers(1, 70), st.integers(1, 31), st.integers(1, 7))
+@shared_fixtures
+def test_distances_are_the_textbook(
+    people: Draw, dense: Dense, seed: int, N: int, k1: int, k2: int
+) -> None:
+    features, _ = people(seed, N)
+    graph = jaccard_neighbours(features, k1=k1, k2=k2)
+    expected = dense(features, k1=k1, k2=k2)
+    assert graph.dtype == np.float32
+    assert graph.has_canonical_format
+    assert np.abs(filled(graph) - expected).max() <= 2e-6
+    assert graph.data.max(initial=0) < 1
+    assert (graph != graph.T).nnz == 0
+
+
+@pytest.mark.parametrize("eps", [0.2, 0.4, 0.6, 0.75])
+@pytest.mark.parametrize("spread", [0.3, 0.6, 0.9])
+def test_labels_are_those_of_the_dense_form(
+    people: Draw, dense: Dense, eps: float, spread: float
+) -> None:
+    features, _ = people(3, 400, D=24, people=25, spread=spread)
+    expected = DBSCAN(eps=eps, min_samples=4, metric="precomputed").fit_predict(dense(features))
+    labels = pseudo_labels(features, eps=eps)
+    assert labels.dtype == np.int64
+    assert np.array_equal(labels, expected)  # even the numbers agree
+
+
+@given(st.integers(0, 2**20), st.integers(5, 60), st.integers(1, 6), st.floats(0.1, 0.9))
+@shared_fixtures
+def test_labels_of_any_small_set(
+    people: Draw, dense: Dense, seed: int, N: int, min_samples: int, eps: float
+) -> None:
+    features, _ = people(seed, N, D=8)
+    matrix = dense(features, k1=10, k2=3)
+    if np.abs(matrix - eps).min() < 1e-5:
+        return  # a distance of eps itself: rounding decides
+    expected = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit_predict(matrix)
+    labels = pseudo_labels(features, k1=10, k2=3, eps=eps, min_samples=min_samples)
+    assert np.array_equal(labels, expected)
+
+
+def test_small_blocks_change_nothing(people: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, _ = people(5, 500)
+    whole = jaccard_neighbours(features)
+    monkeypatch.setattr("passerby.cluster.jaccard.CELLS", 1300)
+    monkeypatch.setattr("passerby.cluster.jaccard.SHARED", 700)
+    parts = jaccard_neighbours(features)
+    assert np.array_equal(whole.indices, parts.indices)
+    assert np.array_equal(whole.data, parts.data)
+
+
+def test_limit_keeps_the_near_ones(people: Draw) -> None:
+    features, _ = people(6, 300)
+    whole, near = jaccard_neighbours(features), jaccard_neighbours(features, limit=0.5)
+    assert near.nnz == (whole.data <= 0.5).sum() > 300
+    assert (filled(near) == np.where(filled(whole) <= 0.5, filled(whole), 1)).all()
+
+
+def test_copies_are_zero_apart_and_stored() -> None:
+    random = np.random.default_rng(0)
+    features = np.repeat(random.normal(size=(12, 8)), 8, axis=0)
+    graph = jaccard_neighbours(features, k1=8, k2=4)
+    assert graph.nnz == 12 * 8 * 8
+    assert graph.data.max() <= 1e-6
+    assert np.array_equal(pseudo_labels(features, k1=8, k2=4), np.repeat(np.arange(12), 8))
+
+
+def test_more_copies_than_a_list_is_long() -> None:
+    # the later copies are not in their own lists; the mean over k2 rows joins them again
+    features = np.concatenate([np.ones((50, 4)), np.eye(4)])
+    labels = pseudo_labels(features)
+    assert (labels[:50] == 0).all()
+    assert np.isfinite(jaccard_neighbours(features, k2=1).data).all()
+
+
+def test_order_of_rows_only_renames(people: Draw) -> None:
+    features, _ = people(7, 300, people=20)
+    order = np.random.default_rng(0).permutation(300)
+    before, after = pseudo_labels(features)[order], pseudo_labels(features[order])
+    assert np.array_equal(before < 0, after < 0)
+    pairs = set(zip(before.tolist(), after.tolist(), strict=True))
+    assert len(pairs) == len(np.unique(before))
+
+
+def test_lengths_and_kinds_of_features_do_not_matter(people: Draw) -> None:
+    features, _ = people(8, 200)
+    scaled = torch.from_numpy(features * np.linspace(0.1, 10, 200)[:, None])
+    assert np.array_equal(pseudo_labels(features), pseudo_labels(scaled))
+    again = pseudo_labels(features)
+    assert np.array_equal(again, pseudo_labels(features))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_gpu_gives_the_same_labels(people: Draw) -> None:
+    features, _ = people(9, 800, people=60)
+    on_gpu = torch.from_numpy(features).cuda()
+    assert np.array_equal(pseudo_labels(on_gpu), pseudo_labels(features))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k1": 0}, "k1 0"),
+        ({"k2": 0}, "k2 0"),
+        ({"eps": 1.0}, "eps 1.0"),
+        ({"eps": 0.0}, "eps 0.0"),
+        ({"min_samples": 0}, "min_samples 0"),
+    ],
+)
+def test_bad_options_are_named(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        pseudo_labels(np.eye(4), **options)
+
+
+def test_bad_features_are_named() -> None:
+    with pytest.raises(InputError, match="no features"):
+        pseudo_labels(np.zeros((0, 4)))
+    rows = np.eye(4)
+    rows[2] = np.nan
+    with pytest.raises(InputError, match="clustered features have NaN .* row 2"):
+        pseudo_labels(rows)
+    rows[2] = 0
+    with pytest.raises(InputError, match="zero in row 2"):
+        pseudo_labels(rows)
