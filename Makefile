@@ -14,7 +14,11 @@ $(READY): pyproject.toml constraints.txt
 
 # `make demo` serves the page; `make demo CHECK=1` does the same headless and verifies the answer.
 demo: $(READY)
-	$(BIN)/passerby demo $(if $(CHECK),--check) $(ARGS)
+ifdef CHECK
+	$(BIN)/passerby demo --check $(ARGS)
+else
+	@trap : INT; $(BIN)/passerby demo $(ARGS) || exit $$(($$? == 130 ? 0 : $$?))  # Ctrl-C ends it
+endif
 
 test: $(READY)
 	$(BIN)/pytest -m 'not slow' $(ARGS)

@@ -1,5 +1,6 @@
 """``passerby serve CITY``: the operator's page and the HTTP API of one city."""
 
+import contextlib
 import ipaddress
 import socket
 import sys
@@ -113,7 +114,8 @@ def run(
     config = uvicorn.Config(
         app, log_level="warning", server_header=False, timeout_graceful_shutdown=5
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # raised again after the graceful stop
+        uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 
@@ -129,6 +131,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # who connects as soon as the address is printed waits, not fails
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
