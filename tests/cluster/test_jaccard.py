@@ -1,11 +1,9 @@
 """Sparse Jaccard distances and pseudo labels against the dense textbook."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
@@ -13,12 +11,44 @@ from sklearn.cluster import DBSCAN
 from passerby.cluster import jaccard_neighbours, pseudo_labels
 from passerby.errors import InputError
 
-Draw = Callable[..., tuple[NDArray, NDArray]]
-Dense = Callable[..., NDArray]
 
-shared_fixtures = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+def draw(
+    seed: int, N: int, *, D: int = 16, people: int | None = None, spread: float = 0.5
+) -> tuple[NDArray, NDArray]:
+    """Unit features (N, D) and whose they are (N,)."""
+    random = np.random.default_rng(seed)
+    people = people or max(2, N // 8)
+    identities = random.integers(0, people, N)
+    centres = random.normal(size=(people, D))
+    rows = centres[identities] + spread * random.normal(size=(N, D))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True), identities
+
+
+def textbook(features: NDArray, *, k1: int = 30, k2: int = 6) -> NDArray:
+    """Jaccard distances (N, N) of Cluster Contrast with sets and loops, in float64."""
+    rows = np.asarray(features, dtype=np.float64)
+    N = len(rows)
+    squared = 2 - 2 * rows @ rows.T
+    rank = np.argsort(squared, axis=1, kind="stable")[:, :k1]
+
+    def reciprocal(i: int, length: int) -> set[int]:
+        return {j for j in rank[i, :length] if i in rank[j, :length]}
+
+    V = np.zeros((N, N))
+    for i in range(N):
+        base = reciprocal(i, k1 + 1)
+        members = set(base)
+        for candidate in base:
+            theirs = reciprocal(candidate, int(np.around(k1 / 2)) + 1)
+            if len(theirs & base) > 2 / 3 * len(theirs):
+                members |= theirs
+        chosen = sorted(members)
+        weights = np.exp(-squared[i, chosen])
+        V[i, chosen] = weights / weights.sum()
+    if k2 != 1:
+        V = np.stack([V[rank[i, :k2]].mean(axis=0) for i in range(N)])
+    shared = np.minimum(V[:, None, :], V[None, :, :]).sum(axis=2)
+    return np.maximum(1 - shared / (2 - shared), 0)
 
 
 def filled(graph) -> NDArray:
@@ -30,13 +60,11 @@ def filled(graph) -> NDArray:
 
 
 @given(st.integers(0, 2**20), st.integers(1, 70), st.integers(1, 31), st.integers(1, 7))
-@shared_fixtures
-def test_distances_are_the_textbook(
-    people: Draw, dense: Dense, seed: int, N: int, k1: int, k2: int
-) -> None:
-    features, _ = people(seed, N)
+@settings(max_examples=60, deadline=None)
+def test_distances_are_the_textbook(seed: int, N: int, k1: int, k2: int) -> None:
+    features, _ = draw(seed, N)
     graph = jaccard_neighbours(features, k1=k1, k2=k2)
-    expected = dense(features, k1=k1, k2=k2)
+    expected = textbook(features, k1=k1, k2=k2)
     assert graph.dtype == np.float32
     assert graph.has_canonical_format
     assert np.abs(filled(graph) - expected).max() <= 2e-6
@@ -46,23 +74,19 @@ def test_distances_are_the_textbook(
 
 @pytest.mark.parametrize("eps", [0.2, 0.4, 0.6, 0.75])
 @pytest.mark.parametrize("spread", [0.3, 0.6, 0.9])
-def test_labels_are_those_of_the_dense_form(
-    people: Draw, dense: Dense, eps: float, spread: float
-) -> None:
-    features, _ = people(3, 400, D=24, people=25, spread=spread)
-    expected = DBSCAN(eps=eps, min_samples=4, metric="precomputed").fit_predict(dense(features))
+def test_labels_are_those_of_the_dense_form(eps: float, spread: float) -> None:
+    features, _ = draw(3, 400, D=24, people=25, spread=spread)
+    expected = DBSCAN(eps=eps, min_samples=4, metric="precomputed").fit_predict(textbook(features))
     labels = pseudo_labels(features, eps=eps)
     assert labels.dtype == np.int64
     assert np.array_equal(labels, expected)  # even the numbers agree
 
 
 @given(st.integers(0, 2**20), st.integers(5, 60), st.integers(1, 6), st.floats(0.1, 0.9))
-@shared_fixtures
-def test_labels_of_any_small_set(
-    people: Draw, dense: Dense, seed: int, N: int, min_samples: int, eps: float
-) -> None:
-    features, _ = people(seed, N, D=8)
-    matrix = dense(features, k1=10, k2=3)
+@settings(max_examples=60, deadline=None)
+def test_labels_of_any_small_set(seed: int, N: int, min_samples: int, eps: float) -> None:
+    features, _ = draw(seed, N, D=8)
+    matrix = textbook(features, k1=10, k2=3)
     if np.abs(matrix - eps).min() < 1e-5:
         return  # a distance of eps itself: rounding decides
     expected = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit_predict(matrix)
@@ -70,8 +94,8 @@ def test_labels_of_any_small_set(
     assert np.array_equal(labels, expected)
 
 
-def test_small_blocks_change_nothing(people: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    features, _ = people(5, 500)
+def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, _ = draw(5, 500)
     whole = jaccard_neighbours(features)
     monkeypatch.setattr("passerby.cluster.jaccard.CELLS", 1300)
     monkeypatch.setattr("passerby.cluster.jaccard.SHARED", 700)
@@ -80,8 +104,8 @@ def test_small_blocks_change_nothing(people: Draw, monkeypatch: pytest.MonkeyPat
     assert np.array_equal(whole.data, parts.data)
 
 
-def test_limit_keeps_the_near_ones(people: Draw) -> None:
-    features, _ = people(6, 300)
+def test_limit_keeps_the_near_ones() -> None:
+    features, _ = draw(6, 300)
     whole, near = jaccard_neighbours(features), jaccard_neighbours(features, limit=0.5)
     assert near.nnz == (whole.data <= 0.5).sum() > 300
     assert (filled(near) == np.where(filled(whole) <= 0.5, filled(whole), 1)).all()
@@ -104,8 +128,8 @@ def test_more_copies_than_a_list_is_long() -> None:
     assert np.isfinite(jaccard_neighbours(features, k2=1).data).all()
 
 
-def test_order_of_rows_only_renames(people: Draw) -> None:
-    features, _ = people(7, 300, people=20)
+def test_order_of_rows_only_renames() -> None:
+    features, _ = draw(7, 300, people=20)
     order = np.random.default_rng(0).permutation(300)
     before, after = pseudo_labels(features)[order], pseudo_labels(features[order])
     assert np.array_equal(before < 0, after < 0)
@@ -113,8 +137,8 @@ def test_order_of_rows_only_renames(people: Draw) -> None:
     assert len(pairs) == len(np.unique(before))
 
 
-def test_lengths_and_kinds_of_features_do_not_matter(people: Draw) -> None:
-    features, _ = people(8, 200)
+def test_lengths_and_kinds_of_features_do_not_matter() -> None:
+    features, _ = draw(8, 200)
     scaled = torch.from_numpy(features * np.linspace(0.1, 10, 200)[:, None])
     assert np.array_equal(pseudo_labels(features), pseudo_labels(scaled))
     again = pseudo_labels(features)
@@ -123,8 +147,8 @@ def test_lengths_and_kinds_of_features_do_not_matter(people: Draw) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_gpu_gives_the_same_labels(people: Draw) -> None:
-    features, _ = people(9, 800, people=60)
+def test_gpu_gives_the_same_labels() -> None:
+    features, _ = draw(9, 800, people=60)
     on_gpu = torch.from_numpy(features).cuda()
     assert np.array_equal(pseudo_labels(on_gpu), pseudo_labels(features))
 
@@ -149,7 +173,7 @@ def test_bad_features_are_named() -> None:
         pseudo_labels(np.zeros((0, 4)))
     rows = np.eye(4)
     rows[2] = np.nan
-    with pytest.raises(InputError, match="clustered features have NaN .* row 2"):
+    with pytest.raises(InputError, match=r"clustered features have NaN .* row 2"):
         pseudo_labels(rows)
     rows[2] = 0
     with pytest.raises(InputError, match="zero in row 2"):
