@@ -25,6 +25,8 @@ class BaselineOptions(RunOptions):
     """Batch normalisation between metric and identity loss."""
     pooling: Literal["average", "gem"] = "average"
     """How a map becomes a feature."""
+    non_local: Literal["none", "default", "agw"] = "none"
+    """Non-local blocks in a ResNet: none, three softmax blocks, or AGW's layout."""
 
     smoothing: float = 0.1
     """Share of the other identities in the identity loss; 0 for none."""
@@ -85,6 +87,7 @@ def new_network(config: BaselineOptions, classes: int) -> ReidNetwork:
         neck=config.bnneck,
         feature=config.feature,
         input_size=config.size,
+        structure=structure(config),
         weights=config.weights,
     )
 
@@ -99,4 +102,10 @@ def describe(config: BaselineOptions, network: ReidNetwork) -> ModelCard:
         last_stride=1 if config.last_stride_one else 2,
         pooling=config.pooling,
         neck=config.bnneck,
+        structure=structure(config),
     )
+
+
+def structure(config: BaselineOptions) -> dict[str, int | float | str | bool]:
+    """Options of the backbone beyond its name."""
+    return {} if config.non_local == "none" else {"non_local": config.non_local}

@@ -73,7 +73,7 @@ class FusedLossMethod(BaselineMethod[FusedLoss]):
         """Identity loss in the form chosen, triplet and centre loss as switched."""
         output = self.network(batch.images)
         labels = self.labels[batch.indices]
-        terms = {self.config.identity_loss: self.identity(output, labels)}
+        terms: dict[str, Tensor] = {self.config.identity_loss: self.identity(output, labels)}
         if self.config.triplet_loss:
             terms["triplet"] = triplet(output.before_bn, labels, margin=self.config.margin)
         return terms | self.center_terms(output.before_bn, labels)

@@ -5,7 +5,7 @@ mAP in percent unless a grid says otherwise.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from passerby.recipes import bag_of_tricks, fused_loss
 from passerby.recipes.ablation import Grid, Judgement, Row
@@ -67,19 +67,24 @@ SINGLE_TRICKS = (
 )
 
 NO_CENTER: dict[str, Any] = {"center_loss": False}
-AS_THEY_ARE = "squared_euclidean"
+
+
+def euclidean(feature: Literal["after_bn", "before_bn"]) -> Judgement:
+    """A test by the Euclidean distance of features as they are."""
+    return Judgement(feature=feature, metric="squared_euclidean")
+
 
 NECK = (
     Row(
         name="f (no neck), Euclidean",
         changes={**NO_CENTER, "bnneck": False},
-        judgement=Judgement(feature="before_bn", metric=AS_THEY_ARE),
+        judgement=euclidean("before_bn"),
         paper=both((92.0, 81.7), (82.6, 70.6)),
     ),
     Row(
         name="f_t, Euclidean",
         changes=NO_CENTER,
-        judgement=Judgement(feature="before_bn", metric=AS_THEY_ARE),
+        judgement=euclidean("before_bn"),
         paper=both((94.2, 85.5), (85.7, 74.4)),
     ),
     Row(
@@ -91,7 +96,7 @@ NECK = (
     Row(
         name="f_i, Euclidean",
         changes=NO_CENTER,
-        judgement=Judgement(feature="after_bn", metric=AS_THEY_ARE),
+        judgement=euclidean("after_bn"),
         paper=both((93.8, 83.7), (86.6, 73.0)),
     ),
     Row(
@@ -103,7 +108,7 @@ NECK = (
 )
 
 # the paper's tables of batches and of sizes go with f_i, Euclidean, without centre loss
-EUCLIDEAN = Judgement(feature="after_bn", metric=AS_THEY_ARE)
+EUCLIDEAN = euclidean("after_bn")
 
 BATCHES = tuple(
     Row(

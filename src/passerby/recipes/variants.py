@@ -6,7 +6,7 @@ from typing import Any
 
 from passerby.data import CropTable
 from passerby.metrics import Report
-from passerby.recipes import bag_of_tricks, fused_loss
+from passerby.recipes import agw, bag_of_tricks, fused_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,16 @@ VARIANTS: dict[str, Variant] = {
         says="a small network from random weights, for CPUs",
         options=bag_of_tricks.small_cpu,
         run=bag_of_tricks.run,
+    ),
+    "agw": Variant(
+        says="non-local blocks, GeM, weighted triplet loss, ResNet-50",
+        options=agw.Agw,
+        run=agw.run,
+    ),
+    "agw-small": Variant(
+        says="the same with a small network from random weights, for CPUs",
+        options=agw.small_cpu,
+        run=agw.run,
     ),
     "fused-loss": Variant(
         says="circle, triplet and centre loss, ResNet-50",
