@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from passerby.errors import InputError, MissingExtraError
 from passerby.models import ModelCard, load
 from passerby.models.card import CARD_KEY
-from passerby.runtime.files import content_id, find_file
+from passerby.models.identity import content_id, find_file
 from passerby.runtime.onnx_backend import ID_KEY, OnnxBackend
 from passerby.runtime.pictures import Picture, read_image, resize
 from passerby.runtime.torch_backend import Normalised

@@ -1,0 +1,50 @@
+"""Which file a network is in, and what it is called wherever its vectors go."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from passerby.errors import InputError
+from passerby.models.card import ModelCard
+
+BUNDLED = Path(__file__).parent / "weights" / "default.safetensors"
+
+
+def find_file(name_or_path: str | Path) -> Path:
+    """Resolve "default" or a path to a file that exists."""
+    if str(name_or_path) == "default":
+        if not BUNDLED.is_file():
+            raise InputError(
+                "this copy of Passerby has no bundled network; give the path of a network file"
+            )
+        return BUNDLED
+    path = Path(name_or_path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"the network file '{path}' {what}; give 'default' or a network file")
+    return path
+
+
+def content_id(card: ModelCard, *files: Path) -> str:
+    """Name a network by its architecture and the hash of all that decides its vectors.
+
+    Notes, scores or calibration in the card do not count: they change no vector.
+    """
+    digest = hashlib.sha256()
+    preprocessing = [
+        *(card.architecture, card.input_size, card.mean, card.std, card.colour_order),
+        *(card.value_range, card.interpolation, card.feature),
+    ]
+    # what shapes a network without leaving a trace in its tensors; left out where it is the usual
+    usual = {"last_stride": 1, "pooling": "average", "structure": {}}
+    unusual = {k: getattr(card, k) for k, v in usual.items() if getattr(card, k) != v}
+    digest.update(
+        json.dumps([*preprocessing, unusual] if unusual else preprocessing, sort_keys=True).encode()
+    )
+    for file in files:
+        with file.open("rb") as stream:
+            if file.suffix == ".safetensors":  # 8 bytes of length, the JSON header, the tensors
+                stream.seek(8 + int.from_bytes(stream.read(8), "little"))
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return f"{card.architecture}-{digest.hexdigest()[:12]}"
