@@ -14,7 +14,8 @@ import torch
 
 from passerby.errors import InputError
 from passerby.train import DivergedError, checkpoint
-from passerby.train.loop import CHECKPOINT, LOG, FitOptions, fit
+from passerby.train.loop import CHECKPOINT, LOG, fit
+from passerby.train.options import FitOptions
 
 PROGRAM = Path(__file__).with_name("tiny.py")
 
@@ -82,7 +83,7 @@ def test_a_run_killed_at_random_steps_ends_bit_for_bit_as_an_uninterrupted_one(
     assert train_and_die(program, tmp_path / "killed", 1000) == 0
     one = checkpoint.read(tmp_path / "whole" / CHECKPOINT)
     two = checkpoint.read(tmp_path / "killed" / CHECKPOINT)
-    for part in ("method", "optimisers", "meter", "random"):
+    for part in ("method", "optimisers", "scaler", "average", "meter"):
         assert same(one[part], two[part]), part
     assert whole.epochs_begun == [1, 2, 3, 4]
     assert what_counts(log_of(tmp_path / "whole")) == what_counts(log_of(tmp_path / "killed"))

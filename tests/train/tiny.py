@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from passerby.train.loop import FitOptions, fit
+from passerby.train.loop import fit
 from passerby.train.method import Batch, Method
+from passerby.train.options import FitOptions
 from passerby.train.schedule import Cosine, ScheduledOptimiser
 
 EPOCHS, STEPS = 4, 7

@@ -11,45 +11,19 @@ import torch
 
 from passerby.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 
 
-def seed_random(seed: int) -> None:
-    """Seed every global random generator."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+def seed_random(seed: int, *place: int) -> None:
+    """Seed every global random generator for ``seed`` and a place, such as an epoch and a step.
 
-
-def random_state() -> dict[str, Any]:
-    """The state of every global random generator, as plain values and tensors."""
-    version, words, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state()
-    state: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "python": [version, torch.tensor(words, dtype=torch.int64), gauss],
-        "numpy": [
-            name,
-            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
-            int(position),
-            int(has_gauss),
-            float(cached),
-        ],
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Undo what happened since :func:`random_state`."""
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words.tolist()), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
-        torch.cuda.set_rng_state_all(state["cuda"])
+    What is drawn then depends on these numbers, never on what was drawn before: a checkpoint needs
+    to hold no generator's state.
+    """
+    words = np.random.SeedSequence([seed, *place]).generate_state(3, np.uint64)
+    random.seed(int(words[0]))
+    np.random.seed(words[1:2].view(np.uint32))
+    torch.manual_seed(int(words[2]) >> 1)
 
 
 def write(path: Path, state: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from passerby.models import ModelCard
+from passerby.train.precision import autocast
 
 
 def normalise(crops: Tensor, card: ModelCard) -> Tensor:
@@ -55,6 +56,6 @@ def _batches(crops: Tensor, size: int, progress: bool) -> Iterator[Tensor]:
 
 def _features(network: nn.Module, card: ModelCard, crops: Tensor, precision: str) -> Tensor:
     images = normalise(crops, card).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(crops.device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with autocast(crops.device, precision):
         features = network(images)
     return nn.functional.normalize(features.float(), dim=1).cpu()

@@ -2,10 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,47 +12,21 @@ from tqdm import tqdm
 
 from passerby.data.seeds import torch_generator
 from passerby.errors import InputError
-from passerby.train import checkpoint
+from passerby.train import checkpoint, distributed
+from passerby.train.average import WeightAverage
+from passerby.train.batch_norm import global_statistics
+from passerby.train.compilation import compiled
 from passerby.train.log import RunLog
 from passerby.train.meter import DivergedError, Meter
 from passerby.train.method import Batch, Method
+from passerby.train.options import FitOptions
+from passerby.train.precision import autocast, loss_scaler
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 
 # uint8 crops (B, 3, H, W) and a generator -> float, augmented, normalised crops
 Transform = Callable[[Tensor, torch.Generator], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitOptions:
-    """How to train, whatever the method.
-
-    Attributes:
-        folder: The run's folder: ``log.jsonl`` and ``checkpoint.pt``.
-        epochs: Number of epochs.
-        seed: Seeds augmentation and everything a method draws from global generators.
-        device: A torch device.
-        precision: ``"bf16"`` runs the losses' forward pass under bfloat16 autocast.
-        channels_last: Keep pictures and weights in channels-last layout (faster convolutions).
-        gradient_clip: Largest norm of the network's gradient, None for no limit.
-        log_every: Steps between log lines.
-        checkpoint_every: Steps between checkpoints; every epoch ends with one in any case.
-        checkpoint_seconds: Longest time without a checkpoint.
-        progress: Show a bar on standard error.
-    """
-
-    folder: Path
-    epochs: int
-    seed: int = 0
-    device: str = "cpu"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    channels_last: bool = True
-    gradient_clip: float | None = None
-    log_every: int = 50
-    checkpoint_every: int = 500
-    checkpoint_seconds: float = 300.0
-    progress: bool = True
 
 
 @dataclass
@@ -70,8 +43,11 @@ def fit(method: Method, crops: Tensor, transform: Transform, options: FitOptions
     """Train ``method`` for the given epochs; continue exactly where a killed run stood.
 
     A resumed run does what the uninterrupted one would have done, on a CPU bit for bit: the order
-    of batches and the augmentation are functions of (seed, epoch, step), and a checkpoint holds
-    weights, optimisers, the method's own state and the states of all global generators.
+    of batches, the augmentation and the states of all global generators are functions of (seed,
+    epoch, step), and a checkpoint holds weights, optimisers, averages and the method's own state.
+
+    Under ``torchrun`` each process takes its rows of every batch; see
+    :mod:`passerby.train.distributed`. All processes must see the same folder.
 
     Args:
         method: Network, losses, optimisers, sampler.
@@ -80,17 +56,22 @@ def fit(method: Method, crops: Tensor, transform: Transform, options: FitOptions
         options: The run's options.
 
     Returns:
-        The position after the last step.
+        The position after the last step. The method's network holds the last weights, or their
+        average where :class:`EMA` says so.
 
     Raises:
         DivergedError: If the loss becomes infinite or not a number.
-        InputError: If the folder's checkpoint is damaged or of another method.
+        InputError: If the folder's checkpoint is damaged or of another method, if a batch cannot be
+            cut into the parts asked for, or no compiler is found.
     """
-    loop = _Loop(method, crops, transform, options)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(distributed.process_group(options.device))
+        loop = _Loop(method, crops, transform, options)
+        stack.callback(loop.close)
+        everywhere = options.batch_norm == "global"
+        stack.enter_context(global_statistics(method.network, enabled=everywhere))
+        stack.enter_context(compiled(method.network, options.device, enabled=options.compile))
         return loop.run()
-    finally:
-        loop.log.close()
 
 
 class _Loop:
@@ -109,13 +90,17 @@ class _Loop:
         method.network.to(memory_format=self.layout)  # type: ignore[call-overload]
         self.method = method
         self.optimisers = method.optimisers()
+        self.scaler = loss_scaler(self.device, options.precision)
+        self.average = WeightAverage(method.network, options.ema) if options.ema else None
         self.meter = Meter()
         self.position = Position()
         options.folder.mkdir(parents=True, exist_ok=True)
         self.path = options.folder / CHECKPOINT
         if self.path.exists():
             self._restore()
-        self.log = RunLog(options.folder / LOG, step=self.position.total)
+        distributed.check_equal([self.position.epoch, self.position.step, self.position.total])
+        main = distributed.is_main()
+        self.log = RunLog(options.folder / LOG, step=self.position.total) if main else None
         self.seconds_before = self.position.seconds
         self.started = self.last_logged = self.last_saved = time.perf_counter()
 
@@ -128,70 +113,102 @@ class _Loop:
                     f"epoch {self.position.epoch}, step {self.position.step}: {error}; lower the "
                     "learning rate or clip the gradient, and start again"
                 ) from error
+        if self.average is not None and self.average.options.as_result:
+            self.average.copy_to(self.method.network)
         return self.position
+
+    def close(self) -> None:
+        if self.log is not None:
+            self.log.close()
 
     def _epoch(self) -> None:
         place = self.position
         self.method.train()
         if place.step == 0:
+            checkpoint.seed_random(self.options.seed, place.epoch)
             self.method.on_epoch_start(place.epoch)
             self.method.train()
         batches = self.method.sampler.batches(place.epoch)
-        if not len(batches):
+        steps = len(batches)
+        if not steps:
             raise InputError(
                 "the training set gives no batch; lower the identities per batch or add crops"
             )
-        bar = tqdm(
-            batches[place.step :],
-            desc=f"epoch {place.epoch}/{self.options.epochs}",
-            initial=place.step,
-            total=len(batches),
-            disable=not self.options.progress,
+        with self._bar(steps) as bar:
+            while place.step < steps:
+                rate = self._step(batches[place.step], steps)
+                bar.update()
+                if place.step % self.options.log_every == 0 or place.step == steps:
+                    bar.set_postfix(self._log_step(rate))
+                if place.step < steps and self._due():
+                    self._save()
+        self._end_epoch(steps)
+
+    def _bar(self, steps: int) -> "tqdm[Any]":
+        return tqdm(
+            desc=f"epoch {self.position.epoch}/{self.options.epochs}",
+            initial=self.position.step,
+            total=steps,
+            disable=not (self.options.progress and distributed.is_main()),
             leave=False,
         )
-        for indices in bar:
-            rate = self._step(indices, len(batches))
-            if place.step % self.options.log_every == 0 or place.step == len(batches):
-                bar.set_postfix(self._log_step(rate))
-            if place.step < len(batches) and self._due():
-                self._save()
-        self._end_epoch(len(batches))
 
     def _step(self, indices: Tensor, steps: int) -> float:
         place = self.position
         rates = [o.set_rate(place.epoch, place.step / steps) for o in self.optimisers]
-        batch = self._batch(indices)
+        seed = (self.options.seed, place.epoch, place.step + 1, distributed.rank())
+        checkpoint.seed_random(*seed)
         for scheduled in self.optimisers:
             scheduled.optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
-            terms = self.method(batch)
-        total = torch.stack([value.float() for value in terms.values()]).sum()
-        total.backward()
-        self.method.before_step()
-        if self.options.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(self.method.network.parameters(), self.options.gradient_clip)
-        for scheduled in self.optimisers:
-            scheduled.optimiser.step()
-        self.method.after_step()
-        self.meter.add({**terms, "loss": total}, len(indices))
+        for part in self._parts(indices):
+            with autocast(self.device, self.options.precision):
+                terms = self.method(part)
+            total = torch.stack([value.float() for value in terms.values()]).sum()
+            self.scaler.scale(total / self.options.accumulate).backward()
+            self.meter.add({**terms, "loss": total}, len(part.indices))
+        self._update()
         place.step += 1
         place.total += 1
         return rates[0]
 
-    def _batch(self, indices: Tensor) -> Batch:
+    def _parts(self, indices: Tensor) -> Iterator[Batch]:
+        """This process's rows of each part of the batch."""
+        distributed.check_divisible(
+            len(indices), self.options.accumulate, getattr(self.method.sampler, "group", 1)
+        )
+        # the whole batch is augmented before it is cut up, so that its pictures are the same
+        # however many parts and processes there are
+        images = self._augmented(indices).chunk(self.options.accumulate)
+        for part, rows in zip(images, indices.chunk(self.options.accumulate), strict=True):
+            mine = distributed.share(part).contiguous(memory_format=self.layout)
+            yield Batch(mine, distributed.share(rows).to(self.device))
+
+    def _augmented(self, indices: Tensor) -> Tensor:
         place = self.position
         # a generator for every step: what is drawn does not depend on where a run was resumed
         generator = torch_generator(
             self.options.seed, place.epoch, place.step, device=str(self.device)
         )
         crops = self.crops[indices.to(self.crops.device)].to(self.device, non_blocking=True)
-        images = self.transform(crops, generator)
-        return Batch(images.contiguous(memory_format=self.layout), indices.to(self.device))
+        return self.transform(crops, generator)
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.options.precision == "bf16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return contextlib.nullcontext()
+    def _update(self) -> None:
+        """Step the optimisers along the gradients gathered."""
+        distributed.average_gradients(self.method.parameters())
+        stepping = [o.optimiser for o in self.optimisers if _has_gradient(o.optimiser)]
+        for optimiser in stepping:
+            self.scaler.unscale_(optimiser)
+        self.method.before_step()
+        if self.options.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.method.network.parameters(), self.options.gradient_clip)
+        for optimiser in stepping:
+            self.scaler.step(optimiser)
+        self.scaler.update()
+        if self.options.batch_norm == "local":
+            distributed.average_buffers(self.method.network)
+        self.method.after_step()
+        if self.average is not None:
+            self.average.update(self.method.network)
 
     def _log_step(self, rate: float) -> dict[str, str]:
         means, images = self.meter.window()
@@ -200,37 +217,32 @@ class _Loop:
         place.seconds = self.seconds_before + now - self.started
         speed = images / max(now - self.last_logged, 1e-9)
         self.last_logged = now
-        self.log.write(
+        self._write(
             "step",
-            step=place.total,
-            epoch=place.epoch,
             losses={name: round(value, 6) for name, value in means.items()},
             learning_rate=rate,
             images_per_second=round(speed, 1),
-            seconds=round(place.seconds, 3),
         )
         return {"loss": f"{means['loss']:.3f}", "images/s": f"{speed:.0f}"}
 
     def _end_epoch(self, steps: int) -> None:
         means, images = self.meter.epoch()
-        place = self.position
-        self.log.write(
-            "epoch",
-            step=place.total,
-            epoch=place.epoch,
-            losses={name: round(value, 6) for name, value in means.items()},
-            steps=steps,
-            images=images,
-            seconds=round(place.seconds, 3),
-        )
-        place.epoch, place.step = place.epoch + 1, 0
+        losses = {name: round(value, 6) for name, value in means.items()}
+        self._write("epoch", losses=losses, steps=steps, images=images)
+        self.position.epoch, self.position.step = self.position.epoch + 1, 0
         self._save()
+
+    def _write(self, event: str, **values: Any) -> None:
+        if self.log is not None:
+            place = self.position
+            seconds = round(place.seconds, 3)
+            self.log.write(event, step=place.total, epoch=place.epoch, **values, seconds=seconds)
 
     def _due(self) -> bool:
         # saving changes nothing that is trained, so that its moments may depend on the clock
         waited = time.perf_counter() - self.last_saved
         steps = self.position.total % self.options.checkpoint_every
-        return steps == 0 or waited > self.options.checkpoint_seconds
+        return distributed.agree(steps == 0 or waited > self.options.checkpoint_seconds)
 
     def _save(self) -> None:
         place = self.position
@@ -239,10 +251,12 @@ class _Loop:
             "position": [place.epoch, place.step, place.total, place.seconds],
             "method": self.method.state_dict(),
             "optimisers": [o.optimiser.state_dict() for o in self.optimisers],
+            "scaler": self.scaler.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "meter": self.meter.state(),
-            "random": checkpoint.random_state(),
         }
-        checkpoint.write(self.path, state)
+        if distributed.is_main():
+            checkpoint.write(self.path, state)
         self.last_saved = time.perf_counter()
 
     def _restore(self) -> None:
@@ -251,12 +265,19 @@ class _Loop:
             self.method.load_state_dict(state["method"])
             for scheduled, saved in zip(self.optimisers, state["optimisers"], strict=True):
                 scheduled.optimiser.load_state_dict(saved)
+            self.scaler.load_state_dict(state["scaler"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"] or {"tensors": {}})
         except (RuntimeError, ValueError, KeyError) as error:
             first = " ".join(str(error).split())[:160]
             raise InputError(f"'{self.path}' is of another method or network: {first}") from error
         self.meter.restore(state["meter"])
         self.position = Position(*state["position"])
-        checkpoint.restore_random_state(state["random"])
+
+
+def _has_gradient(optimiser: torch.optim.Optimizer) -> bool:
+    groups = optimiser.param_groups
+    return any(p.grad is not None for group in groups for p in group["params"])
 
 
 def _near(crops: Tensor, device: torch.device) -> Tensor:

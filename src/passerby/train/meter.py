@@ -6,20 +6,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from passerby.train import distributed
+
 
 class DivergedError(RuntimeError):
     """The loss is no longer a number."""
 
 
 class Meter:
-    """Sums of loss terms since the last log line (the window) and since the epoch began."""
+    """Sums of loss terms since the last log line (the window) and since the epoch began.
+
+    In a run of several processes every reading is the mean over them (the sum, for images), and
+    all must read together.
+    """
 
     def __init__(self) -> None:
         self._window: dict[str, Tensor] = {}
         self._epoch: dict[str, float] = {}
 
     def add(self, terms: dict[str, Tensor], images: int) -> None:
-        """Add one step. Nothing is read from the device: that would make a GPU wait."""
+        """Add one forward pass. Nothing is read from the device: that would make a GPU wait."""
         for name, value in {**terms, "images": torch.tensor(float(images))}.items():
             term = value.detach().float()
             self._window[name] = self._window[name] + term if name in self._window else term
@@ -55,6 +61,11 @@ class Meter:
 
     def _read(self) -> dict[str, float]:
         sums = {name: float(value) for name, value in self._window.items()}
+        if distributed.world_size() > 1:
+            means = distributed.mean(torch.tensor(list(sums.values()), dtype=torch.float64))
+            sums = dict(zip(sums, means.tolist(), strict=True))
+            if "images" in sums:
+                sums["images"] *= distributed.world_size()
         if not all(math.isfinite(value) for value in sums.values()):
             raise DivergedError(f"the loss is not finite: {_means(sums)[0]}")
         return sums

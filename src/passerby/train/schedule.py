@@ -1,6 +1,7 @@
 """Learning-rate schedules as pure functions of the epoch: nothing to save, nothing to restore."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,34 +26,44 @@ class Constant:
 
 @dataclass(frozen=True, kw_only=True)
 class MultiStep:
-    """Linear warm-up, then division at milestones; constant within an epoch.
+    """Linear warm-up, then a factor at each milestone; constant within an epoch but for "linear".
 
     Luo et al., Bag of Tricks, section 3.1, prints ``3.5e-5 * t / 10`` for the warm-up, which
     contradicts its own text; ``"paper"`` here is ``3.5e-4 * t / 10`` for t = 1..10, and the rate
     still is high in epoch 40. The authors' code (``"code"``) warms up from a hundredth, with
-    ``0.01 * (1 - t / 10) + t / 10`` before epoch 10, and decays in epoch 40 already.
+    ``0.01 * (1 - t / 10) + t / 10`` before epoch 10, and decays in epoch 40 already. ``"linear"``
+    is fast-reid's warm-up (He et al., 2020): from ``start`` to 1 in equal steps, its length given
+    in epochs where fast-reid counts iterations; milestones as in ``"paper"``.
 
     Attributes:
-        milestones: Epochs after which (paper) or in which (code) the rate falls.
+        milestones: Epochs after which (paper, linear) or in which (code) the rate falls.
         gamma: Factor of each fall.
         warmup: Epochs of warm-up; 0 for none.
-        convention: ``"paper"`` or ``"code"``.
+        convention: ``"paper"``, ``"code"`` or ``"linear"``.
+        start: First factor of ``"linear"``.
     """
 
     milestones: tuple[int, ...] = (40, 70)
     gamma: float = 0.1
-    warmup: int = 10
-    convention: Literal["paper", "code"] = "paper"
+    warmup: float = 10
+    convention: Literal["paper", "code", "linear"] = "paper"
+    start: float = 0.1
 
     def factor(self, epoch: int, fraction: float) -> float:
         """See :class:`Schedule`."""
         late = 1 if self.convention == "code" else 0
         decay = self.gamma ** sum(epoch + late > milestone for milestone in self.milestones)
+        return decay * self._warmed(epoch, fraction)
+
+    def _warmed(self, epoch: int, fraction: float) -> float:
+        if self.convention == "linear":
+            gone = epoch - 1 + fraction
+            share = min(1.0, gone / self.warmup) if self.warmup else 1.0
+            return self.start + (1.0 - self.start) * share
         if epoch >= self.warmup:
-            return decay
+            return 1.0
         done = epoch / self.warmup
-        start = 0.01 * (1 - done) if self.convention == "code" else 0.0
-        return decay * (start + done)
+        return done + (0.01 * (1 - done) if self.convention == "code" else 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,18 +90,33 @@ class Cosine:
 
 
 class ScheduledOptimiser:
-    """An optimiser with the schedule of its learning rates."""
+    """An optimiser with the schedules of its learning rates."""
 
-    def __init__(self, optimiser: torch.optim.Optimizer, schedule: Schedule | None = None) -> None:
-        """Remember each parameter group's base rate; without ``schedule`` it stays constant."""
+    def __init__(
+        self,
+        optimiser: torch.optim.Optimizer,
+        schedule: Schedule | Sequence[Schedule] | None = None,
+    ) -> None:
+        """Remember each parameter group's base rate.
+
+        Args:
+            optimiser: Its groups may have learning rates of their own.
+            schedule: One for all groups, or one for each; none: constant rates.
+
+        Raises:
+            ValueError: If there are not as many schedules as groups.
+        """
         self.optimiser = optimiser
-        self.schedule: Schedule = schedule or Constant()
-        for group in optimiser.param_groups:
+        groups = optimiser.param_groups
+        given = list(schedule) if isinstance(schedule, Sequence) else [schedule or Constant()]
+        self.schedules: list[Schedule] = given * len(groups) if len(given) == 1 else given
+        if len(self.schedules) != len(groups):
+            raise ValueError(f"{len(given)} schedules for {len(groups)} parameter groups")
+        for group in groups:
             group.setdefault("initial_lr", group["lr"])
 
     def set_rate(self, epoch: int, fraction: float) -> float:
         """Set the rates for this moment; returns that of the first group."""
-        factor = self.schedule.factor(epoch, fraction)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+        for group, schedule in zip(self.optimiser.param_groups, self.schedules, strict=True):
+            group["lr"] = group["initial_lr"] * schedule.factor(epoch, fraction)
         return float(self.optimiser.param_groups[0]["lr"])

@@ -1,0 +1,205 @@
+"""One run on several processes, as ``torchrun`` starts them.
+
+Every process holds the whole network and the whole training set and does the same work, but takes
+its share of each batch: forward and backward on its rows, then the mean of all gradients, then the
+same step. So all weights stay equal, and a run's result does not depend on the number of processes,
+except for rounding. Process 0 alone writes files.
+
+Without ``torchrun`` there is one process, and every function here does next to nothing.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from passerby.errors import InputError
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if _several() else 0
+
+
+def world_size() -> int:
+    """The number of processes of the run."""
+    return dist.get_world_size() if _several() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes the files and shows the progress."""
+    return rank() == 0
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+@contextlib.contextmanager
+def process_group(device: str) -> Iterator[None]:
+    """Join the other processes that ``torchrun`` started; leave them at the end of the block.
+
+    Messages go through gloo on CPUs and through NCCL between GPUs. Started in any other way, or
+    within another such block, this changes nothing.
+
+    Args:
+        device: This process's own, see :func:`passerby.train.device.find_device`.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _several():
+        yield
+        return
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+        dist.init_process_group("cpu:gloo,cuda:nccl")
+    else:
+        dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """Process 0 runs the block, then all others do: for what is made once and read by all."""
+    if _several() and not is_main():
+        dist.barrier()
+    try:
+        yield
+    finally:
+        if _several() and is_main():
+            dist.barrier()
+
+
+def gather(rows: Tensor) -> Tensor:
+    """The rows (B / W, ...) of all W processes, in order, as (B, ...); differentiable.
+
+    For losses that compare the images of a batch with one another: with gathered features and
+    labels batch-hard mining sees the whole batch, and every process computes the same loss. The
+    gradient of what the processes made of the rows flows back to the process they came from.
+    """
+    if world_size() == 1:
+        return rows
+    if rows.requires_grad:
+        gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+        return gathered
+    return _collect(rows)
+
+
+def _collect(rows: Tensor) -> Tensor:
+    rows = rows.contiguous()
+    parts = [torch.empty_like(rows) for _ in range(world_size())]
+    dist.all_gather(parts, rows)
+    return torch.cat(parts)
+
+
+class _Gather(torch.autograd.Function):
+    """Gathers rows; sums their gradients over the processes.
+
+    The gradients of all processes are averaged afterwards. Where each of the W computes the same
+    loss L of the gathered rows, the sum here is W dL/drow, and the average sets that right.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.count = len(rows)
+        return _collect(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        whole = gradients[0].contiguous()
+        dist.all_reduce(whole)
+        start = rank() * ctx.count
+        return whole[start : start + ctx.count]
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean of ``values`` over the processes, without gradient: the same number on each.
+
+    What decides the course of a run (a running mean of a loss) must be the same everywhere.
+    """
+    values = values.detach()
+    if world_size() == 1:
+        return values
+    total = values.clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+def agree(decision: bool) -> bool:
+    """Process 0's decision, on every process."""
+    if world_size() == 1:
+        return decision
+    # on the CPU, where no GPU has to wait for it
+    told = torch.tensor(decision, dtype=torch.uint8)
+    dist.broadcast(told, 0)
+    return bool(told)
+
+
+def share(batch: Tensor) -> Tensor:
+    """This process's contiguous part of ``batch``'s rows, whose number W divides."""
+    return batch.chunk(world_size())[rank()]
+
+
+def check_divisible(rows: int, parts: int, group: int) -> None:
+    """Refuse a batch that cannot be cut evenly between its groups.
+
+    Raises:
+        InputError: If ``rows`` is no multiple of parts x processes x ``group``.
+    """
+    if rows % (parts * world_size() * group):
+        groups = f"{rows // group} groups of {group}" if group > 1 else f"{rows} images"
+        raise InputError(
+            f"a batch of {groups} cannot be cut into {parts} equal parts for {world_size()} "
+            "processes; change the batch, the parts or the processes"
+        )
+
+
+def check_equal(values: list[int]) -> None:
+    """Refuse to go on when ``values`` are not the same on every process.
+
+    Raises:
+        InputError: If they differ.
+    """
+    if world_size() > 1:
+        everywhere = _collect(torch.tensor([values]))
+        if not bool((everywhere == everywhere[:1]).all()):
+            raise InputError(
+                "the processes stand at different steps; all must see the same run folder"
+            )
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace every gradient by its mean over the processes.
+
+    In one flat message of fixed layout after the backward pass, where torch's own
+    ``DistributedDataParallel`` sends buckets in the order the first pass happened to fill: sums of
+    more than two floats depend on how they are cut up, and a resumed run must add as the
+    uninterrupted one did. Parameters without a gradient are left out, as on every process.
+    """
+    if world_size() > 1:
+        average([p.grad for p in parameters if p.grad is not None])
+
+
+@torch.no_grad()
+def average(tensors: list[Tensor]) -> None:
+    """Replace floating-point tensors by their means over the processes, in place."""
+    if world_size() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(
+        tensors, [part.view(t.shape) for part, t in zip(parts, tensors, strict=True)]
+    )
+
+
+def average_buffers(network: nn.Module) -> None:
+    """Replace the network's floating-point buffers by their means over the processes."""
+    if world_size() > 1:
+        average([b for b in network.buffers() if b.is_floating_point()])
