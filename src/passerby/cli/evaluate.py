@@ -1,9 +1,9 @@
-"""``passerby evaluate MODEL --data DATA``: CMC, mAP and mINP of a network on a data set."""
+"""``passerby evaluate MODEL --data DATA``: how good is a network on a data set?"""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -19,17 +19,42 @@ if TYPE_CHECKING:
     from passerby.metrics import Report
     from passerby.runtime import Embedder
 
+Vectors = NDArray[np.float32]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """CMC, mAP and mINP by the Market-1501 protocol (single query, cosine)."""
+    """How good is a network on a data set?
 
-    model: Annotated[str, tyro.conf.Positional] = "default"
-    """A weights file of passerby, an ONNX file, an OpenVINO .xml, or "default"."""
-    data: str = "simcity-s"
-    """A named simulated set, a folder, or NAME:PATH."""
+    CMC, mAP and mINP (single query) by a named protocol; whether the probabilities of the
+    network's calibration hold; what is found at given rates of false alarms (open set); and what
+    each similarity threshold lets through. Several models or data sets give a table of mAP and
+    rank-1 instead, with status 1 when a cell could not be filled.
+    """
+
+    models: Annotated[tuple[str, ...], tyro.conf.Positional] = ("default",)
+    """Weights files of passerby, ONNX files, OpenVINO .xml files, or "default"."""
+    data: tuple[str, ...] = ("simcity-s",)
+    """Named simulated sets, folders, tables, or NAME:PATH with a data set's name."""
+    protocol: str = "market1501"
+    """What counts: market1501 (also DukeMTMC-reID, MSMT17, CUHK03 new protocol, PersonX),
+    market1501-trapezoid, any-camera, cuhk03-old, legacy-no-distractors, legacy-one-digit-camera,
+    legacy-diff-attention; docs/evaluation.md says what each means."""
+    metric: Literal["cosine", "euclidean", "squared_euclidean"] = "cosine"
+    """Distance that ranks; probabilities are of cosine similarity always."""
     rerank: bool = False
-    """Re-rank by k-reciprocal neighbours (k1 20, k2 6, lambda 0.3) before scoring."""
+    """Rank by k-reciprocal neighbours; probabilities stay those of the similarity."""
+    k1: int = 20
+    """Re-ranking: length of the neighbour lists."""
+    k2: int = 6
+    """Re-ranking: pictures averaged in the local query expansion."""
+    lambda_value: float = 0.3
+    """Re-ranking: share of the original distance, 0..1."""
+    scores: bool = True
+    """Also judge calibration, open set and thresholds (one model on one set)."""
+    calibrate: bool = False
+    """Fit the calibration on this data and write it into the model's card, or beside an ONNX or
+    OpenVINO file as FILE.calibration.json."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 ..."""
     runtime: str = "auto"
@@ -38,54 +63,121 @@ class Options:
     """auto (fp32), fp32, bf16 or fp16."""
     batch_size: int = 64
     """Pictures at once."""
+    markdown: bool = False
+    """Print the table of several models or sets as Markdown."""
     json: bool = False
-    """Print one JSON object instead of a line."""
+    """Print one JSON object instead."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Evaluate and print."""
     options = parse(Options, arguments, "evaluate")
-    from passerby.runtime import Embedder
+    from passerby.metrics.protocols import protocol_of
 
-    embedder = Embedder.load(
-        options.model,
-        device=options.device,
-        runtime=options.runtime,
-        precision=options.precision,
-    )
-    report = judge(embedder, resolve(options.data), options)
+    protocol_of(options.protocol)
+    if not options.models or not options.data:
+        raise InputError("there is nothing to evaluate; give at least one model and one data set")
+    if len(options.models) > 1 or len(options.data) > 1 or options.markdown:
+        from passerby.cli.evaluate_matrix import run
+
+        return run(options)
+    return _one(options, options.models[0], options.data[0])
+
+
+def _one(options: Options, model: str, data: str) -> int:
+    """One model on one data set, with all there is to say."""
+    if options.calibrate:
+        from passerby.runtime.calibrations import own_file
+
+        own_file(model)
+    embedder = load(model, options)
+    table = resolve(data)
+    queries, gallery = vectors(embedder, table, data, options.batch_size)
+    report = judge(table, queries, gallery, options)
     answer: dict[str, Any] = {
         "model": embedder.model_id,
         "runtime": embedder.backend.runtime,
-        "data": options.data,
+        "data": data,
+        "metric": options.metric,
         "reranked": options.rerank,
         **report.summary(),
+        "protocol_says": says(options),
     }
-    print(json.dumps(answer) if options.json else report.table(options.data))
+    text = f"{report.table(data)}\n  {says(options)}"
+    if options.scores or options.calibrate:
+        from passerby.cli.evaluate_scores import judge_scores
+
+        scores = judge_scores(
+            model, embedder, table, queries=queries, gallery=gallery, options=options
+        )
+        answer |= scores.answer
+        text += f"\n\n{scores.text}"
+    print(json.dumps(answer) if options.json else text)
     return 0
 
 
-def judge(embedder: "Embedder", table: "CropTable", options: Options) -> "Report":
-    """The report of ``embedder`` on the query and gallery rows of ``table``."""
+def says(options: Options) -> str:
+    """The protocol in words, and how the ranking was made where not by cosine alone."""
+    from passerby.metrics import PROTOCOLS
+
+    words = PROTOCOLS[options.protocol].says
+    if options.metric != "cosine":
+        words += f"; ranked by {options.metric} distance"
+    if options.rerank:
+        words += f"; re-ranked (k1 {options.k1}, k2 {options.k2}, lambda {options.lambda_value:g})"
+    return words
+
+
+def load(model: str, options: Options) -> "Embedder":
+    """Open a network as the options say."""
+    from passerby.runtime import Embedder
+
+    return Embedder.load(
+        model, device=options.device, runtime=options.runtime, precision=options.precision
+    )
+
+
+def vectors(
+    embedder: "Embedder", table: "CropTable", name: str, batch_size: int
+) -> tuple[Vectors, Vectors]:
+    """Unit rows of the query pictures (Q, D) and of the gallery's (G, D).
+
+    Raises:
+        InputError: The table has none of either, or a picture cannot be read.
+    """
     query, gallery = table.query, table.gallery
     if not len(query) or not len(gallery):
-        raise InputError(f"'{options.data}' has no query or no gallery rows; see 'passerby check'")
-    queries = embed(embedder, query, options.batch_size)
-    others = embed(embedder, gallery, options.batch_size)
-    labels = (query.identity, gallery.identity, query.camera, gallery.camera)
-    from passerby.metrics import evaluate, evaluate_features
-
-    if not options.rerank:
-        return evaluate_features(queries, others, *labels)
-    from passerby.retrieval import k_reciprocal_distances
-
-    return evaluate(k_reciprocal_distances(queries, others), *labels)
+        raise InputError(f"'{name}' has no query or no gallery rows; see 'passerby check'")
+    return embed(embedder, query, batch_size), embed(embedder, gallery, batch_size)
 
 
-def embed(embedder: "Embedder", table: "CropTable", batch_size: int) -> NDArray[np.float32]:
+def judge(table: "CropTable", queries: Vectors, gallery: Vectors, options: Options) -> "Report":
+    """The report on vectors of the query and gallery rows of ``table``."""
+    from passerby.metrics import Reranking, evaluate_features
+
+    again = Reranking(k1=options.k1, k2=options.k2, lambda_value=options.lambda_value)
+    return evaluate_features(
+        queries,
+        gallery,
+        *labels(table),
+        protocol=options.protocol,
+        metric=options.metric,
+        reranking=again if options.rerank else None,
+    )
+
+
+def labels(
+    table: "CropTable",
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Identities of queries and gallery, cameras of queries and gallery."""
+    query, gallery = table.query, table.gallery
+    return query.identity, gallery.identity, query.camera, gallery.camera
+
+
+def embed(embedder: "Embedder", table: "CropTable", batch_size: int) -> Vectors:
     """Vectors (N, D) of all rows, with a progress bar."""
     parts = []
-    with tqdm(total=len(table), desc="embedding", leave=False) as bar:
+    with tqdm(total=len(table), desc="embedding", leave=False, disable=None) as bar:
         for part in embedder.stream(table.paths(), batch_size=batch_size):
             for problem in part.problems.values():
                 raise InputError(problem)

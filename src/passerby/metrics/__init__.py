@@ -12,22 +12,53 @@ from passerby.metrics.protocols import PROTOCOLS, Protocol
 from passerby.metrics.report import Report
 
 if TYPE_CHECKING:
+    from passerby.metrics.all_pairs import Survey, survey
+    from passerby.metrics.calibrating import Calibrated, calibrate
     from passerby.metrics.evaluation import Reranking, evaluate, evaluate_features
+    from passerby.metrics.identification import OpenSet, open_set
+    from passerby.metrics.pairs import Pairs, candidate_pairs
+    from passerby.metrics.reliability_curve import Reliability, reliability
+    from passerby.metrics.threshold_table import Threshold, thresholds
 
 __all__ = [
     "PROTOCOLS",
+    "Calibrated",
     "Calibration",
+    "OpenSet",
+    "Pairs",
     "Protocol",
+    "Reliability",
     "Report",
     "Reranking",
+    "Survey",
+    "Threshold",
+    "calibrate",
+    "candidate_pairs",
     "evaluate",
     "evaluate_features",
+    "open_set",
+    "reliability",
+    "survey",
+    "thresholds",
 ]
 
+# no module may have the name of a function: importing it would put it in the function's place
 _WITH_TORCH = {
+    "Calibrated": "calibrating",
+    "OpenSet": "identification",
+    "Pairs": "pairs",
+    "Reliability": "reliability_curve",
     "Reranking": "evaluation",
+    "Survey": "all_pairs",
+    "Threshold": "threshold_table",
+    "calibrate": "calibrating",
+    "candidate_pairs": "pairs",
     "evaluate": "evaluation",
     "evaluate_features": "evaluation",
+    "open_set": "identification",
+    "reliability": "reliability_curve",
+    "survey": "all_pairs",
+    "thresholds": "threshold_table",
 }
 
 

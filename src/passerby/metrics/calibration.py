@@ -117,7 +117,7 @@ class Calibration:
             "slope": round(self.slope, 6),
             "intercept": round(self.intercept, 6),
         }
-        return card if self.prior is None else {**card, "prior": self.prior}
+        return card if self.prior is None else {**card, "prior": round(self.prior, 6)}
 
     def probability(self, similarity: ArrayLike) -> NDArray[np.float64]:
         """Probabilities in 0..1 of cosine similarities in -1..1."""

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from passerby.errors import InputError
 
 
@@ -34,6 +37,12 @@ class Protocol:
     distractors: bool = True
     one_digit_camera: bool = False
     shots: int = 0
+
+    def cameras(self, cameras: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Camera numbers (N,) as this protocol reads them."""
+        if not self.one_digit_camera:
+            return cameras
+        return np.array([int(str(abs(c))[0]) for c in cameras.tolist()], dtype=np.int64)
 
 
 PROTOCOLS: dict[str, Protocol] = {

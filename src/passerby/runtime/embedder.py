@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError
 from passerby.models import ModelCard
+from passerby.models.identity import find_file
 from passerby.runtime.backend import Backend
+from passerby.runtime.calibrations import with_calibration
 from passerby.runtime.files import open_network
 from passerby.runtime.pictures import Picture, read_image, resize
 
@@ -67,7 +69,8 @@ class Embedder:
         Raises:
             InputError: no such file, not an embedding network, or an option it cannot have.
         """
-        return cls(*open_network(name_or_path, device, runtime, precision))
+        backend, card, model_id = open_network(name_or_path, device, runtime, precision)
+        return cls(backend, with_calibration(find_file(name_or_path), card, model_id), model_id)
 
     def __repr__(self) -> str:
         """Say what it is."""

@@ -1,0 +1,184 @@
+"""One pass over all pairs of queries and gallery: what similarities true and false pairs have."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from passerby.errors import InputError
+from passerby.metrics.matches import find_matches
+from passerby.metrics.protocols import Protocol, protocol_of
+from passerby.retrieval.distances import Features, distance_block, prepare
+from passerby.retrieval.search import smallest
+
+BLOCK_BYTES = 16 * 2**20  # of distances; masks and copies of a block come on top
+STEPS = 1000  # of the histograms, per unit of similarity
+NOWHERE = 4.0  # the distance of rows that take no part; real ones are 0..2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Survey:
+    """What each query that shows a person meets in the gallery, by cosine similarity.
+
+    Attributes:
+        protocol: Name of the protocol that says which rows take part.
+        queries: (V,) int64 the queries with a positive identity, with or without a true match.
+        gallery: (V, k) int64 the nearest gallery rows that take part, nearest first; -1 where
+            fewer take part.
+        similarities: (V, k) float32 theirs.
+        same: (V, k) whether they show the query's person.
+        best_true: (V,) float32 the highest similarity of a true match; -inf where there is none.
+        best_other: (V,) float32 the highest similarity of another person, distractors included;
+            -inf where there is none.
+        first: (V,) whether the nearest row that takes part is a true match.
+        true_pairs: (2 * STEPS + 1,) int64 pairs of a query and a true match by distance
+            1 - similarity, in steps of 1 / STEPS.
+        other_pairs: As ``true_pairs``, of a query and somebody else.
+        gallery_count: G, junk included.
+    """
+
+    protocol: str
+    queries: NDArray[np.int64]
+    gallery: NDArray[np.int64]
+    similarities: NDArray[np.float32]
+    same: NDArray[np.bool_]
+    best_true: NDArray[np.float32]
+    best_other: NDArray[np.float32]
+    first: NDArray[np.bool_]
+    true_pairs: NDArray[np.int64]
+    other_pairs: NDArray[np.int64]
+    gallery_count: int
+
+    @property
+    def mated(self) -> NDArray[np.bool_]:
+        """(V,) whether the query has a true match in the gallery."""
+        return np.isfinite(self.best_true)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sides:
+    """Identities and cameras on the device of the features."""
+
+    query_ids: Tensor
+    gallery_ids: Tensor
+    query_cameras: Tensor
+    gallery_cameras: Tensor
+    rules: Protocol
+
+    def masks(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Which pairs (B, G) are true matches, and which take no part."""
+        same = self.query_ids[rows, None] == self.gallery_ids
+        lowest = 0 if self.rules.distractors else 1
+        never = self.gallery_ids < lowest
+        if self.rules.same_camera:
+            return same, never.expand_as(same)
+        own = self.query_cameras[rows, None] == self.gallery_cameras
+        return same & ~own, never | (same & own)
+
+
+def survey(  # noqa: PLR0917 - as evaluate
+    queries: Features,
+    gallery: Features,
+    query_ids: ArrayLike,
+    gallery_ids: ArrayLike,
+    query_cameras: ArrayLike,
+    gallery_cameras: ArrayLike,
+    *,
+    protocol: str | Protocol = "market1501",
+    candidates: int = 100,
+) -> Survey:
+    """Look at all pairs once, block by block of queries, and keep what scores are judged by.
+
+    Beyond the features and the answer it holds about 64 MiB. Works on the device of ``queries``.
+
+    Args:
+        queries: (Q, D).
+        gallery: (G, D).
+        query_ids: (Q,) whole numbers; people are positive.
+        gallery_ids: (G,); -1 is junk (takes no part), 0 a distractor (somebody else).
+        query_cameras: (Q,).
+        gallery_cameras: (G,).
+        protocol: A name in ``PROTOCOLS``.
+        candidates: k, the nearest gallery rows of each query to keep.
+
+    Raises:
+        InputError: As :func:`passerby.metrics.evaluate_features`; no candidates asked for.
+    """
+    if candidates < 1:
+        raise InputError(f"{candidates} candidates for each query are none; ask for at least 1")
+    rules = protocol_of(protocol)
+    find_matches(query_ids, gallery_ids, query_cameras, gallery_cameras, rules)
+    left, right = prepare(queries, gallery, "cosine")
+    given, wanted = (len(left), len(right)), (len(np.ravel(query_ids)), len(np.ravel(gallery_ids)))
+    if given != wanted:
+        raise InputError(f"features are of {given} queries and gallery; identities say {wanted}")
+    sides = _Sides(
+        query_ids=_on(query_ids, left),
+        gallery_ids=_on(gallery_ids, left),
+        query_cameras=_on(rules.cameras(np.asarray(query_cameras)), left),
+        gallery_cameras=_on(rules.cameras(np.asarray(gallery_cameras)), left),
+        rules=rules,
+    )
+    people = (sides.query_ids > 0).nonzero().flatten()
+    parts = list(_blocks(left, right, people, sides, min(candidates, len(right))))
+    joined = [np.concatenate(columns) for columns in zip(*(p[:6] for p in parts), strict=True)]
+    true_pairs, pairs = (np.sum([part[i] for part in parts], axis=0) for i in (6, 7))
+    return Survey(
+        protocol=rules.name,
+        queries=people.cpu().numpy(),
+        gallery=joined[0],
+        similarities=joined[1],
+        same=joined[2],
+        best_true=joined[3],
+        best_other=joined[4],
+        first=joined[5],
+        true_pairs=true_pairs,
+        other_pairs=pairs - true_pairs,
+        gallery_count=len(right),
+    )
+
+
+def _on(values: ArrayLike, like: Tensor) -> Tensor:
+    return torch.from_numpy(np.asarray(values).astype(np.int64)).to(like.device)
+
+
+def _blocks(
+    queries: Tensor, gallery: Tensor, people: Tensor, sides: _Sides, k: int
+) -> Iterator[tuple[NDArray, ...]]:
+    for rows in people.split(max(1, BLOCK_BYTES // (4 * len(gallery)))):
+        block = distance_block(queries[rows], gallery, "cosine").clamp_(0, 2)
+        true, nobody = sides.masks(rows)
+        block.masked_fill_(nobody, NOWHERE)
+        values, columns = smallest(block, k)
+        pairs = _histogram(block.flatten())
+        places = true.nonzero(as_tuple=True)
+        true_values = block[places]
+        best = torch.full((len(rows),), NOWHERE, device=block.device)
+        best = best.scatter_reduce(0, places[0], true_values, "amin")
+        same = true.gather(1, columns)
+        block[places] = NOWHERE
+        found = values < NOWHERE
+        answer = (
+            torch.where(found, columns, -1),
+            torch.where(found, 1 - values, -torch.inf),
+            same & found,
+            _similarity(best),
+            _similarity(block.amin(dim=1)),
+            same[:, 0] & found[:, 0],
+            _histogram(true_values),
+            pairs,
+        )
+        yield tuple(part.cpu().numpy() for part in answer)
+
+
+def _similarity(distance: Tensor) -> Tensor:
+    return torch.where(distance < NOWHERE, 1 - distance, -torch.inf)
+
+
+def _histogram(distances: Tensor) -> Tensor:
+    """Counts (2 * STEPS + 1,) by distance; those of rows that take no part are left out."""
+    steps = (distances * STEPS).int()
+    return torch.bincount(steps, minlength=2 * STEPS + 1)[: 2 * STEPS + 1]
