@@ -201,17 +201,23 @@ def _faults(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, obj
 
 
 @kernel
+def _window(index: int, old: int, new: int) -> tuple[float, float, int, int]:
+    """Centre and reach of the filter of one output pixel, and the input pixels it may touch."""
+    step = old / new
+    reach = max(step, 1.0)
+    centre = (index + 0.5) * step
+    return centre, reach, max(int(centre - reach), 0), min(int(centre + reach) + 1, old)
+
+
+@kernel
 def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Separable triangle filter as wide as the reduction: (h, w, 3) float32 to a new size."""
     h = image.shape[0]
     middle = np.zeros((h, width, 3), np.float32)
     _filter_rows(image, middle)
     out = np.zeros((height, width, 3), np.float32)
-    fy = h / height
-    reach = max(fy, 1.0)
     for y in range(height):
-        centre = (y + 0.5) * fy
-        first, last = max(int(centre - reach), 0), min(int(centre + reach) + 1, h)
+        centre, reach, first, last = _window(y, h, height)
         total = 0.0
         for k in range(first, last):
             weight = 1.0 - abs(k + 0.5 - centre) / reach
@@ -230,11 +236,8 @@ def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
 @kernel
 def _filter_rows(image: np.ndarray, out: np.ndarray) -> None:
     h, w, width = image.shape[0], image.shape[1], out.shape[1]
-    fx = w / width
-    reach = max(fx, 1.0)
     for x in range(width):
-        centre = (x + 0.5) * fx
-        first, last = max(int(centre - reach), 0), min(int(centre + reach) + 1, w)
+        centre, reach, first, last = _window(x, w, width)
         total = 0.0
         for k in range(first, last):
             total += max(1.0 - abs(k + 0.5 - centre) / reach, 0.0)
