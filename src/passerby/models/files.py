@@ -33,16 +33,21 @@ def save(
         half: Store floats in 16 bits (half the size; features change by about 1e-3).
         classifier: Keep the training identities' classifier as well; a test does not need it.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         key: _stored(value, half)
         for key, value in network.state_dict().items()
         if classifier or not key.startswith(CLASSIFIER)
     }
+    write_tensors(tensors, {CARD_KEY: card.to_json()}, path)
+
+
+def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path | str) -> None:
+    """Write a safetensors file that appears whole or not at all."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, partial, metadata={CARD_KEY: card.to_json()})
+        save_file(tensors, partial, metadata=metadata)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -103,6 +108,20 @@ def _classes(state: dict[str, Tensor]) -> int:
 
 
 def _read(path: Path, *, tensors: bool) -> tuple[ModelCard, dict[str, Tensor]]:
+    metadata, state = read_tensors(path, tensors=tensors)
+    if CARD_KEY not in metadata:
+        raise InputError(
+            f"'{path}' has no model card; convert a foreign checkpoint, or train one with passerby"
+        )
+    return ModelCard.from_json(metadata[CARD_KEY]), state
+
+
+def read_tensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file, floats as float32; without tensors, if so asked.
+
+    Raises:
+        InputError: If it is missing or no whole safetensors file.
+    """
     if not path.is_file():
         raise InputError(f"no model file at '{path}'; give the path of a .safetensors file")
     try:
@@ -111,12 +130,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[ModelCard, dict[str, Tensor]]:
             state = {key: file.get_tensor(key) for key in list(file.keys())} if tensors else {}
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"'{path}' is no whole safetensors file: {error}") from error
-    if CARD_KEY not in metadata:
-        raise InputError(
-            f"'{path}' has no model card; convert a foreign checkpoint, or train one with passerby"
-        )
-    floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    return ModelCard.from_json(metadata[CARD_KEY]), floats
+    return metadata, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def parameters(network: torch.nn.Module) -> int:
