@@ -5,13 +5,16 @@ from passerby.retrieval.expansion import expand_queries
 from passerby.retrieval.ranking import Ranking
 from passerby.retrieval.reranking import k_reciprocal_distances, memory_estimate, rerank
 from passerby.retrieval.search import search
+from passerby.retrieval.second_stage import PairDistance, rerank_pairs
 
 __all__ = [
+    "PairDistance",
     "Ranking",
     "distances",
     "expand_queries",
     "k_reciprocal_distances",
     "memory_estimate",
     "rerank",
+    "rerank_pairs",
     "search",
 ]
