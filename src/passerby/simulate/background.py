@@ -130,7 +130,7 @@ def plate(sensor: Sensor) -> np.ndarray:
     image, depth = g.paint(scene, vector, light, cloth.noise, height, width)
     figure = furnish(sensor, scene)
     if figure is not None:
-        vertices, triangles = figure.mesh.vertices, figure.mesh.triangles
+        vertices, triangles = figure.vertices, figure.triangles
         screen = project(vertices, vector)
         mask = np.ascontiguousarray(vertices[:, 12])
         visible, near = rasterise(screen, triangles, mask, height, width)

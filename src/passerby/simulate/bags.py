@@ -7,7 +7,7 @@ import numpy as np
 from passerby.simulate import materials as m
 from passerby.simulate import mesh as q
 from passerby.simulate.appearance import Appearance, Carried
-from passerby.simulate.figure import Figure, ellipsoid_rows
+from passerby.simulate.figure import Figure, ellipsoid_rows, straight_rows
 from passerby.simulate.pose import Pose
 
 UP = np.array([0.0, 1.0, 0.0])
@@ -35,13 +35,8 @@ def _box(
     levels = np.array([-1.0, -0.98, -0.86, -0.4, 0.3, 0.8, 0.96, 1.0])
     shape = np.array([0.02, 0.80, 0.97, 1.0, 1.0, 0.95, 0.78, 0.02])
     narrow = 1 + (taper - 1) * (levels + 1) / 2
-    out = q.rows(len(levels))
-    out[:, :3] = centre + np.outer(levels * half[0], up)
-    out[:, q.WIDTH] = half[1] * shape * narrow
-    out[:, q.DEPTH_FRONT] = out[:, q.DEPTH_BACK] = half[2] * shape * narrow
-    out[:, q.FRONT : q.FRONT + 3] = front
-    out[:, q.POWER] = power
-    out[:, q.ALONG] = levels * half[0]
+    sides = (half[1] * shape * narrow, half[2] * shape * narrow)
+    out = straight_rows(centre, up, front, levels * half[0], sides, power=power)
     out[:, q.FOLD] = 1.0
     return out
 

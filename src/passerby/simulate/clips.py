@@ -90,7 +90,7 @@ def _boxes(figure: Figure, spans: list[tuple[int, int]], camera: Camera) -> np.n
     """Tight boxes (V, 4) in pixels of the clip, cut at its border."""
     boxes = np.empty((len(spans), 4))
     for row, (a, b) in enumerate(spans):
-        screen = project(figure.mesh.vertices[a:b], camera.vector())[:, :2]
+        screen = project(figure.vertices[a:b], camera.vector())[:, :2]
         boxes[row] = np.concatenate([screen.min(0), screen.max(0)])
     return clip_boxes(boxes, np.array(SIZE))
 

@@ -39,7 +39,7 @@ def person_box(appearance: Appearance, view: View, sensor: Sensor) -> Box:
     figure = Figure(finesse=0.35)
     populate(figure, [place(appearance, view, sensor)])
     vector = frame_camera(sensor, camera_height(view)).vector()
-    return _bounds(project(figure.mesh.vertices, vector))
+    return _bounds(project(figure.vertices, vector))
 
 
 def detector_box(tight: Box, rng: np.random.Generator, spread: float) -> Box:
@@ -138,7 +138,7 @@ def render_crop(
     figure, ends = Figure(finesse=_finesse(view, sensor)), []
     feet = populate(figure, people, lambda first, last: ends.append(last))
     height = camera_height(view)
-    screen = project(figure.mesh.vertices[: ends[0]], frame_camera(sensor, height).vector())
+    screen = project(figure.vertices[: ends[0]], frame_camera(sensor, height).vector())
     if jitter and rng.random() < 0.09 * difficulty.occlusion:
         feet = np.concatenate([feet, add_occluder(figure, person, rng)])
     box = detector_box(_bounds(screen), rng, difficulty.box if jitter else 0.0)
@@ -181,7 +181,7 @@ class Shot:
         camera = frame_camera(self.sensor, self.height)
         camera = camera.window(box[0], box[1], scale_x, scale_y)
         layers = None
-        if self.figure.mesh.triangle_count:
+        if self.figure.triangle_count:
             layers = draw(
                 self.figure, camera, self.light, (rows, columns),
                 centre=(self.person.x, self.person.z), person_pixels=0.9 * rows,
@@ -221,7 +221,7 @@ def render_person(
     camera = Camera(
         height=rise, tilt=view.elevation, focal_x=1000.0, focal_y=1000.0, centre_x=0.0, centre_y=0.0
     )
-    x0, y0, x1, y1 = _bounds(project(figure.mesh.vertices, camera.vector()))
+    x0, y0, x1, y1 = _bounds(project(figure.vertices, camera.vector()))
     twice = 2 * height_px
     scale = (twice - 2) / (y1 - y0)
     columns = 2 * (math.ceil(scale * (x1 - x0) / 2) + 2)

@@ -1,4 +1,4 @@
-"""A figure under construction: its mesh, its materials and the finesse it is built with."""
+"""A figure under construction: a mesh with its materials, and the rows of its rounded parts."""
 
 import math
 
@@ -8,13 +8,12 @@ from passerby.simulate import mesh as q
 from passerby.simulate.pose import Limb, Pose
 
 
-class Figure:
-    """Collects tubes and materials of one or more persons and things."""
+class Figure(q.Mesh):
+    """The mesh of one or more persons and things, with its materials."""
 
     def __init__(self, *, finesse: float = 1.0) -> None:
         """Start empty; ``finesse`` scales the number of rings and segments."""
-        self.mesh = q.Mesh()
-        self.finesse = finesse
+        super().__init__(finesse=finesse)
         self._rows: list[np.ndarray] = []
 
     def paint(self, row: np.ndarray) -> int:
@@ -26,26 +25,6 @@ class Figure:
     def table(self) -> np.ndarray:
         """(M, 62) the material table."""
         return np.stack(self._rows)
-
-    def tube(
-        self,
-        control: np.ndarray,
-        material: int,
-        *,
-        rings: int,
-        segments: int,
-        wobble: float = 0.0,
-        phase: float = 0.0,
-    ) -> None:
-        """Add a tube at this figure's finesse."""
-        self.mesh.tube(
-            control,
-            material,
-            rings=max(int(rings * self.finesse), len(control), 3),
-            segments=max(int(segments * self.finesse), 6),
-            wobble=wobble,
-            phase=phase,
-        )
 
 
 def trunk_rows(
@@ -182,14 +161,37 @@ def ellipsoid_rows(
     count: int = 7,
 ) -> np.ndarray:
     """Control rows of a closed rounded body: half length along ``axis``, half width, half depth."""
-    out = q.rows(count)
-    for i in range(count):
-        angle = -math.pi / 2 + math.pi * i / (count - 1)
-        out[i, :3] = centre + axis * (half[0] * math.sin(angle))
-        scale = max(math.cos(angle), 0.0) ** (2.0 / power) + 1e-4
-        out[i, q.WIDTH] = half[1] * scale
-        out[i, q.DEPTH_FRONT] = out[i, q.DEPTH_BACK] = half[2] * scale
-        out[i, q.ALONG] = half[0] * math.sin(angle)
+    angles = [-math.pi / 2 + math.pi * i / (count - 1) for i in range(count)]
+    levels = np.array([math.sin(angle) for angle in angles])
+    scale = np.array([max(math.cos(angle), 0.0) ** (2.0 / power) + 1e-4 for angle in angles])
+    sides = (half[1] * scale, half[2] * scale)
+    return straight_rows(centre, axis, front, levels * half[0], sides, power=power)
+
+
+def straight_rows(
+    centre: np.ndarray,
+    axis: np.ndarray,
+    front: np.ndarray,
+    along: np.ndarray,
+    sides: tuple[np.ndarray, np.ndarray],
+    *,
+    power: float,
+) -> np.ndarray:
+    """Control rows of a body with a straight axis.
+
+    Args:
+        centre: (3,) where ``along`` is 0.
+        axis: (3,) unit vector.
+        front: (3,) of every cross-section.
+        along: (K,) places of the cross-sections on the axis, metres.
+        sides: (K,) half widths and (K,) half depths, metres.
+        power: exponent of the superellipse of the cross-sections.
+    """
+    out = q.rows(len(along))
+    out[:, :3] = centre + np.outer(along, axis)
+    out[:, q.WIDTH] = sides[0]
+    out[:, q.DEPTH_FRONT] = out[:, q.DEPTH_BACK] = sides[1]
     out[:, q.FRONT : q.FRONT + 3] = front
     out[:, q.POWER] = power
+    out[:, q.ALONG] = along
     return out

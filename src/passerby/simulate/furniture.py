@@ -38,7 +38,7 @@ def furnish(sensor: Sensor, scene: np.ndarray) -> Figure | None:
         for k in range(int(rng.integers(0, 5))):
             x, z = place(8 * rng.standard_normal(), wall * (0.85 + 0.13 * rng.random()))
             add_bush(figure, x, z, 0.4 + 0.5 * rng.random(), k)
-    return figure if figure.mesh.triangle_count else None
+    return figure if figure.triangle_count else None
 
 
 def _park_cars(figure: Figure, scene: np.ndarray, place: Place, rng: np.random.Generator) -> None:

@@ -198,7 +198,11 @@ def _tube(
 class Mesh:
     """Tubes gathered into one vertex table and one triangle table, grown in place."""
 
-    def __init__(self, vertices: int = 8192, triangles: int = 16384) -> None:
+    def __init__(
+        self, vertices: int = 8192, triangles: int = 16384, *, finesse: float = 1.0
+    ) -> None:
+        """Start empty, with room for so many; ``finesse`` scales a tube's rings and segments."""
+        self.finesse = finesse
         self._vertices = np.empty((vertices, ATTRIBUTES), np.float32)
         self._triangles = np.empty((triangles, 4), np.int32)
         self.vertex_count = 0
@@ -229,11 +233,13 @@ class Mesh:
         Args:
             control: control rows, see ``rows``; at least two.
             material: row of the material table.
-            rings: cross-sections after resampling.
-            segments: vertices around.
+            rings: cross-sections after resampling, at a finesse of 1.
+            segments: vertices around, at a finesse of 1.
             wobble: amplitude of the silhouette's cloth folds, metres.
             phase: which folds (radians, any value).
         """
+        rings = max(int(rings * self.finesse), len(control), 3)
+        segments = max(int(segments * self.finesse), 6)
         self._reserve(rings * (segments + 1), 2 * (rings - 1) * segments)
         _tube(
             control, rings, segments, float(wobble), float(phase), material,

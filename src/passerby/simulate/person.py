@@ -41,7 +41,7 @@ def add_person(
     Returns:
         The posed skeleton in the person's own axes.
     """
-    start = figure.mesh.vertex_count
+    start = figure.vertex_count
     posed = strike(appearance, measure(appearance), pose, phase)
     air = _dress(figure, appearance, posed)
     head = add_head(figure, appearance, posed)
@@ -51,7 +51,7 @@ def add_person(
     add_headgear(figure, appearance, head)
     add_scarf(figure, appearance, posed)
     carry(figure, appearance, posed, pose, air)
-    figure.mesh.place(start, turn=math.pi - heading, x=x, z=z)
+    figure.place(start, turn=math.pi - heading, x=x, z=z)
     return posed
 
 

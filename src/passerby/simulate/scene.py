@@ -100,7 +100,7 @@ def draw(
         extent: half size of the shadowed region, metres.
         person_pixels: height of a person, which sets the radius of contact shade.
     """
-    vertices, triangles, table = figure.mesh.vertices, figure.mesh.triangles, figure.table
+    vertices, triangles, table = figure.vertices, figure.triangles, figure.table
     vector = camera.vector()
     screen = project(vertices, vector)
     mask = np.ascontiguousarray(vertices[:, 12])
@@ -236,13 +236,13 @@ def populate(
     """
     feet = []
     for person in people:
-        start = figure.mesh.vertex_count
+        start = figure.vertex_count
         posed = add_person(
             figure, person.appearance, pose=person.view.pose, phase=person.view.phase,
             heading=person.heading, x=person.x, z=person.z,
         )  # fmt: skip
         if note is not None:
-            note(start, figure.mesh.vertex_count)
+            note(start, figure.vertex_count)
         turn = math.pi - person.heading
         c, s = math.cos(turn), math.sin(turn)
         for leg in posed.legs:
