@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from passerby.errors import InputError
+from passerby.models.fpb import FpbResNet, FpbStructure
 from passerby.models.resnet import SHAPES, ResNet, ResNetStructure
 from passerby.models.structure import StructureReader
-from passerby.models.timm_backbone import TimmBackbone
+from passerby.models.timm_backbone import TimmBackbone, TimmStructure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +25,30 @@ class BackboneOptions:
     input_size: tuple[int, int] = (256, 128)
 
 
-def timm(name: str, options: BackboneOptions, reader: StructureReader) -> nn.Module:
-    """Any backbone of timm."""
-    return TimmBackbone(name, last_stride=options.last_stride, input_size=options.input_size)
-
-
 Builder = Callable[[str, BackboneOptions, StructureReader], nn.Module]
 
-# PREFIX:NAME
-PREFIXES: dict[str, Builder] = {"timm": timm}
+
+def _timm(name: str, options: BackboneOptions, reader: StructureReader) -> nn.Module:
+    return TimmBackbone(
+        name,
+        last_stride=options.last_stride,
+        input_size=options.input_size,
+        structure=reader.take(TimmStructure),
+    )
+
+
+def _fpb(name: str, options: BackboneOptions, reader: StructureReader) -> nn.Module:
+    name = name or "resnet50"
+    if name not in SHAPES:
+        raise InputError(f"a feature pyramid branch grows on {', '.join(SHAPES)}, not on '{name}'")
+    if options.last_stride != 1:
+        raise InputError("a feature pyramid branch needs a last stride of 1")
+    structure, branch = reader.take(ResNetStructure), reader.take(FpbStructure)
+    return FpbResNet(SHAPES[name], structure=structure, fpb=branch)
+
+
+# NAME, or PREFIX:NAME of a backbone that stands on another
+PREFIXES: dict[str, Builder] = {"fpb": _fpb, "timm": _timm}
 
 
 def build_backbone(name: str, options: BackboneOptions, reader: StructureReader) -> nn.Module:

@@ -8,19 +8,29 @@ from torch import nn
 from passerby.errors import InputError
 from passerby.models.backbones import BackboneOptions, build_backbone
 from passerby.models.network import Feature, GlobalNetwork, HeadOptions, ReidNetwork
+from passerby.models.parts import build_parts
 from passerby.models.pretrained import load_backbone
+from passerby.models.pyramid import build_pyramid
 from passerby.models.resnet import SHAPES
 from passerby.models.structure import Structure, StructureReader
 
 Head = Callable[[nn.Module, HeadOptions, StructureReader], ReidNetwork]
 
 # HEAD:BACKBONE; a bare HEAD stands on its published backbone
-HEADS: dict[str, tuple[Head, str]] = {}
+HEADS: dict[str, tuple[Head, str]] = {
+    "parts": (build_parts, "resnet50"),
+    "pyramid": (build_pyramid, "resnet101"),
+}
 
 
 def architectures() -> list[str]:
-    """Names that :func:`build` knows, besides every ``timm:NAME``."""
-    return sorted([*SHAPES, *HEADS])
+    """Names that :func:`build` knows, besides ``timm:NAME`` and those made with a prefix.
+
+    ``fpb``, ``parts`` and ``pyramid`` stand on their published backbone; ``fpb:NAME`` stands on
+    another residual network, ``parts:NAME`` and ``pyramid:NAME`` on any backbone, an ``fpb:NAME``
+    or ``timm:NAME`` among them.
+    """
+    return sorted([*SHAPES, "fpb", *HEADS])
 
 
 def build(
@@ -38,7 +48,8 @@ def build(
     """Build a network in training mode.
 
     Args:
-        architecture: One of :func:`architectures`, or ``timm:NAME`` for any backbone of timm.
+        architecture: One of :func:`architectures`, ``timm:NAME`` for any backbone of timm, or a
+            name with a prefix, such as ``parts:timm:NAME``.
         num_classes: C training identities; 0 builds no classifier.
         last_stride: 1 keeps the resolution of the last stage (re-ID), 2 halves it. Networks of
             timm without such a stage (transformers) keep their own strides.
@@ -46,7 +57,12 @@ def build(
         neck: BNNeck, see :class:`~passerby.models.network.HeadOptions`.
         feature: ``"after_bn"`` or ``"before_bn"``: what evaluation mode returns.
         input_size: (H, W) in pixels; only networks with a fixed size (timm transformers) use it.
-        structure: Options of the architecture beyond its name.
+        structure: Options of the architecture beyond its name: the fields of
+            :class:`~passerby.models.resnet.ResNetStructure`,
+            :class:`~passerby.models.fpb.FpbStructure`,
+            :class:`~passerby.models.timm_backbone.TimmStructure`,
+            :class:`~passerby.models.parts.PartsStructure` and
+            :class:`~passerby.models.pyramid.PyramidStructure`, as far as they are in the name.
         weights: A torchvision or timm state dictionary for the backbone (``.safetensors`` or
             ``.pth``); None starts from random weights.
 
@@ -59,6 +75,11 @@ def build(
     options = BackboneOptions(last_stride=last_stride, input_size=input_size)
     head, name = _split(architecture)
     backbone = build_backbone(name, options, reader)
+    if pooling != "average" and getattr(backbone, "token_output", False):
+        raise InputError(
+            f"'{architecture}' puts out one vector, in which '{pooling}' would cut off all below "
+            "zero; leave the pooling at average"
+        )
     network = head(
         backbone,
         HeadOptions(num_classes=num_classes, pooling=pooling, neck=neck, feature=feature),

@@ -4,14 +4,17 @@ import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from passerby.errors import InputError
+from passerby.models.card import CARD_KEY, ModelCard
+from passerby.models.timm_backbone import TimmBackbone
 
 # what classification checkpoints hold and a re-ID backbone does not
 DROPPED = ("fc.", "classifier.", "head.")
+WRAPPED = "network."  # how a TimmBackbone names timm's network
 COUNTER = "num_batches_tracked"
 OWN = "backbone."  # how a ReidNetwork names its backbone
 
@@ -51,9 +54,13 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
     """
     wanted = backbone.state_dict()
     given = own_backbone(read_state(path))
-    # a wrapped timm network stores its parameters one level down
-    prefix = "network." if all(key.startswith("network.") for key in wanted) else ""
-    given = {prefix + key: value for key, value in given.items()}
+    prefix = ""
+    if isinstance(backbone, TimmBackbone):
+        # timm's own files name what the wrapper stores one level down
+        prefix = WRAPPED
+        bare = {key.removeprefix(WRAPPED): value for key, value in given.items()}
+        bare = backbone.resampled(bare, _card_size(path))
+        given = {WRAPPED + key: value for key, value in bare.items()}
     left = [key for key in given if key not in wanted]
     left = [key for key in left if not key.removeprefix(prefix).startswith(DROPPED)]
     added = _added(backbone, given)
@@ -78,3 +85,12 @@ def _added(backbone: nn.Module, given: dict[str, Tensor]) -> tuple[str, ...]:
     """Prefixes of the backbone's own additions (non-local blocks ...) that the file leaves out."""
     added: tuple[str, ...] = getattr(backbone, "added", ())
     return tuple(prefix for prefix in added if not any(key.startswith(prefix) for key in given))
+
+
+def _card_size(path: Path) -> tuple[int, int] | None:
+    """The input size of a file of Passerby; None for other files."""
+    if path.suffix != ".safetensors":
+        return None
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get(CARD_KEY)
+    return ModelCard.from_json(text).input_size if text else None

@@ -191,6 +191,7 @@ class ResNet(nn.Module):
             structure: Stem and non-local blocks.
         """
         super().__init__()
+        self.shape = shape
         stem = shape.widths[0]
         self.conv1 = nn.Conv2d(3, stem, shape.stem_kernel, 2, shape.stem_kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
