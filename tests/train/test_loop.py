@@ -1,10 +1,7 @@
-import importlib.util
 import json
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,25 +13,6 @@ from passerby.errors import InputError
 from passerby.train import DivergedError, checkpoint
 from passerby.train.loop import CHECKPOINT, LOG, fit
 from passerby.train.options import FitOptions
-
-PROGRAM = Path(__file__).with_name("tiny.py")
-
-
-def load_tiny() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tiny", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tiny = load_tiny()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -56,31 +34,23 @@ def same(one: Any, two: Any) -> bool:
     return bool(one == two)
 
 
-@pytest.fixture
-def program() -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        process.kill()
+KINDS = {
+    "plain": {},
+    "averaged, in parts": {"ema": 0.9, "accumulate": 2},
+    "half precision": {"precision": "fp16", "gradient_clip": 1.0},
+}
 
 
-def train_and_die(program: subprocess.Popen[str], folder: Path, steps: int) -> int:
-    """Train in a process that is killed soon after ``steps`` steps; its status (0 for the end)."""
-    assert program.stdin is not None
-    assert program.stdout is not None
-    print(folder, steps, file=program.stdin, flush=True)
-    return int(program.stdout.readline())
-
-
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_a_run_killed_at_random_steps_ends_bit_for_bit_as_an_uninterrupted_one(
-    program: subprocess.Popen[str], tmp_path: Path
+    tasks: ModuleType, forks: Callable[..., list[int]], tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    whole = tiny.train(tmp_path / "whole")
+    whole = tasks.train(tmp_path / "whole", **options)
     dice = random.Random(5)
     for steps in (dice.randint(1, 5), dice.randint(4, 8), dice.randint(3, 7)):
-        assert train_and_die(program, tmp_path / "killed", steps) == signal.SIGKILL
-    assert train_and_die(program, tmp_path / "killed", 1000) == 0
+        status = forks("train", folder=tmp_path / "killed", die_after=steps, **options)
+        assert status == [signal.SIGKILL]
+    assert forks("train", folder=tmp_path / "killed", **options) == [0]
     one = checkpoint.read(tmp_path / "whole" / CHECKPOINT)
     two = checkpoint.read(tmp_path / "killed" / CHECKPOINT)
     for part in ("method", "optimisers", "scaler", "average", "meter"):
@@ -89,32 +59,32 @@ def test_a_run_killed_at_random_steps_ends_bit_for_bit_as_an_uninterrupted_one(
     assert what_counts(log_of(tmp_path / "whole")) == what_counts(log_of(tmp_path / "killed"))
 
 
-def test_more_epochs_continue_a_finished_run(tmp_path: Path) -> None:
-    whole = tiny.train(tmp_path / "whole", epochs=4)
-    tiny.train(tmp_path / "parts", epochs=2)
-    parts = tiny.train(tmp_path / "parts", epochs=4)
+def test_more_epochs_continue_a_finished_run(tasks: ModuleType, tmp_path: Path) -> None:
+    whole = tasks.train(tmp_path / "whole", epochs=4)
+    tasks.train(tmp_path / "parts", epochs=2)
+    parts = tasks.train(tmp_path / "parts", epochs=4)
     assert same(whole.state_dict(), parts.state_dict())
 
 
-def test_a_finished_run_does_nothing_more(tmp_path: Path) -> None:
-    first = tiny.train(tmp_path)
+def test_a_finished_run_does_nothing_more(tasks: ModuleType, tmp_path: Path) -> None:
+    first = tasks.train(tmp_path)
     lines = log_of(tmp_path)
-    again = tiny.train(tmp_path)
+    again = tasks.train(tmp_path)
     assert same(first.state_dict(), again.state_dict())
     assert log_of(tmp_path) == lines
 
 
-def test_the_seed_decides(tmp_path: Path) -> None:
-    one, two = (tiny.train(tmp_path / str(seed), seed=seed) for seed in (1, 2))
+def test_the_seed_decides(tasks: ModuleType, tmp_path: Path) -> None:
+    one, two = (tasks.train(tmp_path / str(seed), seed=seed) for seed in (1, 2))
     assert not same(one.state_dict(), two.state_dict())
 
 
-def test_the_log_tells_of_every_epoch_and_of_steps(tmp_path: Path) -> None:
-    tiny.train(tmp_path)
+def test_the_log_tells_of_every_epoch_and_of_steps(tasks: ModuleType, tmp_path: Path) -> None:
+    tasks.train(tmp_path)
     lines = log_of(tmp_path)
     epochs = [line for line in lines if line["event"] == "epoch"]
     assert [line["epoch"] for line in epochs] == [1, 2, 3, 4]
-    assert all(line["images"] == 56 and line["steps"] == tiny.STEPS for line in epochs)
+    assert all(line["images"] == 56 and line["steps"] == tasks.STEPS for line in epochs)
     assert epochs[-1]["losses"]["id"] < epochs[0]["losses"]["id"]
     step = next(line for line in lines if line["event"] == "step")
     assert set(step["losses"]) == {"id", "centre", "loss"}
@@ -125,27 +95,29 @@ def test_the_log_tells_of_every_epoch_and_of_steps(tmp_path: Path) -> None:
     assert step["images_per_second"] > 0
 
 
-def test_options_of_precision_layout_and_clipping_train(tmp_path: Path) -> None:
-    tiny.train(tmp_path / "a", precision="bf16", gradient_clip=1.0, channels_last=False)
+def test_options_of_precision_layout_and_clipping_train(tasks: ModuleType, tmp_path: Path) -> None:
+    tasks.train(tmp_path / "a", precision="bf16", gradient_clip=1.0, channels_last=False)
     lines = log_of(tmp_path / "a")
     assert lines[-1]["losses"]["loss"] < lines[0]["losses"]["loss"]
 
 
-def test_gradients_are_clipped(tmp_path: Path) -> None:
+def test_gradients_are_clipped(tasks: ModuleType, tmp_path: Path) -> None:
     norms = []
 
-    class Watched(tiny.Tiny):
+    class Watched(tasks.Tiny):
         def after_step(self) -> None:
             gradients = [p.grad.norm() for p in self.network.parameters()]
             norms.append(float(torch.stack(gradients).norm()))
 
     options = FitOptions(folder=tmp_path, epochs=1, gradient_clip=0.01, progress=False)
-    fit(Watched(), tiny.crops(), tiny.noisy, options)
+    fit(Watched(), tasks.crops(), tasks.noisy, options)
     assert max(norms) == pytest.approx(0.01, rel=1e-3)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_spoils_no_checkpoint(tmp_path: Path) -> None:
-    class Diverging(tiny.Tiny):
+def test_a_loss_that_is_no_number_stops_the_run_and_spoils_no_checkpoint(
+    tasks: ModuleType, tmp_path: Path
+) -> None:
+    class Diverging(tasks.Tiny):
         def losses(self, batch: Any) -> dict[str, torch.Tensor]:
             terms = super().losses(batch)
             if len(self.epochs_begun) == 2:
@@ -154,26 +126,35 @@ def test_a_loss_that_is_no_number_stops_the_run_and_spoils_no_checkpoint(tmp_pat
 
     options = FitOptions(folder=tmp_path, epochs=4, checkpoint_every=3, progress=False)
     with pytest.raises(DivergedError, match=r"epoch 2, step .*not finite"):
-        fit(Diverging(), tiny.crops(), tiny.noisy, options)
+        fit(Diverging(), tasks.crops(), tasks.noisy, options)
     state = checkpoint.read(tmp_path / CHECKPOINT)
     assert all(torch.isfinite(v).all() for v in state["method"].values() if torch.is_tensor(v))
 
 
-def test_a_damaged_or_foreign_checkpoint_is_an_input_error(tmp_path: Path) -> None:
-    tiny.train(tmp_path, epochs=1)
+def test_a_damaged_or_foreign_checkpoint_is_an_input_error(
+    tasks: ModuleType, tmp_path: Path
+) -> None:
+    tasks.train(tmp_path, epochs=1)
     path = tmp_path / CHECKPOINT
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="no whole checkpoint"):
-        tiny.train(tmp_path)
+        tasks.train(tmp_path)
     state = {"method": {}, "optimisers": [], "meter": {}, "random": {}, "position": [1, 0, 0, 0.0]}
     checkpoint.write(path, state)
     with pytest.raises(InputError, match="of another method"):
-        tiny.train(tmp_path)
+        tasks.train(tmp_path)
 
 
-def test_a_training_set_without_batches_is_an_input_error(tmp_path: Path) -> None:
-    method = tiny.Tiny()
+def test_a_training_set_without_batches_is_an_input_error(
+    tasks: ModuleType, tmp_path: Path
+) -> None:
+    method = tasks.Tiny()
     method.sampler.batches = lambda epoch: []
     with pytest.raises(InputError, match="gives no batch"):
-        fit(method, tiny.crops(), tiny.noisy, FitOptions(folder=tmp_path, epochs=1, progress=False))
+        fit(
+            method,
+            tasks.crops(),
+            tasks.noisy,
+            FitOptions(folder=tmp_path, epochs=1, progress=False),
+        )

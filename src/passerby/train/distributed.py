@@ -173,6 +173,22 @@ def check_equal(values: list[int]) -> None:
             )
 
 
+def portion(count: int) -> slice:
+    """This process's contiguous part of ``count`` rows; the last ones may have fewer, or none."""
+    size = -(-count // world_size())
+    return slice(min(rank() * size, count), min((rank() + 1) * size, count))
+
+
+def join(rows: Tensor, count: int) -> Tensor:
+    """The ``count`` rows (N, D) of which each process has its :func:`portion`."""
+    if world_size() == 1:
+        return rows
+    size = -(-count // world_size())
+    padded = rows.new_zeros(size, *rows.shape[1:])
+    padded[: len(rows)] = rows
+    return _collect(padded)[:count]
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes.
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from passerby.models import ModelCard
+from passerby.train import distributed
 from passerby.train.precision import autocast
 
 
@@ -34,18 +35,21 @@ def extract(
 ) -> Tensor:
     """Test features (N, D) float32 on the CPU, unit rows, of uint8 crops (N, 3, H, W).
 
-    The network is put in evaluation mode for the call and left in the mode it had.
+    The network is put in evaluation mode for the call and left in the mode it had. In a run of
+    several processes each takes a share of the crops and all get all features, so all must call.
     """
     training = network.training
     network.eval()
+    mine = crops[distributed.portion(len(crops))]
     try:
         rows = [
             _features(network, card, batch.to(device), precision)
-            for batch in _batches(crops, batch_size, progress)
+            for batch in _batches(mine, batch_size, progress and distributed.is_main())
         ]
     finally:
         network.train(training)
-    return torch.cat(rows) if rows else torch.empty(0, card.dimension)
+    features = torch.cat(rows) if rows else torch.empty(0, card.dimension)
+    return distributed.join(features, len(crops))
 
 
 def _batches(crops: Tensor, size: int, progress: bool) -> Iterator[Tensor]:
