@@ -2,5 +2,6 @@
 
 from passerby.cluster.jaccard import jaccard_neighbours
 from passerby.cluster.labels import pseudo_labels
+from passerby.cluster.memory import ClusterMemory, cluster_centroids
 
-__all__ = ["jaccard_neighbours", "pseudo_labels"]
+__all__ = ["ClusterMemory", "cluster_centroids", "jaccard_neighbours", "pseudo_labels"]

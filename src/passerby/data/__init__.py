@@ -11,6 +11,7 @@ from passerby.data.readers import READERS, read, read_any
 from passerby.data.table import CropTable
 
 if TYPE_CHECKING:
+    from passerby.data.camera_sampler import CameraSampler
     from passerby.data.samplers import PKSampler, ShuffleSampler
     from passerby.data.store import ImageStore
     from passerby.data.transforms import Augment
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "READERS",
     "Augment",
+    "CameraSampler",
     "CropTable",
     "ImageStore",
     "PKSampler",
@@ -28,6 +30,7 @@ __all__ = [
 
 _WITH_TORCH = {
     "Augment": "transforms",
+    "CameraSampler": "camera_sampler",
     "ImageStore": "store",
     "PKSampler": "samplers",
     "ShuffleSampler": "samplers",

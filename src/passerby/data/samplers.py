@@ -34,7 +34,7 @@ class PKSampler:
 
     def __post_init__(self) -> None:
         """Check that a batch can be made at all."""
-        object.__setattr__(self, "labels", _whole_numbers(self.labels))
+        object.__setattr__(self, "labels", whole_numbers(self.labels))
         present = len(np.unique(self.labels))
         if self.identities < 1 or self.images < 1:
             raise InputError("a batch needs at least one identity and one image of each")
@@ -103,7 +103,8 @@ class ShuffleSampler:
         return list(order[: self.count // self.batch_size * self.batch_size].split(self.batch_size))
 
 
-def _whole_numbers(labels: ArrayLike) -> NDArray[np.int64]:
+def whole_numbers(labels: ArrayLike) -> NDArray[np.int64]:
+    """Labels (N,) as int64; anything else is refused."""
     array = np.asarray(labels)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InputError(f"labels are {array.dtype} {array.shape}; give whole numbers (N,)")

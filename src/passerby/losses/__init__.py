@@ -6,6 +6,11 @@
 
 from passerby.losses.center import CenterLoss, center
 from passerby.losses.circle import CircleLoss, PairCircleLoss, circle, pair_circle
+from passerby.losses.cluster_contrast import (
+    ClusterContrastLoss,
+    cluster_contrast,
+    cluster_contrast_of_logits,
+)
 from passerby.losses.cross_entropy import CrossEntropyLoss, cross_entropy
 from passerby.losses.focal import focal_weight
 from passerby.losses.triplet import TripletLoss, triplet
@@ -14,12 +19,15 @@ from passerby.losses.weighted_triplet import WeightedTripletLoss, weighted_tripl
 __all__ = [
     "CenterLoss",
     "CircleLoss",
+    "ClusterContrastLoss",
     "CrossEntropyLoss",
     "PairCircleLoss",
     "TripletLoss",
     "WeightedTripletLoss",
     "center",
     "circle",
+    "cluster_contrast",
+    "cluster_contrast_of_logits",
     "cross_entropy",
     "focal_weight",
     "pair_circle",

@@ -1,0 +1,156 @@
+"""The cluster memory of Cluster Contrast (Dai et al., ACCV 2022): one centroid a cluster."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from passerby.cluster.distributed import gather
+from passerby.errors import InputError
+from passerby.losses.cluster_contrast import contrast_logits
+from passerby.losses.pairs import check_batch, wide
+
+
+def cluster_centroids(features: Tensor, labels: NDArray[np.int64]) -> Tensor:
+    """Unit means (K, D) of the rows of each cluster, float32, on the features' device.
+
+    Args:
+        features: (N, D).
+        labels: (N,) clusters 0..K-1, each with at least one row; negative rows are left out.
+
+    Raises:
+        InputError: Labels of another length, a number without rows, no cluster at all.
+    """
+    if labels.shape != features.shape[:1]:
+        raise InputError(f"{len(labels)} labels for {len(features)} features; give one a row")
+    rows = np.flatnonzero(labels >= 0)
+    counts = np.bincount(labels[rows])
+    if not len(counts) or not counts.all():
+        raise InputError("clusters must be numbered 0, 1, 2 ... and have members; label again")
+    # a sparse product: the same sum in the same order on every machine, which scatters are not
+    shares = (1.0 / counts[labels[rows]]).astype(np.float32)
+    mean = sparse.csr_matrix((shares, (labels[rows], rows)), shape=(len(counts), len(labels)))
+    means = torch.from_numpy(mean @ features.detach().float().cpu().numpy())
+    return F.normalize(means, dim=1).to(features.device)
+
+
+def momentum_update(
+    centroids: Tensor, features: Tensor, labels: Tensor, *, momentum: float
+) -> Tensor:
+    """New centroids (K, D) after a batch, sample by sample in its order.
+
+    c_y <- momentum c_y + (1 - momentum) q, then c_y <- c_y / |c_y|. Clusters do not touch each
+    other, so that the first samples of all clusters are done together, then the second ones...
+
+    Args:
+        centroids: (K, D) unit rows; left as they are.
+        features: (B, D) unit rows q.
+        labels: (B,) int64 in 0..K-1.
+        momentum: Share of the old centroid.
+    """
+    updated = centroids.clone()
+    for samples in _turns(labels):
+        own = labels[samples]
+        mixed = momentum * updated[own] + (1 - momentum) * features[samples]
+        updated[own] = F.normalize(mixed, dim=1)
+    return updated
+
+
+def hardest(centroids: Tensor, features: Tensor, labels: Tensor) -> Tensor:
+    """Of each cluster in a batch, the sample (its place) least similar to the centroid.
+
+    Equally similar ones: the first. Arguments as :func:`momentum_update`.
+    """
+    similarity = (features * centroids[labels]).sum(dim=1)
+    order = similarity.argsort(stable=True)
+    order = order[labels[order].argsort(stable=True)]
+    sorted_labels = labels[order]
+    first = torch.ones_like(sorted_labels, dtype=torch.bool)
+    first[1:] = sorted_labels[1:] != sorted_labels[:-1]
+    return order[first]
+
+
+class ClusterMemory(nn.Module):
+    """Centroids (K, D) that follow the features of an epoch; logits against them.
+
+    Where several processes train together each brings its part of the batch to :meth:`update`, and
+    all make the same step: that of the parts' batches in the order of processes.
+    """
+
+    centroids: Tensor
+
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        temperature: float = 0.05,
+        momentum: float = 0.1,
+        hard: bool = False,
+    ) -> None:
+        """An empty memory.
+
+        Args:
+            dimension: D.
+            temperature: tau of the logits.
+            momentum: Share of the old centroid in an update (0.1 in every published command).
+            hard: Update a cluster by its hardest sample of a batch alone.
+
+        Raises:
+            InputError: A momentum outside 0..1.
+        """
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise InputError(f"a cluster memory with momentum {momentum}; it must be in 0..1")
+        self.temperature = temperature
+        self.momentum = momentum
+        self.hard = hard
+        self.register_buffer("centroids", torch.empty(0, dimension))
+
+    def begin(self, centroids: Tensor) -> None:
+        """Start an epoch from centroids (K, D), as :func:`cluster_centroids` makes them."""
+        device = self.centroids.device
+        self.centroids = F.normalize(centroids.detach().float(), dim=1).to(device)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits (B, K) of features (B, D): cosines over the temperature."""
+        if not len(self.centroids):
+            raise InputError("the cluster memory is empty; begin an epoch with its centroids")
+        return contrast_logits(features, self.centroids, temperature=self.temperature)
+
+    @torch.no_grad()
+    def update(self, features: Tensor, labels: Tensor) -> None:
+        """Follow one batch: features (B, D) of the step's forward pass, labels (B,).
+
+        The published code does this within the backward pass. Here it may stand anywhere after
+        :meth:`forward`: the centroids that a graph refers to are replaced, never changed.
+        """
+        check_batch(features, labels)
+        rows = gather(F.normalize(wide(features.detach()), dim=1).to(self.centroids.dtype))
+        labels = gather(labels)
+        if self.hard:
+            chosen = hardest(self.centroids, rows, labels)
+            rows, labels = rows[chosen], labels[chosen]
+        self.centroids = momentum_update(self.centroids, rows, labels, momentum=self.momentum)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        # every epoch has its own number of clusters: take that of the saved one
+        saved = state.get(prefix + "centroids")
+        if isinstance(saved, Tensor) and saved.ndim == 2:
+            self.centroids = self.centroids.new_empty(len(saved), self.centroids.shape[1])
+        super()._load_from_state_dict(state, prefix, *arguments)
+
+
+def _turns(labels: Tensor) -> list[Tensor]:
+    """Places of a batch's samples: the first ones of all labels, the second ones, and so on."""
+    order = labels.argsort(stable=True)
+    places = torch.arange(len(labels), device=labels.device)
+    grouped = labels[order]
+    starts = torch.ones_like(grouped, dtype=torch.bool)
+    starts[1:] = grouped[1:] != grouped[:-1]
+    turn = places - torch.where(starts, places, 0).cummax(dim=0).values
+    by_turn = turn.argsort(stable=True)
+    return list(order[by_turn].split(turn.bincount().tolist()))
