@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from passerby.city import Calibration, City, Scope, Sighting, find
+from passerby.city import City, Scope, Sighting, find
 from passerby.city.search import person_vector
 from passerby.errors import InputError
 from passerby.retrieval import k_reciprocal_distances
@@ -135,22 +135,3 @@ def test_errors_are_clear(city: City, sightings_of: Maker) -> None:
         find(city, np.zeros((0, 16), np.float32), Scope())
     with pytest.raises(InputError, match="cancel out"):
         find(city, np.stack([query, -query]), Scope())
-
-
-def test_calibration_recovers_a_known_curve() -> None:
-    rng = np.random.default_rng(0)
-    similarity = rng.uniform(-0.2, 1, 20_000)
-    truth = Calibration(slope=14.0, intercept=-7.0)
-    same = rng.random(20_000) < truth.probability(similarity)
-    fitted = Calibration.fit(similarity, same)
-    assert fitted.measured
-    assert fitted.slope == pytest.approx(14, rel=0.1)
-    assert -fitted.intercept / fitted.slope == pytest.approx(0.5, abs=0.02)
-    assert Calibration.from_card(fitted.as_card()).slope == pytest.approx(fitted.slope, abs=1e-5)
-    np.testing.assert_allclose(truth.probability(0.5), 0.5)
-
-
-@pytest.mark.parametrize("card", [{"slope": "steep"}, {"slope": -1, "intercept": 0}, {"a": 1}])
-def test_a_broken_calibration_is_refused(card: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="calibrat"):
-        Calibration.from_card(card)

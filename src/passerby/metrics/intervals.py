@@ -22,7 +22,7 @@ def wilson(
         Lower and upper ends, of the shape of the input.
     """
     k, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
-    some = np.maximum(n, 1e-300)
+    some = np.where(n > 0, n, 1)
     share = np.clip(k / some, 0, 1)
     centre = (share + z**2 / (2 * some)) / (1 + z**2 / some)
     spread = np.sqrt(share * (1 - share) / some + z**2 / (4 * some**2)) / (1 + z**2 / some) * z
