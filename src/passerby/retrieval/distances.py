@@ -14,6 +14,10 @@ METRICS = ("cosine", "euclidean", "squared_euclidean")
 Features = Tensor | ArrayLike
 
 BLOCK_BYTES = 64 * 2**20  # of one block of distances
+# On a CPU a product whose rows lie far apart in memory runs at two thirds of the speed of a narrow
+# one, which besides is still in the cache when it is brought to a distance.
+WIDE = 4096  # columns above which a block is made of narrow tiles
+TILE_COLUMNS = 1024
 
 
 def distances(queries: Features, gallery: Features, *, metric: Metric = "cosine") -> Tensor:
@@ -52,13 +56,48 @@ def prepare(queries: Features, gallery: Features, metric: Metric) -> tuple[Tenso
     return left, right
 
 
-def distance_block(queries: Tensor, gallery: Tensor, metric: Metric) -> Tensor:
-    """Distances of prepared rows; the Euclidean ones squared, in a tensor of their own."""
-    product = queries @ gallery.T
-    if metric == "cosine":
-        return product.neg_().add_(1.0)
-    squares = queries.square().sum(dim=1)[:, None]
-    return product.mul_(-2.0).add_(squares).add_(gallery.square().sum(dim=1))
+def distance_block(
+    queries: Tensor, gallery: Tensor, metric: Metric, out: Tensor | None = None
+) -> Tensor:
+    """Distances (R, C) of prepared rows; the Euclidean ones squared.
+
+    The arithmetic is that of the published code: 1 - product, and the sum of both squares less
+    twice the product.
+
+    Args:
+        queries: (R, D).
+        gallery: (C, D).
+        metric: One of ``METRICS``.
+        out: Where to write, at least R x C numbers one after another; a tensor of its own if None.
+            New memory costs a tenth of the product: who works through many blocks gives it back.
+    """
+    R, C = len(queries), len(gallery)
+    block = queries.new_empty(R, C) if out is None else out.view(-1)[: R * C].view(R, C)
+    squares = None if metric == "cosine" else queries.square().sum(dim=1)[:, None]
+    if C <= WIDE or block.device.type != "cpu":
+        return _tile(queries, gallery, squares, block)
+    scratch = queries.new_empty(R * TILE_COLUMNS)
+    for start in range(0, C, TILE_COLUMNS):
+        part = gallery[start : start + TILE_COLUMNS]
+        _tile(queries, part, squares, block[:, start : start + TILE_COLUMNS], scratch)
+    return block
+
+
+def _tile(
+    queries: Tensor,
+    gallery: Tensor,
+    squares: Tensor | None,
+    target: Tensor,
+    scratch: Tensor | None = None,
+) -> Tensor:
+    """Distances of some columns; by way of ``scratch`` where rows of ``target`` lie far apart."""
+    tile = target if scratch is None else scratch[: target.numel()].view(target.shape)
+    if squares is None:
+        torch.mm(queries, gallery.T, out=tile)
+        return torch.sub(queries.new_ones(()), tile, out=target)
+    torch.add(squares, gallery.square().sum(dim=1), out=tile)
+    tile.addmm_(queries, gallery.T, alpha=-2.0)
+    return target if scratch is None else target.copy_(tile)
 
 
 def checked(features: Features, what: str, *, unit: bool) -> Tensor:

@@ -4,13 +4,16 @@ Shared by re-ranking and by clustering, which differ in the length of their list
 of the members.
 """
 
+import math
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from passerby.retrieval.distances import Metric, distance_block
-from passerby.retrieval.search import smallest
+from passerby.retrieval.distances import Metric
+from passerby.retrieval.neighbours import nearest_rows
 
 ROWS = 512  # rows of neighbour lists worked on at once
 PAIRS = 2048  # feature pairs multiplied at once, so that they stay in the cache
@@ -25,24 +28,16 @@ def nearest(
         features: (N, D), prepared.
         k: At most N.
         metric: As in :func:`passerby.retrieval.distances`; Euclidean distances stay squared.
-        block_bytes: Size of one block of distances.
+        block_bytes: Largest size of one block of distances.
 
     Returns:
         Rows (N, k) in order of distance, their distances (N, k), and per row the largest distance
         to any row (N,).
     """
-    N = len(features)
-    rows = np.empty((N, k), dtype=np.int32)
-    values = np.empty((N, k), dtype=np.float32)
-    farthest = np.empty(N, dtype=np.float32)
-    step = max(1, block_bytes // (4 * N))
-    for start in range(0, N, step):
-        part = slice(start, min(start + step, N))
-        block = distance_block(features[part], features, metric)
-        farthest[part] = block.amax(dim=1).cpu().numpy()
-        near, columns = smallest(block, k)
-        values[part], rows[part] = near.cpu().numpy(), columns.cpu().numpy()
-    return rows, values, farthest
+    # blocks of twice as many columns as rows, 2048 at most, so that they stay in the cache
+    rows = max(1, min(2048, math.isqrt(block_bytes // 8)))
+    columns, values, farthest = nearest_rows(features, k, metric=metric, rows=rows)
+    return columns.to(torch.int32).cpu().numpy(), values.cpu().numpy(), farthest.cpu().numpy()
 
 
 def reciprocal_mask(lists: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -1,0 +1,157 @@
+"""The nearest rows of each row of one set, from half of its products.
+
+A product of two blocks of rows serves both: it is read by rows and by columns. Few of its entries
+are nearer than what a row has found already, so only those are looked at: the whole set costs
+little more than its product.
+"""
+
+import torch
+from torch import Tensor
+
+from passerby.retrieval.distances import Metric, distance_block
+from passerby.retrieval.search import smallest
+
+FLOOD = 64  # where more than one in so many distances is near, sorting is faster than picking
+WORD = 8  # flags read at once
+LAST = torch.iinfo(torch.int64).max
+
+
+class NearestRows:
+    """The ``k`` nearest of each row so far; equal distances in order of rows.
+
+    A candidate is one whole number, its distance above its row's number: in the order of these
+    numbers nothing is tied, so every way to sort them gives the same lists.
+
+    Attributes:
+        keys: (N, k) int64 in ascending order, ``LAST`` where nothing has been found.
+        limit: (N,) float32 distance of the last one.
+    """
+
+    def __init__(self, count: int, k: int, device: torch.device) -> None:
+        self.keys = torch.full((count, k), LAST, dtype=torch.int64, device=device)
+        self.limit = torch.full((count,), torch.inf, device=device)
+
+    def offer(self, start: int, block: Tensor, first: int) -> None:
+        """Look for nearer ones in ``block`` (R, C): of rows ``start`` .. to rows ``first`` ..
+
+        Args:
+            start: Number of the first row of the block.
+            block: Distances; may be the transpose of the tensor that lies in memory.
+            first: Number of the row of the first column; all must be above the columns offered to
+                these rows before, and so never displace one that is as near.
+        """
+        own = slice(start, start + len(block))
+        flipped = not block.is_contiguous()
+        limit = self.limit[own]
+        # the flags are made and searched in the order of memory
+        lying = block.T if flipped else block
+        places = true_places(lying, limit if flipped else limit[:, None])
+        if places is None:
+            self._sort(start, block.contiguous(), first)
+            return
+        rows, columns = places
+        if not len(rows):
+            return
+        values = lying[rows, columns]
+        if flipped:
+            columns, order = columns.sort(stable=True)
+            rows, columns, values = columns, rows[order], values[order]
+        self._merge(rows + start, pack(values, columns + first))
+
+    def _sort(self, start: int, block: Tensor, first: int) -> None:
+        """Offer the best of every row, found by sorting."""
+        own = slice(start, start + len(block))
+        k = self.keys.shape[1]
+        values, columns = smallest(block, k)
+        both = torch.cat([self.keys[own], pack(values, columns + first)], dim=1)
+        self._keep(own, both)
+
+    def _merge(self, rows: Tensor, keys: Tensor) -> None:
+        """Add candidates (E,), ordered by row."""
+        touched, counts = torch.unique_consecutive(rows, return_counts=True)
+        k = self.keys.shape[1]
+        both = torch.full(
+            (len(touched), k + int(counts.max())), LAST, dtype=torch.int64, device=rows.device
+        )
+        both[:, :k] = self.keys[touched]
+        line = torch.arange(len(touched), device=rows.device).repeat_interleave(counts)
+        starts = (counts.cumsum(0) - counts).repeat_interleave(counts)
+        both[line, torch.arange(len(rows), device=rows.device) - starts + k] = keys
+        self._keep(touched, both)
+
+    def _keep(self, rows: slice | Tensor, keys: Tensor) -> None:
+        kept = keys.topk(self.keys.shape[1], dim=1, largest=False).values
+        self.keys[rows] = kept
+        last = kept[:, -1]
+        self.limit[rows] = torch.where(last == LAST, torch.inf, unpack(last)[0])
+
+
+def pack(values: Tensor, columns: Tensor) -> Tensor:
+    """One int64 each of float32 values and columns, in the order of value, then column."""
+    # adding zero makes -0 to 0; the bits of negative numbers count downwards
+    bits = (values + 0.0).view(torch.int32).to(torch.int64)
+    bits = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    return (bits << 32) | columns
+
+
+def unpack(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Values float32 and columns int64 of :func:`pack`."""
+    bits = keys >> 32
+    bits = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    return bits.to(torch.int32).view(torch.float32), keys & 0xFFFFFFFF
+
+
+def true_places(block: Tensor, limit: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Rows and columns (E,) where ``block`` (R, C) is below ``limit``, in the order of memory.
+
+    Returns:
+        None where there are so many that picking them would not pay.
+    """
+    R, C = block.shape
+    width = -(-C // WORD) * WORD
+    near = torch.empty(R, width, dtype=torch.bool, device=block.device)
+    near[:, C:] = False
+    torch.lt(block, limit, out=near[:, :C])
+    # eight flags at once: nearly all are false
+    words = near.view(torch.int64).nonzero(as_tuple=True)
+    if len(words[0]) * FLOOD > R * C:
+        return None
+    which, flag = near.view(R, -1, WORD)[words].nonzero(as_tuple=True)
+    return words[0][which], words[1][which] * WORD + flag
+
+
+def nearest_rows(
+    features: Tensor, k: int, *, metric: Metric, rows: int = 2048
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The ``k`` nearest rows of each row among all, itself included, and the farthest distance.
+
+    Takes N^2 D multiplications and additions, half of what all pairs take.
+
+    Args:
+        features: (N, D), prepared.
+        k: At most N.
+        metric: As in :func:`passerby.retrieval.distances`; Euclidean distances stay squared.
+        rows: Of one block; a block of ``rows`` x 2 ``rows`` distances is held.
+
+    Returns:
+        Rows (N, k) int64 in order of distance, their distances (N, k), and per row the largest
+        distance to any row (N,).
+    """
+    N = len(features)
+    found = NearestRows(N, k, features.device)
+    farthest = torch.full((N,), -torch.inf, device=features.device)
+    memory = features.new_empty(min(rows, N) * min(2 * rows, N))
+    for start in range(0, N, rows):
+        stop = min(start + rows, N)
+        for first in range(start, N, 2 * rows):
+            last = min(first + 2 * rows, N)
+            block = distance_block(features[start:stop], features[first:last], metric, memory)
+            torch.maximum(farthest[start:stop], block.amax(dim=1), out=farthest[start:stop])
+            found.offer(start, block, first)
+            others = max(first, stop)  # the rows of the block itself have been served
+            if others < last:
+                rest = block[:, others - first :]
+                torch.maximum(farthest[others:last], rest.amax(dim=0), out=farthest[others:last])
+                found.offer(others, rest.T, start)
+    values, columns = unpack(found.keys)
+    return columns, values, farthest
