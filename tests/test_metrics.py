@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from passerby.errors import InputError
-from passerby.metrics import PROTOCOLS, Reranking, evaluate, evaluate_features
+from passerby.metrics import (
+    PROTOCOLS,
+    Reranking,
+    evaluate,
+    evaluate_blocks,
+    evaluate_features,
+)
 from passerby.metrics.matches import find_matches
 from passerby.metrics.protocols import protocol_of
 from passerby.metrics.ranks import RowCounter, ranks_on_device
@@ -252,6 +258,33 @@ def test_reranked_features_give_the_report_of_their_distances(
     assert whole.skipped_queries > 0
     assert streamed.ap.tolist() == pytest.approx(whole.ap.tolist())
     assert streamed.cmc == whole.cmc
+
+
+@given(cases, st.integers(1, 4), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_blocks_give_the_report_of_their_matrix(case: Case, step: int, host: bool) -> None:
+    matrix, *rest = case
+    blocks = torch.from_numpy(matrix).split(step)
+    try:
+        whole = evaluate(*case)
+    except InputError:
+        with pytest.raises(InputError, match="no query"):
+            evaluate_blocks(blocks, *rest)
+        return
+    found = evaluate_blocks([block.numpy() for block in blocks] if host else blocks, *rest)
+    assert found.ap.tolist() == whole.ap.tolist()
+    assert found.queries.tolist() == whole.queries.tolist()
+    assert found.cmc == whole.cmc
+
+
+def test_blocks_of_another_size_are_named() -> None:
+    matrix, *rest = make(3, 6, 20, 3, cameras=4, levels=100)
+    with pytest.raises(InputError, match="distances of 4 queries; identities say 6"):
+        evaluate_blocks([matrix[:4]], *rest)
+    with pytest.raises(InputError, match=r"from query 4 on is \(3, 20\)"):
+        evaluate_blocks([matrix[:4], matrix[:3]], *rest)
+    with pytest.raises(InputError, match=r"is \(6, 19\)"):
+        evaluate_blocks([matrix[:, :19]], *rest)
 
 
 def test_report_prints_its_protocol_and_is_json() -> None:

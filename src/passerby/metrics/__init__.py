@@ -14,7 +14,12 @@ from passerby.metrics.report import Report
 if TYPE_CHECKING:
     from passerby.metrics.all_pairs import Survey, survey
     from passerby.metrics.calibrating import Calibrated, calibrate
-    from passerby.metrics.evaluation import Reranking, evaluate, evaluate_features
+    from passerby.metrics.evaluation import (
+        Reranking,
+        evaluate,
+        evaluate_blocks,
+        evaluate_features,
+    )
     from passerby.metrics.identification import OpenSet, open_set
     from passerby.metrics.pairs import Pairs, candidate_pairs
     from passerby.metrics.reliability_curve import Reliability, reliability
@@ -35,6 +40,7 @@ __all__ = [
     "calibrate",
     "candidate_pairs",
     "evaluate",
+    "evaluate_blocks",
     "evaluate_features",
     "open_set",
     "reliability",
@@ -54,6 +60,7 @@ _WITH_TORCH = {
     "calibrate": "calibrating",
     "candidate_pairs": "pairs",
     "evaluate": "evaluation",
+    "evaluate_blocks": "evaluation",
     "evaluate_features": "evaluation",
     "open_set": "identification",
     "reliability": "reliability_curve",

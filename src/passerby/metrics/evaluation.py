@@ -1,6 +1,6 @@
 """Evaluation of a distance matrix, and of features without one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,6 +138,59 @@ def evaluate_features(  # noqa: PLR0917 - as evaluate
     return _report(matches, blocks(), rules, ranks, np.asarray(gallery_ids))
 
 
+def evaluate_blocks(
+    blocks: Iterable[Tensor | NDArray[np.floating]],
+    query_ids: ArrayLike,
+    gallery_ids: ArrayLike,
+    query_cameras: ArrayLike,
+    gallery_cameras: ArrayLike,
+    *,
+    ranks: Sequence[int] = RANKS,
+    protocol: str | Protocol = "market1501",
+) -> Report:
+    """As :func:`evaluate`, for any distance that comes in blocks of consecutive queries.
+
+    Args:
+        blocks: Distances (b, G) of the next b queries each, together (Q, G); held one at a time.
+        query_ids: As in :func:`evaluate`, like all others.
+        gallery_ids: (G,).
+        query_cameras: (Q,).
+        gallery_cameras: (G,).
+        ranks: Ranks k of the CMC.
+        protocol: A name in ``PROTOCOLS``.
+
+    Raises:
+        InputError: As :func:`evaluate`; the blocks are not of Q queries and G gallery rows.
+    """
+    rules = protocol_of(protocol)
+    matches = find_matches(query_ids, gallery_ids, query_cameras, gallery_cameras, rules)
+    return _report(matches, _placed(matches, blocks), rules, ranks, np.asarray(gallery_ids))
+
+
+def _placed(matches: Matches, blocks: Iterable[Tensor | NDArray[np.floating]]) -> Iterator[Block]:
+    """The valid queries of each block of consecutive queries."""
+    Q, G, start = matches.query_count, matches.gallery_count, 0
+    for block in blocks:
+        stop = start + len(block)
+        if block.ndim != 2 or block.shape[1] != G or stop > Q:
+            raise InputError(
+                f"a block of distances from query {start} on is {tuple(block.shape)}; identities "
+                f"say {(Q, G)} (Q, G) in all"
+            )
+        first, last = np.searchsorted(matches.queries, [start, stop])
+        positions, rows = np.arange(first, last), matches.queries[first:last] - start
+        part: Block = (positions, rows, block)
+        if isinstance(block, Tensor) and block.device.type != "cpu":
+            # what counts on the device takes all rows of a block, and overwrites them
+            chosen = block[torch.from_numpy(rows).to(block.device)]
+            part = (positions, np.arange(len(rows)), chosen)
+        if len(rows):
+            yield part
+        start = stop
+    if start != Q:
+        raise InputError(f"the blocks hold distances of {start} queries; identities say {Q}")
+
+
 def _reranked(
     matches: Matches, queries: Tensor, gallery: Tensor, metric: Metric, options: Reranking
 ) -> Iterator[Block]:
@@ -149,10 +202,7 @@ def _reranked(
         lambda_value=options.lambda_value,
         metric=metric,
     )
-    for start, block in blocks:
-        stop = start + len(block)
-        first, last = np.searchsorted(matches.queries, [start, stop])
-        yield np.arange(first, last), matches.queries[first:last] - start, block
+    return _placed(matches, (block for _, block in blocks))
 
 
 def _split(matches: Matches, columns: int) -> list[NDArray[np.int64]]:
