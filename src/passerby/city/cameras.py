@@ -34,23 +34,24 @@ class Camera:
     height: float = 4.0
     range: float = 30.0
 
+    def properties(self) -> dict[str, Any]:
+        """What a map says of the camera beside its place; also its columns in the catalogue."""
+        return {
+            "id": self.id,
+            "number": self.number,
+            "name": self.name,
+            "name_zh": self.name_zh,
+            "unit": self.unit,
+            "heading": self.heading,
+            "field_of_view": self.field_of_view,
+            "height": self.height,
+            "range": self.range,
+        }
+
     def to_geojson(self) -> dict[str, Any]:
         """The camera as the feature it was read from."""
-        return {
-            "type": "Feature",
-            "properties": {
-                "id": self.id,
-                "number": self.number,
-                "name": self.name,
-                "name_zh": self.name_zh,
-                "unit": self.unit,
-                "heading": self.heading,
-                "field_of_view": self.field_of_view,
-                "height": self.height,
-                "range": self.range,
-            },
-            "geometry": {"type": "Point", "coordinates": list(self.place)},
-        }
+        shape = {"type": "Point", "coordinates": list(self.place)}
+        return {"type": "Feature", "properties": self.properties(), "geometry": shape}
 
 
 def cameras_from_geojson(source: geojson.Source, units: UnitTree) -> dict[str, Camera]:

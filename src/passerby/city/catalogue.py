@@ -104,18 +104,14 @@ def write_map(
 ) -> None:
     """Write units, cameras and streets of a new city."""
     rows = [
-        {
-            "code": unit.code,
-            "parent": unit.parent,
-            "level": unit.level,
-            "name": unit.name,
-            "name_zh": unit.name_zh,
-            "geometry": unit.geometry,
-        }
+        {**unit.properties(), "geometry": unit.geometry}
         for unit in units  # parents first, so that each foreign key finds its row
     ]
     session.execute(insert(UnitRow), rows)
-    session.add_all(_camera_row(camera) for camera in cameras.values())
+    session.add_all(
+        CameraRow(**camera.properties(), lon=camera.place[0], lat=camera.place[1])
+        for camera in cameras.values()
+    )
     session.add_all(
         StreetRow(
             number=number,
@@ -184,19 +180,3 @@ def read_setting(session: Session, key: str, default: Any = None) -> Any:
 def write_setting(session: Session, key: str, value: Any) -> None:
     """Set a setting to a JSON value."""
     session.merge(SettingRow(key=key, value=json.dumps(value)))
-
-
-def _camera_row(camera: Camera) -> CameraRow:
-    return CameraRow(
-        id=camera.id,
-        number=camera.number,
-        name=camera.name,
-        name_zh=camera.name_zh,
-        unit=camera.unit,
-        lon=camera.place[0],
-        lat=camera.place[1],
-        heading=camera.heading,
-        field_of_view=camera.field_of_view,
-        height=camera.height,
-        range=camera.range,
-    )

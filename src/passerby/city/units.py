@@ -6,7 +6,7 @@ same question an interval test: unit ``u`` holds unit ``v`` when ``u.number <= v
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,16 @@ class Unit:
     geometry: dict[str, Any] = field(repr=False, compare=False)
     number: int = -1
     end: int = -1
+
+    def properties(self) -> dict[str, Any]:
+        """What a map says of the unit beside its shape; also its columns in the catalogue."""
+        return {
+            "code": self.code,
+            "parent": self.parent,
+            "level": self.level,
+            "name": self.name,
+            "name_zh": self.name_zh,
+        }
 
 
 class UnitTree:
@@ -76,7 +86,7 @@ class UnitTree:
             lost = sorted(set(by_code) - set(order))[0]
             raise InputError(f"unit '{lost}' hangs in a cycle of parents; a tree needs a root")
         return {
-            code: _with_interval(by_code[code], number, end)
+            code: replace(by_code[code], number=number, end=end)
             for code, (number, end) in order.items()
         }
 
@@ -163,17 +173,7 @@ class UnitTree:
         return {
             "type": "FeatureCollection",
             "features": [
-                {
-                    "type": "Feature",
-                    "properties": {
-                        "code": unit.code,
-                        "parent": unit.parent,
-                        "level": unit.level,
-                        "name": unit.name,
-                        "name_zh": unit.name_zh,
-                    },
-                    "geometry": unit.geometry,
-                }
+                {"type": "Feature", "properties": unit.properties(), "geometry": unit.geometry}
                 for unit in self
             ],
         }
@@ -192,19 +192,6 @@ def _unit(feature: dict[str, Any]) -> Unit:
         name=name,
         name_zh=str(properties.get("name_zh") or name),
         geometry=geojson.geometry(feature, ("Polygon", "MultiPolygon"), where),
-    )
-
-
-def _with_interval(unit: Unit, number: int, end: int) -> Unit:
-    return Unit(
-        code=unit.code,
-        parent=unit.parent,
-        level=unit.level,
-        name=unit.name,
-        name_zh=unit.name_zh,
-        geometry=unit.geometry,
-        number=number,
-        end=end,
     )
 
 

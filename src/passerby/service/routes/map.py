@@ -102,14 +102,7 @@ def units(session: TheSession, service: TheService) -> FeatureCollection:
     return FeatureCollection(
         features=[
             Feature(
-                properties={
-                    "code": unit.code,
-                    "parent": unit.parent,
-                    "level": unit.level,
-                    "name": unit.name,
-                    "name_zh": unit.name_zh,
-                    "granted": access.sees(unit.code),
-                },
+                properties={**unit.properties(), "granted": access.sees(unit.code)},
                 geometry=unit.geometry,
             )
             for unit in access.visible_units()
