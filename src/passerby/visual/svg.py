@@ -1,0 +1,245 @@
+"""Small charts as inline SVG. Colours are classes of the page's style: light, dark and print."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import ceil, floor, isfinite, log10
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+WIDTH, HEIGHT = 480, 280
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42
+SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus")
+SERIES = 8  # colours in the style, s1 .. s8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis: the values at its ends, its name with the unit, and its ticks.
+
+    Attributes:
+        low: Value at the left or lower end.
+        high: Value at the other end; larger.
+        label: Name and unit.
+        ticks: Values to mark; round ones are found when empty.
+        percent: Ticks are fractions to be written in percent.
+    """
+
+    low: float
+    high: float
+    label: str
+    ticks: tuple[float, ...] = ()
+    percent: bool = False
+
+    def marks(self) -> list[tuple[float, str]]:
+        """The ticks with their texts."""
+        values = self.ticks or nice_ticks(self.low, self.high)
+        return [(v, f"{100 * v:.4g}%" if self.percent else number(v)) for v in values]
+
+    def share(self, values: ArrayLike) -> np.ndarray:
+        """Values as shares 0..1 of the way along the axis."""
+        span = self.high - self.low or 1.0
+        return (np.asarray(values, dtype=np.float64) - self.low) / span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart with the words around it.
+
+    Attributes:
+        title: What is shown.
+        says: What to look at.
+        svg: The chart, markup.
+        legend: Swatch (markup) and text of each kind of mark.
+    """
+
+    title: str
+    says: str
+    svg: str
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+class Chart:
+    """A chart being drawn: marks in the units of its two axes."""
+
+    def __init__(self, x: Axis, y: Axis, *, width: int = WIDTH, height: int = HEIGHT) -> None:
+        self.x, self.y, self.width, self.height = x, y, width, height
+        self._marks: list[str] = []
+
+    def points(self, xs: ArrayLike, ys: ArrayLike) -> list[tuple[float, float]]:
+        """Positions in the drawing."""
+        across = LEFT + self.x.share(xs) * (self.width - LEFT - RIGHT)
+        down = self.height - BOTTOM - self.y.share(ys) * (self.height - TOP - BOTTOM)
+        pairs = zip(np.atleast_1d(across).tolist(), np.atleast_1d(down).tolist(), strict=True)
+        return list(pairs)
+
+    def line(self, xs: ArrayLike, ys: ArrayLike, series: int, *, dashed: bool = False) -> None:
+        """A line through points (n,), (n,)."""
+        path = _path(self.points(xs, ys))
+        self._marks.append(f'<path class="line s{series}{" dashed" * dashed}" d="{path}"/>')
+
+    def area(self, edges: Sequence[float], heights: Sequence[float], series: int) -> None:
+        """A histogram as one stepped area: edges (n + 1,), heights (n,)."""
+        xs = np.repeat(np.asarray(edges, dtype=np.float64), 2)
+        ys = np.concatenate([[self.y.low], np.repeat(heights, 2), [self.y.low]])
+        self._marks.append(f'<path class="area s{series}" d="{_path(self.points(xs, ys))}Z"/>')
+
+    def bar(self, low: float, high: float, value: float, series: int, *, title: str = "") -> None:
+        """One upright bar from ``low`` to ``high``."""
+        (left, top), (right, foot) = self.points([low, high], [value, self.y.low])
+        hint = f"<title>{escape(title)}</title>" if title else ""
+        self._marks.append(
+            f'<rect class="bar s{series}" x="{left + 0.5:.1f}" y="{top:.1f}" '
+            f'width="{max(right - left - 1, 0.5):.1f}" height="{max(foot - top, 0):.1f}">'
+            f"{hint}</rect>"
+        )
+
+    def dot(
+        self, x: float, y: float, series: int, *, shape: str = "circle", title: str = ""
+    ) -> None:
+        """One mark."""
+        ((across, down),) = self.points([x], [y])
+        self._marks.append(mark(across, down, series, shape=shape, title=title))
+
+    def span(self, x: float, low: float, high: float, series: int) -> None:
+        """An upright interval at ``x``."""
+        (across, down), (_, up) = self.points([x, x], [low, high])
+        self._marks.append(
+            f'<line class="span s{series}" x1="{across:.1f}" y1="{down:.1f}" '
+            f'x2="{across:.1f}" y2="{up:.1f}"/>'
+        )
+
+    def ring(self, x: float, y: float) -> None:
+        """A thin ring around a mark."""
+        ((across, down),) = self.points([x], [y])
+        self._marks.append(f'<circle class="ring" cx="{across:.1f}" cy="{down:.1f}" r="8"/>')
+
+    def rule(self, *, x: float | None = None, y: float | None = None, text: str = "") -> None:
+        """A thin line across the whole chart at ``x`` or ``y``, with a word beside it."""
+        ends = [self.x.low, self.x.high] if x is None else [x, x]
+        ups = [self.y.low, self.y.high] if y is None else [y, y]
+        (x0, y0), (x1, y1) = self.points(ends, ups)
+        self._marks.append(
+            f'<line class="rule" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>'
+        )
+        if text:
+            late = x1 > self.width * 0.66
+            anchor, shift = ("end", -5) if late or x is None else ("start", 5)
+            place = f'x="{x1 + shift:.1f}" y="{y1 + 11:.1f}"'
+            self._marks.append(
+                f'<text class="note" {place} text-anchor="{anchor}">{escape(text)}</text>'
+            )
+
+    def diagonal(self) -> None:
+        """A thin line from corner to corner."""
+        (x0, y0), (x1, y1) = self.points([self.x.low, self.x.high], [self.y.low, self.y.high])
+        self._marks.append(f'<line class="rule" x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}"/>')
+
+    def text(
+        self, x: float, y: float, words: str, *, anchor: str = "start", lift: float = 0
+    ) -> None:
+        """Words at a point, ``lift`` pixels above it."""
+        ((across, down),) = self.points([x], [y])
+        self._marks.append(
+            f'<text class="note" x="{across:.1f}" y="{down - lift:.1f}" '
+            f'text-anchor="{anchor}">{escape(words)}</text>'
+        )
+
+    def svg(self, description: str) -> str:
+        """The whole drawing; ``description`` is what a screen reader says."""
+        return (
+            f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" '
+            f'aria-label="{escape(description, quote=True)}">'
+            f"{self._frame()}{''.join(self._marks)}</svg>"
+        )
+
+    def _frame(self) -> str:
+        right, foot = self.width - RIGHT, self.height - BOTTOM
+        parts = []
+        for value, text in self.y.marks():
+            ((_, y),) = self.points([self.x.low], [value])
+            parts.append(_line("grid", LEFT, y, right, y))
+            parts.append(_text("tick", LEFT - 7, y + 4, text, "end"))
+        for value, text in self.x.marks():
+            ((x, _),) = self.points([value], [self.y.low])
+            parts.append(_line("grid", x, foot, x, foot + 4))
+            parts.append(_text("tick", x, foot + 17, text, "middle"))
+        parts.append(_line("axis", LEFT, foot, right, foot))
+        parts.append(_text("name", (LEFT + right) / 2, self.height - 6, self.x.label, "middle"))
+        name = _text("name", 0, 0, self.y.label, "middle")
+        turn = f"translate(12 {(TOP + foot) / 2}) rotate(-90)"
+        return "".join([*parts, f'<g transform="{turn}">{name}</g>'])
+
+
+def _line(kind: str, x0: float, y0: float, x1: float, y1: float) -> str:
+    return f'<line class="{kind}" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>'
+
+
+def _text(kind: str, x: float, y: float, words: str, anchor: str) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text class="{kind}" {place}>{escape(words)}</text>'
+
+
+def mark(x: float, y: float, series: int, *, shape: str = "circle", title: str = "") -> str:
+    """One mark of a scatter plot, centred at pixels (x, y)."""
+    hint = f"<title>{escape(title)}</title>" if title else ""
+    r = 4.2
+    if shape == "circle":
+        return f'<circle class="mark s{series}" cx="{x:.1f}" cy="{y:.1f}" r="{r}">{hint}</circle>'
+    corners = {
+        "square": [(-r, -r), (r, -r), (r, r), (-r, r)],
+        "triangle": [(0, -r - 1), (r + 1, r), (-r - 1, r)],
+        "diamond": [(0, -r - 2), (r + 1, 0), (0, r + 2), (-r - 1, 0)],
+    }
+    if shape in corners:
+        text = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners[shape])
+        return f'<polygon class="mark s{series}" points="{text}">{hint}</polygon>'
+    a, b = (r, r) if shape == "cross" else (r + 1, 0.0)
+    strokes = (
+        f"M{x - a:.1f} {y - b:.1f}L{x + a:.1f} {y + b:.1f}"
+        f"M{x - b:.1f} {y + a:.1f}L{x + b:.1f} {y - a:.1f}"
+    )
+    return f'<path class="mark stroke s{series}" d="{strokes}">{hint}</path>'
+
+
+def swatch(series: int, kind: str = "line") -> str:
+    """A key for the legend: ``"line"``, ``"dashed"``, ``"area"``, or a shape of ``SHAPES``."""
+    inner = (
+        mark(10, 7, series, shape=kind)
+        if kind in SHAPES
+        else (
+            f'<rect class="area s{series}" x="2" y="2" width="16" height="10"/>'
+            if kind == "area"
+            else f'<path class="line s{series}{" dashed" * (kind == "dashed")}" d="M1 7L19 7"/>'
+        )
+    )
+    return f'<svg class="swatch" viewBox="0 0 20 14" aria-hidden="true">{inner}</svg>'
+
+
+def nice_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
+    """About ``count`` round values from ``low`` to ``high``: steps of 1, 2 or 5 times ten^n."""
+    span = high - low
+    if not (isfinite(span) and span > 0):
+        return (low,)
+    rough = span / count
+    power = 10.0 ** floor(log10(rough))
+    step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    first = ceil(low / step - 1e-9)
+    last = floor(high / step + 1e-9)
+    return tuple(round(k * step, 12) for k in range(first, last + 1))
+
+
+def number(value: float) -> str:
+    """A tick's text: plain where it is short, with k and M for thousands and millions."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * size or (abs(value) >= size and letter == "M"):
+            return f"{value / size:.4g}{letter}"
+    if value and abs(value) < 1e-3:
+        mantissa, power = f"{value:.0e}".split("e")
+        return f"{mantissa}e{int(power)}"
+    return f"{value:.6g}"
+
+
+def _path(points: list[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
