@@ -3,6 +3,7 @@
 from passerby.models.accounting import Accounting, account
 from passerby.models.build import architectures, build
 from passerby.models.card import ModelCard
+from passerby.models.convert import convert
 from passerby.models.files import load, parameters, read_card, save
 from passerby.models.heads import heads
 from passerby.models.network import BNNeck, GlobalNetwork, HeadOptions, ReidNetwork, TrainOutput
@@ -28,6 +29,7 @@ __all__ = [
     "account",
     "architectures",
     "build",
+    "convert",
     "heads",
     "load",
     "parameters",

@@ -7,6 +7,7 @@ from torch import nn
 
 from passerby.errors import InputError
 from passerby.models.fpb import FpbResNet, FpbStructure
+from passerby.models.osnet import OSNETS, OSNet
 from passerby.models.resnet import SHAPES, ResNet, ResNetStructure
 from passerby.models.structure import StructureReader
 from passerby.models.timm_backbone import TimmBackbone, TimmStructure
@@ -60,8 +61,10 @@ def build_backbone(name: str, options: BackboneOptions, reader: StructureReader)
     prefix, _, inner = name.partition(":")
     if prefix in PREFIXES:
         return PREFIXES[prefix](inner, options, reader)
+    if name in OSNETS:
+        return OSNet(OSNETS[name])
     if name not in SHAPES:
-        known = ", ".join([*sorted(SHAPES), *(f"{prefix}:NAME" for prefix in PREFIXES)])
+        known = ", ".join([*sorted([*SHAPES, *OSNETS]), *(f"{p}:NAME" for p in PREFIXES)])
         raise InputError(f"no architecture '{name}'; there are {known}")
     structure = reader.take(ResNetStructure)
     return ResNet(SHAPES[name], last_stride=options.last_stride, structure=structure)

@@ -7,7 +7,9 @@ from torch import nn
 
 from passerby.errors import InputError
 from passerby.models.backbones import BackboneOptions, build_backbone
+from passerby.models.embedded import embedded
 from passerby.models.network import Feature, GlobalNetwork, HeadOptions, ReidNetwork
+from passerby.models.osnet import OSNETS
 from passerby.models.parts import build_parts
 from passerby.models.pretrained import load_backbone
 from passerby.models.pyramid import build_pyramid
@@ -18,6 +20,7 @@ Head = Callable[[nn.Module, HeadOptions, StructureReader], ReidNetwork]
 
 # HEAD:BACKBONE; a bare HEAD stands on its published backbone
 HEADS: dict[str, tuple[Head, str]] = {
+    "embedded": (embedded, "osnet_x1_0"),
     "parts": (build_parts, "resnet50"),
     "pyramid": (build_pyramid, "resnet101"),
 }
@@ -30,7 +33,7 @@ def architectures() -> list[str]:
     another residual network, ``parts:NAME`` and ``pyramid:NAME`` on any backbone, an ``fpb:NAME``
     or ``timm:NAME`` among them.
     """
-    return sorted([*SHAPES, "fpb", *HEADS])
+    return sorted([*SHAPES, *OSNETS, "fpb", *HEADS])
 
 
 def build(

@@ -1,15 +1,13 @@
 """Start weights of a backbone from a file of torchvision, timm or Passerby."""
 
-import pickle
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from passerby.errors import InputError
 from passerby.models.card import CARD_KEY, ModelCard
+from passerby.models.checkpoints import read_state
 from passerby.models.timm_backbone import TimmBackbone
 
 # what classification checkpoints hold and a re-ID backbone does not
@@ -17,27 +15,6 @@ DROPPED = ("fc.", "classifier.", "head.")
 WRAPPED = "network."  # how a TimmBackbone names timm's network
 COUNTER = "num_batches_tracked"
 OWN = "backbone."  # how a ReidNetwork names its backbone
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dictionary without executing anything in the file.
-
-    Raises:
-        InputError: If the file is missing, damaged, or holds anything but tensors.
-    """
-    if not path.is_file():
-        raise InputError(f"no weights file at '{path}'; give the path of a state dictionary")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"'{path}' is not a readable state dictionary: {error}") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"'{path}' holds no plain dictionary of tensors; export a state_dict")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
 
 
 def own_backbone(state: dict[str, Tensor]) -> dict[str, Tensor]:

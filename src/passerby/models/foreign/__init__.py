@@ -1,0 +1,1 @@
+"""Checkpoints of other toolboxes: recognised by their keys, read without executing anything."""
