@@ -100,30 +100,48 @@ def run(recipe: Recipe[Options], config: Options, table: CropTable) -> Report:
     Raises:
         InputError: If the options or the data are at fault, or ``out`` holds another run.
     """
+    begun, sampler = begin(recipe.name, config, table)
+    if (config.out / run_folder.REPORT).exists():
+        return test(config, *load(config.out / run_folder.MODEL), table)
+    method, card = train(recipe, config, table, sampler)
+    card = replace(card, training=provenance(config, table, begun))
+    report = test(config, method.network, card, table)
+    finish(config, method.network, card, report)
+    return report
+
+
+def begin(name: str, config: RunOptions, table: CropTable) -> tuple[dict[str, Any], PKSampler]:
+    """Check everything, open the run's folder, set the threads.
+
+    Returns:
+        The content of ``config.json`` and the sampler of the training rows of known identity.
+
+    Raises:
+        InputError: As :func:`run`.
+    """
     check(config, table)
-    train = known(table)
     sampler = PKSampler(
-        labels=train.labels(),
+        labels=known(table).labels(),
         identities=config.identities,
         images=config.images,
         seed=config.seed,
     )
-    begun = run_folder.open_run(config.out, recipe.name, config)
+    begun = run_folder.open_run(config.out, name, config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    if (config.out / run_folder.REPORT).exists():
-        return test(config, *load(config.out / run_folder.MODEL), table)
+    return begun, sampler
 
-    store = ImageStore.load(train, size=config.size, progress=config.progress)
+
+def train(
+    recipe: Recipe[Options], config: Options, table: CropTable, sampler: PKSampler
+) -> tuple[Method, ModelCard]:
+    """Train; the method with its network, and the card with training and scores still open."""
+    store = ImageStore.load(known(table), size=config.size, progress=config.progress)
     torch.manual_seed(config.seed)
     network = recipe.network(config, int(sampler.labels.max()) + 1)
     method = recipe.method(config, network, torch.from_numpy(sampler.labels), sampler)
     fit(method, store.images, recipe.augmentation(config), fit_options(config))
-
-    card = replace(recipe.card(config, network), training=provenance(config, table, begun))
-    report = test(config, network, card, table)
-    finish(config, network, card, report)
-    return report
+    return method, recipe.card(config, network)
 
 
 def test(config: RunOptions, network: nn.Module, card: ModelCard, table: CropTable) -> Report:

@@ -32,11 +32,13 @@ def extract(
     batch_size: int = 128,
     precision: str = "fp32",
     progress: bool = False,
+    unit: bool = True,
 ) -> Tensor:
-    """Test features (N, D) float32 on the CPU, unit rows, of uint8 crops (N, 3, H, W).
+    """Test features (N, D) float32 on the CPU, of uint8 crops (N, 3, H, W).
 
-    The network is put in evaluation mode for the call and left in the mode it had. In a run of
-    several processes each takes a share of the crops and all get all features, so all must call.
+    Rows have unit length, or with ``unit`` off the length that the network gives them. The network
+    is put in evaluation mode for the call and left in the mode it had. In a run of several
+    processes each takes a share of the crops and all get all features, so all must call.
     """
     training = network.training
     network.eval()
@@ -49,6 +51,7 @@ def extract(
     finally:
         network.train(training)
     features = torch.cat(rows) if rows else torch.empty(0, card.dimension)
+    features = nn.functional.normalize(features, dim=1) if unit else features
     return distributed.join(features, len(crops))
 
 
@@ -62,4 +65,4 @@ def _features(network: nn.Module, card: ModelCard, crops: Tensor, precision: str
     images = normalise(crops, card).contiguous(memory_format=torch.channels_last)
     with autocast(crops.device, precision):
         features = network(images)
-    return nn.functional.normalize(features.float(), dim=1).cpu()
+    return features.float().cpu()
