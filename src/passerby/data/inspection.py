@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -70,11 +71,7 @@ def _unreadable(table: CropTable, opened: list[Opened]) -> Finding | None:
 
 
 def _small(table: CropTable, opened: list[Opened]) -> Finding | None:
-    items = [
-        f"{path} ({o.width} x {o.height})"
-        for path, o in _zip(table, opened)
-        if not o.reason and min(o.width, o.height) < SMALLEST
-    ]
+    items = _sizes(table, opened, lambda o: min(o.width, o.height) < SMALLEST)
     if not items:
         return None
     text = f"{len(items)} pictures are under {SMALLEST} pixels wide or high: no person can be seen"
@@ -82,11 +79,7 @@ def _small(table: CropTable, opened: list[Opened]) -> Finding | None:
 
 
 def _wide(table: CropTable, opened: list[Opened]) -> Finding | None:
-    items = [
-        f"{path} ({o.width} x {o.height})"
-        for path, o in _zip(table, opened)
-        if not o.reason and o.width > o.height
-    ]
+    items = _sizes(table, opened, lambda o: o.width > o.height)
     if len(items) <= len(opened) // 10:  # a few boxes of crouching people are normal
         return None
     text = (
@@ -111,6 +104,17 @@ def _copies(table: CropTable, opened: list[Opened]) -> Finding | None:
         return None
     text = f"{len(rows)} test pictures are copies of training pictures"
     return Finding(level="warning", code="copies", text=text, items=tuple(rows))
+
+
+def _sizes(
+    table: CropTable, opened: list[Opened], concerned: Callable[[Opened], bool]
+) -> list[str]:
+    """The readable pictures that are concerned, with their sizes."""
+    return [
+        f"{path} ({o.width} x {o.height})"
+        for path, o in _zip(table, opened)
+        if not o.reason and concerned(o)
+    ]
 
 
 def _zip(table: CropTable, opened: list[Opened]) -> list[tuple[str, Opened]]:
