@@ -4,14 +4,14 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from passerby.cli.arguments import parse, parse_choice
+from passerby.cli.arguments import OfCity, parse, parse_choice
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from passerby.service.database import Database
 
 BY = "(command line)"
-CityFolder = Annotated[Path, tyro.conf.Positional]
 Name = Annotated[str, tyro.conf.Positional]
 
 
@@ -31,20 +30,14 @@ def opened(folder: Path) -> "Iterator[tuple[City, Database, Audit]]":
     from passerby.service.audit import Audit
     from passerby.service.database import Database
 
-    with City.open(folder) as city:
-        database = Database(city.folder / "catalogue.sqlite")
-        try:
-            yield city, database, Audit(database, city.folder)
-        finally:
-            database.close()
+    with City.open(folder) as city, closing(Database.of(city)) as database:
+        yield city, database, Audit(database, city.folder)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddAccount:
+class AddAccount(OfCity):
     """Create an account and print its generated password."""
 
-    city: CityFolder
-    """Folder of the city."""
     name: Name
     """Name to sign in with."""
     role: str = "operator"
@@ -68,11 +61,9 @@ class AddAccount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChangeAccount:
+class ChangeAccount(OfCity):
     """Change an account: a new password, other units, barred or admitted; its sessions end."""
 
-    city: CityFolder
-    """Folder of the city."""
     name: Name
     """Name of the account."""
     new_password: bool = False
@@ -112,11 +103,9 @@ class ChangeAccount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListAccounts:
+class ListAccounts(OfCity):
     """List the accounts."""
 
-    city: CityFolder
-    """Folder of the city."""
     json: bool = False
     """Print JSON."""
 
@@ -135,11 +124,9 @@ class ListAccounts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenCase:
+class OpenCase(OfCity):
     """Open a case for an account; every search names one."""
 
-    city: CityFolder
-    """Folder of the city."""
     number: Name
     """The file number."""
     owner: str
@@ -176,11 +163,9 @@ class OpenCase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListCases:
+class ListCases(OfCity):
     """List the cases, newest first."""
 
-    city: CityFolder
-    """Folder of the city."""
     json: bool = False
     """Print JSON."""
 
@@ -201,11 +186,9 @@ class ListCases:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyAudit:
+class VerifyAudit(OfCity):
     """Recompute the audit's chain of hashes; status 1 and the first bad entry when it is broken."""
 
-    city: CityFolder
-    """Folder of the city."""
     json: bool = False
     """Print JSON."""
 
@@ -227,11 +210,9 @@ class VerifyAudit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowAudit:
+class ShowAudit(OfCity):
     """Print the audit's newest entries."""
 
-    city: CityFolder
-    """Folder of the city."""
     last: int = 20
     """How many."""
     json: bool = False
@@ -253,11 +234,9 @@ class ShowAudit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class Change(OfCity):
     """Show the settings of a city's service, or change one; restart the service afterwards."""
 
-    city: CityFolder
-    """Folder of the city."""
     set: Annotated[list[str], tyro.conf.arg(metavar="NAME=VALUE")] = field(default_factory=list)
     """Settings to change, such as wide_needs_approval=true or time_zone="Europe/Berlin"."""
 

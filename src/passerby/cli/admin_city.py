@@ -10,20 +10,17 @@ from typing import Annotated
 
 import tyro
 
-from passerby.cli.arguments import parse
+from passerby.cli.arguments import OfCity, parse
 from passerby.errors import InputError
 
 RETENTION = "retention_days"
 DAY_MS = 86_400_000
-CityFolder = Annotated[Path, tyro.conf.Positional]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Create:
+class Create(OfCity):
     """Make a city from GeoJSON files (see docs) or from a simulated tree."""
 
-    city: CityFolder
-    """Folder of the new city."""
     simulated: Path | None = None
     """Folder that `passerby simulate` wrote; gives all three maps."""
     units: Path | None = None
@@ -35,29 +32,22 @@ class Create:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Look(OfCity):
     """Say how large a city's gallery is and what it holds."""
 
-    city: CityFolder
-    """Folder of the city."""
     json: bool = False
     """Print JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verify:
+class Verify(OfCity):
     """Read a gallery in full and name what is damaged; status 1 when anything is."""
-
-    city: CityFolder
-    """Folder of the city."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retention:
+class Retention(OfCity):
     """Delete sightings older than so many days, with their crops; run it once a day."""
 
-    city: CityFolder
-    """Folder of the city."""
     days: float | None = None
     """Keep this many days, and remember it for the city. Without it: as remembered."""
     dry_run: bool = False
@@ -65,19 +55,14 @@ class Retention:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compact:
+class Compact(OfCity):
     """Rewrite what holds deleted sightings, so that their bytes are gone from the disk."""
-
-    city: CityFolder
-    """Folder of the city."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class Snapshot(OfCity):
     """Copy a gallery while it is in use; the copy opens like the original."""
 
-    city: CityFolder
-    """Folder of the city."""
     target: Annotated[Path, tyro.conf.Positional]
     """New folder for the copy."""
 

@@ -1,9 +1,19 @@
 """Options of a verb from a dataclass or a function, by tyro."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfCity:
+    """What every verb about one city takes first."""
+
+    city: Annotated[Path, tyro.conf.Positional]
+    """Folder of the city."""
 
 
 def parse(target: Callable[..., Any], arguments: Sequence[str], verb: str) -> Any:

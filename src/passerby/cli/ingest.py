@@ -78,9 +78,10 @@ def _need(options: Ingest) -> None:
 
 def _city(options: Ingest) -> "City":
     from passerby.city import City
+    from passerby.city.city import CATALOGUE
     from passerby.ingest import create_small_city
 
-    if (options.city / "catalogue.sqlite").is_file():
+    if (options.city / CATALOGUE).is_file():
         return City.open(options.city)
     if not options.create_city:
         raise InputError(

@@ -7,23 +7,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from passerby.city import City
-from passerby.cli.arguments import parse
+from passerby.cli.arguments import OfCity, parse
 from passerby.errors import InputError, MissingExtraError
 from passerby.ingest.detector import Detector
 from passerby.runtime import Embedder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(OfCity):
     """Serve a city's page and HTTP API."""
 
-    city: Annotated[Path, tyro.conf.Positional]
-    """Folder of the city."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = 8000

@@ -111,7 +111,7 @@ def assemble(
     city: City, embedder: Embedder, detector: Detector | None, settings: Settings
 ) -> Service:
     """The service's parts."""
-    database = Database(city.folder / "catalogue.sqlite")
+    database = Database.of(city)
     chain = Audit(database, city.folder)
     people = Accounts(database)
     return Service(

@@ -8,7 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from passerby.city import City
 from passerby.city.catalogue import Base
+from passerby.city.city import CATALOGUE
 
 METADATA = Base.metadata  # one catalogue: the city's tables and these
 
@@ -119,6 +121,11 @@ class Database:
             METADATA.create_all(connection, tables=OURS)
             for statement in APPEND_ONLY:
                 connection.execute(sa.text(statement))
+
+    @classmethod
+    def of(cls, city: City) -> "Database":
+        """The tables in a city's own catalogue."""
+        return cls(city.folder / CATALOGUE)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
