@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from passerby.cli import main
-from passerby.recipes.grids import GRIDS
+from passerby.recipes.grids import GRIDS, fitted
 
 TINY = [
     "--options.backbone", "slim18", "--options.size", "64", "32", "--options.padding", "3",
@@ -17,8 +17,8 @@ TINY = [
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_row_is_made_of_options_its_recipe_has(name: str) -> None:
-    grid = GRIDS[name]
-    for base in (grid.base(), grid.small()):
+    whole = GRIDS[name]
+    for grid, base in ((whole, whole.base()), (fitted(whole), whole.small())):
         made = [replace(base, **row.changes) for row in grid.rows]
         # no two rows are the same work
         kinds = {
@@ -26,9 +26,9 @@ def test_every_row_is_made_of_options_its_recipe_has(name: str) -> None:
             for config, row in zip(made, grid.rows, strict=True)
         }
         assert len(kinds) == len(grid.rows)
-    assert len({row.name for row in grid.rows}) == len(grid.rows)
-    for row in grid.rows:
-        assert all(len(figures) == len(grid.figures) for figures in row.paper.values())
+        assert len({row.name for row in grid.rows}) == len(grid.rows)
+        for row in grid.rows:
+            assert all(len(figures) == len(grid.figures) for figures in row.paper.values())
 
 
 def test_the_last_row_of_the_stacked_tricks_is_the_recipe_itself() -> None:

@@ -16,7 +16,7 @@ SMALL = "-small"
 def main(arguments: Sequence[str]) -> int:
     """Run what is missing of the grid, write table.json and table.md, and print the latter."""
     from passerby.recipes.ablation import Ablation, ablate, markdown
-    from passerby.recipes.grids import GRIDS, small_sizes
+    from passerby.recipes.grids import GRIDS, fitted
     from passerby.train import DivergedError
 
     given = list(arguments)
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
             choices[label] = (title, Ablation(options=make(), out=out))
     ablation = tyro.extras.overridable_config_cli(choices, args=given, prog="passerby ablate")
     grid = GRIDS[name.removesuffix(SMALL)]
-    grid = small_sizes(grid) if name.endswith(SMALL) else grid
+    grid = fitted(grid) if name.endswith(SMALL) else grid
     try:
         table = ablate(name, grid, ablation, resolve)
     except DivergedError as error:

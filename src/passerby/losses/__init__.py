@@ -12,6 +12,7 @@ from passerby.losses.cluster_contrast import (
     cluster_contrast_of_logits,
 )
 from passerby.losses.cross_entropy import CrossEntropyLoss, cross_entropy
+from passerby.losses.dynamic import DynamicBalance
 from passerby.losses.focal import focal_weight
 from passerby.losses.triplet import TripletLoss, triplet
 from passerby.losses.weighted_triplet import WeightedTripletLoss, weighted_triplet
@@ -21,6 +22,7 @@ __all__ = [
     "CircleLoss",
     "ClusterContrastLoss",
     "CrossEntropyLoss",
+    "DynamicBalance",
     "PairCircleLoss",
     "TripletLoss",
     "WeightedTripletLoss",

@@ -18,7 +18,7 @@ from passerby.recipes import supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
 from passerby.recipes.options import CAMERAS
 from passerby.recipes.supervised import Recipe
-from passerby.train import Batch
+from passerby.train import Batch, gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,9 @@ class AgwMethod(BaselineMethod[Agw]):
         labels = self.labels[batch.indices]
         return {
             "identity": cross_entropy(output.logits, labels, smoothing=config.smoothing),
-            "triplet": weighted_triplet(output.before_bn, labels, legacy=config.legacy),
+            "triplet": weighted_triplet(
+                gather(output.before_bn), gather(labels), legacy=config.legacy
+            ),
             **self.center_terms(output.before_bn, labels),
         }
 

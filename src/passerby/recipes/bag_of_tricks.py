@@ -18,7 +18,7 @@ from passerby.recipes import supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
 from passerby.recipes.options import CAMERAS
 from passerby.recipes.supervised import Recipe
-from passerby.train import Batch, ScheduledOptimiser
+from passerby.train import Batch, ScheduledOptimiser, gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class BagOfTricksMethod(BaselineMethod[BagOfTricks]):
         smoothing = config.smoothing if config.label_smoothing else 0.0
         return {
             "identity": cross_entropy(output.logits, labels, smoothing=smoothing),
-            "triplet": triplet(output.before_bn, labels, margin=config.margin),
+            "triplet": triplet(gather(output.before_bn), gather(labels), margin=config.margin),
             **self.center_terms(output.before_bn, labels),
         }
 

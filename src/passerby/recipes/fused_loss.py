@@ -23,7 +23,7 @@ from passerby.recipes import options, supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
 from passerby.recipes.options import CAMERAS
 from passerby.recipes.supervised import Recipe
-from passerby.train import Batch, ScheduledOptimiser
+from passerby.train import Batch, ScheduledOptimiser, gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,9 @@ class FusedLossMethod(BaselineMethod[FusedLoss]):
         labels = self.labels[batch.indices]
         terms: dict[str, Tensor] = {self.config.identity_loss: self.identity(output, labels)}
         if self.config.triplet_loss:
-            terms["triplet"] = triplet(output.before_bn, labels, margin=self.config.margin)
+            terms["triplet"] = triplet(
+                gather(output.before_bn), gather(labels), margin=self.config.margin
+            )
         return terms | self.center_terms(output.before_bn, labels)
 
     def identity(self, output: TrainOutput, labels: Tensor) -> Tensor:
@@ -85,7 +87,10 @@ class FusedLossMethod(BaselineMethod[FusedLoss]):
             return cross_entropy(output.logits, labels, smoothing=config.smoothing)
         if config.identity_loss == "pair_circle":
             return pair_circle(
-                output.after_bn, labels, gamma=config.gamma, margin=config.circle_margin
+                gather(output.after_bn),
+                gather(labels),
+                gamma=config.gamma,
+                margin=config.circle_margin,
             )
         return circle(
             cosines(self.network, output.after_bn),

@@ -7,10 +7,11 @@ mAP in percent unless a grid says otherwise.
 from dataclasses import replace
 from typing import Any, Literal
 
-from passerby.recipes import bag_of_tricks, fused_loss
+from passerby.recipes import bag_of_tricks, fused_loss, pyramid
 from passerby.recipes.ablation import Grid, Judgement, Row
 from passerby.recipes.bag_of_tricks import BagOfTricks
 from passerby.recipes.fused_loss import FusedLoss
+from passerby.recipes.pyramid import Pyramid
 
 MARKET, DUKE = "Market-1501", "DukeMTMC-reID"
 
@@ -241,6 +242,33 @@ FUSED_BATCHES = tuple(
 )
 
 
+# the paper prints its tables of levels and losses as pictures; only the whole map alone is quoted
+def levels(stripes: int) -> tuple[Row, ...]:
+    """Each level alone, and all levels from the finest on, of ``stripes`` stripes."""
+    singles = ["0" * level + "1" + "0" * (stripes - level - 1) for level in range(stripes)]
+    stacked = ["1" * level + "0" * (stripes - level) for level in range(2, stripes + 1)]
+    quoted = {MARKET: (92.8, 82.1)} if stripes == 6 else {}
+    return tuple(
+        Row(name=mask, changes={"levels": mask}, paper=quoted if mask == singles[-1] else {})
+        for mask in (*singles, *stacked)
+    )
+
+
+DYNAMICS = (
+    Row(name="identity loss alone", changes={"losses": "identity"}),
+    Row(name="triplet loss alone", changes={"losses": "triplet"}),
+    Row(name="sum of both", changes={"losses": "both"}),
+    Row(name="dynamic (authors' code)"),
+    Row(name="dynamic (text)", changes={"dynamic": "paper"}),
+)
+
+THRESHOLDS = (
+    *(Row(name=f"delta {value}", changes={"delta": value}) for value in (0.08, 0.16, 0.32)),
+    *(Row(name=f"alpha {value}", changes={"alpha": value}) for value in (0.1, 0.5)),
+    *(Row(name=f"gamma {value:g}", changes={"gamma": value}) for value in (1.0, 4.0)),
+)
+
+
 def _tricks(title: str, rows: tuple[Row, ...]) -> Grid:
     return Grid(
         title=f"Bag of Tricks, {title}",
@@ -261,6 +289,16 @@ def _fused(title: str, rows: tuple[Row, ...]) -> Grid:
     )
 
 
+def _pyramid(title: str, rows: tuple[Row, ...]) -> Grid:
+    return Grid(
+        title=f"Pyramid, {title}",
+        rows=rows,
+        base=Pyramid,
+        small=pyramid.small_cpu,
+        run=pyramid.run,
+    )
+
+
 GRIDS: dict[str, Grid] = {
     "D1": _tricks("the tricks stacked", TRICKS),
     "D1-single": _tricks("each trick alone (not printed)", SINGLE_TRICKS),
@@ -272,11 +310,17 @@ GRIDS: dict[str, Grid] = {
     "C2": _fused("losses beside softmax", SOFTMAX_LOSSES),
     "C3": _fused("losses beside circle loss", CIRCLE_LOSSES),
     "C4": _fused("images x identities of a batch, re-ranked", FUSED_BATCHES),
+    "E1": _pyramid("levels, fine to coarse", levels(6)),
+    "E2": _pyramid("losses", DYNAMICS),
+    "E3": _pyramid("thresholds of the dynamic rule", THRESHOLDS),
 }
 
 
-def small_sizes(grid: Grid) -> Grid:
-    """A grid of sizes at half of each side, as fits the small network."""
+def fitted(grid: Grid) -> Grid:
+    """A grid for the small network: half of each side of a picture, levels of its own stripes."""
+    base = grid.small()
+    if isinstance(base, Pyramid) and "levels" in grid.rows[0].changes:
+        return replace(grid, rows=levels(base.stripes))
     rows = [
         replace(row, changes={**row.changes, "size": tuple(side // 2 for side in size)})
         if (size := row.changes.get("size"))

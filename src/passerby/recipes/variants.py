@@ -6,7 +6,7 @@ from typing import Any
 
 from passerby.data import CropTable
 from passerby.metrics import Report
-from passerby.recipes import agw, bag_of_tricks, fused_loss
+from passerby.recipes import agw, bag_of_tricks, fused_loss, pyramid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,5 +59,15 @@ VARIANTS: dict[str, Variant] = {
         says="the same with a small network from random weights, for CPUs",
         options=fused_loss.small_cpu,
         run=fused_loss.run,
+    ),
+    "pyramid": Variant(
+        says="21 branches, two losses that take turns, ResNet-101",
+        options=pyramid.Pyramid,
+        run=pyramid.run,
+    ),
+    "pyramid-small": Variant(
+        says="six branches on a small network from random weights, for CPUs",
+        options=pyramid.small_cpu,
+        run=pyramid.run,
     ),
 }

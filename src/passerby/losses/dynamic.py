@@ -1,0 +1,96 @@
+"""Which of two losses to train with now, told by how fast each is falling.
+
+Zheng et al., Pyramidal Person Re-IDentification via Multi-Loss Dynamic Training, CVPR 2019,
+section 3.3.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from passerby.losses.focal import focal_weight
+
+Mode = Literal["official", "paper", "static"]
+
+
+class DynamicBalance(nn.Module):
+    """Moving averages of identity and triplet loss, and what follows from their fall.
+
+    Of each loss n it keeps the average k_n = alpha L_n + (1 - alpha) k_n', the probability
+    p_n = min(k_n, k_n') / k_n' (1 when the average does not fall) and the focal weight
+    FL_n = -(1 - p_n)^gamma ln p_n. The triplet loss takes part when FL_tri / FL_id is at least
+    delta.
+
+    ``official`` is the authors' code to the letter: averages start at 0, the first p is one half,
+    and a ratio of 0 / 0 counts as "both", so that both losses train until the averages have risen.
+    ``paper`` starts averages at the first losses and takes 0 / 0 as identity loss alone, so that
+    training starts with that, as the text says. ``static`` always takes both.
+
+    All state is in buffers: a resumed run decides as the uninterrupted one.
+    """
+
+    averages: Tensor
+    weights: Tensor
+    started: Tensor
+    both: Tensor
+
+    def __init__(
+        self,
+        mode: Mode = "official",
+        *,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        delta: float = 0.16,
+    ) -> None:
+        """Begin before the first step.
+
+        Args:
+            mode: See above.
+            alpha: Share of the newest loss in the moving average.
+            gamma: Focusing power.
+            delta: Smallest ratio of the focal weights at which the triplet loss takes part.
+        """
+        super().__init__()
+        self.mode: Mode = mode
+        self.alpha = alpha
+        self.gamma = gamma
+        self.delta = delta
+        # of (identity, triplet), in double: the weights are differences of nearly equal numbers
+        self.register_buffer("averages", torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("weights", torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("started", torch.tensor(False))
+        self.register_buffer("both", torch.tensor(mode != "paper"))
+
+    @torch.no_grad()
+    def update(self, identity: Tensor, triplet: Tensor) -> bool:
+        """Take in the losses of a step; whether both take part from now on."""
+        new = torch.stack([identity, triplet]).detach().double()
+        if not self.started and self.mode == "paper":
+            self.averages.copy_(new)
+        before = self.averages.clone()
+        self.averages.mul_(1 - self.alpha).add_(new, alpha=self.alpha)
+        fallen = torch.minimum(self.averages, before) / before
+        probability = torch.where(before > 0, fallen, 0.5 if not self.started else 1.0)
+        self.weights.copy_(focal_weight(probability, gamma=self.gamma))
+        self.started.fill_(True)
+        self.both.fill_(self.mode == "static" or self._decide(*self.weights.tolist()))
+        return bool(self.both)
+
+    def _decide(self, identity: float, triplet: float) -> bool:
+        if identity == 0:
+            return triplet > 0 or self.mode == "official"
+        return triplet / identity >= self.delta
+
+    def shares(self) -> tuple[float, float]:
+        """Weights of identity and triplet loss where both take part, in ``paper`` mode.
+
+        The focal weights, of the order of 1e-5 to 1e-2, brought to a sum of one: with the plain
+        weights the steps would all but vanish. Equal shares where neither loss falls.
+        """
+        identity, triplet = self.weights.tolist()
+        total = identity + triplet
+        if total == 0 or not math.isfinite(total):
+            return 0.5, 0.5
+        return identity / total, triplet / total
