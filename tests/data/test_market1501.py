@@ -30,8 +30,15 @@ def test_the_published_folder_inside_is_found(tmp_path: Path, market: Path) -> N
     assert read_any(inner).name == "market1501"
 
 
+def test_own_pictures_in_that_layout_have_their_folders_name(market: Path) -> None:
+    assert read_any(market).name == market.name
+    assert read("market1501", market).name == "market1501"
+    named = market.rename(market.with_name("Market_1501 copy"))
+    assert read_any(named).name == "market1501"
+
+
 def test_simulated_trees_are_told_apart(market: Path) -> None:
-    assert read_any(market).name == "market1501"
+    assert read("auto", market).name == market.name
     (market / "simulation.json").write_text("{}")
     assert read_any(market).name == market.name
     assert read("simcity", market).camera.max() == 15

@@ -29,13 +29,25 @@ def test_a_known_curve_is_recovered() -> None:
 
 def test_weights_are_repetitions() -> None:
     rng = np.random.default_rng(1)
-    similarity, same = rng.uniform(0, 1, 300), rng.random(300) < 0.4
+    similarity = rng.uniform(0, 1, 300)
+    same = rng.random(300) < similarity
     times = rng.integers(1, 5, 300)
     weighted = Calibration.fit(similarity, same, times)
     repeated = Calibration.fit(np.repeat(similarity, times), np.repeat(same, times))
     assert weighted.slope == pytest.approx(repeated.slope, rel=1e-3)
     assert weighted.intercept == pytest.approx(repeated.intercept, rel=1e-3)
     assert weighted.prior == pytest.approx(repeated.prior)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-4])
+def test_similarities_that_are_all_high_are_calibrated_as_well(scale: float) -> None:
+    rng = np.random.default_rng(4)
+    similarity = rng.uniform(-0.2, 1, 5000)
+    same = rng.random(5000) < Calibration(slope=14.0, intercept=-7.0).probability(similarity)
+    high = 1 - scale * (1 - similarity)
+    fitted, squeezed = Calibration.fit(similarity, same), Calibration.fit(high, same)
+    assert squeezed.slope * scale == pytest.approx(fitted.slope, rel=1e-3)
+    assert squeezed.probability(high) == pytest.approx(fitted.probability(similarity), abs=1e-3)
 
 
 def draw(prior: float, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,5 +125,5 @@ def test_one_kind_of_pair_is_refused(same: list[bool]) -> None:
 
 
 def test_pairs_the_wrong_way_round_are_refused() -> None:
-    with pytest.raises(InputError, match="falls with similarity"):
+    with pytest.raises(InputError, match="cannot be calibrated"):
         Calibration.fit([0.1, 0.2, 0.8, 0.9], [True, True, False, False])

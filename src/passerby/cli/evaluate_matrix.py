@@ -1,11 +1,14 @@
 """Several networks on several data sets: the cross-domain table of ``passerby evaluate``."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from passerby.cli.data import resolve
 from passerby.cli.evaluate import Options, judge, load, says, vectors
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from passerby.metrics import Report
     from passerby.models import ModelCard
 
+SPLIT = re.compile(r"@\d+:")  # which of several splits, in NAME@SPLIT:PATH
 OWN = "*"  # marks the set that a network was trained on
 
 
@@ -66,7 +70,7 @@ def run(options: Options) -> int:
     _some_model(options.models)
     cells = [cell for model in options.models for cell in _row(model, tables, problems, options)]
     rows = [cells[i : i + len(options.data)] for i in range(0, len(cells), len(options.data))]
-    splits = len(tables) == len(options.data) and len({t.name for t in tables.values()}) == 1
+    splits = len({SPLIT.sub(":", name) for name in options.data}) == 1
     if options.json:
         print(json.dumps(_answer(options, cells)))
     else:
@@ -140,10 +144,20 @@ def _row(
 
 
 def trained_on(card: "ModelCard", table: "CropTable", data: str) -> bool:
-    """Whether the card names this set as training data, by the set's or its folder's name."""
+    """Whether the network was trained on this set's training pictures, by its card.
+
+    The set's or its folder's name must be that of the card, and where the card and the set say how
+    many pictures and people there are to train on, these too: any tree in Market-1501's layout has
+    that set's name.
+    """
     named = card.training.get("data", ())
     own = {Path(str(one)).name.lower() for one in ([named] if isinstance(named, str) else named)}
-    return bool(own & {table.name.lower(), Path(data.rpartition(":")[2]).name.lower()})
+    if not own & {table.name.lower(), Path(data.rpartition(":")[2]).name.lower()}:
+        return False
+    train = table.train
+    known = card.training.get("crops"), card.training.get("identities")
+    here = len(train), len(np.unique(train.identity[train.identity > 0]))
+    return not len(train) or not all(isinstance(one, int) for one in known) or known == here
 
 
 def _answer(options: Options, cells: Sequence[Cell]) -> dict[str, Any]:

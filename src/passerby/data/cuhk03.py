@@ -28,14 +28,14 @@ def read_cuhk03_labeled(root: Path) -> CropTable:
     return read_cuhk03(root, "labeled")
 
 
-def read_cuhk03_old_detected(root: Path) -> CropTable:
-    """Read the first of the 20 old splits with a detector's boxes; see :func:`read_cuhk03_old`."""
-    return read_cuhk03_old(root, "detected")
+def read_cuhk03_old_detected(root: Path, split: int = 0) -> CropTable:
+    """Read one of the 20 old splits with a detector's boxes; see :func:`read_cuhk03_old`."""
+    return read_cuhk03_old(root, "detected", split)
 
 
-def read_cuhk03_old_labeled(root: Path) -> CropTable:
-    """Read the first of the 20 old splits with boxes by hand; see :func:`read_cuhk03_old`."""
-    return read_cuhk03_old(root, "labeled")
+def read_cuhk03_old_labeled(root: Path, split: int = 0) -> CropTable:
+    """Read one of the 20 old splits with boxes by hand; see :func:`read_cuhk03_old`."""
+    return read_cuhk03_old(root, "labeled", split)
 
 
 def read_cuhk03(root: Path, boxes: Boxes) -> CropTable:

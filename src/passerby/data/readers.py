@@ -1,6 +1,8 @@
 """Data sets by name: a plain table of functions."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from passerby.data.cuhk03 import (
@@ -16,6 +18,7 @@ from passerby.data.folder import read_folder
 from passerby.data.market1501 import is_market_tree, read_market1501, read_simcity
 from passerby.data.msmt17 import is_msmt17, read_msmt17, read_msmt17_train_list
 from passerby.data.personx import read_personx, read_personx_456
+from passerby.data.published import differences
 from passerby.data.table import CropTable
 from passerby.errors import InputError
 
@@ -36,12 +39,19 @@ READERS: dict[str, Callable[[Path], CropTable]] = {
     "parquet": read_parquet,
 }
 
+# sets of several splits; NAME@7 is split 7, NAME alone split 0
+SPLIT_READERS: dict[str, Callable[[Path, int], CropTable]] = {
+    "cuhk03-old-detected": read_cuhk03_old_detected,
+    "cuhk03-old-labeled": read_cuhk03_old_labeled,
+}
+
 
 def read(name: str, root: str | Path) -> CropTable:
     """Read the data set ``name`` from ``root``.
 
     Args:
-        name: A key of ``READERS``, or ``"auto"`` to tell it from the files.
+        name: A key of ``READERS``, one of ``SPLIT_READERS`` with a split as in
+            ``cuhk03-old-labeled@7``, or ``"auto"`` to tell it from the files.
         root: The set's folder, or the file of a CSV or Parquet table.
 
     Raises:
@@ -49,6 +59,9 @@ def read(name: str, root: str | Path) -> CropTable:
     """
     if name == "auto":
         return read_any(root)
+    set_name, _, split = name.partition("@")
+    if set_name in SPLIT_READERS and split.isdecimal():
+        return SPLIT_READERS[set_name](Path(root).expanduser(), int(split))
     if name not in READERS:
         raise InputError(f"no data set '{name}'; there are: {', '.join(READERS)}, auto")
     return READERS[name](Path(root).expanduser())
@@ -57,17 +70,27 @@ def read(name: str, root: str | Path) -> CropTable:
 def read_any(source: str | Path) -> CropTable:
     """Read a table from a path alone: its kind is told from the files, or given as NAME:PATH.
 
+    Own pictures in Market-1501's layout get the name of their folder; they are taken for
+    Market-1501 itself where their counts or their folder's name say so.
+
     Raises:
         InputError: Nothing there that any reader knows.
     """
     name, colon, path = str(source).partition(":")
-    if colon and name in READERS:
+    if colon and name.partition("@")[0] in READERS:
         return read(name, path)
     root = Path(source).expanduser()
     if not root.exists():
         names = ", ".join(READERS)
         raise InputError(f"there is no data at '{source}'; give a path or NAME:PATH with {names}")
-    return READERS[kind_of(root)](root)
+    table = READERS[kind_of(root)](root)
+    if table.name == "market1501" and differences(table) and not _called_market(table.root):
+        return replace(table, name=root.resolve().name)
+    return table
+
+
+def _called_market(root: Path) -> bool:
+    return re.sub("[^a-z0-9]", "", root.resolve().name.lower()).startswith("market1501")
 
 
 def kind_of(root: Path) -> str:

@@ -81,10 +81,22 @@ class Calibration:
         if y.all() or not y.any():
             raise InputError("calibration needs pairs of the same and of different people")
         w = None if weights is None else np.asarray(weights, dtype=np.float64)
-        fitted = LogisticRegression(C=1e6).fit(x.reshape(-1, 1), y, sample_weight=w)
-        slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-        prior = float(np.average(y, weights=w))
-        return cls.from_card({"slope": slope, "intercept": intercept, "prior": prior})
+        # some networks give all pairs nearly the same similarity: the solver wants it spread out
+        middle, spread = float(x.mean()), max(float(x.std()), 1e-12)
+        fitted = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000).fit(
+            (x.reshape(-1, 1) - middle) / spread, y, sample_weight=w
+        )
+        slope = float(fitted.coef_[0, 0]) / spread
+        if not slope > 0:
+            raise InputError(
+                "true pairs are not more similar than false ones; this network cannot be calibrated"
+            )
+        return cls(
+            slope=slope,
+            intercept=float(fitted.intercept_[0]) - slope * middle,
+            measured=True,
+            prior=float(np.average(y, weights=w)),
+        )
 
     def with_prior(self, prior: float) -> "Calibration":
         """The same evidence, where another share of the candidates shows the person.
