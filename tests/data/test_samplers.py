@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby.data import PKSampler, ShuffleSampler
+from passerby.data import PKSampler, ShuffleSampler, SwitchSampler
 from passerby.errors import InputError
 
 
@@ -69,3 +69,38 @@ def test_shuffle_sampler() -> None:
     assert len(set(rows)) == 9
     assert torch.equal(torch.cat(sampler.batches(1)), torch.cat(batches))
     assert not torch.equal(torch.cat(sampler.batches(2)), torch.cat(batches))
+
+
+def test_once_takes_one_chunk_of_each_identity() -> None:
+    labels = np.repeat([0, 1, 2, 3], [3, 8, 20, 9])
+    sampler = PKSampler(labels=labels, identities=2, images=8, once=True)
+    batches = sampler.batches(1)
+    assert len(batches) == 2
+    rows = torch.cat(batches).numpy().reshape(-1, 8)
+    assert sorted(labels[rows[:, 0]]) == [0, 1, 2, 3]
+    for chunk in rows:
+        times = np.unique(chunk, return_counts=True)[1]
+        assert (labels[chunk] == labels[chunk[0]]).all()
+        # three pictures for eight places: 3, 3 and 2 times
+        assert sorted(times) == ([2, 3, 3] if labels[chunk[0]] == 0 else [1] * 8)
+
+
+def test_a_switch_decides_batch_by_batch() -> None:
+    labels = np.repeat(np.arange(8), 10)
+    balanced = PKSampler(labels=labels, identities=4, images=4, seed=2)
+    random = ShuffleSampler(count=80, batch_size=16, seed=2)
+    wanted = [False, True, True, False, True]
+    asked = iter(wanted)
+    sampler = SwitchSampler(random=random, balanced=balanced, wants_balanced=lambda: next(asked))
+    batches = sampler.batches(3)
+    assert sampler.group == 4
+    assert len(batches) == 5
+    pairs = [random.batches(3), balanced.batches(3)]
+    assert len(pairs[1]) < 5  # the balanced ones start again
+    for i, kind in enumerate(wanted):
+        expected = pairs[kind][i % len(pairs[kind])]
+        assert torch.equal(batches[i], expected)
+    with pytest.raises(InputError, match="cannot take turns"):
+        SwitchSampler(
+            random=ShuffleSampler(count=80, batch_size=8), balanced=balanced, wants_balanced=bool
+        )

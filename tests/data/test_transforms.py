@@ -1,13 +1,14 @@
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from passerby.data import Augment
 from passerby.data.colour import ColourJitter, grey, jitter
-from passerby.data.policies import auto_augment
+from passerby.data.policies import IMAGENET, apply, auto_augment, value
 from passerby.data.seeds import torch_generator
 from passerby.data.transforms import (
     IMAGENET_MEAN,
@@ -158,3 +159,70 @@ def test_auto_augment_changes_its_share(images: Tensor) -> None:
     share = (changed != images).flatten(1).any(1).float().mean()
     assert 0.05 < share < 0.4
     assert auto_augment(images, torch_generator(0), probability=0.0) is images
+
+
+def test_the_policies_are_those_of_torchvision(images: Tensor) -> None:
+    from torchvision.transforms import AutoAugmentPolicy
+    from torchvision.transforms.v2 import AutoAugment
+
+    theirs = AutoAugment(AutoAugmentPolicy.IMAGENET)
+    assert len(theirs._policies) == len(IMAGENET) == 25
+    for policy, expected in zip(IMAGENET, theirs._policies, strict=True):
+        for (name, probability, magnitude), (other, likely, place) in zip(
+            policy, expected, strict=True
+        ):
+            assert (name, probability) == (other, likely)
+            values, signed = theirs._AUGMENTATION_SPACE[name]
+            bins = values(10, H, W)
+            if bins is None:
+                expect = [0.0]
+            elif signed:
+                assert value(name, place) == -value(name, place, negative=True)
+                expect = [float(bins[place])]
+            else:
+                # torchvision's thresholds are fractions of white
+                expect = [float(bins[place]) * (255 if name == "Solarize" else 1)]
+            assert place is None or magnitude == place
+            found = value(name, magnitude)
+            assert found == pytest.approx(expect[0], abs=1e-5)
+            amount = found / 255 if name == "Solarize" else found
+            whole = apply(name, images[:4], found)
+            for one, image in zip(whole, images, strict=False):
+                single = theirs._apply_image_or_video_transform(
+                    image, name, amount, interpolation=theirs.interpolation, fill=theirs._fill
+                )
+                assert torch.equal(one, single), name
+
+
+def test_every_policy_is_drawn_equally_often() -> None:
+    # at probability 1 the share of images that stay as they are is what the table says
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (500, 3, 32, 32)))
+    changed = auto_augment(images.to(torch.uint8), torch_generator(0), probability=1.0)
+    kept = (changed == images).flatten(1).all(1).float().mean()
+    acts = [[0.0 if o[0] == "Color" and o[2] == 0 else o[1] for o in pair] for pair in IMAGENET]
+    idle = [(1 - first) * (1 - second) for first, second in acts]
+    assert abs(float(kept) - np.mean(idle)) < 0.05
+
+
+def test_colour_changes_are_those_done_one_after_the_other() -> None:
+    B, options = 6, ColourJitter(balance=0.2, hue=0.1, contrast=0.4, grey=0.5)
+    images = torch.rand(B, 3, 5, 4, generator=torch_generator(1)) * 0.4 + 0.3
+    generator = torch_generator(2)
+
+    def drawn(count: int = 1) -> Tensor:
+        return torch.rand(B, count, generator=generator).view(B, count, 1, 1)
+
+    x = images * (1 + options.brightness * (2 * drawn() - 1))
+    x = x * (1 + options.balance * (2 * drawn(3) - 1))
+    amount = 1 + options.contrast * (2 * drawn() - 1)
+    mean = grey(x).mean(dim=(2, 3), keepdim=True)
+    x = mean + (x - mean) * amount
+    amount = 1 + options.saturation * (2 * drawn() - 1)
+    x = grey(x) + (x - grey(x)) * amount
+    angles = 2 * torch.pi * options.hue * (2 * drawn().flatten() - 1)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+    for i, angle in enumerate(angles):
+        x[i] = torch.einsum("ij,jhw->ihw", torch.linalg.matrix_exp(angle * cross), x[i])
+    x = torch.where(drawn() < options.grey, grey(x).expand_as(x), x)
+    found = jitter(images, torch_generator(2), options)
+    torch.testing.assert_close(found, x.clamp(0, 1), rtol=1e-5, atol=1e-6)

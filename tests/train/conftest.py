@@ -1,4 +1,5 @@
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -39,10 +40,18 @@ def forks() -> Iterator[Forks]:
         assert program.stdin is not None
         assert program.stdout is not None
 
+        numbers = itertools.count()
+
         def run(function: str, processes: int = 1, **arguments: Any) -> list[int]:
+            number = next(numbers)
             wanted = {"function": function, "arguments": arguments, "processes": processes}
-            print(json.dumps(wanted, default=str), file=program.stdin, flush=True)
-            return json.loads(program.stdout.readline())
+            print(
+                json.dumps(wanted | {"number": number}, default=str), file=program.stdin, flush=True
+            )
+            # the answer to a test that was given up may stand before
+            while (answer := json.loads(program.stdout.readline()))[0] != number:
+                pass
+            return answer[1]
 
         yield run
         program.kill()

@@ -1,7 +1,8 @@
 """A program that runs functions of ``tasks.py`` in processes it forks, one or several together.
 
 Forking saves every round the seconds that importing torch takes. Each line on standard input is a
-JSON object (function, arguments, processes); the answer is a line with the processes' statuses.
+JSON object (number, function, arguments, processes); the answer is a line with the number and the
+processes' statuses.
 As under torchrun, all end when one ends badly.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 import tasks
 import torch
+import torch._dynamo  # the first optimiser would import it, in every process anew
 
 
 def start(rank: int, processes: int, port: int, function: str, arguments: dict[str, Any]) -> int:
@@ -53,4 +55,5 @@ def run(function: str, arguments: dict[str, Any], processes: int) -> list[int]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     for line in sys.stdin:
-        print(json.dumps(run(**json.loads(line))), flush=True)
+        wanted = json.loads(line)
+        print(json.dumps([wanted.pop("number"), run(**wanted)]), flush=True)

@@ -139,7 +139,7 @@ def fit_options(
 ) -> FitOptions:
     return FitOptions(
         folder=Path(folder), epochs=epochs, log_every=2, checkpoint_every=3, progress=False,
-        ema=EMA(decay=ema) if ema else None, **options,  # type: ignore[arg-type]
+        **({"ema": EMA(decay=ema)} if ema else {}), **options,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from passerby.data.table import CropTable
 
 if TYPE_CHECKING:
     from passerby.data.camera_sampler import CameraSampler
-    from passerby.data.samplers import PKSampler, ShuffleSampler
+    from passerby.data.samplers import PKSampler, ShuffleSampler, SwitchSampler
     from passerby.data.store import ImageStore
     from passerby.data.transforms import Augment
 
@@ -24,6 +24,7 @@ __all__ = [
     "ImageStore",
     "PKSampler",
     "ShuffleSampler",
+    "SwitchSampler",
     "read",
     "read_any",
 ]
@@ -34,6 +35,7 @@ _WITH_TORCH = {
     "ImageStore": "store",
     "PKSampler": "samplers",
     "ShuffleSampler": "samplers",
+    "SwitchSampler": "samplers",
 }
 
 

@@ -1,28 +1,108 @@
 """AutoAugment's ImageNet policies (Cubuk et al., 2019) on a fraction of a batch."""
 
+import math
+from collections import defaultdict
+
 import torch
 from torch import Tensor
+
+# operation, its probability, its magnitude on the paper's scale of 0 to 9
+Operation = tuple[str, float, int]
+
+# table 9 of the paper as its authors' code has it
+IMAGENET: tuple[tuple[Operation, Operation], ...] = (
+    (("Posterize", 0.4, 8), ("Rotate", 0.6, 9)),
+    (("Solarize", 0.6, 5), ("AutoContrast", 0.6, 5)),
+    (("Equalize", 0.8, 8), ("Equalize", 0.6, 3)),
+    (("Posterize", 0.6, 7), ("Posterize", 0.6, 6)),
+    (("Equalize", 0.4, 7), ("Solarize", 0.2, 4)),
+    (("Equalize", 0.4, 4), ("Rotate", 0.8, 8)),
+    (("Solarize", 0.6, 3), ("Equalize", 0.6, 7)),
+    (("Posterize", 0.8, 5), ("Equalize", 1.0, 2)),
+    (("Rotate", 0.2, 3), ("Solarize", 0.6, 8)),
+    (("Equalize", 0.6, 8), ("Posterize", 0.4, 6)),
+    (("Rotate", 0.8, 8), ("Color", 0.4, 0)),
+    (("Rotate", 0.4, 9), ("Equalize", 0.6, 2)),
+    (("Equalize", 0.0, 7), ("Equalize", 0.8, 8)),
+    (("Invert", 0.6, 4), ("Equalize", 1.0, 8)),
+    (("Color", 0.6, 4), ("Contrast", 1.0, 8)),
+    (("Rotate", 0.8, 8), ("Color", 1.0, 2)),
+    (("Color", 0.8, 8), ("Solarize", 0.8, 7)),
+    (("Sharpness", 0.4, 7), ("Invert", 0.6, 8)),
+    (("ShearX", 0.6, 5), ("Equalize", 1.0, 9)),
+    (("Color", 0.4, 0), ("Equalize", 0.6, 3)),
+    (("Equalize", 0.4, 7), ("Solarize", 0.2, 4)),
+    (("Solarize", 0.6, 5), ("AutoContrast", 0.6, 5)),
+    (("Invert", 0.6, 4), ("Equalize", 1.0, 8)),
+    (("Color", 0.6, 4), ("Contrast", 1.0, 8)),
+    (("Equalize", 0.8, 8), ("Equalize", 0.6, 3)),
+)
+
+# the value at magnitude 9, and whether it is drawn with either sign
+SIGNED = {"Rotate": 30.0, "ShearX": 0.3, "Color": 0.9, "Contrast": 0.9, "Sharpness": 0.9}
 
 
 def auto_augment(images: Tensor, generator: torch.Generator, *, probability: float) -> Tensor:
     """Apply a random ImageNet policy to each uint8 image (B, 3, H, W) with ``probability``.
 
-    At the published probability of 0.1 only a few images of a batch take part; they are worked on
-    one by one, as each has a policy of its own. torchvision draws from torch's global generator,
-    which is seeded from ``generator`` for the call and restored behind it.
+    A policy is two operations, each with a probability of its own. Images to which the same is to
+    be done are worked on together. What leaves the picture's frame is black, as in torchvision.
     """
-    from torchvision.transforms.v2 import AutoAugment
-
-    device = generator.device
-    chosen = torch.rand(len(images), generator=generator, device=device) < probability
-    seed = int(torch.randint(2**62, (1,), generator=generator, device=device))
-    rows = chosen.nonzero().flatten().tolist()
+    B = len(images)
+    drawn = torch.rand(B, 6, generator=generator, device=generator.device).tolist()
+    rows = [row for row in range(B) if drawn[row][0] < probability]
     if not rows:
         return images
-    policy = AutoAugment()
     images = images.clone()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    for turn in (0, 1):
+        alike = defaultdict(list)
         for row in rows:
-            images[row] = policy(images[row])
+            _, policy, *chances = drawn[row]
+            name, likely, magnitude = IMAGENET[int(policy * len(IMAGENET))][turn]
+            acts, sign = chances[2 * turn : 2 * turn + 2]
+            if acts < likely:
+                alike[name, value(name, magnitude, negative=sign < 0.5)].append(row)
+        for (name, amount), same in alike.items():
+            images[same] = apply(name, images[same], amount)
     return images
+
+
+def value(name: str, magnitude: int, *, negative: bool = False) -> float:
+    """What a magnitude of 0 to 9 stands for: degrees, slope, change of a factor, bits or level."""
+    if name in SIGNED:
+        amount = SIGNED[name] * magnitude / 9
+        return -amount if negative else amount
+    if name == "Posterize":
+        return 8 - round(magnitude / 2.25)
+    if name == "Solarize":
+        return 255.0 * (1 - magnitude / 9)
+    return 0.0
+
+
+def apply(name: str, images: Tensor, amount: float) -> Tensor:
+    """One operation on uint8 images (B, 3, H, W)."""
+    from torchvision.transforms.v2 import functional as F
+
+    match name:
+        case "Rotate":
+            return F.rotate(images, amount)
+        case "ShearX":
+            slope = [math.degrees(math.atan(amount)), 0.0]
+            return F.affine(images, 0.0, [0, 0], 1.0, slope, center=[0, 0])
+        case "Color":
+            return F.adjust_saturation(images, 1.0 + amount)
+        case "Contrast":
+            return F.adjust_contrast(images, 1.0 + amount)
+        case "Sharpness":
+            return F.adjust_sharpness(images, 1.0 + amount)
+        case "Posterize":
+            return F.posterize(images, int(amount))
+        case "Solarize":
+            return F.solarize(images, amount)
+        case "AutoContrast":
+            return F.autocontrast(images)
+        case "Equalize":
+            return F.equalize(images)
+        case "Invert":
+            return F.invert(images)
+    raise ValueError(f"no operation '{name}'")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from passerby.models.ghost_norm import GhostBatchNorm
 from passerby.train.distributed import world_size
 
 
@@ -21,6 +22,8 @@ def global_statistics(network: nn.Module, *, enabled: bool) -> Iterator[None]:
     ``torch.nn.SyncBatchNorm`` does the same on GPUs alone; this runs on every device.
     """
     layers = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+    # those over virtual batches are the same on any number of processes by themselves
+    layers = [m for m in layers if not isinstance(m, GhostBatchNorm)]
     if not enabled or world_size() == 1:
         yield
         return

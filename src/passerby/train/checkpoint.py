@@ -23,7 +23,11 @@ def seed_random(seed: int, *place: int) -> None:
     words = np.random.SeedSequence([seed, *place]).generate_state(3, np.uint64)
     random.seed(int(words[0]))
     np.random.seed(words[1:2].view(np.uint32))
-    torch.manual_seed(int(words[2]) >> 1)
+    drawn = int(words[2]) >> 1
+    # as torch.manual_seed, which takes 0.1 ms where CUDA has not been used
+    torch.default_generator.manual_seed(drawn)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(drawn)
 
 
 def write(path: Path, state: dict[str, Any]) -> None:

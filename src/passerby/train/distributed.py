@@ -10,14 +10,16 @@ Without ``torchrun`` there is one process, and every function here does next to 
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from passerby.errors import InputError
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -138,6 +140,30 @@ def agree(decision: bool) -> bool:
     told = torch.tensor(decision, dtype=torch.uint8)
     dist.broadcast(told, 0)
     return bool(told)
+
+
+def once(work: Callable[[], T]) -> T:
+    """The result of ``work``, done by process 0 alone and given to all, such as pseudo labels.
+
+    Args:
+        work: Makes something that can be pickled.
+
+    Raises:
+        InputError: That of ``work``, by every process, so that none waits for ever.
+    """
+    if world_size() == 1:
+        return work()
+    outcome: list[Any] = [None]
+    if is_main():
+        try:
+            outcome[0] = work()
+        except InputError as error:
+            outcome[0] = InputError(str(error))
+    dist.broadcast_object_list(outcome, src=0)
+    if isinstance(outcome[0], InputError):
+        raise outcome[0]
+    result: T = outcome[0]
+    return result
 
 
 def share(batch: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 
+BEGIN = "begin"  # the event of what a method found at the start of an epoch
+
+
 class RunLog:
     """Appends lines to ``log.jsonl``; every line carries the global ``step`` it belongs to."""
 
@@ -14,7 +17,7 @@ class RunLog:
 
         They belong to work that a kill undid and that is about to be done again.
         """
-        kept = [line for line in _lines(path) if line.get("step", 0) <= step] if step else []
+        kept = [line for line in _lines(path) if _stands(line, step)] if step else []
         partial = path.with_name(f".{path.name}.tmp")
         partial.write_text("".join(map(_encode, kept)), encoding="utf-8")
         os.replace(partial, path)
@@ -28,6 +31,15 @@ class RunLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _stands(line: dict[str, Any], step: int) -> bool:
+    """Whether a run that resumes at ``step`` has this line behind it.
+
+    An epoch that was about to begin there begins again.
+    """
+    place = line.get("step", 0)
+    return place < step or (place == step and line.get("event") != BEGIN)
 
 
 def _encode(values: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from passerby.train import checkpoint, distributed
 from passerby.train.average import WeightAverage
 from passerby.train.batch_norm import global_statistics
 from passerby.train.compilation import compiled
-from passerby.train.log import RunLog
+from passerby.train.log import BEGIN, RunLog
 from passerby.train.meter import DivergedError, Meter
 from passerby.train.method import Batch, Method
 from passerby.train.options import FitOptions
@@ -126,7 +126,9 @@ class _Loop:
         self.method.train()
         if place.step == 0:
             checkpoint.seed_random(self.options.seed, place.epoch)
-            self.method.on_epoch_start(place.epoch)
+            facts = self.method.on_epoch_start(place.epoch)
+            if facts:
+                self._write(BEGIN, **facts)
             self.method.train()
         batches = self.method.sampler.batches(place.epoch)
         steps = len(batches)

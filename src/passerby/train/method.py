@@ -1,9 +1,9 @@
 """The seam between the one training loop and the methods."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -69,8 +69,10 @@ class Method(nn.Module, ABC):
         """Same as :meth:`losses`; the loop calls this, so that hooks see the call."""
         return self.losses(batch)
 
-    def on_epoch_start(self, epoch: int) -> None:
+    def on_epoch_start(self, epoch: int) -> Mapping[str, Any] | None:
         """Prepare ``epoch`` (from 1): cluster, renew labels, exchange ``sampler``.
+
+        What it returns, ready for JSON, is written to the log as an event of its own.
 
         Not called again when a run resumes within the epoch: what it made must be in the state.
         Global random generators are seeded for the epoch, alike on every process of a run; all
