@@ -78,11 +78,6 @@ def main(arguments: Sequence[str]) -> int:
     from passerby.runtime import Embedder
     from passerby.visual import ReportOptions, write_report
 
-    embedder = Embedder.load(
-        model, device=options.device, runtime=options.runtime, precision=options.precision
-    )
-    table = resolve(data)
-    results = answer(embedder, table, options)
     shown = ReportOptions(
         top=options.top,
         queries=options.queries,
@@ -91,6 +86,11 @@ def main(arguments: Sequence[str]) -> int:
         seed=options.seed,
         projection=options.projection,
     )
+    embedder = Embedder.load(
+        model, device=options.device, runtime=options.runtime, precision=options.precision
+    )
+    table = resolve(data)
+    results = answer(embedder, table, options)
     with tqdm(desc="report", unit=" sections", leave=False) as bar:
 
         def tick(name: str) -> None:

@@ -170,14 +170,18 @@ def _remark(results: Results, query: int, entries: tuple[Entry, ...], first: int
     people = Counter(i for i in gallery.identity[wrong].tolist() if i > 0)
     person, times = people.most_common(1)[0] if people else (0, 0)
     if times >= 3:
-        return f"{times} of the {len(wrong)} wrong crops show one other person, {person}."
+        return f"{_share(times, len(wrong))} show one other person, {person}."
     own = int((gallery.camera[wrong] == results.query.camera[query]).sum())
     if 2 * own >= len(wrong) and own >= 3:
         return (
-            f"{own} of the {len(wrong)} wrong crops come from the query's own camera: "
-            "background and light may weigh more than the person."
+            f"{_share(own, len(wrong))} come from the query's own camera: background and light "
+            "may weigh more than the person."
         )
     strangers = int((gallery.identity[wrong] == 0).sum())
     if 2 * strangers >= len(wrong) and strangers >= 3:
-        return f"{strangers} of the {len(wrong)} wrong crops are distractors: people never queried."
+        return f"{_share(strangers, len(wrong))} are distractors: people never queried."
     return ""
+
+
+def _share(some: int, wrong: int) -> str:
+    return f"All {wrong} wrong crops" if some == wrong else f"{some} of the {wrong} wrong crops"

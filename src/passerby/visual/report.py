@@ -40,6 +40,9 @@ class ReportOptions:
         people: Identities in the map of the features.
         projection: How the map is made.
         looks: Rank lists whose activation maps are drawn.
+
+    Raises:
+        InputError: A number is below 1 (``looks``: below 0).
     """
 
     top: int = 10
@@ -50,6 +53,12 @@ class ReportOptions:
     people: int = 12
     projection: Projection = "pca"
     looks: int = 6
+
+    def __post_init__(self) -> None:
+        """Check the numbers before any work is done for them."""
+        for name, low in (("top", 1), ("queries", 1), ("people", 1), ("looks", 0)):
+            if getattr(self, name) < low:
+                raise InputError(f"a report with {name} {getattr(self, name)}; give {low} or more")
 
 
 @dataclass(frozen=True, kw_only=True)

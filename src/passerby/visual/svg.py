@@ -105,10 +105,7 @@ class Chart:
     def span(self, x: float, low: float, high: float, series: int) -> None:
         """An upright interval at ``x``."""
         (across, down), (_, up) = self.points([x, x], [low, high])
-        self._marks.append(
-            f'<line class="span s{series}" x1="{across:.1f}" y1="{down:.1f}" '
-            f'x2="{across:.1f}" y2="{up:.1f}"/>'
-        )
+        self._marks.append(_line(f"span s{series}", across, down, across, up))
 
     def ring(self, x: float, y: float) -> None:
         """A thin ring around a mark."""
@@ -120,31 +117,23 @@ class Chart:
         ends = [self.x.low, self.x.high] if x is None else [x, x]
         ups = [self.y.low, self.y.high] if y is None else [y, y]
         (x0, y0), (x1, y1) = self.points(ends, ups)
-        self._marks.append(
-            f'<line class="rule" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}"/>'
-        )
+        self._marks.append(_line("rule", x0, y0, x1, y1))
         if text:
             late = x1 > self.width * 0.66
             anchor, shift = ("end", -5) if late or x is None else ("start", 5)
-            place = f'x="{x1 + shift:.1f}" y="{y1 + 11:.1f}"'
-            self._marks.append(
-                f'<text class="note" {place} text-anchor="{anchor}">{escape(text)}</text>'
-            )
+            self._marks.append(_text("note", x1 + shift, y1 + 11, text, anchor))
 
     def diagonal(self) -> None:
         """A thin line from corner to corner."""
         (x0, y0), (x1, y1) = self.points([self.x.low, self.x.high], [self.y.low, self.y.high])
-        self._marks.append(f'<line class="rule" x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}"/>')
+        self._marks.append(_line("rule", x0, y0, x1, y1))
 
     def text(
         self, x: float, y: float, words: str, *, anchor: str = "start", lift: float = 0
     ) -> None:
         """Words at a point, ``lift`` pixels above it."""
         ((across, down),) = self.points([x], [y])
-        self._marks.append(
-            f'<text class="note" x="{across:.1f}" y="{down - lift:.1f}" '
-            f'text-anchor="{anchor}">{escape(words)}</text>'
-        )
+        self._marks.append(_text("note", across, down - lift, words, anchor))
 
     def svg(self, description: str) -> str:
         """The whole drawing; ``description`` is what a screen reader says."""

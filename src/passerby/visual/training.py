@@ -11,6 +11,7 @@ from passerby.errors import InputError
 from passerby.visual.svg import SERIES, Axis, Chart, Figure, swatch
 
 MOST_TERMS = SERIES
+WIDTH, HEIGHT = 330, 230  # three stand side by side
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -43,11 +44,9 @@ def training_curves(lines: Sequence[dict[str, Any]]) -> list[Figure]:
     speeds = np.array([line["images_per_second"] for line in lines], dtype=np.float64)
     across = Axis(low=0.0, high=float(steps.max()), label="training step")
     losses = _losses(lines, steps, across)
-    rate = Chart(
-        across, Axis(low=0.0, high=1.08 * float(rates.max()) or 1.0, label="learning rate")
-    )
+    rate = _chart(across, "learning rate", top=float(rates.max()))
     rate.line(steps, rates, 1)
-    speed = Chart(across, Axis(low=0.0, high=1.08 * float(speeds.max()) or 1.0, label="images/s"))
+    speed = _chart(across, "images/s", top=float(speeds.max()))
     speed.line(steps, speeds, 1)
     middle = float(np.median(speeds))
     speed.rule(y=middle, text=f"median {middle:.0f}")
@@ -73,7 +72,7 @@ def _losses(lines: Sequence[dict[str, Any]], steps: np.ndarray, across: Axis) ->
     series = {n: [line["losses"].get(n, np.nan) for line in lines] for n in names[:MOST_TERMS]}
     top = max(float(np.nanmax(values)) for values in series.values())
     low = min(0.0, *(float(np.nanmin(values)) for values in series.values()))
-    chart = Chart(across, Axis(low=low, high=1.08 * top or 1.0, label="loss"))
+    chart = _chart(across, "loss", top=top, low=low)
     legend = []
     for number, (name, values) in enumerate(series.items(), start=1):
         known = np.isfinite(values)
@@ -86,6 +85,11 @@ def _losses(lines: Sequence[dict[str, Any]], steps: np.ndarray, across: Axis) ->
         svg=chart.svg("Losses against training step: " + ", ".join(names)),
         legend=tuple(legend),
     )
+
+
+def _chart(across: Axis, label: str, *, top: float, low: float = 0.0) -> Chart:
+    high = 1.08 * top if top > low else low + 1.0
+    return Chart(across, Axis(low=low, high=high, label=label), width=WIDTH, height=HEIGHT)
 
 
 def _complete(line: dict[str, Any]) -> bool:
