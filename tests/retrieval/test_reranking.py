@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from passerby.errors import InputError
-from passerby.retrieval import k_reciprocal_distances, rerank
+from passerby.retrieval import k_reciprocal_distances, memory_estimate, rerank
 from passerby.retrieval.reciprocal import expanded_sets
 
 
@@ -162,3 +162,19 @@ def test_bad_features_are_named() -> None:
         rerank(np.eye(4), np.zeros((0, 4)), 2)
     with pytest.raises(InputError, match="at least 1"):
         rerank(np.eye(4), np.eye(4), 0)
+
+
+def test_the_memory_is_estimated_before_it_starts() -> None:
+    queries, gallery = people(12, 20, 200)
+    needed = memory_estimate(20, 200, 8)
+    assert memory_estimate(20, 200, 8, dense=True) == needed + 4 * 20 * 200
+    enough = rerank(queries, gallery, 5, memory_limit=needed)
+    assert np.array_equal(enough.indices, rerank(queries, gallery, 5).indices)
+    with pytest.raises(InputError, match=r"20 queries in a gallery of 200 takes about \d+ MiB"):
+        rerank(queries, gallery, 5, memory_limit=needed - 1)
+    with pytest.raises(InputError, match=r"ask for the nearest ones by rerank\(\)"):
+        k_reciprocal_distances(queries, gallery, memory_limit=needed)
+    with pytest.raises(InputError, match=r"give rows \(N, D\)"):
+        rerank(queries[0], gallery, 5, memory_limit=1)
+    # the dense form of the published code at the size of MSMT17 takes over 200 GB
+    assert memory_estimate(11_659, 82_161, 512) < 2.5e9

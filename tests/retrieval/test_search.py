@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from passerby.errors import InputError
 from passerby.retrieval import Ranking, distances, search
+from passerby.retrieval.distances import distance_block
 from passerby.retrieval.search import smallest
 
 
@@ -121,3 +123,19 @@ def test_an_unknown_metric_is_named() -> None:
 def test_very_long_rows_still_have_a_direction() -> None:
     ranking = search(np.eye(3) * 1e30, np.eye(3) * 1e25, 1)
     assert ranking.indices.ravel().tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "squared_euclidean"])
+def test_the_arithmetic_is_that_of_torchreid(metric: str) -> None:
+    # rounding and all, so that figures agree to the last hit
+    random = torch.Generator().manual_seed(8)
+    queries = functional.normalize(torch.randn(60, 96, generator=random))
+    gallery = functional.normalize(torch.randn(5000, 96, generator=random))
+    if metric == "cosine":
+        expected = 1 - queries @ gallery.T
+    else:
+        squares = queries.pow(2).sum(1, keepdim=True), gallery.pow(2).sum(1, keepdim=True)
+        expected = squares[0].expand(60, 5000) + squares[1].expand(5000, 60).t()
+        expected.addmm_(queries, gallery.T, beta=1, alpha=-2)
+    got = distance_block(queries, gallery, metric)
+    assert torch.allclose(got, expected, rtol=0, atol=2.5e-7)

@@ -1,13 +1,17 @@
-"""Query expansion: a query together with what it finds."""
+"""Expansion: a query, or a gallery row, together with what it finds."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.errors import InputError
-from passerby.retrieval.distances import Features, prepare
+from passerby.retrieval.distances import Features, checked, prepare
+from passerby.retrieval.neighbours import nearest_rows
 from passerby.retrieval.search import search
+
+MIXED_BYTES = 32 * 2**20  # of neighbours' features gathered at once
 
 
 def expand_queries(
@@ -28,12 +32,49 @@ def expand_queries(
     Raises:
         InputError: As :func:`passerby.retrieval.search`; a negative power.
     """
-    if power < 0:
-        raise InputError(f"query expansion with power {power}; it must be 0 or more")
+    _check_power(power)
     left, right = prepare(queries, gallery, "cosine")
     ranking = search(left, right, count)
-    found = right[torch.from_numpy(ranking.indices).to(right.device)]
-    similarity = 1 - torch.from_numpy(ranking.distances).to(right.device)
-    weights = similarity.clamp(min=0) ** power
-    mixed = left + (weights[:, :, None] * found).sum(dim=1)
-    return F.normalize(mixed, dim=1).cpu().numpy()
+    indices = torch.from_numpy(ranking.indices).to(right.device)
+    distances = torch.from_numpy(ranking.distances).to(right.device)
+    means = left + _mixed(right, indices, distances, power)
+    return F.normalize(means, dim=1).cpu().numpy()
+
+
+def expand_gallery(gallery: Features, *, count: int = 5, power: float = 3.0) -> NDArray[np.float32]:
+    """Unit means (G, D) of each gallery row and its ``count`` nearest others.
+
+    Database-side feature augmentation (Arandjelovic and Zisserman, CVPR 2012), weighted by
+    similarity as in :func:`expand_queries`. It is done once for a gallery, before any query; on
+    queries and gallery stacked it is the expansion of fast-reid.
+
+    Args:
+        gallery: (G, D).
+        count: Neighbours that join each row; where it reaches G, all rows do.
+        power: alpha, as in :func:`expand_queries`.
+
+    Raises:
+        InputError: As :func:`passerby.retrieval.search`; a negative power.
+    """
+    _check_power(power)
+    if count < 1:
+        raise InputError(f"an expansion by {count} neighbours is empty; ask for at least 1")
+    rows = checked(gallery, "gallery", unit=True)
+    if not len(rows):
+        raise InputError("the gallery is empty; there is nothing to expand")
+    # a row finds itself, at distance 0, and so counts once
+    indices, distances, _ = nearest_rows(rows, min(count + 1, len(rows)), metric="cosine")
+    return F.normalize(_mixed(rows, indices, distances, power), dim=1).cpu().numpy()
+
+
+def _mixed(rows: Tensor, indices: Tensor, distances: Tensor, power: float) -> Tensor:
+    """Weighted sums (M, D) of the listed ``rows`` (N, D): indices and distances are (M, k)."""
+    weights = (1 - distances).clamp(min=0) ** power
+    step = max(1, MIXED_BYTES // (4 * rows.shape[1] * indices.shape[1]))
+    parts = zip(indices.split(step), weights.split(step), strict=True)
+    return torch.cat([torch.einsum("mk,mkd->md", w, rows[i]) for i, w in parts])
+
+
+def _check_power(power: float) -> None:
+    if power < 0:
+        raise InputError(f"expansion with power {power}; it must be 0 or more")

@@ -12,16 +12,12 @@ from numpy.typing import NDArray
 from passerby.errors import InputError
 from passerby.metrics import (
     PROTOCOLS,
-    Reranking,
     evaluate,
-    evaluate_blocks,
     evaluate_features,
 )
 from passerby.metrics.matches import find_matches
 from passerby.metrics.protocols import protocol_of
 from passerby.metrics.ranks import RowCounter, ranks_on_device
-from passerby.retrieval import distances as all_distances
-from passerby.retrieval import k_reciprocal_distances
 
 Case = tuple[NDArray, NDArray, NDArray, NDArray, NDArray]
 
@@ -124,7 +120,6 @@ def test_both_ways_of_counting_agree(case: Case, share: float) -> None:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("passerby.metrics.ranks.NEAR_SHARE", share)
-        patch.setattr("passerby.metrics.ranks.COMPARED", 100)
         forced = evaluate(distances, *rest)
     assert forced.ap.tolist() == expected.ap.tolist()
 
@@ -154,6 +149,73 @@ def test_only_the_order_of_distances_matters(case: Case) -> None:
         return
     for other in (np.exp(distances.astype(np.float64)), 3 * distances - 5):
         assert evaluate(other, *rest).ap.tolist() == before.ap.tolist()
+
+
+@given(st.integers(0, 2**20), st.integers(1, 6), st.integers(2, 60))
+@settings(max_examples=60, deadline=None)
+def test_order_of_the_gallery_does_not_matter(seed: int, Q: int, G: int) -> None:
+    random = np.random.default_rng(seed)
+    # no two distances of a query are the same: ties go by gallery row
+    distances = np.stack([random.permutation(G) for _ in range(Q)]).astype(np.float32)
+    _, qi, gi, qc, gc = make(seed, Q, G, 3, cameras=3, levels=2)
+    try:
+        before = evaluate(distances, qi, gi, qc, gc)
+    except InputError:
+        return
+    order = random.permutation(G)
+    after = evaluate(distances[:, order], qi, gi[order], qc, gc[order])
+    assert after.ap.tolist() == before.ap.tolist()
+    assert after.inp.tolist() == before.inp.tolist()
+    assert after.cmc == before.cmc
+
+
+@given(cases)
+@settings(max_examples=40, deadline=None)
+def test_a_query_alone_gets_what_it_gets_among_others(case: Case) -> None:
+    distances, qi, gi, qc, gc = case
+    try:
+        together = evaluate(*case)
+    except InputError:
+        return
+    for place, q in enumerate(together.queries):
+        own = slice(q, q + 1)
+        alone = evaluate(distances[own], qi[own], gi, qc[own], gc, ranks=(1, 10**6))
+        assert alone.mAP == together.ap[place]
+        assert alone.mINP == together.inp[place]
+        assert alone.cmc[10**6] == 1.0
+
+
+@given(cases)
+@settings(max_examples=40, deadline=None)
+def test_queries_given_twice_change_nothing(case: Case) -> None:
+    distances, qi, gi, qc, gc = case
+    try:
+        once = evaluate(*case)
+    except InputError:
+        return
+    twice = evaluate(np.concatenate([distances] * 2), [*qi, *qi], gi, [*qc, *qc], gc)
+    assert twice.ap.tolist() == [*once.ap, *once.ap]
+    assert twice.mAP == pytest.approx(once.mAP)
+    assert twice.skipped_queries == 2 * once.skipped_queries
+
+
+def test_all_distances_equal_are_ranked_by_row() -> None:
+    ids = np.array([2, 1, 2, 1])
+    report = evaluate(np.zeros((1, 4)), [1], ids, [1], np.full(4, 2))
+    assert report.ap.tolist() == [(1 / 2 + 2 / 4) / 2]
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0])  # few and many rows nearer than the last match
+def test_a_wide_gallery_against_sorting(spread: float) -> None:
+    random = np.random.default_rng(7)
+    gi, gc = random.integers(0, 60, 3000), random.integers(1, 4, 3000)
+    qi, qc = np.arange(1, 30), random.integers(1, 4, 29)
+    distances = (qi[:, None] != gi) + spread * random.random((29, 3000))
+    distances = np.round(distances, 3).astype(np.float32)  # with ties
+    expected = oracle((distances, qi, gi, qc, gc))
+    report = evaluate(distances, qi, gi, qc, gc)
+    assert report.ap.tolist() == pytest.approx(expected["ap"], abs=1e-12)
+    assert report.inp.tolist() == pytest.approx(expected["inp"], abs=1e-12)
 
 
 def one_query(hits: list[int], length: int, protocol: str = "market1501"):
@@ -226,65 +288,6 @@ def test_any_type_of_number_is_taken(kind) -> None:
     whole = np.round(distances * 7)
     given = whole.astype(kind) if isinstance(kind, type) else torch.from_numpy(whole).to(kind)
     assert evaluate(given, *rest).ap.tolist() == evaluate(whole, *rest).ap.tolist()
-
-
-@pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
-def test_features_give_the_report_of_their_distances(metric: str) -> None:
-    random = np.random.default_rng(5)
-    queries, gallery = random.normal(size=(30, 8)), random.normal(size=(200, 8))
-    qi, gi = random.integers(1, 6, 30), random.integers(-1, 6, 200)
-    qc, gc = random.integers(1, 4, 30), random.integers(1, 4, 200)
-    whole = evaluate(all_distances(queries, gallery, metric=metric), qi, gi, qc, gc)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("passerby.metrics.evaluation.BLOCK_BYTES", 4 * 200 * 7)  # 7 queries at once
-        streamed = evaluate_features(queries, gallery, qi, gi, qc, gc, metric=metric)
-    assert streamed.mAP == pytest.approx(whole.mAP, abs=1e-7)
-    assert streamed.cmc == whole.cmc
-    assert streamed.first.tolist() == whole.first.tolist()
-
-
-def test_reranked_features_give_the_report_of_their_distances(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    random = np.random.default_rng(6)
-    queries, gallery = random.normal(size=(30, 8)), random.normal(size=(200, 8))
-    labels = (random.integers(1, 40, 30), random.integers(-1, 40, 200))
-    cameras = (random.integers(1, 4, 30), random.integers(1, 4, 200))
-    distances = k_reciprocal_distances(queries, gallery, k1=9, k2=3, lambda_value=0.5)
-    whole = evaluate(distances, *labels, *cameras)
-    monkeypatch.setattr("passerby.retrieval.reranking.BLOCK_BYTES", 4 * 200 * 7)
-    options = Reranking(k1=9, k2=3, lambda_value=0.5)
-    streamed = evaluate_features(queries, gallery, *labels, *cameras, reranking=options)
-    assert whole.skipped_queries > 0
-    assert streamed.ap.tolist() == pytest.approx(whole.ap.tolist())
-    assert streamed.cmc == whole.cmc
-
-
-@given(cases, st.integers(1, 4), st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_blocks_give_the_report_of_their_matrix(case: Case, step: int, host: bool) -> None:
-    matrix, *rest = case
-    blocks = torch.from_numpy(matrix).split(step)
-    try:
-        whole = evaluate(*case)
-    except InputError:
-        with pytest.raises(InputError, match="no query"):
-            evaluate_blocks(blocks, *rest)
-        return
-    found = evaluate_blocks([block.numpy() for block in blocks] if host else blocks, *rest)
-    assert found.ap.tolist() == whole.ap.tolist()
-    assert found.queries.tolist() == whole.queries.tolist()
-    assert found.cmc == whole.cmc
-
-
-def test_blocks_of_another_size_are_named() -> None:
-    matrix, *rest = make(3, 6, 20, 3, cameras=4, levels=100)
-    with pytest.raises(InputError, match="distances of 4 queries; identities say 6"):
-        evaluate_blocks([matrix[:4]], *rest)
-    with pytest.raises(InputError, match=r"from query 4 on is \(3, 20\)"):
-        evaluate_blocks([matrix[:4], matrix[:3]], *rest)
-    with pytest.raises(InputError, match=r"is \(6, 19\)"):
-        evaluate_blocks([matrix[:, :19]], *rest)
 
 
 def test_report_prints_its_protocol_and_is_json() -> None:
