@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from passerby.errors import InputError
@@ -71,6 +73,17 @@ def test_reranked_features_give_the_report_of_their_distances(
     assert whole.skipped_queries > 0
     assert streamed.ap.tolist() == pytest.approx(whole.ap.tolist())
     assert streamed.cmc == whole.cmc
+
+
+cases = st.builds(
+    make,
+    st.integers(0, 2**20),
+    st.integers(1, 8),
+    st.integers(1, 60),
+    st.integers(1, 5),
+    cameras=st.integers(1, 12),
+    levels=st.sampled_from([1, 2, 5, 1000]),  # few levels: many ties
+)
 
 
 @given(cases, st.integers(1, 4), st.booleans())
