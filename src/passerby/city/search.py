@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city.city import City
+from passerby.city.second_stage import SecondStage
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
 from passerby.metrics import Calibration
@@ -52,7 +53,8 @@ class Found:
         scope: where and when was searched.
         searched: how many sightings the scope holds.
         calibrated: whether scores are probabilities measured for this model.
-        reranked: whether the order is that of k-reciprocal re-ranking.
+        reranked: whether candidates were put in order by k-reciprocal re-ranking.
+        second_stage: whether the first of them were then put in order by a second stage.
     """
 
     matches: tuple[Match, ...]
@@ -60,6 +62,7 @@ class Found:
     searched: int
     calibrated: bool
     reranked: bool
+    second_stage: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as JSON."""
@@ -68,6 +71,7 @@ class Found:
             "searched": self.searched,
             "calibrated": self.calibrated,
             "reranked": self.reranked,
+            "second_stage": self.second_stage,
             "matches": [
                 {"rank": rank, **match.as_dict()} for rank, match in enumerate(self.matches, 1)
             ],
@@ -84,6 +88,7 @@ def find(
     per: Literal["sighting", "tracklet"] = "sighting",
     model: str | None = None,
     calibration: Calibration = UNCALIBRATED,
+    second_stage: SecondStage | None = None,
 ) -> Found:
     """Find the person of the query pictures in the scope.
 
@@ -98,9 +103,11 @@ def find(
         per: one match a sighting, or one a tracklet.
         model: id of the model that made the vectors; another than the gallery's is refused.
         calibration: how similarity becomes a score.
+        second_stage: puts the first candidates in order once more, after ``rerank``.
 
     Raises:
-        InputError: an empty gallery, an unknown unit or camera, another model.
+        InputError: an empty gallery, an unknown unit or camera, another model, a second stage for
+            another model.
     """
     if k < 1:
         raise InputError(f"k is {k}; ask for at least one match")
@@ -109,11 +116,17 @@ def find(
     city.check(scope)
     if city.gallery.dimension is None:
         raise InputError(f"the gallery of {city.folder} is empty; ingest a clip or crops first")
+    if second_stage is not None:
+        second_stage.check(city.gallery.model_id)
     query = person_vector(vectors)
     searched = city.gallery.count(scope)
-    wanted = k if not rerank and per == "sighting" else max(MIN_CANDIDATES, MORE_CANDIDATES * k)
+    plain = not rerank and second_stage is None
+    wanted = k if plain and per == "sighting" else max(MIN_CANDIDATES, MORE_CANDIDATES * k)
     while True:
         ids, similarities = _candidates(city, query, wanted, scope, model, rerank=rerank)
+        if second_stage is not None and len(ids) > 1:
+            order = second_stage.order(query, city.gallery.vectors(ids))
+            ids, similarities = [ids[i] for i in order], similarities[order]
         groups = _groups(city, ids, per)
         if len(groups) >= k or len(ids) < wanted:
             break
@@ -133,6 +146,7 @@ def find(
         searched=searched,
         calibrated=calibration.measured,
         reranked=rerank,
+        second_stage=second_stage is not None,
     )
 
 
