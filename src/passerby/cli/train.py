@@ -27,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     except DivergedError as error:
         print(f"passerby train: {error}", file=sys.stderr)
         return 1
-    print(report.table(config.data))
+    if report is not None:
+        print(report.table(config.data))
     print(f"written: {config.out}", file=sys.stderr)
     return 0

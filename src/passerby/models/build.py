@@ -8,6 +8,7 @@ from torch import nn
 from passerby.errors import InputError
 from passerby.models.backbones import BackboneOptions, build_backbone
 from passerby.models.embedded import embedded
+from passerby.models.identity import BUNDLED
 from passerby.models.network import Feature, GlobalNetwork, HeadOptions, ReidNetwork
 from passerby.models.osnet import OSNETS
 from passerby.models.parts import build_parts
@@ -67,7 +68,8 @@ def build(
             :class:`~passerby.models.parts.PartsStructure` and
             :class:`~passerby.models.pyramid.PyramidStructure`, as far as they are in the name.
         weights: A torchvision or timm state dictionary for the backbone (``.safetensors`` or
-            ``.pth``); None starts from random weights.
+            ``.pth``), or a model file of passerby, ``"default"`` for the bundled one; None starts
+            from random weights.
 
     Raises:
         InputError: If a name is unknown, an option is out of range, or the weights do not fit.
@@ -90,7 +92,7 @@ def build(
     )
     reader.finish(architecture)
     if weights is not None:
-        load_backbone(backbone, Path(weights))
+        load_backbone(backbone, BUNDLED if str(weights) == "default" else Path(weights))
     return network
 
 

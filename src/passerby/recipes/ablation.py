@@ -71,7 +71,7 @@ class Grid:
     rows: Sequence[Row]
     base: Callable[[], RunOptions]
     small: Callable[[], RunOptions]
-    run: Callable[[Any, CropTable], Report]
+    run: Callable[[Any, CropTable], Report | None]
     figures: tuple[str, ...] = ("rank-1", "mAP")
 
 

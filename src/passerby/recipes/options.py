@@ -32,8 +32,8 @@ class RunOptions:
     backbone: str = "resnet50"
     """A network's name, or timm:NAME."""
     weights: Path | None = None
-    """State dictionary the backbone starts from (torchvision, timm, or a model file of passerby);
-    none: random weights."""
+    """State dictionary the backbone starts from (torchvision, timm, or a model file of passerby,
+    "default" for the bundled one); none: random weights."""
     size: tuple[int, int] = (256, 128)
     """Height and width of the pictures, pixels."""
     feature: Literal["after_bn", "before_bn"] = "after_bn"
@@ -135,9 +135,20 @@ def check(config: RunOptions, table: CropTable) -> None:
     for split, rows in (("train", table.train), ("query", table.query), ("gallery", table.gallery)):
         if not len(rows):
             raise InputError(f"'{config.data}' has no {split} rows; see 'passerby check'")
-    if config.weights is not None and not config.weights.is_file():
-        raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
+    check_weights(config)
     find_device(config.device)
+
+
+def check_weights(config: RunOptions) -> None:
+    """Refuse start weights that are not there.
+
+    Raises:
+        InputError: If there is no such file.
+    """
+    if config.weights in {None, Path("default")}:
+        return
+    if not config.weights.is_file():  # type: ignore[union-attr]
+        raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
 
 
 def known(table: CropTable) -> CropTable:

@@ -169,12 +169,13 @@ def provenance(config: RunOptions, table: CropTable, begun: dict[str, Any]) -> d
     }
 
 
-def finish(config: RunOptions, network: nn.Module, card: ModelCard, report: Report) -> None:
-    """Write the model with its scores, and the report; drop the checkpoint."""
-    card = replace(card, scores={card.training["data"]: report.summary()})
+def finish(config: RunOptions, network: nn.Module, card: ModelCard, report: Report | None) -> None:
+    """Write the model with its scores, where it was tested, and the report; drop the checkpoint."""
+    figures = report.summary() if report else {}
+    card = replace(card, scores={card.training["data"]: figures} if report else {})
     save(network, card, config.out / run_folder.MODEL)  # type: ignore[arg-type]
     run_folder.write_json(
         config.out / run_folder.REPORT,
-        {"data": card.training["data"], **report.summary(), "training": card.training},
+        {"data": card.training["data"], **figures, "training": card.training},
     )
     (config.out / CHECKPOINT).unlink(missing_ok=True)

@@ -6,7 +6,14 @@ from typing import Any
 
 from passerby.data import CropTable
 from passerby.metrics import Report
-from passerby.recipes import agw, bag_of_tricks, fused_loss, pyramid
+from passerby.recipes import (
+    agw,
+    bag_of_tricks,
+    cluster_contrast,
+    diff_attention,
+    fused_loss,
+    pyramid,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +23,12 @@ class Variant:
     Attributes:
         says: What sets it apart, in a few words.
         options: Makes the complete options.
-        run: Trains and tests by such options.
+        run: Trains and, where there are queries, tests by such options.
     """
 
     says: str
     options: Callable[[], Any]
-    run: Callable[[Any, CropTable], Report]
+    run: Callable[[Any, CropTable], Report | None]
 
 
 VARIANTS: dict[str, Variant] = {
@@ -69,5 +76,40 @@ VARIANTS: dict[str, Variant] = {
         says="six branches on a small network from random weights, for CPUs",
         options=pyramid.small_cpu,
         run=pyramid.run,
+    ),
+    "diff-attention": Variant(
+        says="an attention to pairs, taught to the features of a finished network",
+        options=diff_attention.SeparateDiffAttention,
+        run=diff_attention.run,
+    ),
+    "diff-attention-joint": Variant(
+        says="Bag of Tricks and an attention to pairs together, ResNet-50",
+        options=diff_attention.JointDiffAttention,
+        run=diff_attention.run_joint,
+    ),
+    "diff-attention-joint-agw": Variant(
+        says="AGW and an attention to pairs together, ResNet-50",
+        options=diff_attention.joint_agw,
+        run=diff_attention.run_joint,
+    ),
+    "diff-attention-joint-small": Variant(
+        says="both together with a small network from random weights, for CPUs",
+        options=diff_attention.joint_small,
+        run=diff_attention.run_joint,
+    ),
+    "cluster-contrast": Variant(
+        says="without labels: feature pyramid branch, non-local blocks, ResNet-50",
+        options=cluster_contrast.ClusterContrast,
+        run=cluster_contrast.run,
+    ),
+    "cluster-contrast-literal": Variant(
+        says="the same with the one eps that the paper prints for all sets",
+        options=cluster_contrast.paper_literal,
+        run=cluster_contrast.run,
+    ),
+    "cluster-contrast-small": Variant(
+        says="without labels: the bundled network goes on, for CPUs",
+        options=cluster_contrast.small_cpu,
+        run=cluster_contrast.run,
     ),
 }

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-
 BEGIN = "begin"  # the event of what a method found at the start of an epoch
 
 
