@@ -97,6 +97,29 @@ def neighbours(encoding: sparse.csr_matrix, *, limit: float | None = None) -> sp
     )
 
 
+def kth_distances(
+    encoding: sparse.csr_matrix, k: int, *, sample: int = 1000
+) -> NDArray[np.float32]:
+    """Jaccard distance to the ``k``-th nearest row, itself the first: what eps is compared with.
+
+    Ester et al. (KDD 1996), section 4.2. Of at most about ``sample`` rows, evenly spread; 1 where
+    fewer than ``k`` rows have anything in common.
+    """
+    N = encoding.shape[0]
+    rows = encoding[:: max(1, N // sample)]
+    found = np.ones(rows.shape[0], dtype=np.float32)
+    inverse = encoding.tocsc()
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        sums = np.zeros(N)
+        for member, value in zip(row.indices, row.data, strict=True):
+            own = slice(inverse.indptr[member], inverse.indptr[member + 1])
+            sums[inverse.indices[own]] += np.minimum(inverse.data[own], value)
+        if k <= N:
+            found[i] = _distances(np.partition(sums, N - k)[N - k])
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Members:
     """An encoding by rows and by members at once, to add up minima of pairs i <= j.
@@ -151,7 +174,8 @@ class Members:
         shared = np.minimum(self.values[places], np.repeat(self.encoding.data[own], counts))
         row = np.repeat(np.arange(stop - start), np.diff(indptr[start : stop + 1]))
         cells = np.repeat(row * N, counts) + self.rows[places]
-        return np.bincount(cells, weights=shared, minlength=(stop - start) * N)
+        sums = np.bincount(cells, weights=shared, minlength=(stop - start) * N)
+        return sums.astype(np.float64, copy=False)  # whole numbers where nothing is shared
 
 
 def _distances(sums: NDArray[np.float64]) -> NDArray[np.float32]:

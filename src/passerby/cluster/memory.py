@@ -9,7 +9,6 @@ from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from passerby.cluster.distributed import gather
 from passerby.errors import InputError
 from passerby.losses.cluster_contrast import contrast_logits
 from passerby.losses.pairs import check_batch, wide
@@ -77,8 +76,8 @@ def hardest(centroids: Tensor, features: Tensor, labels: Tensor) -> Tensor:
 class ClusterMemory(nn.Module):
     """Centroids (K, D) that follow the features of an epoch; logits against them.
 
-    Where several processes train together each brings its part of the batch to :meth:`update`, and
-    all make the same step: that of the parts' batches in the order of processes.
+    Where several processes train together each keeps a memory of its own, and all stay equal: give
+    :meth:`update` the rows of the whole batch, put together by :func:`passerby.train.gather`.
     """
 
     centroids: Tensor
@@ -129,8 +128,7 @@ class ClusterMemory(nn.Module):
         :meth:`forward`: the centroids that a graph refers to are replaced, never changed.
         """
         check_batch(features, labels)
-        rows = gather(F.normalize(wide(features.detach()), dim=1).to(self.centroids.dtype))
-        labels = gather(labels)
+        rows = F.normalize(wide(features.detach()), dim=1).to(self.centroids.dtype)
         if self.hard:
             chosen = hardest(self.centroids, rows, labels)
             rows, labels = rows[chosen], labels[chosen]

@@ -63,6 +63,11 @@ class CameraSampler:
             )
 
     @property
+    def group(self) -> int:
+        """K: so many neighbours in a batch belong together."""
+        return self.images
+
+    @property
     def batch_size(self) -> int:
         """B = P K."""
         return self.identities * self.images

@@ -1,4 +1,4 @@
-"""Ghost batch norm: one GPU normalises as several would.
+"""Ghost batch norm: any number of GPUs normalises as several would.
 
 Hoffer et al. (NeurIPS 2017). Under ``DataParallel`` every GPU normalises its own share of a batch;
 results published with four GPUs and batches of 256 come from statistics over 64 pictures.
@@ -7,7 +7,7 @@ results published with four GPUs and batches of 256 come from statistics over 64
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
@@ -15,8 +15,12 @@ from passerby.errors import InputError
 Running = Literal["all", "first"]
 
 
-class _Ghost(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over virtual batches of ``pictures`` rows each, in training."""
+class GhostBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over virtual batches of ``pictures`` rows each, in training.
+
+    With several processes each normalises its share of the batch by itself, and the running
+    statistics follow the virtual batches of all of them.
+    """
 
     pictures: int = 64
     running: Running = "all"
@@ -24,29 +28,67 @@ class _Ghost(nn.modules.batchnorm._BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise (B, ...); in evaluation as ordinary batch norm."""
         ordinary = super().forward
-        if not self.training or len(input) <= self.pictures:
+        if not self.training:
             return ordinary(input)
         first, *others = virtual_batches(input, self.pictures)
+        before = self._running().clone() if _processes() > 1 else None
         rest = ordinary if self.running == "all" else self._only_normalise
-        return torch.cat([ordinary(first), *map(rest, others)])
+        normalised = [ordinary(first), *map(rest, others)]
+        if before is not None:
+            self._follow_all_processes(before, len(input))
+        return torch.cat(normalised) if others else normalised[0]
 
     def _only_normalise(self, part: Tensor) -> Tensor:
         return F.batch_norm(part, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+    @torch.no_grad()
+    def _follow_all_processes(self, before: Tensor, count: int) -> None:
+        """Bring the running statistics to where one process with the whole batch would have them.
+
+        Args:
+            before: Those before this batch (2, C).
+            count: Rows of this process's share.
+
+        Raises:
+            InputError: If a virtual batch would have to reach over two processes.
+        """
+        if count % self.pictures:
+            raise InputError(
+                f"a process's share of {count} pictures cannot be cut into virtual batches of "
+                f"{self.pictures}; change the batch, the virtual batch or the processes"
+            )
+        assert self.momentum is not None
+        steps = count // self.pictures if self.running == "all" else 1
+        # k steps r <- (1 - m) r + m s make r <- (1 - m)^k r + (what the s add)
+        kept = (1 - self.momentum) ** steps
+        added = self._running() - kept * before
+        parts = [torch.empty_like(added) for _ in range(_processes())]
+        distributed.all_gather(parts, added)
+        for part in parts if self.running == "all" else parts[:1]:
+            before = kept * before + part
+        self.running_mean.copy_(before[0])  # type: ignore[union-attr]
+        self.running_var.copy_(before[1])  # type: ignore[union-attr]
+        if self.running == "all":
+            self.num_batches_tracked.add_(steps * (len(parts) - 1))  # type: ignore[union-attr]
+
+    def _running(self) -> Tensor:
+        """Running mean and variance (2, C)."""
+        return torch.stack([self.running_mean, self.running_var])  # type: ignore[list-item]
 
     def extra_repr(self) -> str:
         """Options for ``print(network)``."""
         return f"{super().extra_repr()}, pictures={self.pictures}, running={self.running}"
 
 
-class GhostBatchNorm1d(_Ghost, nn.BatchNorm1d):
+class GhostBatchNorm1d(GhostBatchNorm, nn.BatchNorm1d):
     """Ghost batch norm of features (B, D)."""
 
 
-class GhostBatchNorm2d(_Ghost, nn.BatchNorm2d):
+class GhostBatchNorm2d(GhostBatchNorm, nn.BatchNorm2d):
     """Ghost batch norm of maps (B, C, H, W)."""
 
 
-_GHOSTS: dict[type[nn.Module], type[_Ghost]] = {
+_GHOSTS: dict[type[nn.Module], type[GhostBatchNorm]] = {
     nn.BatchNorm1d: GhostBatchNorm1d,
     nn.BatchNorm2d: GhostBatchNorm2d,
 }
@@ -66,23 +108,25 @@ def ghost_batch_norm(network: nn.Module, pictures: int, *, running: Running = "a
             or the ``"first"`` alone, as ``DataParallel`` keeps those of its first GPU.
 
     Raises:
-        InputError: Fewer than 2 pictures, or a batch norm of another kind.
+        InputError: Fewer than 2 pictures, or a batch norm that is of another kind or keeps no
+            running statistics with a momentum.
     """
     if pictures < 2:
         raise InputError(f"a virtual batch of {pictures}; statistics need at least 2 pictures")
     for name, module in network.named_modules():
         if not isinstance(module, nn.modules.batchnorm._BatchNorm):
             continue
-        if not isinstance(module, _Ghost):
+        if not isinstance(module, GhostBatchNorm):
             kind = _GHOSTS.get(type(module))
-            if kind is None:
+            if kind is None or module.momentum is None or module.running_mean is None:
                 raise InputError(
-                    f"'{name}' is a {type(module).__name__}, which cannot normalise virtual "
+                    f"'{name}' is a {type(module).__name__} that cannot normalise virtual "
                     "batches; train this network without ghost batch norm"
                 )
             # the module stays the same object: whoever holds it, hooks and optimisers included,
             # sees the change
             module.__class__ = kind
+        assert isinstance(module, GhostBatchNorm)
         module.pictures, module.running = pictures, running
 
 
@@ -92,3 +136,8 @@ def virtual_batches(rows: Tensor, pictures: int) -> list[Tensor]:
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [rows[(len(parts) - 2) * pictures :]]
     return parts
+
+
+def _processes() -> int:
+    several = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if several else 1
