@@ -1,12 +1,20 @@
+import io
 import json
+import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from passerby.cli import main
 from passerby.data import CropTable
 from passerby.data.checks import Check, check
+from passerby.data.inspection import open_picture
 
 Rows = list[tuple[int, int, str]]
 
@@ -81,6 +89,10 @@ CASES: dict[str, tuple[Rows, dict[str, str]]] = {
     ),
     "shared people": ([*sound(), (100, 2, "train")] * 4, {"shared-people": "error"}),
     "junk in training": ([*sound(), (-1, 1, "train")], {"training-nobody": "error"}),
+    "numbered from zero": (
+        [(max(i - 100, -1) if i >= 100 else i, c, s) for i, c, s in without(sound(), "train")],
+        {"no-training": "warning", "numbered-from-zero": "error", "no-match": "warning"},
+    ),
     "few people": (sound(people=5), {"few-people": "error"}),
     "one person": (sound(people=1), {"few-people": "error", "one-person": "error"}),
     "few pictures": (sound(each=3), {"few-pictures": "warning"}),
@@ -95,6 +107,13 @@ CASES: dict[str, tuple[Rows, dict[str, str]]] = {
 def test_each_trouble_is_found_and_nothing_else(name: str) -> None:
     rows, expected = CASES[name]
     assert codes(rows) == expected
+
+
+def test_training_numbered_from_zero_is_told() -> None:
+    rows = [(i - 1 if s == "train" else i, c, s) for i, c, s in sound()]
+    finding = check(table(rows), pictures=False).findings[0]
+    assert finding.code == "training-nobody"
+    assert "number people from 1" in finding.text
 
 
 def test_reasons_are_counted() -> None:
@@ -144,6 +163,61 @@ def test_pictures_are_opened(tmp_path: Path, picture: Callable[..., Path]) -> No
     for path in made.paths():
         picture(path, size=(64, 32))
     assert len(pictures(check(made))["wide"]) == len(made)
+
+
+FORMATS = {".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
+
+
+@given(
+    st.sampled_from(sorted(FORMATS)),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=12),
+    st.floats(0, 1),
+)
+@settings(max_examples=150, deadline=None)
+def test_no_damaged_file_stops_the_check(
+    suffix: str, changes: list[tuple[float, int]], kept: float
+) -> None:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (32, 16, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(stream, FORMATS[suffix])
+    content = bytearray(stream.getvalue())
+    for place, value in changes:
+        content[int(place * (len(content) - 1))] = value
+    content = content[: max(1, int((0.5 + kept) * len(content)))]
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        path = Path(folder) / f"a{suffix}"
+        path.write_bytes(content)
+        opened = open_picture(path)
+    assert bool(opened.reason) != bool(opened.content)
+
+
+def test_what_a_decoder_raises_is_a_reason(
+    tmp_path: Path, picture: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", fail)
+    assert open_picture(picture(tmp_path / "a.jpg")).reason == "MemoryError"
+
+
+def test_unreadable_files_are_all_listed(
+    market: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    names = []
+    for number in range(25):
+        name = f"query/0001_c2s1_{number:06d}_09.jpg"
+        (market / name).write_bytes(b"nothing")
+        names.append(name)
+    assert main(["check", str(market), "--files", "3"]) == 1
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in names)
+    assert "25 of 33 pictures cannot be read" in shown
+    assert main(["check", str(market), "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    listed = next(f["items"] for f in findings if f["code"] == "unreadable")
+    assert [item.partition(" ")[0] for item in listed] == names
 
 
 def test_a_picture_listed_twice() -> None:

@@ -9,14 +9,16 @@ from PIL import Image
 
 from passerby.data import READERS, CropTable, read, read_any
 from passerby.data.cuhk03 import read_cuhk03_old
-from passerby.data.published import COUNTS, NOTES, differences
+from passerby.data.published import COUNTS, NOTES, TOTALS, differences
 from passerby.errors import InputError
+from passerby.metrics import evaluate_features
 
 Picture = Callable[..., Path]
 
 
 def test_every_named_set_has_a_reader() -> None:
-    assert set(COUNTS) | set(NOTES) <= set(READERS)
+    assert set(COUNTS) | set(TOTALS) | set(NOTES) <= set(READERS)
+    assert set(COUNTS) | set(TOTALS) == set(NOTES)
 
 
 def rows(table: CropTable, split: str) -> list[tuple[str, int, int]]:
@@ -256,6 +258,36 @@ def test_cuhk03_old_protocol(cuhk: Path) -> None:
         read_cuhk03_old(cuhk, "detected", 2)
 
 
+def test_cuhk03_old_splits_have_names(cuhk: Path) -> None:
+    for split, people in enumerate([{10_002, 20_001}, {10_001, 50_001}]):
+        for boxes in ("detected", "labeled"):
+            table = read(f"cuhk03-old-{boxes}@{split}", cuhk)
+            assert set(table.query.identity.tolist()) == people
+            assert table.name == f"cuhk03-old-{boxes}"
+    again = read_any(f"cuhk03-old-labeled@1:{cuhk}")
+    assert set(again.query.identity.tolist()) == {10_001, 50_001}
+    with pytest.raises(InputError, match="no split 7"):
+        read("cuhk03-old-labeled@7", cuhk)
+    with pytest.raises(InputError, match="no data set 'market1501@1'"):
+        read_any(f"market1501@1:{cuhk}")
+    with pytest.raises(InputError, match="no data set 'cuhk03-old-labeled@x'"):
+        read("cuhk03-old-labeled@x", cuhk)
+
+
+def test_cuhk03_old_protocol_is_evaluated(cuhk: Path) -> None:
+    table = read("cuhk03-old-labeled", cuhk)
+    random = np.random.default_rng(0)
+    faces = {i: random.normal(size=8) for i in np.unique(table.identity).tolist()}
+    query, gallery = (
+        np.stack([faces[i] for i in part.identity.tolist()])
+        for part in (table.query, table.gallery)
+    )
+    marks = (table.query.identity, table.gallery.identity, table.query.camera, table.gallery.camera)
+    report = evaluate_features(query, gallery, *marks, protocol="cuhk03-old")
+    assert report.cmc[1] == 1.0
+    assert report.protocol == "cuhk03-old"
+
+
 def test_cuhk03_in_market_layout(tmp_path: Path, picture: Picture) -> None:
     for folder in ("bounding_box_train", "query", "bounding_box_test"):
         picture(tmp_path / "cuhk03-np" / "labeled" / folder / "0001_c1_1.png")
@@ -284,21 +316,101 @@ def test_cuhk03_troubles_are_named(cuhk: Path) -> None:
 # --- counts ------------------------------------------------------------------------------------
 
 
-def test_published_counts() -> None:
-    counts = COUNTS["cuhk03-detected"]
-    made = []
-    for split, (people, pictures) in counts.items():
-        start = {"train": 1}.get(split, 1000)
-        identity = start + np.arange(pictures) % people
-        made.append((identity, np.full(pictures, split)))
-    identity = np.concatenate([i for i, _ in made])
-    table = CropTable(
-        path=[f"{n}.png" for n in range(len(identity))],
-        identity=identity,
-        camera=np.ones(len(identity), dtype=int),
-        split=np.concatenate([s for _, s in made]),
-        name="cuhk03-detected",
+def counted(name: str, splits: dict[str, tuple[int, int]]) -> CropTable:
+    """A table with so many people and pictures in each split."""
+    identity, split = [], []
+    for part, (people, pictures) in splits.items():
+        start = {"train": 1}.get(part, 10_000)
+        identity.append(start + np.arange(pictures) % people)
+        split += [part] * pictures
+    count = len(split)
+    return CropTable(
+        path=np.char.add(np.arange(count).astype(str), ".png"),
+        identity=np.concatenate(identity),
+        camera=np.ones(count, dtype=int),
+        split=split,
+        name=name,
     )
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_published_counts(name: str) -> None:
+    table = counted(name, COUNTS[name])
     assert differences(table) == []
-    lacking = differences(table.select(slice(1, None)))
-    assert lacking == ["train has 767 people in 7364 pictures, as published 767 in 7365"]
+    people, pictures = COUNTS[name]["train"]
+    assert differences(table.select(slice(1, None))) == [
+        f"train has {people} people in {pictures - 1} pictures, as published {people} in {pictures}"
+    ]
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_published_totals(name: str) -> None:
+    people, pictures = TOTALS[name]
+    table = counted(name, {"train": (people, pictures)})
+    assert differences(table) == []
+    both = CropTable(  # the same picture as query and as gallery counts once
+        **{c: np.concatenate([v, v[:5]]) for c, v in table.columns().items()}, name=name
+    )
+    assert differences(both) == []
+    (text,) = differences(table.select(slice(1, None)))
+    assert text == (
+        f"there are {people} people in {pictures - 1} pictures, as published {people} in {pictures}"
+    )
+
+
+def test_the_counts_agree_with_each_other() -> None:
+    market = sum(pictures for _, pictures in COUNTS["market1501"].values())
+    assert market == 12_936 + 3_368 + 19_732 - 3_819
+    assert sum(pictures for _, pictures in COUNTS["msmt17"].values()) == 126_441
+    assert sum(pictures for _, pictures in COUNTS["personx"].values()) == 45_792
+    assert sum(pictures for _, pictures in COUNTS["dukemtmc-reid"].values()) == 36_411
+    for boxes, pictures in (("detected", 14_097), ("labeled", 14_096)):
+        assert sum(n for _, n in COUNTS[f"cuhk03-{boxes}"].values()) == pictures
+
+
+@pytest.mark.slow
+def test_market1501_as_it_is_unpacked(tmp_path: Path) -> None:
+    """All 36,036 files of the three folders, by name: junk and distractors counted as published."""
+    root = tmp_path / "Market-1501-v15.09.15"
+
+    def fill(folder: str, numbers: dict[int, int]) -> None:
+        (root / folder).mkdir(parents=True)
+        for identity, pictures in numbers.items():
+            for n in range(pictures):
+                label = "-1" if identity == -1 else f"{identity:04d}"
+                (root / folder / f"{label}_c{1 + n % 6}s1_{n:06d}_00.jpg").touch()
+        (root / folder / "Thumbs.db").touch()
+
+    def spread(people: range, pictures: int) -> dict[int, int]:
+        each, more = divmod(pictures, len(people))
+        return {p: each + (i < more) for i, p in enumerate(people)}
+
+    fill("bounding_box_train", spread(range(2, 753), 12_936))
+    fill("query", spread(range(753, 1503), 3_368))
+    people = spread(range(753, 1503), 13_115)
+    fill("bounding_box_test", {-1: 3_819, 0: 2_798, **people})
+    table = read_any(tmp_path)
+    assert differences(table) == []
+    assert len(table.gallery) == 19_732
+    assert table.name == "market1501"
+
+
+def test_msmt17_as_it_is_listed(tmp_path: Path) -> None:
+    """The four lists at full length; training and test people share their numbers."""
+    root = tmp_path / "MSMT17_V2"
+    for folder in ("mask_train_v2", "mask_test_v2"):
+        (root / folder).mkdir(parents=True)
+    lengths = {"train": (1041, 30_248), "val": (1041, 2_373), "query": (3060, 11_659)}
+    for name, (people, pictures) in {**lengths, "gallery": (3060, 82_161)}.items():
+        lines = [
+            f"{p:04d}/{p:04d}_{n:03d}_{1 + n % 15:02d}_0303morning_{n:04d}_{name[0]}.jpg {p}"
+            for n, p in ((n, n % people) for n in range(pictures))
+        ]
+        (root / f"list_{name}.txt").write_text("\n".join(lines))
+    table = read("msmt17", tmp_path)
+    assert differences(table) == []
+    assert set(np.unique(table.camera).tolist()) == set(range(1, 16))
+    test = set(table.query.identity.tolist()) | set(table.gallery.identity.tolist())
+    assert not test & set(table.train.identity.tolist())
+    (root / "list_val.txt").unlink()
+    assert differences(read("msmt17-train-list", tmp_path)) == []

@@ -27,7 +27,7 @@ class Options:
     pictures: bool = True
     """Open every picture."""
     files: int = 10
-    """How many files to list for each finding (all of them with --json)."""
+    """How many files to list for each finding; unreadable ones, and with --json all, are listed."""
     json: bool = False
     """Print the result as JSON."""
 

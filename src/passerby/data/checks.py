@@ -39,7 +39,7 @@ class Check:
         return {**asdict(self), "ok": self.ok}
 
     def text(self, files: int = 10) -> str:
-        """A page of text; of long lists of files only the first ``files``."""
+        """A page of text; unreadable files are all listed, of other lists the first ``files``."""
         names = ("pictures", "people", "distractors", "junk", "cameras")
         lines = [self.name, f"{'':12s}" + "".join(f"{name:>13s}" for name in names)]
         for split, counts in self.counts.items():
@@ -49,9 +49,10 @@ class Check:
             lines.append(f"camera {camera}: {shares}")
         for finding in self.findings:
             lines.append(f"{finding.level}: {finding.text} [{finding.code}]")
-            lines += [f"    {item}" for item in finding.items[:files]]
-            if len(finding.items) > files:
-                lines.append(f"    and {len(finding.items) - files} more")
+            shown = len(finding.items) if finding.code == "unreadable" else files
+            lines += [f"    {item}" for item in finding.items[:shown]]
+            if len(finding.items) > shown:
+                lines.append(f"    and {len(finding.items) - shown} more")
         lines.append("no errors" if self.ok else "this data set cannot be used as it is")
         return "\n".join(lines)
 
@@ -74,6 +75,7 @@ def check(
         progress: Show a bar while pictures are opened.
     """
     findings = [
+        *_numbering(table),
         *_training(table, identities, images),
         *_evaluation(table),
         *_splits(table),
@@ -109,6 +111,19 @@ def _counts(part: CropTable) -> dict[str, int]:
     }
 
 
+def _numbering(table: CropTable) -> Iterator[Finding]:
+    """People numbered from 0: the first of them is then taken for nobody."""
+    zero = int((table.query.identity == DISTRACTOR).sum())
+    swapped = len(table.query) > len(table.gallery) > 0  # then these are the gallery's distractors
+    if zero and not swapped:
+        yield Finding(
+            level="error",
+            code="numbered-from-zero",
+            text=f"{zero} queries have the identity 0, which means distractors, people of whom "
+            "nobody asks; where people are numbered from 0, number them from 1",
+        )
+
+
 def _training(table: CropTable, identities: int, images: int) -> Iterator[Finding]:
     train = table.train
     if not len(train):
@@ -122,7 +137,8 @@ def _training(table: CropTable, identities: int, images: int) -> Iterator[Findin
             level="error",
             code="training-nobody",
             text=f"{nobody} training pictures are junk (-1) or distractors (0), which would be "
-            "learnt as one person; remove them from the training split",
+            "learnt as one person; remove them from training, or where people are numbered from 0 "
+            "number people from 1",
         )
     people, counts = np.unique(train.identity[train.identity > DISTRACTOR], return_counts=True)
     if len(people) < identities:
