@@ -5,7 +5,7 @@ from torch import nn
 from passerby.errors import InputError
 from passerby.models import TrainOutput, build
 from passerby.models.network import BNNeck
-from passerby.models.pooling import GeneralizedMeanPooling
+from passerby.models.pooling import GeneralizedMeanPooling, make_pooling
 
 
 def test_neck_has_a_frozen_zero_bias_and_torch_defaults() -> None:
@@ -69,6 +69,26 @@ def test_gem_is_the_power_mean() -> None:
     )  # fmt: skip
     torch.testing.assert_close(pool(features), expected)
     assert sum(p.numel() for p in pool.parameters()) == 1
+
+
+def test_fixed_gem_learns_and_stores_nothing() -> None:
+    pool = make_pooling("gem-fixed")
+    features = torch.rand(2, 3, 4, 5)
+    assert torch.equal(pool(features), GeneralizedMeanPooling()(features))
+    assert not list(pool.parameters())
+    assert not pool.state_dict()
+
+
+def test_gem_gradients() -> None:
+    torch.manual_seed(0)
+    pool = GeneralizedMeanPooling().double()
+    features = (torch.rand(2, 3, 2, 2, dtype=torch.float64) + 0.1).requires_grad_()
+    p = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
+
+    def run(features: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(pool, {"p": p}, (features,))
+
+    assert torch.autograd.gradcheck(run, (features, p))
 
 
 def test_gem_with_p_one_is_the_mean_and_large_p_the_maximum() -> None:

@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from passerby.errors import InputError
 from passerby.models import build, parameters
 from passerby.models.build import SHAPES
-from passerby.models.resnet import InstanceNorm, ResNet
+from passerby.models.resnet import InstanceBatchNorm, InstanceNorm, ResNet, ResNetStructure
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,79 @@ def test_ibn_replaces_the_first_norm_of_the_first_stages_only() -> None:
 def test_the_small_network_fits_ten_megabytes_in_sixteen_bits() -> None:
     network = build("slim18")
     assert 2 * parameters(network) < 10e6
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"), [("resnet50-ibn", (3, 4, 6)), ("resnet18-ibn", (2, 2, 2))]
+)
+def test_ibn_a_splits_the_first_norm_of_three_stages_in_half(
+    name: str, blocks: tuple[int, ...]
+) -> None:
+    with torch.device("meta"):
+        trunk = ResNet(SHAPES[name])
+    found = {n: m for n, m in trunk.named_modules() if isinstance(m, InstanceBatchNorm)}
+    assert set(found) == {
+        f"layer{stage}.{block}.bn1"
+        for stage, count in enumerate(blocks, start=1)
+        for block in range(count)
+    }
+    for key, norm in found.items():
+        width = 32 << int(key[5])  # 64, 128, 256
+        assert (norm.IN.channels, norm.BN.num_features) == (width // 2, width // 2)
+    plain = name.removesuffix("-ibn")
+    with torch.device("meta"):
+        assert parameters(trunk) == parameters(ResNet(SHAPES[plain]))
+
+
+def test_ibn_a_normalises_each_half_its_way() -> None:
+    torch.manual_seed(0)
+    norm = InstanceBatchNorm(6).double()
+    features = torch.randn(3, 6, 5, 4, dtype=torch.float64) * 3 + 1
+    out = norm(features)
+    for image in range(3):
+        for channel in range(3):
+            one = features[image, channel]
+            expected = (one - one.mean()) / (one.var(unbiased=False) + 1e-5).sqrt()
+            torch.testing.assert_close(out[image, channel], expected, atol=1e-4, rtol=1e-4)
+    for channel in range(3, 6):
+        one = features[:, channel]
+        expected = (one - one.mean()) / (one.var(unbiased=False) + 1e-5).sqrt()
+        torch.testing.assert_close(out[:, channel], expected)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("pool", ["padding", "ceil"])
+def test_stem_options(relu: bool, pool: str) -> None:
+    torch.manual_seed(0)
+    structure = ResNetStructure(stem_relu=relu, stem_pool=pool)
+    trunk = ResNet(SHAPES["slim18"], structure=structure).eval()
+    trunk.bn1.bias.data.normal_()
+    images = torch.randn(2, 3, 32, 16)
+    with torch.no_grad():
+        values = trunk.bn1(trunk.conv1(images))
+        values = values.clamp(min=0) if relu else values
+        top, bottom = (1, 0) if pool == "padding" else (0, 1)
+        padded = nn.functional.pad(values, (top, bottom, top, bottom), value=-torch.inf)
+        expected = nn.functional.max_pool2d(padded, 3, 2)
+        assert torch.equal(trunk.stem(images), expected)
+        assert expected.shape[2:] == (8, 4)
+
+
+def test_structure_changes_no_state_of_the_stem() -> None:
+    plain = ResNet(SHAPES["slim18"])
+    other = ResNet(SHAPES["slim18"], structure=ResNetStructure(stem_relu=False, stem_pool="ceil"))
+    assert set(plain.state_dict()) == set(other.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("structure", "message"),
+    [
+        ({"stem_relu": 1}, "'stem_relu' is 1, not of type bool"),
+        ({"stem_pool": "same"}, "choose from padding, ceil"),
+        ({"non_local": True}, "choose from none, default, agw"),
+        ({"stem": 1}, "its options are: non_local, stem_pool, stem_relu"),
+    ],
+)
+def test_wrong_structures_are_input_errors(structure: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build("slim18", structure=structure)

@@ -1,45 +1,98 @@
-"""``passerby model-info FILE``: what a weights file says of itself."""
+"""``passerby model-info MODEL``: what a weights file says of itself, or what a network weighs."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from passerby.cli.arguments import parse
+from passerby.errors import InputError
+
+if TYPE_CHECKING:
+    from passerby.models.structure import Structure
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Print the card of a weights file."""
+    """Print the card of a weights file, or the size of an architecture."""
 
-    file: Annotated[Path, tyro.conf.Positional]
-    """A weights file of passerby."""
+    model: Annotated[str, tyro.conf.Positional]
+    """A weights file of passerby, or an architecture: resnet50, fpb, pyramid:resnet50, timm:..."""
+    structure: dict[str, str] = field(default_factory=dict)
+    """Options of an architecture given by name: --structure non_local agw convolution dwsep."""
     json: bool = False
     """Print one JSON object instead of lines."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the card, field by field."""
+    """Print the card field by field, and the parameters."""
     options = parse(Options, arguments, "model-info")
-    from passerby.models import load, parameters
-
-    network, card = load(options.file)
-    facts = {
-        **asdict(card),
-        "parameters": parameters(network),
-        "bytes": options.file.stat().st_size,
-    }
+    path = Path(options.model)
+    is_file = path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1
+    facts = _of_file(path, options) if is_file else _of_name(options.model, options.structure)
     print(json.dumps(facts) if options.json else "\n".join(_lines(facts)))
     return 0
+
+
+def _of_file(path: Path, options: Options) -> dict[str, Any]:
+    from passerby.models import load, parameters
+
+    if options.structure:
+        raise InputError(f"'{path}' knows its own structure; leave --structure out")
+    network, card = load(path)
+    return {
+        **asdict(card),
+        "parameters": parameters(network),
+        **_accounting(card.architecture, card.structure),
+        "bytes": path.stat().st_size,
+    }
+
+
+def _of_name(architecture: str, structure: Mapping[str, str]) -> dict[str, Any]:
+    import torch
+
+    from passerby.models import build, parameters
+
+    with torch.device("meta"):
+        network = build(architecture, structure=structure)
+    return {
+        "architecture": architecture,
+        "dimension": network.dimension,
+        "structure": dict(structure),
+        "parameters": parameters(network),
+        **_accounting(architecture, structure),
+    }
+
+
+def _accounting(architecture: str, structure: "Structure") -> dict[str, Any]:
+    """What a network adds to the residual network it stands on, in both ways of counting."""
+    from passerby.models import account
+
+    counted = account(architecture, structure)
+    if counted is None or not counted.over_trunk:
+        return {}
+    over = {"over_trunk": counted.over_trunk, "over_imagenet": counted.over_imagenet}
+    return {"accounting": {**asdict(counted), **over}}
+
+
+def _accounting_lines(counted: Mapping[str, int]) -> list[str]:
+    return [
+        f"without a classifier of identities {counted['total']:,}:",
+        f"  {counted['over_trunk']:+,} on its trunk with BNNeck, {counted['trunk']:,}",
+        f"  {counted['over_imagenet']:+,} on that network with ImageNet's classifier, "
+        f"{counted['imagenet']:,}",
+    ]
 
 
 def _lines(facts: dict[str, Any], indent: str = "") -> list[str]:
     lines = []
     for name, value in facts.items():
-        if isinstance(value, dict) and value:
+        if name == "accounting":
+            lines += _accounting_lines(value)
+        elif isinstance(value, dict) and value:
             lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
         elif value not in ("", None, {}):
             lines.append(f"{indent}{name:<{24 - len(indent)}} {value}")

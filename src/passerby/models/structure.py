@@ -15,7 +15,7 @@ class StructureReader:
     """Hands each part of a network its own options and finds those that nobody knows.
 
     A part declares its options as a frozen dataclass whose fields are ``bool``, ``int``,
-    ``float``, ``str`` or a ``Literal`` of strings.
+    ``float``, ``str`` or a ``Literal`` of strings. Numbers and truth values may come as text.
     """
 
     def __init__(self, structure: Structure | None = None) -> None:
@@ -54,8 +54,23 @@ def _checked(name: str, value: Value, kind: Any) -> Value:
             choices = ", ".join(map(str, get_args(kind)))
             raise InputError(f"structure option '{name}' is {value!r}; choose from {choices}")
         return value
+    if isinstance(value, str) and kind is not str:
+        value = _read(value)  # from a command line
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"structure option '{name}' is {value!r}, not of type {kind.__name__}")
     return value
+
+
+def _read(text: str) -> Value:
+    """A number or a truth value written out; anything else stays as it is."""
+    words = {"true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
