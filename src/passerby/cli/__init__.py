@@ -19,6 +19,7 @@ VERBS: dict[str, str] = {
     "report": "rank lists, curves, cameras and failures of a network in one HTML file",
     "embed": "turn pictures of people into vectors",
     "export": "write a network as ONNX, checked against the original",
+    "adapt": "let a network learn one's own cameras, without labels",
     "convert": "turn a checkpoint of another toolbox into a weights file with its card",
     "ingest": "bring a clip or a folder of crops into a city: detect, track, embed, store",
     "search": "find a person in a unit of a city",
