@@ -1,8 +1,8 @@
 """Diff Attention: a distance that looks at two pictures together.
 
-From the paper on person re-identification with multi-level urban information units. For every pair
-of a query and a gallery feature a small network weighs the D channels by how the two differ, and
-the distance is taken between the weighted features. With ratio r a pair costs 2 D D / r
+Zhu et al., multi-level person re-identification with urban information units and Diff Attention:
+for every pair of a query and a gallery feature a small network weighs the D channels by how the two
+differ, and the distance is taken between the weighted features. With ratio r a pair costs 2 D D / r
 multiply-adds (2.1 million at D = 2048, r = 4), so that it suits the first places of a ranking, or a
 GPU. Equation numbers are those of the paper; formulas lost in its print are those of its code.
 """

@@ -1,11 +1,12 @@
 """Diff Attention on Bag of Tricks or AGW, trained with the network or after it.
 
-From the paper on person re-identification with multi-level urban information units; its lost
-weights are those of the authors' code. Joint training takes the batch-hard (AGW: the weighted)
-triplet loss of the attended distances in place of the plain ones. Separate training freezes a
-finished network, keeps the features of all training pictures, each augmented once, and teaches the
-attention alone, in minutes. Either way a run leaves ``diff_attention.safetensors`` beside its
-report, and the report has the score of the plain cosine on the same features.
+Zhu et al., multi-level person re-identification with urban information units and Diff Attention;
+the weights lost in its print are those of the authors' code. Joint training takes the batch-hard
+(AGW: the weighted) triplet loss of the attended distances in place of the plain ones. Separate
+training freezes a finished network, keeps the features of all training pictures, each augmented
+once, and teaches the attention alone, in minutes. Either way a run leaves
+``diff_attention.safetensors`` beside its report, and the report has the score of the plain cosine
+on the same features.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from passerby.data import CropTable, ImageStore
+from passerby.data import CropTable, ImageStore, PKSampler
 from passerby.data.seeds import torch_generator
 from passerby.errors import InputError
 from passerby.losses import cross_entropy
@@ -58,10 +59,12 @@ class AttentionOptions(RunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SeparateDiffAttention(AttentionOptions):
-    """Options of separate training; backbone, size and feature are those of the network."""
+    """Options of separate training."""
 
     out: Path = Path("runs/diff-attention")
     """The run's folder; a killed run continues from there."""
+    backbone: str = "frozen"
+    """Plays no part, like size and feature: the network is a file."""
     weights: Path | None = None
     """The frozen network, a model file of passerby; none: the bundled network."""
     epochs: int = 60
@@ -204,16 +207,22 @@ def run(config: SeparateDiffAttention, table: CropTable) -> Report:
     if (config.out / run_folder.REPORT).exists():
         return judge(config, network, card, load_attention(config.out / ATTENTION)[0], table)[0]
     features = training_features(config, network, card, table)
-    torch.manual_seed(config.seed)
-    attention = new_attention(config, card.dimension)
-    method = SeparateMethod(config, attention, torch.from_numpy(sampler.labels), sampler)
-    # the loop's pictures (N, C, H, W) are features here: C = D
-    looped = replace(fit_options(config), channels_last=False)
-    fit(method, features[:, :, None, None], lambda rows, _: rows, looped)
+    attention = learn(config, features, sampler)
     found = judge(config, network, card, attention, table)
     training = {**supervised.provenance(config, table, begun), "network": path.name}
     finish(config, attention, content_id(card, path), training, found)
     return found[0]
+
+
+def learn(config: SeparateDiffAttention, features: Tensor, sampler: PKSampler) -> DiffAttention:
+    """Teach a new attention by features (N, D) of the sampler's rows; the log is in ``out``."""
+    torch.manual_seed(config.seed)
+    attention = new_attention(config, features.shape[1])
+    method = SeparateMethod(config, attention, torch.from_numpy(sampler.labels), sampler)
+    # the loop's pictures (N, C, H, W) are features here: C = D
+    looped = replace(fit_options(config), channels_last=False)
+    fit(method, features[:, :, None, None], lambda rows, _: rows, looped)
+    return attention
 
 
 def run_joint(config: JointDiffAttention, table: CropTable) -> Report:

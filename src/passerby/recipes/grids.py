@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from passerby.recipes import bag_of_tricks, cluster_contrast, fused_loss, pyramid
 from passerby.recipes.ablation import Grid, Judgement, Row
+from passerby.recipes.attention_grids import ATTENTION_GRIDS, fitting
 from passerby.recipes.bag_of_tricks import BagOfTricks
 from passerby.recipes.cluster_contrast import ClusterContrast
+from passerby.recipes.diff_attention import AttentionOptions
 from passerby.recipes.fused_loss import FusedLoss
 from passerby.recipes.pyramid import Pyramid
 
@@ -342,6 +344,7 @@ GRIDS: dict[str, Grid] = {
         run=cluster_contrast.run,
         figures=("mAP", "rank-1"),
     ),
+    **ATTENTION_GRIDS,
     "D1": _tricks("the tricks stacked", TRICKS),
     "D1-single": _tricks("each trick alone (not printed)", SINGLE_TRICKS),
     "D2": _tricks("feature and metric of the test", NECK),
@@ -359,10 +362,12 @@ GRIDS: dict[str, Grid] = {
 
 
 def fitted(grid: Grid) -> Grid:
-    """A grid for the small network: half of each side of a picture, levels of its own stripes."""
+    """A grid for the small network: half of a picture's sides, its own stripes and ratios."""
     base = grid.small()
     if isinstance(base, Pyramid) and "levels" in grid.rows[0].changes:
         return replace(grid, rows=levels(base.stripes))
+    if isinstance(base, AttentionOptions):
+        return fitting(grid)
     rows = [
         replace(row, changes={**row.changes, "size": tuple(side // 2 for side in size)})
         if (size := row.changes.get("size"))
