@@ -111,6 +111,37 @@ CASES: dict[str, tuple[Arguments, str]] = {
         ],
         "before it starts",
     ),
+    "search: missing detector": (
+        lambda c, f: ["search", filled(c), str(f / "person.jpg"), "--detector", str(f / "no.xml")],
+        "no.xml",
+    ),
+    "search: not a detector": (
+        lambda c, f: [
+            "search",
+            filled(c),
+            str(f / "person.jpg"),
+            "--detector",
+            str(f / "person.jpg"),
+        ],
+        "person.jpg",
+    ),
+    "trace: a person without a detector": (
+        lambda c, f: ["trace", filled(c), str(f / "person.jpg"), "--person", "2"],
+        "add --detector",
+    ),
+    "trace: one person for two pictures": (
+        lambda c, f: [
+            "trace",
+            filled(c),
+            str(f / "person.jpg"),
+            str(f / "person.jpg"),
+            "--detector",
+            str(f / "no.xml"),
+            "--person",
+            "1",
+        ],
+        "once for each picture",
+    ),
     "trace: empty gallery": (lambda c, f: ["trace", str(c), str(f / "person.jpg")], "empty"),
     "ingest: missing city": (
         lambda c, f: ["ingest", str(f / "empty"), "--city", str(f / "nowhere")],

@@ -4,13 +4,16 @@ The truth is the clip's own plan: in `one-by-one` never two people are in view, 
 number says who it is (read off the clip by eye).
 """
 
+import json
 from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from passerby.city import City, Scope
+from passerby.city.times import parse_time
 from passerby.cli import main
 from passerby.errors import InputError
 from passerby.ingest import (
@@ -18,8 +21,9 @@ from passerby.ingest import (
     Detector,
     TrackletOptions,
     create_small_city,
-    find_person,
+    find_people,
     ingest_clip,
+    read_person,
 )
 from passerby.ingest.crops import cut
 from passerby.ingest.video import open_clip
@@ -139,18 +143,21 @@ def test_stays_are_cut_and_times_go_forward(city: City) -> None:
         assert len(facts) <= 4
 
 
-def test_find_person(real: Path, detector: Detector) -> None:
+def test_find_people(real: Path, detector: Detector) -> None:
     clip = open_clip(real / "clips" / "one-by-one-person-detection.mp4")
     empty, someone = (frame.image for frame in islice(clip.frames(every=300), 2))
-    found = find_person(someone, detector)
+    found = find_people(someone, detector)
     assert len(found) == 1
     assert found.scores[0] > 0.8
     x0, y0, x1, y1 = found.boxes[0]
     assert 0 <= x0 < x1 <= 768
     assert 0 <= y0 < y1 <= 432
     assert y1 - y0 > 150
+    height, width = read_person(someone, detector).shape[:2]
+    assert abs(height - (y1 - y0)) <= 1
+    assert abs(width - (x1 - x0)) <= 1
     with pytest.raises(InputError, match="no person"):
-        find_person(empty, detector)
+        read_person(empty, detector)
 
 
 def test_wrong_networks_are_refused(real: Path, tmp_path: Path) -> None:
@@ -162,6 +169,44 @@ def test_wrong_networks_are_refused(real: Path, tmp_path: Path) -> None:
         Detector.load(tmp_path / "none.pt")
     with pytest.raises(InputError, match=r"card\.json"):
         Embedder.load(real / "models" / DETECTOR / f"{DETECTOR}.xml")
+
+
+def test_questions_with_whole_pictures(
+    real: Path, city: City, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = {}
+    for name, clip, every in (
+        ("one", "one-by-one-person-detection.mp4", 300),
+        ("three", "people-detection.264", 360),
+    ):
+        for number, frame in enumerate(
+            islice(open_clip(real / "clips" / clip).frames(every=every), 2)
+        ):
+            frames[name, number] = tmp_path / f"{name}{number}.png"
+            Image.fromarray(frame.image).save(frames[name, number])
+    models = {"--detector": DETECTOR, "--model": NETWORK}
+    options = [
+        word
+        for option, name in models.items()
+        for word in (option, str(real / "models" / name / f"{name}.xml"))
+    ]
+
+    def ask(picture: Path, *words: str) -> tuple[int, str, str]:
+        status = main(["search", str(city.folder), str(picture), *options, "--json", *words])
+        return status, *capsys.readouterr()
+
+    status, out, _ = ask(frames["one", 1])
+    assert status == 0
+    assert person_at(parse_time(json.loads(out)["matches"][0]["time"], "a match")) == 1
+    status, out, err = ask(frames["one", 0])
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "one0.png': no person was found" in err
+    status, out, err = ask(frames["three", 1])
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "shows 3 people: 1 at x 188..309" in err
+    assert "--person N" in err
+    assert ask(frames["three", 1], "--person", "3")[0] == 0
+    assert "no person 4" in ask(frames["three", 1], "--person", "4")[2]
 
 
 def test_command_line(real: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

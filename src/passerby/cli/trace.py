@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from passerby.cli.arguments import parse
-from passerby.cli.search import Question, embed, permit, record, scope_of
+from passerby.cli.question import Question, asked
 
 if TYPE_CHECKING:
     from passerby.city import City, Trajectory
@@ -29,29 +29,26 @@ class Trace(Question):
 def main(arguments: list[str]) -> int:
     """Run the verb."""
     options: Trace = parse(Trace, arguments, "trace")
-    from passerby.city import City, trace
+    from passerby.city import trace
 
-    with City.open(options.city) as city:
-        permit(city, options)
-        scope = scope_of(city, options)
-        vectors, embedder, curve = embed(city, options)
+    with asked(options) as query:
         path = trace(
-            city,
-            vectors,
-            scope,
-            model=embedder.model_id,
-            calibration=curve,
+            query.city,
+            query.vectors,
+            query.scope,
+            model=query.model,
+            calibration=query.calibration,
             confirmed=options.confirmed,
             rejected=options.rejected,
         )
-        number = record(city, "trace", options, scope, [one.id for one in path.sightings])
+        number = query.record("trace", [one.id for one in path.sightings])
         if options.geojson is not None:
             text = json.dumps(path.to_geojson(), ensure_ascii=False)
             options.geojson.write_text(text + "\n", encoding="utf-8")
         if options.json:
             print(json.dumps({**path.as_dict(), "audit": number}, ensure_ascii=False))
         else:
-            _print(city, path)
+            _print(query.city, path)
     return 0
 
 

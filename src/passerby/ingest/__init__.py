@@ -1,9 +1,10 @@
 """Clips and folders of crops into a city."""
 
-from passerby.ingest.detector import Detections, Detector, find_person
+from passerby.ingest.detector import Detections, Detector
 from passerby.ingest.folder import FolderReport, ingest_folder, ingest_table
 from passerby.ingest.own_city import create_small_city
 from passerby.ingest.pipeline import ClipOptions, IngestReport, ingest_clip
+from passerby.ingest.query import NoPersonError, find_people, read_person
 from passerby.ingest.tracklets import TrackletOptions
 
 __all__ = [
@@ -12,10 +13,12 @@ __all__ = [
     "Detector",
     "FolderReport",
     "IngestReport",
+    "NoPersonError",
     "TrackletOptions",
     "create_small_city",
-    "find_person",
+    "find_people",
     "ingest_clip",
     "ingest_folder",
     "ingest_table",
+    "read_person",
 ]

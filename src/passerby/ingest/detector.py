@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import InputError
-from passerby.runtime import Picture, read_image, resize
+from passerby.runtime import resize
 from passerby.runtime.openvino_backend import import_openvino, read_openvino
 
 PERSON = 1  # the class of people in the retail and pedestrian networks
@@ -96,27 +96,6 @@ class SsdDetector(Detector):
                 self._queue.start_async(resize(frame, self.size)[None], (rows, index))
             self._queue.wait_all()
         return [_from_rows(found, frame) for found, frame in zip(rows, frames, strict=True)]
-
-
-def find_person(picture: Picture, detector: Detector, *, min_confidence: float = 0.5) -> Detections:
-    """Find the people in a query picture, most certain first.
-
-    Args:
-        picture: path, PIL image or RGB uint8 array.
-        detector: which network looks.
-        min_confidence: weaker boxes are left out.
-
-    Raises:
-        InputError: the picture cannot be read, or shows no person.
-    """
-    image = read_image(picture)
-    found = detector.detect([image])[0].above(min_confidence)
-    if not len(found):
-        raise InputError(
-            "no person was found in the picture; give one that shows a whole person, "
-            "or a crop of the person alone"
-        )
-    return found
 
 
 def _name(path: Path) -> str:

@@ -13,16 +13,23 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from passerby.errors import InputError
-from passerby.ingest.detector import Detector
+from passerby.ingest.detector import Detections, Detector
+from passerby.ingest.query import (
+    SMALLEST,
+    Box,
+    NoPersonError,
+    cut_person,
+    find_people,
+    like_a_crop,
+)
 from passerby.runtime.pictures import read_image
 from passerby.service.database import now
 from passerby.service.refusals import Refusal, nothing_there
 from passerby.service.settings import Settings
 
-Box = tuple[float, float, float, float]
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-SMALLEST = (48, 24)  # height, width in pixels below which a person cannot be told apart
-LEAST_CONFIDENCE = 0.5  # of a detected person
+LOW = 96  # pixels of height of a crop below which an answer may be poor
+FLAT = 12.0  # contrast below which an answer may be poor
 LONGEST_SIDE = 1920  # larger pictures are scaled down; a person in them stays large enough
 MOST_BYTES = 400 * 2**20  # of decoded pictures in memory; the oldest go first
 
@@ -36,8 +43,7 @@ class QueryPicture:
         account: whose it is; nobody else can use it.
         digest: SHA-256 of the uploaded file, which is what the audit notes.
         image: (H, W, 3) uint8 RGB, perhaps scaled down.
-        people: boxes and scores; empty without a detector.
-        detected: whether a detector looked at it.
+        people: who was found in it; None without a detector.
         warnings: words the page explains, such as "unlike_a_crop".
         expires: ms since the epoch.
     """
@@ -46,8 +52,7 @@ class QueryPicture:
     account: str
     digest: str
     image: NDArray[np.uint8]
-    people: list[tuple[Box, float]]
-    detected: bool
+    people: Detections | None
     warnings: tuple[str, ...]
     expires: int
 
@@ -57,17 +62,7 @@ class QueryPicture:
         Raises:
             InputError: the box leaves less than a person could be recognised in.
         """
-        if box is None:
-            return self.image
-        height, width = self.image.shape[:2]
-        x0, x1 = (int(np.clip(round(v), 0, width)) for v in (box[0], box[2]))
-        y0, y1 = (int(np.clip(round(v), 0, height)) for v in (box[1], box[3]))
-        if y1 - y0 < SMALLEST[0] or x1 - x0 < SMALLEST[1]:
-            raise InputError(
-                f"the box is {max(x1 - x0, 0)} x {max(y1 - y0, 0)} pixels, too small to recognise "
-                f"a person in; draw it at least {SMALLEST[1]} x {SMALLEST[0]}"
-            )
-        return np.ascontiguousarray(self.image[y0:y1, x0:x1])
+        return self.image if box is None else cut_person(self.image, box)
 
 
 def read_upload(data: bytes, settings: Settings) -> NDArray[np.uint8]:
@@ -127,41 +122,31 @@ def _at_most(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     )
 
 
-def find_people(
+def look_at(
     image: NDArray[np.uint8], detector: Detector | None
-) -> tuple[list[tuple[Box, float]], tuple[str, ...]]:
-    """People in a picture and warnings about it.
-
-    A picture of a crop's shape is taken as a crop even where the detector sees nobody: detectors
-    are made for street views and often miss a person who fills the picture.
+) -> tuple[Detections | None, tuple[str, ...]]:
+    """People in a picture (None without a detector) and warnings about it.
 
     Raises:
         Refusal: 422, a detector looked at a street view and saw nobody.
     """
-    height, width = image.shape[:2]
-    like_a_crop = 1.4 <= height / width <= 4.5
-    found: list[str] = []
-    people = [] if detector is None else _people(image, detector)
-    if detector is not None and not people and not like_a_crop:
+    try:
+        people = None if detector is None else find_people(image, detector)
+    except NoPersonError:
         raise Refusal(
             422,
             "no_person",
             "No person was found in this picture.",
             "Give a picture in which the whole person can be seen, or crop it to the person.",
-        )
-    if not people and not like_a_crop:
+        ) from None
+    found: list[str] = []
+    if not people and not like_a_crop(image):
         found.append("unlike_a_crop")
-    if not people and height < 96:
+    if not people and len(image) < LOW:
         found.append("low_resolution")
-    if _contrast(image) < 12.0:
+    if _contrast(image) < FLAT:
         found.append("low_contrast")
     return people, tuple(found)
-
-
-def _people(image: NDArray[np.uint8], detector: Detector) -> list[tuple[Box, float]]:
-    seen = detector.detect([image])[0].above(LEAST_CONFIDENCE)
-    boxes = [tuple(float(value) for value in box) for box in seen.boxes]
-    return [(box, float(score)) for box, score in zip(boxes, seen.scores, strict=True)]  # type: ignore[misc]
 
 
 def _contrast(image: NDArray[np.uint8]) -> float:
@@ -185,14 +170,13 @@ class QueryPictures:
             Refusal: the picture cannot be used; the refusal says why.
         """
         image = read_upload(data, self.settings)
-        people, found = find_people(image, self.detector)
+        people, found = look_at(image, self.detector)
         picture = QueryPicture(
             id=secrets.token_urlsafe(16),
             account=account,
             digest=hashlib.sha256(data).hexdigest(),
             image=image,
             people=people,
-            detected=self.detector is not None,
             warnings=found,
             expires=now() + int(self.settings.query_minutes * 60_000),
         )

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, File, UploadFile
 from pydantic import BaseModel, Field
 
+from passerby.ingest.detector import Detections
 from passerby.service.http import PROBLEMS, Searcher, TheService
 from passerby.service.pictures import QueryPicture
 
@@ -16,6 +17,12 @@ class PersonBox(BaseModel):
 
     box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 in pixels")
     score: float
+
+    @classmethod
+    def all_of(cls, people: Detections) -> "list[PersonBox]":
+        """As JSON, most certain first."""
+        pairs = zip(people.boxes.tolist(), people.scores.tolist(), strict=True)
+        return [cls(box=tuple(box), score=round(score, 4)) for box, score in pairs]
 
 
 class PictureInfo(BaseModel):
@@ -38,8 +45,8 @@ class PictureInfo(BaseModel):
             id=picture.id,
             width=width,
             height=height,
-            people=[PersonBox(box=box, score=round(score, 4)) for box, score in picture.people],
-            detected=picture.detected,
+            people=[] if picture.people is None else PersonBox.all_of(picture.people),
+            detected=picture.people is not None,
             warnings=list(picture.warnings),
         )
 
