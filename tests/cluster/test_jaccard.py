@@ -35,11 +35,12 @@ def textbook(features: NDArray, *, k1: int = 30, k2: int = 6) -> NDArray:
         return {j for j in rank[i, :length] if i in rank[j, :length]}
 
     V = np.zeros((N, N))
-    for i in range(N):
-        base = reciprocal(i, k1 + 1)
+    full = [reciprocal(i, k1 + 1) for i in range(N)]
+    half = [reciprocal(i, int(np.around(k1 / 2)) + 1) for i in range(N)]
+    for i, base in enumerate(full):
         members = set(base)
         for candidate in base:
-            theirs = reciprocal(candidate, int(np.around(k1 / 2)) + 1)
+            theirs = half[candidate]
             if len(theirs & base) > 2 / 3 * len(theirs):
                 members |= theirs
         chosen = sorted(members)
@@ -47,7 +48,7 @@ def textbook(features: NDArray, *, k1: int = 30, k2: int = 6) -> NDArray:
         V[i, chosen] = weights / weights.sum()
     if k2 != 1:
         V = np.stack([V[rank[i, :k2]].mean(axis=0) for i in range(N)])
-    shared = np.minimum(V[:, None, :], V[None, :, :]).sum(axis=2)
+    shared = np.stack([np.minimum(V, row).sum(axis=1) for row in V])
     return np.maximum(1 - shared / (2 - shared), 0)
 
 
@@ -75,11 +76,19 @@ def test_distances_are_the_textbook(seed: int, N: int, k1: int, k2: int) -> None
 @pytest.mark.parametrize("eps", [0.2, 0.4, 0.6, 0.75])
 @pytest.mark.parametrize("spread", [0.3, 0.6, 0.9])
 def test_labels_are_those_of_the_dense_form(eps: float, spread: float) -> None:
-    features, _ = draw(3, 400, D=24, people=25, spread=spread)
+    features, _ = draw(3, 240, D=24, people=15, spread=spread)
     expected = DBSCAN(eps=eps, min_samples=4, metric="precomputed").fit_predict(textbook(features))
     labels = pseudo_labels(features, eps=eps)
     assert labels.dtype == np.int64
     assert np.array_equal(labels, expected)  # even the numbers agree
+
+
+def test_labels_of_a_thousand_pictures() -> None:
+    features, _ = draw(4, 1000, D=32, people=60, spread=1.0)
+    expected = DBSCAN(eps=0.6, min_samples=4, metric="precomputed").fit_predict(textbook(features))
+    assert 40 < expected.max() < 90
+    assert 50 < (expected < 0).sum() < 400
+    assert np.array_equal(pseudo_labels(features), expected)
 
 
 @given(st.integers(0, 2**20), st.integers(5, 60), st.integers(1, 6), st.floats(0.1, 0.9))

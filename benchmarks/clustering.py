@@ -1,0 +1,196 @@
+"""An epoch's pseudo labels, sparse against the dense form of Cluster Contrast: time and memory.
+
+The dense form (Dai et al., ACCV 2022, with the code's CPU neighbour search by faiss) holds whole
+N x N matrices; it is written anew here. Both label the same drawn features in one run, and the
+labels are compared. At the size of MSMT17 (``--people 1041 --cameras 15 --pictures 32621
+--no-dense``) the dense form would need 17 GB.
+
+Run: ``passerby bench clustering --out benchmarks/results/clustering.json``; with ``faiss-cpu``
+installed, or ``--no-dense``.
+"""
+
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import DBSCAN
+from sklearn.metrics import adjusted_rand_score
+
+from benchmarks.common import median_seconds, write_result
+from benchmarks.evaluation import LATENT, memory_above
+from passerby.cluster import pseudo_labels, summarise
+from passerby.cluster.jaccard import encode, neighbours
+from passerby.cluster.labels import dbscan
+
+K1, K2, MIN_SAMPLES = 30, 6, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of the measurement; the default sizes are those of Market-1501's training set."""
+
+    pictures: int = 12936
+    """N."""
+    dimension: int = 2048
+    """D."""
+    people: int = 751
+    """People on the pictures."""
+    cameras: int = 6
+    """Cameras."""
+    spread: float = 0.9
+    """Spread of a person's features in units of the distance between people."""
+    eps: float = 0.6
+    """Largest Jaccard distance between neighbours in a cluster."""
+    dense: bool = True
+    """Also run the dense form (two minutes and 2.4 GB at the default size)."""
+    repeats: int = 3
+    """Timed runs of the sparse form; the median counts."""
+    out: Path | None = None
+    """Where to write the JSON."""
+
+
+def draw(options: Options, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Unit features (N, D) and who is on each picture (N,).
+
+    As features of networks do, people differ in some hundred dimensions; some have many pictures
+    and some few; half of the variance within a person is the camera's, in a way of its own for
+    each person; and one picture in ten shows the person badly.
+    """
+    random = np.random.default_rng(seed)
+    N, P, C = options.pictures, options.people, options.cameras
+    often = random.lognormal(0, 0.6, P)
+    people = random.choice(P, N, p=often / often.sum())
+    cameras = random.integers(0, C, N)
+
+    def normal(count: int) -> NDArray[np.float32]:
+        return random.standard_normal((count, LATENT), dtype=np.float32)
+
+    seen = normal(P * C)[people * C + cameras] + normal(N)
+    seen *= options.spread * np.sqrt(0.5)
+    seen[random.random(N) < 0.1] *= 2
+    features = (normal(P)[people] + seen) @ random.standard_normal(
+        (LATENT, options.dimension), dtype=np.float32
+    )
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return features, people
+
+
+def dense_labels(features: NDArray[np.float32], eps: float) -> tuple[NDArray[np.int64], float]:
+    """Labels (N,) of the dense form, and the seconds its distances took."""
+    start = time.perf_counter()
+    distances = dense_jaccard(features)
+    seconds = time.perf_counter() - start
+    model = DBSCAN(eps=eps, min_samples=MIN_SAMPLES, metric="precomputed")
+    return model.fit_predict(distances).astype(np.int64), seconds
+
+
+def dense_jaccard(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Jaccard distances (N, N) as Cluster Contrast makes them on a CPU."""
+    import faiss
+
+    N = len(features)
+    index = faiss.IndexFlatL2(features.shape[1])
+    index.add(features)
+    _, rank = index.search(features, K1)
+    V = np.zeros((N, N), dtype=np.float32)
+    full = [reciprocal(rank, i, K1 + 1) for i in range(N)]
+    half = [reciprocal(rank, i, round(K1 / 2) + 1) for i in range(N)]
+    for i in range(N):
+        joined = full[i]
+        for candidate in full[i]:
+            theirs = half[candidate]
+            if len(np.intersect1d(theirs, full[i])) > 2 / 3 * len(theirs):
+                joined = np.append(joined, theirs)
+        members = np.unique(joined)
+        weights = np.exp(2 * (features[members] @ features[i]) - 2)
+        V[i, members] = weights / weights.sum()
+    mean = np.zeros_like(V)
+    for i in range(N):
+        mean[i] = V[rank[i, :K2]].mean(axis=0)
+    V = mean
+    having = [np.where(V[:, i] != 0)[0] for i in range(N)]
+    jaccard = np.zeros_like(V)
+    for i in range(N):
+        overlap = np.zeros(N, dtype=np.float32)
+        for j in np.where(V[i] != 0)[0]:
+            overlap[having[j]] += np.minimum(V[i, j], V[having[j], j])
+        jaccard[i] = 1 - overlap / (2 - overlap)
+    jaccard[jaccard < 0] = 0
+    return jaccard
+
+
+def reciprocal(rank: NDArray[np.int64], i: int, length: int) -> NDArray[np.int64]:
+    """The rows among the first of ``i`` that have ``i`` among their first."""
+    forward = rank[i, :length]
+    return forward[np.where(rank[forward, :length] == i)[0]]
+
+
+def renamed(labels: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``labels`` under the commonest name that ``other`` has for each cluster; -1 stays."""
+    names = labels.copy()
+    for cluster in range(labels.max() + 1):
+        found, counts = np.unique(other[labels == cluster], return_counts=True)
+        names[labels == cluster] = found[counts.argmax()]
+    return names
+
+
+def parts(features: NDArray[np.float32], eps: float) -> dict[str, float]:
+    """Seconds of each part of the sparse form."""
+    laps: dict[str, float] = {}
+
+    def lap(name: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        made = work()
+        laps[f"sparse_{name}_seconds"] = time.perf_counter() - start
+        return made
+
+    encoding = lap("encoding", lambda: encode(features, k1=K1, k2=K2))
+    graph = lap("distances", lambda: neighbours(encoding, limit=eps))
+    lap("dbscan", lambda: dbscan(graph, eps=eps, min_samples=MIN_SAMPLES))
+    return laps
+
+
+def measure(options: Options) -> dict[str, Any]:
+    """Times in seconds, memory in MiB above the features, ratios, agreement."""
+    features, people = draw(options)
+    made: list[NDArray[np.int64]] = []
+
+    def sparse() -> None:
+        made.append(pseudo_labels(features, k1=K1, k2=K2, eps=options.eps, min_samples=MIN_SAMPLES))
+
+    result: dict[str, Any] = {"sparse_memory_mib": memory_above(sparse)}
+    result["sparse_seconds"] = median_seconds(sparse, options.repeats)
+    result |= parts(features, options.eps)
+    labels = made[0]
+    result |= summarise(labels, people).values()
+    if not options.dense:
+        return result
+    if importlib.util.find_spec("faiss") is None:
+        print("faiss is not installed: the dense form is left out (pip install faiss-cpu)")
+        return result
+    dense: list[tuple[NDArray[np.int64], float]] = []
+    start = time.perf_counter()
+    result["dense_memory_mib"] = memory_above(
+        lambda: dense.append(dense_labels(features, options.eps))
+    )
+    result["dense_seconds"] = time.perf_counter() - start
+    expected, result["dense_distances_seconds"] = dense[0]
+    result["times_faster"] = result["dense_seconds"] / result["sparse_seconds"]
+    result["times_less_memory"] = result["dense_memory_mib"] / result["sparse_memory_mib"]
+    result["pictures_labelled_differently"] = int((renamed(labels, expected) != expected).sum())
+    result["agreement_ari"] = float(adjusted_rand_score(expected, labels))
+    return result
+
+
+def main(options: Options) -> None:
+    """Measure, print, write."""
+    result = measure(options)
+    for name, value in result.items():
+        print(f"{name:32s} {value:12.5g}")
+    sizes = {n: getattr(options, n) for n in ("dimension", "cameras", "spread", "eps")}
+    write_result(options.out, "clustering", {**sizes, **result})
