@@ -178,8 +178,26 @@ def test_reranking_is_streamed_with_its_options(
     assert result["mAP"] == pytest.approx(expected.mAP)
     assert result["reranked"]
     assert result["metric"] == "euclidean"
-    assert "re-ranked (k1 7, k2 3, lambda 0.5)" in result["protocol_says"]
+    assert "re-ranked as bag-of-tricks (k1 7, k2 3, lambda 0.5)" in result["protocol_says"]
     assert "euclidean" in result["protocol_says"]
+
+
+def test_expansion_and_published_forms(network: Path, sets: Path, capsys: Capture) -> None:
+    given = [network, "--data", sets / "south", "--no-scores"]
+    plain = answer(capsys, *given)
+    expanded = answer(capsys, *given, "--expand", 3)
+    assert expanded["mAP"] != plain["mAP"]
+    assert "queries expanded by 3" in expanded["protocol_says"]
+    forms = {
+        name: answer(capsys, *given, "--rerank", "--variant", name)["mAP"]
+        for name in ("bag-of-tricks", "torchreid", "fast-reid", "matlab")
+    }
+    assert len(set(forms.values())) > 1
+    assert main(["evaluate", *map(str, given), "--rerank", *TORCH]) == 0
+    assert "re-ranking 40 queries in 80 pictures: about" in capsys.readouterr().err
+    limited = ["evaluate", *map(str, given), "--rerank", "--memory-limit", "0.001", *TORCH]
+    assert main(limited) == 2
+    assert "more than the limit of 1 MiB" in capsys.readouterr().err
 
 
 def test_several_networks_on_several_sets(
@@ -239,6 +257,7 @@ def test_what_fails_in_one_cell_leaves_the_others(
     ("arguments", "message"),
     [
         (["{net}", "--data", "{sets}/south", "--protocol", "imagenet"], "no protocol 'imagenet'"),
+        (["{net}", "--data", "{sets}/south", "--variant", "x"], "no re-ranking variant 'x'"),
         (["{net}", "a.onnx", "--data", "nowhere", "nor-here"], "no data set can be read"),
         (["a.onnx", "b.onnx", "--data", "{sets}/south"], "'a.onnx' does not exist"),
         (["{net}", "{net}", "--data", "{sets}/south", "--calibrate"], "one of each"),
@@ -253,5 +272,5 @@ def test_wrong_before_any_work_is_status_two(
     assert main(["evaluate", *given]) == 2
     shown = capsys.readouterr()
     assert message in shown.err
-    assert len(shown.err.strip().splitlines()) == 1
+    assert len([line for line in shown.err.splitlines() if "passerby evaluate:" in line]) == 1
     assert not shown.out

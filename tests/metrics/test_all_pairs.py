@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,20 @@ def test_the_nearest_of_the_survey_is_rank_one(large_world) -> None:
     found = survey(*large_world.all)
     assert found.mated.sum() == report.valid_queries
     assert found.first[found.mated].mean() == pytest.approx(report.cmc[1])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_survey_of_the_cpu(large_world) -> None:
+    slow = survey(*large_world.all)
+    queries, gallery = (torch.from_numpy(rows).cuda() for rows in large_world.all[:2])
+    fast = survey(queries, gallery, *large_world.labels)
+    assert fast.best_true == pytest.approx(slow.best_true, abs=1e-5)
+    assert fast.best_other == pytest.approx(slow.best_other, abs=1e-5)
+    assert fast.similarities == pytest.approx(slow.similarities, abs=1e-5)
+    assert fast.true_pairs.sum() == slow.true_pairs.sum()
+    moved = np.abs(fast.other_pairs.cumsum() - slow.other_pairs.cumsum())
+    assert moved.max() <= 1e-4 * slow.other_pairs.sum()  # values on the edges of the steps
 
 
 def test_equal_similarities_are_ordered_by_row() -> None:

@@ -1,6 +1,7 @@
 """``passerby evaluate MODEL --data DATA``: how good is a network on a data set?"""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,7 +17,7 @@ from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.data import CropTable
-    from passerby.metrics import Report
+    from passerby.metrics import Report, Reranking
     from passerby.runtime import Embedder
 
 Vectors = NDArray[np.float32]
@@ -50,6 +51,12 @@ class Options:
     """Re-ranking: pictures averaged in the local query expansion."""
     lambda_value: float = 0.3
     """Re-ranking: share of the original distance, 0..1."""
+    variant: str = "bag-of-tricks"
+    """Re-ranking: the form of bag-of-tricks, torchreid, fast-reid or matlab."""
+    memory_limit: float | None = None
+    """Re-ranking: refuse to start above so many GiB beyond the features."""
+    expand: int = 0
+    """Query expansion before ranking: this many nearest gallery pictures join each query."""
     scores: bool = True
     """Also judge calibration, open set and thresholds (one model on one set)."""
     calibrate: bool = False
@@ -73,8 +80,10 @@ def main(arguments: Sequence[str]) -> int:
     """Evaluate and print."""
     options = parse(Options, arguments, "evaluate")
     from passerby.metrics.protocols import protocol_of
+    from passerby.retrieval.variants import variant_of
 
     protocol_of(options.protocol)
+    variant_of(options.variant)
     if not options.models or not options.data:
         raise InputError("there is nothing to evaluate; give at least one model and one data set")
     if len(options.models) > 1 or len(options.data) > 1 or options.markdown:
@@ -123,8 +132,13 @@ def says(options: Options) -> str:
     words = PROTOCOLS[options.protocol].says
     if options.metric != "cosine":
         words += f"; ranked by {options.metric} distance"
+    if options.expand:
+        words += f"; queries expanded by {options.expand}"
     if options.rerank:
-        words += f"; re-ranked (k1 {options.k1}, k2 {options.k2}, lambda {options.lambda_value:g})"
+        words += (
+            f"; re-ranked as {options.variant} "
+            f"(k1 {options.k1}, k2 {options.k2}, lambda {options.lambda_value:g})"
+        )
     return words
 
 
@@ -153,16 +167,39 @@ def vectors(
 
 def judge(table: "CropTable", queries: Vectors, gallery: Vectors, options: Options) -> "Report":
     """The report on vectors of the query and gallery rows of ``table``."""
-    from passerby.metrics import Reranking, evaluate_features
+    from passerby.metrics import evaluate_features
+    from passerby.retrieval import expand_queries
 
-    again = Reranking(k1=options.k1, k2=options.k2, lambda_value=options.lambda_value)
+    if options.expand:
+        queries = expand_queries(queries, gallery, count=options.expand)
     return evaluate_features(
         queries,
         gallery,
         *labels(table),
         protocol=options.protocol,
         metric=options.metric,
-        reranking=again if options.rerank else None,
+        reranking=_reranking(queries, gallery, options) if options.rerank else None,
+    )
+
+
+def _reranking(queries: Vectors, gallery: Vectors, options: Options) -> "Reranking":
+    """The options of re-ranking; says first how much memory it will take."""
+    from passerby.metrics import Reranking
+    from passerby.retrieval import memory_estimate
+
+    size = len(queries), len(gallery), queries.shape[1]
+    needed = memory_estimate(*size, k1=options.k1, k2=options.k2)
+    print(
+        f"re-ranking {size[0]} queries in {size[1]} pictures: about {needed / 2**20:.0f} MiB",
+        file=sys.stderr,
+    )
+    limit = options.memory_limit
+    return Reranking(
+        k1=options.k1,
+        k2=options.k2,
+        lambda_value=options.lambda_value,
+        variant=options.variant,
+        memory_limit=None if limit is None else int(limit * 2**30),
     )
 
 
