@@ -21,6 +21,9 @@ from passerby.retrieval.search import smallest
 RANKS = tuple(range(1, 51))
 DEPTH = 100  # gallery rows kept for each query
 
+Whole = NDArray[np.int64]
+Labels = tuple[Whole, Whole, Whole, Whole]  # identities and cameras of queries and gallery
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
@@ -189,7 +192,7 @@ class _Answers:
         return Ranking(indices.numpy(), values.float().numpy())
 
 
-def _any_match(labels: tuple[NDArray[np.int64], ...], protocol: Protocol) -> bool:
+def _any_match(labels: Labels, protocol: Protocol) -> bool:
     """Whether one camera holds a true match of any query; an evaluation takes none for an error."""
     try:
         find_matches(*labels, protocol)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 WIDTH, HEIGHT = 480, 280
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 52, 20, 12, 42
 SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus")
 SERIES = 8  # colours in the style, s1 .. s8
 
