@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,14 @@ def test_the_first_true_match_is_shown_when_it_is_far_down(results: Results) -> 
     assert item.best_true is not None
     assert item.best_true.rank == results.report.first[position] > 1
     assert results.gallery.identity[item.best_true.row] == results.query.identity[item.query]
+
+
+def test_a_shallow_ranking_still_shows_the_first_true_match(results: Results) -> None:
+    shallow = replace(results, ranking=results.ranking.head(4))
+    for position in range(len(results.matches.queries)):
+        item = rank_list(shallow, position, top=10)
+        seen = [entry.rank for entry in item.entries if entry.kind == "true"]
+        assert (item.best_true is None) == (item.first in seen)
 
 
 def test_one_other_person_is_named(results: Results) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from passerby.data import CropTable
     from passerby.runtime import Embedder
-    from passerby.visual import Results, Subject
+    from passerby.visual import ReportOptions, Results, Subject, Written
 
 RANKS = (1, 5, 10)  # printed
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     model, data, out, log = find_parts(options)
     check_out(out)
     from passerby.runtime import Embedder
-    from passerby.visual import ReportOptions, write_report
+    from passerby.visual import ReportOptions
 
     shown = ReportOptions(
         top=options.top,
@@ -91,23 +91,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     table = resolve(data)
     results = answer(embedder, table, options)
-    with tqdm(desc="report", unit=" sections", leave=False) as bar:
-
-        def tick(name: str) -> None:
-            bar.set_postfix_str(name)
-            bar.update()
-
-        written = write_report(
-            out,
-            results,
-            subject(embedder, model, table.name),
-            options=shown,
-            network=network_of(model),
-            log=log,
-            on_section=tick,
-        )
-    cmc = {rank: results.report.cmc[rank] for rank in RANKS}
-    report = replace(results.report, cmc=cmc)
+    about = subject(embedder, options, model, table.name)
+    written = draw(out, results, about, shown, model=model, log=log)
+    report = replace(results.report, cmc={rank: results.report.cmc[rank] for rank in RANKS})
     facts: dict[str, Any] = {
         "out": str(out),
         "bytes": written.bytes,
@@ -117,12 +103,39 @@ def main(arguments: Sequence[str]) -> int:
         **report.summary(),
         "left_out": list(written.left_out),
     }
-    if options.json:
-        print(json.dumps(facts))
-        return 0
-    print(report.table(table.name))
-    print(f"written: {out} ({written.bytes / 1e6:.1f} MB)", file=sys.stderr)
+    print(json.dumps(facts) if options.json else report.table(table.name))
+    if not options.json:
+        print(f"written: {out} ({written.bytes / 1e6:.1f} MB)", file=sys.stderr)
     return 0
+
+
+def draw(
+    out: Path,
+    results: "Results",
+    about: "Subject",
+    options: "ReportOptions",
+    *,
+    model: str,
+    log: Path | None,
+) -> "Written":
+    """Write the report with a progress bar over its sections."""
+    from passerby.visual import write_report
+
+    with tqdm(desc="report", unit=" sections", leave=False) as bar:
+
+        def tick(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        return write_report(
+            out,
+            results,
+            about,
+            options=options,
+            network=network_of(model),
+            log=log,
+            on_section=tick,
+        )
 
 
 def find_parts(options: Options) -> tuple[str, str, Path, Path | None]:
@@ -176,6 +189,7 @@ def answer(embedder: "Embedder", table: "CropTable", options: Options) -> "Resul
     from passerby.metrics import Reranking
     from passerby.visual import judge
     from passerby.visual.boxes import with_boxes
+    from passerby.visual.results import DEPTH
 
     query, gallery = table.query, table.gallery
     if not len(query) or not len(gallery):
@@ -187,6 +201,7 @@ def answer(embedder: "Embedder", table: "CropTable", options: Options) -> "Resul
         with_boxes(gallery),
         protocol=options.protocol,
         reranking=Reranking() if options.rerank else None,
+        depth=max(DEPTH, 3 * options.top),
     )
 
 
@@ -199,18 +214,21 @@ def network_of(model: str) -> "nn.Module | None":
     return load(path)[0] if path.suffix == ".safetensors" else None
 
 
-def subject(embedder: "Embedder", model: str, data: str) -> "Subject":
+def subject(embedder: "Embedder", options: Options, model: str, data: str) -> "Subject":
     """What is judged, where and when."""
     from passerby.recipes.run_folder import commit, machine
+    from passerby.train.device import find_device
     from passerby.visual import Subject
 
+    runtime = embedder.backend.runtime
+    device = find_device(options.device) if runtime == "torch" else "cpu"
     return Subject(
         card=embedder.card,
         model=model,
         model_id=embedder.model_id,
-        runtime=embedder.backend.runtime,
+        runtime=runtime,
         data=data,
         commit=commit(),
         date=datetime.now().astimezone().isoformat(" ", timespec="minutes"),
-        machine=machine("cpu"),
+        machine=machine(device),
     )

@@ -81,20 +81,23 @@ def embedding_map(
             chart.ring(x, y)
         hint = f"person {people[owner]}, camera {camera}, {what}"
         chart.dot(x, y, series, shape=shape, title=hint)
-    says = (
-        f"{len(people)} people drawn at random; each mark is a crop, each person has one colour "
-        "and one shape, queries are ringed. Good features make tight clumps far apart; a clump of "
-        "several colours is a group of people the network mixes up."
-    )
-    lost = (
-        "" if kept is None else f" The plane shows {kept:.0%} of the variance, the rest is hidden."
-    )
     legend = tuple((swatch(*style(n)), f"person {i}") for n, i in enumerate(people.tolist()))
     return Figure(
         title="Principal components" if kept is not None else "t-SNE",
-        says=says + lost,
+        says=_says(len(people), kept),
         svg=chart.svg(f"Map of the features of {len(people)} people"),
         legend=legend,
+    )
+
+
+def _says(people: int, kept: float | None) -> str:
+    lost = (
+        "" if kept is None else f" The plane shows {kept:.0%} of the variance, the rest is hidden."
+    )
+    return (
+        f"{people} people drawn at random; each mark is a crop, each person has one colour and one "
+        "shape, queries are ringed. Good features make tight clumps far apart; a clump of several "
+        f"colours is a group of people the network mixes up.{lost}"
     )
 
 

@@ -117,13 +117,35 @@ def rank_list(results: Results, position: int, *, top: int = 10) -> RankList:
     Args:
         results: Answers to all queries.
         position: Index into the valid queries.
-        top: How many crops that take part.
+        top: How many crops that take part; fewer where the ranking keeps fewer.
 
     Raises:
         InputError: ``top`` is below 1.
     """
     if top < 1:
         raise InputError(f"the top {top} is empty; ask for 1 or more")
+    every = _entries(results, position, top)
+    shown = max(entry.rank for entry in every)
+    junk = [entry for entry in every if entry.kind == "junk"]
+    entries = tuple(e for e in every if e.kind != "junk" or e in junk[:MOST_JUNK])
+    matches = results.matches.true[position]
+    first = int(results.report.first[position])
+    query = int(results.matches.queries[position])
+    return RankList(
+        query=query,
+        ap=float(results.report.ap[position]),
+        first=first,
+        entries=entries,
+        hidden_junk=max(len(junk) - MOST_JUNK, 0),
+        best_true=None if first <= shown else _best_true(results, position, first),
+        true_count=len(matches),
+        true_cameras=tuple(np.unique(results.gallery.camera[matches]).tolist()),
+        remark=_remark(results, query, entries, first),
+    )
+
+
+def _entries(results: Results, position: int, top: int) -> list[Entry]:
+    """The ranked crops up to the ``top``-th that takes part."""
     query = int(results.matches.queries[position])
     rows = results.ranking.indices[query]
     counted, true = results.counted(position), results.true(position)
@@ -134,25 +156,10 @@ def rank_list(results: Results, position: int, *, top: int = 10) -> RankList:
         "junk" if not c else "true" if t else "false"
         for c, t in zip(counted[:end], true[:end], strict=True)
     ]
-    every = [
+    return [
         Entry(row=int(rows[i]), kind=kind, rank=int(ranks[i]), similarity=float(similar[i]))
         for i, kind in enumerate(kinds)
     ]
-    junk = [entry for entry in every if entry.kind == "junk"]
-    entries = tuple(e for e in every if e.kind != "junk" or e in junk[:MOST_JUNK])
-    matches = results.matches.true[position]
-    first = int(results.report.first[position])
-    return RankList(
-        query=query,
-        ap=float(results.report.ap[position]),
-        first=first,
-        entries=entries,
-        hidden_junk=max(len(junk) - MOST_JUNK, 0),
-        best_true=None if first <= top else _best_true(results, position, first),
-        true_count=len(matches),
-        true_cameras=tuple(np.unique(results.gallery.camera[matches]).tolist()),
-        remark=_remark(results, query, entries, first),
-    )
 
 
 def _best_true(results: Results, position: int, first: int) -> Entry:

@@ -7,6 +7,11 @@ from passerby.visual.svg import Axis, Chart, Figure, swatch
 
 BINS = 80
 MARGIN = 0.001  # share of the pairs beyond each end of the drawing
+LEGEND = (
+    (swatch(1, "area"), "same person"),
+    (swatch(2, "area"), "different people"),
+    (swatch(4, "dashed"), "each query's most similar other person"),
+)
 
 
 def similarity_histogram(found: Survey, calibration: Calibration | None = None) -> Figure:
@@ -38,17 +43,12 @@ def similarity_histogram(found: Survey, calibration: Calibration | None = None) 
         half = calibration.similarity(0.5)
         if edges[0] < half < 1:
             chart.rule(x=half, text=f"probability ½ at {half:.2f}")
-    legend = (
-        (swatch(1, "area"), "same person"),
-        (swatch(2, "area"), "different people"),
-        (swatch(4, "dashed"), "each query's most similar other person"),
-    )
     return Figure(
         title="Similarity of pairs",
         says="Blue and orange should hardly overlap. What decides a search is the dashed line: "
         "the one other person in the whole gallery who looks most like the query.",
         svg=chart.svg("Histogram of cosine similarities of same and different pairs"),
-        legend=legend,
+        legend=LEGEND,
     )
 
 
