@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 from passerby.city import City, Sighting
 from passerby.cli import main
 from passerby.models import ModelCard, build, save
+from passerby.models.attention_files import AttentionCard, save_attention
 from passerby.runtime import Embedder
 
 START = 1_777_593_600_000
@@ -125,6 +127,29 @@ def test_search(
     assert "8 sightings in scope" in out
     assert "p2c3" in out
     assert "p2c1" not in out
+
+
+def test_search_with_a_second_stage(
+    folder: Path,
+    weights: Path,
+    pictures: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with City.open(folder) as city:
+        assert city.gallery.model_id is not None
+        card = AttentionCard(model_id=city.gallery.model_id, dimension=256, ratio=64, length=16.0)
+    save_attention(card.build(), card, tmp_path / "own.safetensors")
+    other = replace(card, model_id="slim18-of-others")
+    save_attention(other.build(), other, tmp_path / "other.safetensors")
+    words = ["search", folder, pictures[2], "--model", weights, "--json", "--second-stage"]
+    status, out, _ = run(capsys, *words, tmp_path / "own.safetensors")
+    assert status == 0
+    assert json.loads(out)["second_stage"]
+    for file, text in (("other.safetensors", "slim18-of-others"), ("none.safetensors", "none")):
+        status, out, err = run(capsys, *words, tmp_path / file)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert text in err
 
 
 def test_trace(

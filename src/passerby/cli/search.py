@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -23,13 +24,16 @@ class Search(Question):
     """One match a sighting, or one a tracklet."""
     rerank: bool = True
     """Re-rank the nearest candidates by k-reciprocal neighbours."""
+    second_stage: Path | None = None
+    """A Diff Attention file for this network; puts the first 100 candidates in order at last."""
 
 
 def main(arguments: list[str]) -> int:
     """Run the verb."""
     options: Search = parse(Search, arguments, "search")
-    from passerby.city import find
+    from passerby.city import SecondStage, find
 
+    stage = SecondStage.load(options.second_stage) if options.second_stage else None
     with asked(options) as query:
         found = find(
             query.city,
@@ -40,6 +44,7 @@ def main(arguments: list[str]) -> int:
             per=options.per,
             model=query.model,
             calibration=query.calibration,
+            second_stage=stage,
         )
         number = query.record("search", [match.sighting.id for match in found.matches])
         answer = {**found.as_dict(), "audit": number}
