@@ -15,6 +15,8 @@ the spread of a middling network: mAP about 0.7, rank-1 0.9, mINP 0.3. In one ru
 Run: ``passerby bench evaluation --out benchmarks/results/evaluation.json`` (about four minutes).
 """
 
+import ctypes
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -155,6 +157,9 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def memory_above(work: Callable[[], Any]) -> float:
     """Highest resident memory during ``work`` above that before it, MiB (Linux)."""
+    # memory that was freed but is still held would be taken again without being seen
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text().splitlines()
     before = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024

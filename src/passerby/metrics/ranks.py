@@ -72,7 +72,7 @@ class RowCounter:
             np.less_equal(row, values[last - 1], out=mask)
             within = np.count_nonzero(mask)
             if within <= NEAR_SHARE * len(row):
-                near = row[np.flatnonzero(mask)]
+                near = row[mask.nonzero()[0]]
                 near.sort()
                 start = near.searchsorted(values[:last], side="left")
                 nearer[:last] = start
