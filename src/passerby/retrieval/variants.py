@@ -13,10 +13,10 @@ class Variant:
     different figures. d is the squared Euclidean distance.
 
     Attributes:
-        name: Printed with every result.
+        name: As in ``VARIANTS``.
         says: One line for reports.
         exponent: Distances are d to this power.
-        scaled: Distances are divided by the largest of their row (equation 5 of the paper has no
+        scaled: Distances are divided by the largest of their row (equation 7 of the paper has no
             such scale). Otherwise members weigh softmax(-d), and the original distance in the
             result is the metric's own: 1 - cos, not 2 - 2 cos.
         counts_itself: Neighbour lists have k1 rows, the row itself among them, instead of k1 + 1.

@@ -142,6 +142,8 @@ def _blocks(
             k2=reranking.k2,
             lambda_value=reranking.lambda_value,
             metric="cosine",
+            variant=reranking.variant,
+            memory_limit=reranking.memory_limit,
         )
         return
     step = max(1, BLOCK_BYTES // (4 * len(right)))
