@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from passerby.data import PKSampler
+from passerby.data import PKSampler, ShuffleSampler, SwitchSampler
 from passerby.errors import InputError
 from passerby.losses import triplet
 from passerby.models import ModelCard
@@ -196,3 +196,42 @@ def talk(folder: str) -> None:
             nn.init.constant_(parameter, 0.5)
         features = extract(network, card, crops()[:5], batch_size=2)
         torch.save(features, Path(folder) / f"features-{world}-{rank}.pt")
+
+
+class Switching(Compared):
+    """Balanced or random batches, as the last loss says."""
+
+    def __init__(self, *, die_after: int = 0) -> None:
+        super().__init__()
+        self.balanced = False
+        self.kinds: list[bool] = []
+        self.steps_left = die_after
+        shuffled = ShuffleSampler(count=56, batch_size=16)
+        balanced = PKSampler(labels=self.labels.numpy(), identities=4, images=4)
+        self.sampler = SwitchSampler(
+            random=shuffled, balanced=balanced, wants_balanced=lambda: self.balanced
+        )
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        terms = super().losses(batch)
+        self.last = distributed.mean(terms["identity"])
+        return terms
+
+    def after_step(self) -> None:
+        self.kinds.append(self.balanced)
+        self.balanced = int(float(self.last) * 1e4) % 2 == 0
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            die_soon()
+
+    def get_extra_state(self) -> dict:
+        return {"balanced": self.balanced, "kinds": self.kinds}
+
+    def set_extra_state(self, state: dict) -> None:
+        self.balanced, self.kinds = state["balanced"], list(state["kinds"])
+
+
+def switch(folder: Path | str, *, die_after: int = 0) -> Switching:
+    method = Switching(die_after=die_after)
+    fit(method, crops(), noisy, fit_options(folder, EPOCHS, 0.0, {}))
+    return method

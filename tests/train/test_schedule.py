@@ -55,3 +55,21 @@ def test_optimiser_groups_keep_their_ratio() -> None:
     assert [g["lr"] for g in sgd.param_groups] == pytest.approx([0.01, 0.02])
     assert scheduled.set_rate(10, 0.0) == pytest.approx(0.1)
     assert Constant().factor(99, 0.5) == 1.0
+
+
+def test_linear_warmup_grows_step_by_step_to_the_full_rate() -> None:
+    schedule = MultiStep(convention="linear", start=0.1, warmup=2.5, milestones=(4,))
+    rates = [schedule.factor(epoch, part) for epoch in (1, 2, 3, 4, 5) for part in (0.0, 0.5)]
+    expected = [0.1, 0.28, 0.46, 0.64, 0.82, 1.0, 1.0, 1.0, 0.1, 0.1]
+    assert rates == pytest.approx(expected)
+    assert MultiStep(convention="linear", warmup=0).factor(1, 0.0) == 1.0
+
+
+def test_each_group_may_have_a_schedule_of_its_own() -> None:
+    one, two = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
+    sgd = torch.optim.SGD([{"params": [one]}, {"params": [two]}], lr=0.1)
+    scheduled = ScheduledOptimiser(sgd, [MultiStep(), Constant()])
+    assert scheduled.set_rate(41, 0.0) == pytest.approx(0.01)
+    assert [g["lr"] for g in sgd.param_groups] == pytest.approx([0.01, 0.1])
+    with pytest.raises(ValueError, match="3 schedules for 2 parameter groups"):
+        ScheduledOptimiser(sgd, [Constant()] * 3)

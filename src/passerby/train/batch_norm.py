@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from passerby.errors import InputError
 from passerby.models.ghost_norm import GhostBatchNorm
 from passerby.train.distributed import world_size
 
@@ -19,21 +20,35 @@ from passerby.train.distributed import world_size
 def global_statistics(network: nn.Module, *, enabled: bool) -> Iterator[None]:
     """Within the context training passes normalise by the statistics of the whole batch.
 
-    ``torch.nn.SyncBatchNorm`` does the same on GPUs alone; this runs on every device.
+    ``torch.nn.SyncBatchNorm`` does the same on GPUs alone; this runs on every device. Ghost batch
+    norm knows about processes by itself and stays as it is.
+
+    Raises:
+        InputError: If a layer normalises in a way of its own, such as one with its activation.
     """
-    layers = [m for m in network.modules() if isinstance(m, _BatchNorm)]
-    # those over virtual batches are the same on any number of processes by themselves
-    layers = [m for m in layers if not isinstance(m, GhostBatchNorm)]
     if not enabled or world_size() == 1:
         yield
         return
-    for layer in layers:
+    layers = dict(_layers(network))
+    for name, layer in layers.items():
+        if type(layer).forward is not _BatchNorm.forward:
+            raise InputError(
+                f"'{name}' is a {type(layer).__name__}, whose statistics several processes cannot "
+                "share; choose local batch statistics"
+            )
+    for layer in layers.values():
         layer.forward = functools.partial(_forward, layer)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for layer in layers:
+        for layer in layers.values():
             del layer.forward
+
+
+def _layers(network: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:
+    for name, module in network.named_modules():
+        if isinstance(module, _BatchNorm) and not isinstance(module, GhostBatchNorm):
+            yield name, module
 
 
 def _forward(layer: _BatchNorm, images: Tensor) -> Tensor:
