@@ -1,6 +1,5 @@
 """One pass over all pairs of queries and gallery: what similarities true and false pairs have."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from passerby.retrieval.search import smallest
 
 BLOCK_BYTES = 16 * 2**20  # of distances; masks and copies of a block come on top
 STEPS = 1000  # of the histograms, per unit of similarity
+HISTOGRAMS = ("true_pairs", "other_pairs")
 NOWHERE = 4.0  # the distance of rows that take no part; real ones are 0..2
 
 
@@ -123,55 +123,62 @@ def survey(  # noqa: PLR0917 - as evaluate
         rules=rules,
     )
     people = (sides.query_ids > 0).nonzero().flatten()
-    parts = list(_blocks(left, right, people, sides, min(candidates, len(right))))
-    joined = [np.concatenate(columns) for columns in zip(*(p[:6] for p in parts), strict=True)]
-    true_pairs, pairs = (np.sum([part[i] for part in parts], axis=0) for i in (6, 7))
+    k = min(candidates, len(right))
+    parts = [_some(left, right, some, sides, k) for some in people.split(_rows(len(right)))]
+    return _joined(parts, people, rules, len(right))
+
+
+def _joined(
+    parts: list[dict[str, NDArray]], people: Tensor, rules: Protocol, gallery_count: int
+) -> Survey:
+    sums = {name: np.sum([part.pop(name) for part in parts], axis=0) for name in HISTOGRAMS}
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Survey(
         protocol=rules.name,
         queries=people.cpu().numpy(),
-        gallery=joined[0],
-        similarities=joined[1],
-        same=joined[2],
-        best_true=joined[3],
-        best_other=joined[4],
-        first=joined[5],
-        true_pairs=true_pairs,
-        other_pairs=pairs - true_pairs,
-        gallery_count=len(right),
+        gallery_count=gallery_count,
+        **sums,
+        **columns,
     )
+
+
+def _rows(gallery: int) -> int:
+    """How many queries make one block."""
+    return max(1, BLOCK_BYTES // (4 * gallery))
 
 
 def _on(values: ArrayLike, like: Tensor) -> Tensor:
     return torch.from_numpy(np.asarray(values).astype(np.int64)).to(like.device)
 
 
-def _blocks(
-    queries: Tensor, gallery: Tensor, people: Tensor, sides: _Sides, k: int
-) -> Iterator[tuple[NDArray, ...]]:
-    for rows in people.split(max(1, BLOCK_BYTES // (4 * len(gallery)))):
-        block = distance_block(queries[rows], gallery, "cosine").clamp_(0, 2)
-        true, nobody = sides.masks(rows)
-        block.masked_fill_(nobody, NOWHERE)
-        values, columns = smallest(block, k)
-        pairs = _histogram(block.flatten())
-        places = true.nonzero(as_tuple=True)
-        true_values = block[places]
-        best = torch.full((len(rows),), NOWHERE, device=block.device)
-        best = best.scatter_reduce(0, places[0], true_values, "amin")
-        same = true.gather(1, columns)
-        block[places] = NOWHERE
-        found = values < NOWHERE
-        answer = (
-            torch.where(found, columns, -1),
-            torch.where(found, 1 - values, -torch.inf),
-            same & found,
-            _similarity(best),
-            _similarity(block.amin(dim=1)),
-            same[:, 0] & found[:, 0],
-            _histogram(true_values),
-            pairs,
-        )
-        yield tuple(part.cpu().numpy() for part in answer)
+def _some(
+    queries: Tensor, gallery: Tensor, rows: Tensor, sides: _Sides, k: int
+) -> dict[str, NDArray]:
+    """The columns of a survey for some queries, and their histograms."""
+    block = distance_block(queries[rows], gallery, "cosine").clamp_(0, 2)
+    true, nobody = sides.masks(rows)
+    block.masked_fill_(nobody, NOWHERE)
+    values, columns = smallest(block, k)
+    found = values < NOWHERE
+    same = true.gather(1, columns) & found
+    pairs = _histogram(block.flatten())
+    places = true.nonzero(as_tuple=True)
+    true_values = block[places]
+    best = torch.full((len(rows),), NOWHERE, device=block.device)
+    best = best.scatter_reduce(0, places[0], true_values, "amin")
+    block[places] = NOWHERE  # only others are left
+    true_pairs = _histogram(true_values)
+    answer = {
+        "gallery": torch.where(found, columns, -1),
+        "similarities": torch.where(found, 1 - values, -torch.inf),
+        "same": same,
+        "best_true": _similarity(best),
+        "best_other": _similarity(block.amin(dim=1)),
+        "first": same[:, 0],
+        "true_pairs": true_pairs,
+        "other_pairs": pairs - true_pairs,
+    }
+    return {name: column.cpu().numpy() for name, column in answer.items()}
 
 
 def _similarity(distance: Tensor) -> Tensor:

@@ -85,10 +85,7 @@ def _whole(values: ArrayLike, what: str) -> NDArray[np.int64]:
 
 
 def _cameras(values: ArrayLike, what: str, protocol: Protocol) -> NDArray[np.int64]:
-    cameras = _whole(values, what)
-    if protocol.one_digit_camera:
-        return np.array([int(str(abs(c))[0]) for c in cameras.tolist()], dtype=np.int64)
-    return cameras
+    return protocol.cameras(_whole(values, what))
 
 
 def _same_length(identities: NDArray[np.int64], cameras: NDArray[np.int64], what: str) -> None:
