@@ -5,7 +5,8 @@ class InputError(ValueError):
     """Bad input from outside: a path, a table, a picture, a time, a name.
 
     The message is one sentence that says what was wrong, where, and what to do. The command line
-    prints it on one line and exits with status 2; the HTTP service answers it with a 4xx status.
+    prints it on one line and exits with status 2; the HTTP service answers it with a 4xx status
+    (a damaged store, which is nobody's input, with 500).
     """
 
 

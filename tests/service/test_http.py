@@ -50,6 +50,22 @@ def test_health_needs_no_session_and_says_nothing(
     assert condition["sightings"] == 32
 
 
+def test_a_damaged_gallery_is_no_fault_of_the_request(
+    ann: Any, city: City, caplog: pytest.LogCaptureFixture
+) -> None:
+    victim = sorted((city.folder / "gallery" / "vectors").glob("*.f16"))[0]
+    content = bytearray(victim.read_bytes())
+    content[5] ^= 1
+    victim.write_bytes(content)
+    query = {"case": "A-1", "pictures": [{"id": ann.add_picture()}]}
+    answer = ann.post("/api/searches", json=query)
+    assert (answer.status_code, answer.json()["code"]) == (500, "store_fault")
+    assert victim.name in answer.json()["error"]
+    assert str(city.folder) not in answer.text
+    assert "administrator" in answer.json()["what_to_do"]
+    assert str(victim) in caplog.text
+
+
 @pytest.mark.parametrize(
     "path",
     [

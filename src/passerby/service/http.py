@@ -1,5 +1,6 @@
 """What every route needs: the service's parts, the session, the error model, the headers."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from passerby.city import City
+from passerby.city.gallery import StoreError
 from passerby.errors import InputError
 from passerby.runtime import Embedder
 from passerby.service.access import Access
@@ -28,6 +30,8 @@ from passerby.service.sessions import COOKIE, Session, Sessions
 from passerby.service.settings import Settings
 from passerby.service.views import Views
 
+LOG = logging.getLogger("passerby.service")
+TELL = "Tell an administrator: 'passerby admin verify' names what is damaged in the city."
 TOKEN_HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CONTENT_POLICY = (
@@ -143,12 +147,14 @@ def add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(InputError)
     async def bad_input(request: Request, error: InputError) -> Response:
-        folder = str(request.app.state.service.city.folder)  # no path of the machine goes out
-        text = " ".join(str(error).replace(folder, "the city").split())
-        said, _, remedy = text.partition("; ")
-        return answer(
-            Refusal(422, "bad_input", _sentence(said), _sentence(remedy or "Change the request"))
-        )
+        said, remedy = _told(request, error)
+        return answer(Refusal(422, "bad_input", said, remedy or "Change the request."))
+
+    @app.exception_handler(StoreError)
+    async def store_fault(request: Request, error: StoreError) -> Response:
+        LOG.error("%s", error)
+        said, _ = _told(request, error)
+        return answer(Refusal(500, "store_fault", said, TELL))
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> Response:
@@ -167,6 +173,13 @@ def add_error_answers(app: FastAPI) -> None:
     async def other(_request: Request, error: HTTPException) -> Response:
         remedy = "Look at the address." if error.status_code == 404 else "Change the request."
         return answer(Refusal(error.status_code, "http", f"{error.detail}.", remedy))
+
+
+def _told(request: Request, error: InputError) -> tuple[str, str]:
+    """What was wrong and, where the error says it, what to do; no path of the machine goes out."""
+    folder = str(request.app.state.service.city.folder)
+    said, _, remedy = " ".join(str(error).replace(folder, "the city").split()).partition("; ")
+    return _sentence(said), _sentence(remedy) if remedy else ""
 
 
 def _sentence(text: str) -> str:
@@ -257,5 +270,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "Not allowed, no valid case, an approval is needed, or a missing token",
         404: "No such thing among those the account may see",
         422: "Bad input",
+        500: "The city's stored data cannot be used",
     }.items()
 }

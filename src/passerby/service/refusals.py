@@ -2,7 +2,7 @@
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
-    """A request that is answered with a 4xx status.
+    """A request that is answered with another status than asked for, and why.
 
     Attributes:
         status: the HTTP status.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from passerby.city.gallery.embedded import EmbeddedGallery
-from passerby.city.gallery.port import Coverage, DamagedError, Gallery, Hits, Stats
+from passerby.city.gallery.port import Coverage, DamagedError, Gallery, Hits, Stats, StoreError
 
 __all__ = [
     "Coverage",
@@ -12,6 +12,7 @@ __all__ = [
     "Gallery",
     "Hits",
     "Stats",
+    "StoreError",
     "open_gallery",
 ]
 

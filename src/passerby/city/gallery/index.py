@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from passerby.city.gallery.port import DamagedError
+from passerby.city.gallery.port import DamagedError, StoreError
 from passerby.city.gallery.segments import Block
 from passerby.city.sightings import Sighting
-from passerby.errors import InputError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -81,7 +80,7 @@ class Index:
         try:
             yield
         except sqlite3.OperationalError as error:  # disk full, read-only, locked for long
-            raise InputError(
+            raise StoreError(
                 f"the gallery index {self.path} cannot be used, nothing was stored: {error}"
             ) from None
         except sqlite3.DatabaseError as error:

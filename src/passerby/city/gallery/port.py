@@ -12,7 +12,11 @@ from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
 
 
-class DamagedError(InputError):
+class StoreError(InputError):
+    """The gallery's files cannot be used as they are; no other request would help."""
+
+
+class DamagedError(StoreError):
     """Stored bytes are not what was written; the text names the file and the rows."""
 
 

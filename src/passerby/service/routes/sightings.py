@@ -7,6 +7,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from passerby.city import Scope, Sighting
+from passerby.city.gallery import StoreError
 from passerby.errors import InputError
 from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Searcher, Service, TheService
@@ -44,6 +45,8 @@ def find_sightings(service: Service, session: Session, ids: list[str]) -> list[S
     """
     try:
         found = service.city.gallery.get(ids)
+    except StoreError:
+        raise
     except InputError:
         raise nothing_there("sighting") from None
     access = service.access(session.account)

@@ -285,5 +285,6 @@ export default {
   "problem.case_expired": "This case has expired. Choose another case.",
   "problem.too_many_attempts": "Too many failed attempts. Wait a few minutes, then try again.",
   "problem.not_found": "There is no such thing among what you may see.",
+  "problem.store_fault": "The stored sightings cannot be read. Tell an administrator; it is not your query.",
   "problem.empty_gallery": "The city has no sightings yet.",
 };

@@ -285,5 +285,6 @@ export default {
   "problem.case_expired": "该案件已过期，请选择其他案件。",
   "problem.too_many_attempts": "登录失败次数过多，请稍后再试。",
   "problem.not_found": "在您有权查看的范围内没有此项。",
+  "problem.store_fault": "存储的目击记录无法读取，与您的查询无关，请通知管理员。",
   "problem.empty_gallery": "该城市还没有抓拍。",
 };
