@@ -12,7 +12,8 @@ from passerby.errors import InputError
 def main(arguments: Sequence[str]) -> int:
     """Train, evaluate, and print the scores."""
     from passerby.recipes.variants import VARIANTS
-    from passerby.train import DivergedError
+    from passerby.train import DivergedError, distributed
+    from passerby.train.device import find_device
 
     name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     if name and name not in VARIANTS:
@@ -22,12 +23,16 @@ def main(arguments: Sequence[str]) -> int:
         args=list(arguments),
         prog="passerby train",
     )
-    try:
-        report = VARIANTS[name].run(config, resolve(config.data))
-    except DivergedError as error:
-        print(f"passerby train: {error}", file=sys.stderr)
-        return 1
-    if report is not None:
-        print(report.table(config.data))
-    print(f"written: {config.out}", file=sys.stderr)
+    with distributed.process_group(find_device(config.device)):
+        try:
+            with distributed.main_first():
+                table = resolve(config.data)
+            report = VARIANTS[name].run(config, table)
+        except DivergedError as error:
+            print(f"passerby train: {error}", file=sys.stderr)
+            return 1
+        if distributed.is_main():
+            if report is not None:
+                print(report.table(config.data))
+            print(f"written: {config.out}", file=sys.stderr)
     return 0

@@ -32,7 +32,7 @@ from passerby.recipes import options, run_folder, supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
 from passerby.recipes.options import CAMERAS, RunOptions, fit_options, known
 from passerby.recipes.supervised import Recipe, SupervisedMethod
-from passerby.train import Batch, Sampler, ScheduledOptimiser, extract, fit
+from passerby.train import Batch, Sampler, ScheduledOptimiser, distributed, extract, fit, gather
 from passerby.train.device import find_device
 from passerby.train.loop import CHECKPOINT
 
@@ -150,8 +150,8 @@ class SeparateMethod(SupervisedMethod[SeparateDiffAttention]):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Equation 8: w times the triplet loss of the batch's features (B, D, 1, 1)."""
         config = self.config
-        distances = self.network(batch.images.flatten(1), normalise=config.normalise)
-        labels = self.labels[batch.indices]
+        features, labels = gather(batch.images.flatten(1)), gather(self.labels[batch.indices])
+        distances = self.network(features, normalise=config.normalise)
         return {"triplet": config.weight * pair_loss(config, distances, labels, config.margin)}
 
 
@@ -171,10 +171,10 @@ class JointMethod(BaselineMethod[JointDiffAttention]):
         output = self.network(batch.images)
         labels = self.labels[batch.indices]
         features = output.after_bn if config.train_after_bn else output.before_bn
-        distances = self.attention(features, normalise=config.normalise)
+        distances = self.attention(gather(features), normalise=config.normalise)
         return {
             "identity": cross_entropy(output.logits, labels, smoothing=config.smoothing),
-            "triplet": pair_loss(config, distances, labels, config.margin),
+            "triplet": pair_loss(config, distances, gather(labels), config.margin),
             **self.center_terms(output.before_bn, labels),
         }
 
@@ -240,7 +240,9 @@ def run_joint(config: JointDiffAttention, table: CropTable) -> Report:
     training = supervised.provenance(config, table, begun)
     found = judge(config, method.network, card, method.attention, table)
     card = replace(card, training=training, scores={table.name: found[1].summary()})
-    save(method.network, card, path)
+    with distributed.main_first():
+        if distributed.is_main():
+            save(method.network, card, path)
     finish(config, method.attention, content_id(card, path), training, found)
     return found[0]
 
@@ -325,6 +327,8 @@ def finish(
     found: tuple[Report, Report],
 ) -> None:
     """Write the attention with its scores, and the report; drop the checkpoint."""
+    if not distributed.is_main():
+        return
     summary = {**found[0].summary(), "plain": found[1].summary()}
     card = AttentionCard(
         model_id=model_id,

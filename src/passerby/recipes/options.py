@@ -10,8 +10,9 @@ from passerby.data import Augment, CropTable
 from passerby.data.colour import ColourJitter
 from passerby.data.transforms import Erasing
 from passerby.errors import InputError
-from passerby.train import Cosine, FitOptions, MultiStep, Schedule
+from passerby.train import EMA, Cosine, FitOptions, MultiStep, Schedule
 from passerby.train.device import find_device
+from passerby.train.precision import Precision
 
 ERASING = Erasing()
 NO_JITTER = ColourJitter(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
@@ -77,8 +78,16 @@ class RunOptions:
     """Seed of weights, batches and augmentation."""
     device: str = "auto"
     """A torch device; auto: a GPU where there is one."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: forward pass under bfloat16 autocast."""
+    precision: Precision = "fp32"
+    """bf16, fp16: forward pass under autocast; fp16, for GPUs without bf16, scales the loss."""
+    compile: bool = False
+    """Compile the network's forward pass; needs a C++ compiler."""
+    accumulate: int = 1
+    """Parts a batch is cut into to save memory; metric losses see one part at a time."""
+    batch_norm: Literal["global", "local"] = "global"
+    """Under torchrun: batch statistics of all processes' pictures, or of each one's own."""
+    ema: float = 0.0
+    """Decay of an average of the weights, which then is the result; 0 for none."""
     threads: int | None = None
     """CPU threads; none: torch's own choice. Bit-exact resumption needs the same number."""
     log_every: int = 50
@@ -119,6 +128,10 @@ def fit_options(config: RunOptions) -> FitOptions:
         seed=config.seed,
         device=find_device(config.device),
         precision=config.precision,
+        compile=config.compile,
+        accumulate=config.accumulate,
+        batch_norm=config.batch_norm,
+        ema=EMA(decay=config.ema) if config.ema else None,
         gradient_clip=config.gradient_clip,
         log_every=config.log_every,
         checkpoint_every=config.checkpoint_every,

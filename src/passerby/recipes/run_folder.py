@@ -13,6 +13,7 @@ import torch
 
 import passerby
 from passerby.errors import InputError
+from passerby.train import distributed
 
 CONFIG = "config.json"
 REPORT = "report.json"
@@ -34,7 +35,11 @@ def open_run(folder: Path, recipe: str, config: Any) -> dict[str, Any]:
     Raises:
         InputError: If the folder holds a run with other options.
     """
-    wanted = as_json(asdict(config))
+    with distributed.main_first():
+        return _open(folder, recipe, as_json(asdict(config)))
+
+
+def _open(folder: Path, recipe: str, wanted: dict[str, Any]) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +71,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write ``values`` so that the file appears whole or not at all."""
+    """Write ``values`` so that the file appears whole or not at all; process 0 alone does."""
+    if not distributed.is_main():
+        return
     partial = path.with_name(f".{path.name}.tmp")
     partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, path)

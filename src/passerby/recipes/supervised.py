@@ -20,7 +20,7 @@ from passerby.recipes.options import (
     known,
     learning_rates,
 )
-from passerby.train import Method, Sampler, ScheduledOptimiser, fit
+from passerby.train import Method, Sampler, ScheduledOptimiser, distributed, fit
 from passerby.train.device import find_device
 from passerby.train.evaluation import evaluate_network
 from passerby.train.loop import CHECKPOINT
@@ -170,7 +170,12 @@ def provenance(config: RunOptions, table: CropTable, begun: dict[str, Any]) -> d
 
 
 def finish(config: RunOptions, network: nn.Module, card: ModelCard, report: Report | None) -> None:
-    """Write the model with its scores, where it was tested, and the report; drop the checkpoint."""
+    """Write the model with its scores, where it was tested, and the report; drop the checkpoint.
+
+    Process 0 of several does so alone.
+    """
+    if not distributed.is_main():
+        return
     figures = report.summary() if report else {}
     card = replace(card, scores={card.training["data"]: figures} if report else {})
     save(network, card, config.out / run_folder.MODEL)  # type: ignore[arg-type]
