@@ -7,10 +7,7 @@ Works on a copy of the city, with Playwright and a Chromium that is already inst
 """
 
 import shutil
-import socket
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from passerby.errors import InputError, MissingExtraError
 from passerby.runtime import Embedder
 from passerby.service import create_app
 from passerby.service.first_start import open_demo
+from passerby.service.local import served
 
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
@@ -42,26 +40,6 @@ class Options:
     """The browser."""
     model: str = "default"
     """The network that made the gallery."""
-
-
-@contextmanager
-def served(city: City, embedder: Embedder) -> Iterator[tuple[str, dict[str, str]]]:
-    """The service on a free port; yields its address and the passwords."""
-    import uvicorn
-
-    app = create_app(city, embedder)
-    passwords = open_demo(app.state.service)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.05)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/", passwords
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def choose_query(city: City, embedder: Embedder, folder: Path) -> Path:
@@ -172,7 +150,9 @@ def main(options: Options) -> None:
                 city, embedder, options.demo / "simulated" / "query"
             )
             print(f"looking for {query}")
-            with served(city, embedder) as (address, passwords), sync_playwright() as driver:
+            app = create_app(city, embedder)
+            passwords = open_demo(app.state.service)
+            with served(app) as address, sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=options.chromium, args=FLAGS)
                 walk(Camera(browser, address, passwords, options.out), query)
                 browser.close()

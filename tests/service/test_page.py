@@ -1,9 +1,6 @@
 """The page in a real browser: sign in, pick a person, search, see the list and the path."""
 
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from passerby.service.local import served
 from passerby.service.settings import Settings
 
 PASSWORD = "a long enough password"
@@ -29,18 +27,9 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this mac
 
 @pytest.fixture
 def address(app: FastAPI) -> Iterator[str]:
-    """The app served by uvicorn on a free port."""
-    import uvicorn
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
+    """The app served on a free port."""
+    with served(app) as url:
+        yield url
 
 
 @pytest.fixture

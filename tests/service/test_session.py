@@ -199,7 +199,11 @@ def test_first_start_makes_two_accounts_once(city: City, embedder: Any) -> None:
     assert post(TestClient(app), passwords["operator"], "operator").status_code == 200
     again = open_demo(service)
     assert again["operator"] != passwords["operator"]
-    assert service.cases.get("DEMO-1").is_open
+    assert [case.id for case in service.cases.all()] == ["DEMO-1"]
+    service.cases.close("DEMO-1")
+    open_demo(service)
+    open_demo(service)
+    assert [case.is_open for case in service.cases.all()] == [True, False]
     service.database.close()
 
 

@@ -111,10 +111,7 @@ def main(arguments: Sequence[str]) -> int:
         from passerby.cli.demo_check import check
 
         return check(city, tree, embedder, started=started, as_json=options.json)
-    from passerby.cli.demo_desk import OPERATOR, open_desk
     from passerby.cli.serve import run
 
-    password = open_desk(city)
-    print(f"sign in as '{OPERATOR}' with the password {password}")
     print(f"pictures to search with: {tree / 'query'}")
-    return run(city, embedder, host=options.host, port=options.port)
+    return run(city, embedder, host=options.host, port=options.port, demo=True)

@@ -6,7 +6,7 @@ from passerby.service.database import now
 from passerby.service.http import Service
 
 OPERATOR, SUPERVISOR = "operator", "supervisor"
-DEMO_CASE = "DEMO-1"
+DEMO_CASE = "DEMO-"  # and a number
 
 
 def create_first_accounts(service: Service) -> dict[str, str]:
@@ -31,18 +31,19 @@ def open_demo(service: Service) -> dict[str, str]:
             passwords[name] = _create(service, name)
         else:
             passwords[name] = service.accounts.set_password(name, generate_password())
-    case = service.cases.get(DEMO_CASE)
-    if case is None:
+    known = [case for case in service.cases.all() if case.id.startswith(DEMO_CASE)]
+    if not any(case.is_open for case in known):
+        number = f"{DEMO_CASE}{len(known) + 1}"
         grants = _roots(service)
         service.cases.open(
-            DEMO_CASE,
+            number,
             purpose="Demonstration · 演示",
             legal_basis="None needed: the people do not exist · 人物均为虚构",
             owner=OPERATOR,
             units=grants,
             expires=now() + (LONGEST_DAYS - 1) * 86_400_000,
         )
-        service.audit.append("case_opened", account=OPERATOR, case=DEMO_CASE, units=grants)
+        service.audit.append("case_opened", account=OPERATOR, case=number, units=grants)
     return passwords
 
 
