@@ -19,9 +19,10 @@ import numpy as np
 
 from benchmarks.common import ROOT, resolve_data, write_result
 from passerby.data import CropTable
-from passerby.metrics import Calibration, evaluate_features
+from passerby.metrics import Calibration
 from passerby.models import load, save
 from passerby.runtime import Embedder
+from passerby.runtime.evaluation import evaluate_embedder
 
 LICENCE = "weights: Apache-2.0; trained on simulated people alone"
 
@@ -62,12 +63,6 @@ def fit(table: CropTable, queries: np.ndarray, gallery: np.ndarray, candidates: 
     return Calibration.fit(values[seen], same[seen])
 
 
-def score(table: CropTable, queries: np.ndarray, gallery: np.ndarray) -> dict[str, object]:
-    """CMC, mAP and mINP by the Market-1501 protocol."""
-    q, g = table.query, table.gallery
-    return evaluate_features(queries, gallery, q.identity, g.identity, q.camera, g.camera).summary()
-
-
 def main(options: Options) -> None:
     """Calibrate, write the bundled file, judge it as it lies in the package."""
     network, card = load(options.run / "model.safetensors")
@@ -79,8 +74,7 @@ def main(options: Options) -> None:
     bundled = Embedder.load(options.weights)
     scores = {}
     for name in (options.data, *options.judge):
-        judged = resolve_data(name)
-        scores[name] = score(judged, *vectors(bundled, judged))
+        scores[name] = evaluate_embedder(bundled, resolve_data(name)).summary()
         print(name, scores[name])
     size = options.weights.stat().st_size
     result = {"bytes": size, "calibration": curve.as_card(), "scores": scores}

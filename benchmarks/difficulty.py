@@ -58,20 +58,16 @@ def features(path: Path) -> dict[str, np.ndarray]:
 
 def measure(table: CropTable) -> dict[str, dict[str, float]]:
     """mAP and rank-1 of each matcher on ``table``."""
-    query, gallery = table.query, table.gallery
     made = {
         split: [features(p) for p in t.paths()]
-        for split, t in (("query", query), ("gallery", gallery))
+        for split, t in (("query", table.query), ("gallery", table.gallery))
     }
     rows = {}
     for name in ("histogram", "stripes", "pixels"):
         report = evaluate_features(
             np.stack([f[name] for f in made["query"]]).astype(np.float32),
             np.stack([f[name] for f in made["gallery"]]).astype(np.float32),
-            query.identity,
-            gallery.identity,
-            query.camera,
-            gallery.camera,
+            *table.match_labels(),
         )
         rows[name] = {"mAP": report.mAP, "rank1": report.cmc[1]}
         print(f"{name:10s} mAP {100 * report.mAP:5.1f} %   rank-1 {100 * report.cmc[1]:5.1f} %")

@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from passerby.city import City, Scope, Trajectory, find, trace
 from passerby.data import CropTable, read
-from passerby.metrics import Calibration, evaluate_features
+from passerby.metrics import Calibration, Report
 from passerby.runtime import Embedder
+from passerby.runtime.evaluation import evaluate_embedder
 
 WANTED = {"mAP": 0.60, "first": 0.80, "path": 0.60}  # below these the demo is broken
 TRACED = 30  # people whose trajectories are reconstructed
@@ -68,20 +69,6 @@ class Truth:
         for event, identity, tracklet in rows:
             if event == "passage" and tracklet is not None:
                 self.tracklets.setdefault(int(identity), set()).add(tracklet)
-
-
-def accuracy(table: CropTable, embedder: Embedder) -> dict[str, float]:
-    """CMC, mAP and mINP of the network on the demo's own tree, by the Market-1501 protocol."""
-    query, gallery = table.query, table.gallery
-    report = evaluate_features(
-        embedder.embed(query.paths()),
-        embedder.embed(gallery.paths()),
-        query.identity,
-        gallery.identity,
-        query.camera,
-        gallery.camera,
-    )
-    return {"mAP": report.mAP, "mINP": report.mINP, "rank1": report.cmc[1]}
 
 
 def pictures(table: CropTable, count: int) -> list[tuple[int, Path]]:
@@ -153,14 +140,14 @@ def check(
     from passerby.cli.demo_desk import walk_through
 
     table = read("simcity", tree)
-    scores = accuracy(table, embedder)
+    network = evaluate_embedder(embedder, table)
     truth, stored = Truth(tree), stored_tracklets(tree)
     chosen = pictures(table, TRACED)
     cases = [judge(city, embedder, truth, stored, one) for one in tqdm(chosen, desc="tracing")]
     desk = walk_through(city, embedder, chosen[0][1])
-    result = summary(city, scores, cases)
+    result = summary(city, network, cases)
     result["checks"] = {
-        "network finds the person": scores["mAP"] >= WANTED["mAP"],
+        "network finds the person": network.mAP >= WANTED["mAP"],
         "first answer is the person": result["first"] >= WANTED["first"],
         "trajectory agrees with the truth": result["path_f1"] >= WANTED["path"],
         "scoped search equals the filtered full search": scope_is_exact(
@@ -173,12 +160,14 @@ def check(
     return 0 if all(result["checks"].values()) else 1
 
 
-def summary(city: City, scores: dict[str, float], cases: Sequence[Case]) -> dict[str, Any]:
+def summary(city: City, network: Report, cases: Sequence[Case]) -> dict[str, Any]:
     """The figures of a check as plain JSON."""
     return {
         "sightings": city.count(),
         "cameras": len(city.cameras),
-        **{name: round(value, 4) for name, value in scores.items()},
+        "mAP": round(network.mAP, 4),
+        "mINP": round(network.mINP, 4),
+        "rank1": round(network.cmc[1], 4),
         "queries": len(cases),
         "first": round(float(np.mean([case.first for case in cases])), 4),
         "path_precision": round(float(np.mean([case.precision for case in cases])), 4),

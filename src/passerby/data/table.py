@@ -27,6 +27,8 @@ COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
 }
 REQUIRED = ("path", "identity", "camera", "split")
 
+Labels = NDArray[np.int64]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CropTable:
@@ -120,6 +122,11 @@ class CropTable:
     def labels(self) -> NDArray[np.int64]:
         """Class labels 0..C-1 (N,) of the identities present, in ascending order of identity."""
         return np.unique(self.identity, return_inverse=True)[1].astype(np.int64)
+
+    def match_labels(self) -> tuple[Labels, Labels, Labels, Labels]:
+        """Identities of queries (Q,) and gallery (G,), then their cameras, as metrics take them."""
+        query, gallery = self.query, self.gallery
+        return query.identity, gallery.identity, query.camera, gallery.camera
 
     def to_parquet(self, path: str | Path) -> None:
         """Write as Parquet: one column each, ``box`` as x0..y1 and ``place`` as lon, lat."""
