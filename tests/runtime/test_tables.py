@@ -43,6 +43,20 @@ class Broken(Embedder):
         return super().stream(images, batch_size=batch_size)
 
 
+@pytest.fixture
+def broken_off(
+    folder: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The table of a run that was killed after its first part, of four pictures."""
+    monkeypatch.setattr(tables, "PART", 4)
+    out = tmp_path / "out.parquet"
+    broken = Broken(embedder.backend, embedder.card, embedder.model_id)
+    with pytest.raises(KeyboardInterrupt):
+        embed_folder(folder, out, embedder=broken)
+    assert not out.exists()
+    return out
+
+
 def test_table_holds_every_picture_in_order(
     folder: Path, embedder: Embedder, tmp_path: Path
 ) -> None:
@@ -60,32 +74,21 @@ def test_table_holds_every_picture_in_order(
 
 
 def test_a_broken_run_goes_on_where_it_stopped(
-    folder: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, embedder: Embedder, tmp_path: Path, broken_off: Path
 ) -> None:
-    monkeypatch.setattr(tables, "PART", 4)
-    out = tmp_path / "out.parquet"
-    broken = Broken(embedder.backend, embedder.card, embedder.model_id)
-    with pytest.raises(KeyboardInterrupt):
-        embed_folder(folder, out, embedder=broken)
-    assert not out.exists()
-    report = embed_folder(folder, out, embedder=embedder)
+    report = embed_folder(folder, broken_off, embedder=embedder)
     assert report.resumed == 4
     assert (report.embedded, list(report.problems)) == (10, ["1/bad.jpg"])
     whole = tmp_path / "whole.parquet"
     embed_folder(folder, whole, embedder=embedder)
-    assert parquet.read_table(out).equals(parquet.read_table(whole))
+    assert parquet.read_table(broken_off).equals(parquet.read_table(whole))
 
 
 def test_changed_files_are_embedded_anew(
-    folder: Path, embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, embedder: Embedder, broken_off: Path
 ) -> None:
-    monkeypatch.setattr(tables, "PART", 4)
-    out = tmp_path / "out.parquet"
-    broken = Broken(embedder.backend, embedder.card, embedder.model_id)
-    with pytest.raises(KeyboardInterrupt):
-        embed_folder(folder, out, embedder=broken)
     Image.new("RGB", (30, 60), "red").save(folder / "0" / "0.png")
-    assert embed_folder(folder, out, embedder=embedder).resumed == 0
+    assert embed_folder(folder, broken_off, embedder=embedder).resumed == 0
 
 
 def test_no_folder_and_no_pictures(embedder: Embedder, tmp_path: Path) -> None:
