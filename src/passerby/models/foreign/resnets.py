@@ -140,14 +140,7 @@ def cluster_contrast(state: Mapping[str, Tensor]) -> Translation:
     rules = [(f"base.{old}", f"backbone.{new}") for old, new in numbers.items()]
     rules += [("gap.p", "pool.p"), ("feat_bn.", "bnneck."), ("classifier.", "classifier.")]
     renamed, dropped = rename(state, rules)
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture=resnet_name(renamed),
-        pooling="gem" if "pool.p" in renamed else "average",
-        interpolation="bicubic",
-        notes="Cluster Contrast or SpCL",
-    )
+    return _bicubic(renamed, dropped, "Cluster Contrast or SpCL")
 
 
 def open_unreid(state: Mapping[str, Tensor]) -> Translation:
@@ -160,13 +153,18 @@ def open_unreid(state: Mapping[str, Tensor]) -> Translation:
         ("classifier.", "classifier."),
     ]
     renamed, dropped = rename(state, rules, drop=("backbone.fc.",))
+    return _bicubic(renamed, dropped, "OpenUnReID")
+
+
+def _bicubic(state: State, dropped: tuple[str, ...], notes: str) -> Translation:
+    """A network with a BNNeck whose code resizes bicubically, everything else as usual."""
     return Translation(
-        state=renamed,
+        state=state,
         dropped=dropped,
-        architecture=resnet_name(renamed),
-        pooling="gem" if "pool.p" in renamed else "average",
+        architecture=resnet_name(state),
+        pooling="gem" if "pool.p" in state else "average",
         interpolation="bicubic",
-        notes="OpenUnReID",
+        notes=notes,
     )
 
 
