@@ -98,7 +98,7 @@ def test_calibrating_writes_the_card(copy: Path, sets: Path, capsys: Capture) ->
     kept = Embedder.load(copy).card.calibration
     assert kept is not None
     assert kept["data"] == "north"
-    assert kept["fitted"]["people"] == kept["held_out"]["people"] == 20
+    assert kept["fitted"]["people"] == kept["held_out"]["people"] == 40
     assert result["calibrated"] == {**kept, "file": str(copy)}
     again = answer(capsys, copy, "--data", sets / "north")
     assert again["calibration"]["slope"] == kept["slope"]

@@ -1,14 +1,15 @@
-"""Fit a calibration on one half of a table's people and judge it on the other."""
+"""Fit a calibration on a table, and judge it on people whom it has not seen."""
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from passerby.metrics.all_pairs import Survey
 from passerby.metrics.calibration import Calibration
-from passerby.metrics.pairs import halves
-from passerby.metrics.reliability_curve import Reliability, reliability
+from passerby.metrics.pairs import Pairs, candidate_pairs, halves
+from passerby.metrics.reliability_curve import Reliability, of_probabilities, reliability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +17,12 @@ class Calibrated:
     """A curve with how it does on its own people and on others.
 
     Attributes:
-        curve: Fitted on one half of the people.
-        fitted: On that half.
-        held_out: On the other half, of which nobody had a part in the fit.
+        curve: Fitted on all people.
+        fitted: On these.
+        held_out: Of two other curves, each fitted on one half of the people and judged on the
+            other half, of whom nobody had a part in its fit; both judgements together. The curve
+            that is kept saw twice as many people and should do no worse.
+        halves: These two curves.
         protocol: Which pairs took part.
         candidates: How many of each query's nearest gallery pictures.
         gallery: Size of the gallery.
@@ -27,6 +31,7 @@ class Calibrated:
     curve: Calibration
     fitted: Reliability
     held_out: Reliability
+    halves: tuple[Calibration, Calibration]
     protocol: str
     candidates: int
     gallery: int
@@ -45,7 +50,7 @@ class Calibrated:
 
 
 def calibrate(found: Survey, query_ids: ArrayLike, gallery_ids: ArrayLike) -> Calibrated:
-    """Fit a curve on the pairs that a search meets, with identity-disjoint halves.
+    """Fit a curve on the pairs that a search meets, and judge such a fit on other people.
 
     The pairs are each query's nearest candidates in the gallery, such as take part under the
     protocol: the pictures that somebody who searches looks at. So the curve's prior is the share
@@ -60,13 +65,31 @@ def calibrate(found: Survey, query_ids: ArrayLike, gallery_ids: ArrayLike) -> Ca
     Raises:
         InputError: Too few people, or similarity does not tell them apart.
     """
-    ours, theirs = halves(found, query_ids, gallery_ids)
-    curve = Calibration.fit(ours.similarity, ours.same, ours.weight)
+    one, other = halves(found, query_ids, gallery_ids)
+    curves = _fit(one), _fit(other)
+    crossed = ((curves[0], other), (curves[1], one))
+    probabilities = [curve.probability(pairs.similarity) for curve, pairs in crossed]
+    everybody = candidate_pairs(found, query_ids)
+    curve = _fit(everybody)
     return Calibrated(
         curve=curve,
-        fitted=reliability(curve, ours),
-        held_out=reliability(curve, theirs),
+        fitted=reliability(curve, everybody),
+        held_out=of_probabilities(np.concatenate(probabilities), _together(other, one)),
+        halves=curves,
         protocol=found.protocol,
         candidates=found.gallery.shape[1],
         gallery=found.gallery_count,
+    )
+
+
+def _fit(pairs: Pairs) -> Calibration:
+    return Calibration.fit(pairs.similarity, pairs.same, pairs.weight)
+
+
+def _together(one: Pairs, other: Pairs) -> Pairs:
+    return Pairs(
+        similarity=np.concatenate([one.similarity, other.similarity]),
+        same=np.concatenate([one.same, other.same]),
+        weight=np.concatenate([one.weight, other.weight]),
+        people=one.people + other.people,
     )
