@@ -144,6 +144,38 @@ def test_a_wide_search_is_asked_for_and_approved(
     page.wait_for_selector(".results-list .card img")
 
 
+def test_a_case_is_opened_and_a_refusal_is_shown(page: Any, ann: Any) -> None:
+    enter(page)
+
+    def ask(number: str) -> None:
+        page.click("[data-key=new-case]")
+        page.fill("dialog input >> nth=0", number)
+        page.fill("dialog textarea", "To find a lost child")
+        page.fill("dialog input >> nth=1", "Police act, section 1")
+        page.click("dialog button[type=submit]")
+
+    ask("A-2")
+    page.wait_for_selector(".toast >> text=A-2")
+    page.wait_for_selector("dialog", state="detached")
+    assert page.input_value("[data-key=case]") == "A-2"
+    ask("A-2")
+    page.wait_for_selector("dialog .notice.bad:not([hidden]) >> text=A-2")
+    page.click("dialog .dialog-foot button >> nth=0")
+    page.wait_for_selector("dialog", state="detached")
+
+
+def test_an_administrator_adds_an_account(page: Any, app: FastAPI) -> None:
+    enter(page, "root")
+    page.click("[data-key='page:accounts']")
+    page.click(".page-head .button.primary")
+    page.fill("dialog input", "new.person")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("dialog .password")
+    assert app.state.service.accounts.get("new.person").role == "operator"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("td >> text=new.person")
+
+
 def test_a_supervisor_reads_the_audit(page: Any, ann: Any) -> None:
     enter(page, "sue")
     page.click("[data-key='page:audit']")

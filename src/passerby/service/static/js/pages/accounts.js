@@ -1,6 +1,7 @@
 // Accounts of the administrator's units.
 import { get, patch, post } from "../api.js";
 import { button, h, openDialog, toast } from "../dom.js";
+import { askByForm, field } from "../form.js";
 import { nameOf, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { say } from "../problems.js";
@@ -56,34 +57,15 @@ const showPassword = (name, password) =>
     { closeLabel: t("close") },
   );
 
-function create() {
-  return openDialog(
-    t("accounts.new"),
-    (close) => {
-      const name = h("input", { required: true, pattern: "[a-z][a-z0-9._\\-]+", autocapitalize: "none" });
-      const role = h("select", {}, ["operator", "supervisor", "administrator"].map((one) => h("option", { value: one }, t(`role.${one}`))));
-      const granted = [...state.units.byCode.values()].filter((one) => one.granted && ["city", "district", "street"].includes(one.level));
-      const unit = h("select", {}, granted.map((one) => h("option", { value: one.code }, `${nameOf(one)} (${t(`level.${one.level}`)})`)));
-      const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
-      const save = async (event) => {
-        event.preventDefault();
-        try {
-          const made = await post("/api/accounts", { name: name.value, role: role.value, units: [unit.value] });
-          close(made);
-          await showPassword(made.account.name, made.password);
-        } catch (error) {
-          problem.textContent = say(error);
-          problem.hidden = false;
-        }
-      };
-      const field = (key, input) => h("label", { class: "field" }, h("span", {}, t(key)), input);
-      return h(
-        "form",
-        { onsubmit: save, class: "dialog-form" },
-        h("div", { class: "dialog-body" }, problem, field("signin.name", name), field("accounts.role", role), field("where.title", unit)),
-        h("div", { class: "dialog-foot" }, button(t("cancel"), () => close()), button(t("accounts.create"), null, { kind: "primary", type: "submit" })),
-      );
-    },
-    { closeLabel: t("close") },
-  );
+async function create() {
+  const name = h("input", { required: true, pattern: "[a-z][a-z0-9._\\-]+", autocapitalize: "none" });
+  const role = h("select", {}, ["operator", "supervisor", "administrator"].map((one) => h("option", { value: one }, t(`role.${one}`))));
+  const granted = [...state.units.byCode.values()].filter((one) => one.granted && ["city", "district", "street"].includes(one.level));
+  const unit = h("select", {}, granted.map((one) => h("option", { value: one.code }, `${nameOf(one)} (${t(`level.${one.level}`)})`)));
+  const send = () => post("/api/accounts", { name: name.value, role: role.value, units: [unit.value] });
+  const made = await askByForm("accounts.new", "accounts.create", send, {
+    fields: [field("signin.name", name), field("accounts.role", role), field("where.title", unit)],
+  });
+  if (made) await showPassword(made.account.name, made.password);
+  return made;
 }

@@ -1,6 +1,7 @@
 // Requests for wide searches: asked by one person, decided by another.
 import { get, post } from "../api.js";
-import { button, h, openDialog, toast } from "../dom.js";
+import { button, h, toast } from "../dom.js";
+import { askByForm, explain, field } from "../form.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { say } from "../problems.js";
@@ -60,41 +61,14 @@ function actions(one, reload) {
 
 /** Ask for the search that was just refused for being wide. */
 export function askApproval() {
-  return openDialog(
-    t("approval.ask"),
-    (close) => {
-      const reason = h("textarea", { rows: 3, required: true, placeholder: t("approval.reason_example") });
-      const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
-      const send = async (event) => {
-        event.preventDefault();
-        try {
-          await post("/api/approvals", { case: state.caseId, scope: scope(), reason: reason.value });
-          update({ problem: null, status: "idle" });
-          toast(t("approval.asked"), icon("check"));
-          close();
-        } catch (error) {
-          problem.textContent = say(error);
-          problem.hidden = false;
-        }
-      };
-      return h(
-        "form",
-        { onsubmit: send, class: "dialog-form" },
-        h(
-          "div",
-          { class: "dialog-body" },
-          h("p", { class: "notice" }, icon("people"), h("span", {}, t("approval.why"))),
-          problem,
-          h("label", { class: "field" }, h("span", {}, t("approval.reason")), reason),
-        ),
-        h(
-          "div",
-          { class: "dialog-foot" },
-          button(t("cancel"), () => close()),
-          button(t("approval.send"), null, { kind: "primary", type: "submit" }),
-        ),
-      );
-    },
-    { closeLabel: t("close") },
-  );
+  const reason = h("textarea", { rows: 3, required: true, placeholder: t("approval.reason_example") });
+  const send = async () => {
+    await post("/api/approvals", { case: state.caseId, scope: scope(), reason: reason.value });
+    update({ problem: null, status: "idle" });
+    toast(t("approval.asked"), icon("check"));
+  };
+  return askByForm("approval.ask", "approval.send", send, {
+    why: explain("people", "approval.why"),
+    fields: field("approval.reason", reason),
+  });
 }

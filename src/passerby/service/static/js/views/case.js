@@ -1,9 +1,9 @@
 // The case that a search is made for.
 import { post } from "../api.js";
-import { button, h, openDialog, toast } from "../dom.js";
+import { button, h, toast } from "../dom.js";
+import { askByForm, explain, field } from "../form.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
 import { state, update } from "../state.js";
 import { dateTime } from "../time.js";
 import { section } from "./query.js";
@@ -45,54 +45,29 @@ function draw() {
 /** The dialog that opens a case; resolves when it is closed. */
 export function openCase() {
   const days = 30;
-  return openDialog(
-    t("case.open"),
-    (close) => {
-      const id = h("input", { required: true, maxlength: 64, placeholder: t("case.id_example") });
-      const purpose = h("textarea", { required: true, rows: 3, placeholder: t("case.purpose_example") });
-      const basis = h("input", { required: true, placeholder: t("case.basis_example") });
-      const expiry = h("input", { type: "number", min: 1, max: 365, value: days });
-      const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
-      const save = async (event) => {
-        event.preventDefault();
-        try {
-          const made = await post("/api/cases", {
-            id: id.value.trim(),
-            purpose: purpose.value,
-            legal_basis: basis.value,
-            expires: new Date(Date.now() + Number(expiry.value) * 86_400_000).toISOString(),
-          });
-          localStorage.setItem("passerby.case", made.id);
-          update({ cases: [made, ...state.cases], caseId: made.id });
-          toast(t("case.opened", { id: made.id }), icon("check"));
-          close(made);
-        } catch (error) {
-          problem.textContent = say(error);
-          problem.hidden = false;
-        }
-      };
-      const field = (key, input) => h("label", { class: "field" }, h("span", {}, t(key)), input);
-      return h(
-        "form",
-        { onsubmit: save, class: "dialog-form" },
-        h(
-          "div",
-          { class: "dialog-body" },
-          h("p", { class: "notice" }, icon("info"), h("span", {}, t("case.why"))),
-          problem,
-          field("case.id", id),
-          field("case.purpose", purpose),
-          field("case.basis", basis),
-          field("case.days", expiry),
-        ),
-        h(
-          "div",
-          { class: "dialog-foot" },
-          button(t("cancel"), () => close()),
-          button(t("case.open"), null, { kind: "primary", type: "submit" }),
-        ),
-      );
-    },
-    { closeLabel: t("close") },
-  );
+  const id = h("input", { required: true, maxlength: 64, placeholder: t("case.id_example") });
+  const purpose = h("textarea", { required: true, rows: 3, placeholder: t("case.purpose_example") });
+  const basis = h("input", { required: true, placeholder: t("case.basis_example") });
+  const expiry = h("input", { type: "number", min: 1, max: 365, value: days });
+  const send = async () => {
+    const made = await post("/api/cases", {
+      id: id.value.trim(),
+      purpose: purpose.value,
+      legal_basis: basis.value,
+      expires: new Date(Date.now() + Number(expiry.value) * 86_400_000).toISOString(),
+    });
+    localStorage.setItem("passerby.case", made.id);
+    update({ cases: [made, ...state.cases], caseId: made.id });
+    toast(t("case.opened", { id: made.id }), icon("check"));
+    return made;
+  };
+  return askByForm("case.open", "case.open", send, {
+    why: explain("info", "case.why"),
+    fields: [
+      field("case.id", id),
+      field("case.purpose", purpose),
+      field("case.basis", basis),
+      field("case.days", expiry),
+    ],
+  });
 }

@@ -1,6 +1,7 @@
 // The sign-in.
 import { Problem, post } from "../api.js";
 import { button, h } from "../dom.js";
+import { field } from "../form.js";
 import { t } from "../i18n.js";
 import { icon, mark } from "../icons.js";
 import { state, update } from "../state.js";
@@ -41,8 +42,8 @@ export function signIn() {
     { class: "signin-card", onsubmit: enter },
     h("div", { class: "row" }, mark(), h("div", {}, h("h1", {}, "Passerby"), h("p", { class: "hint" }, t("app.tagline")))),
     problem,
-    h("label", { class: "field" }, h("span", {}, t("signin.name")), name),
-    h("label", { class: "field" }, h("span", {}, t("signin.password")), password),
+    field("signin.name", name),
+    field("signin.password", password),
     submit,
     h("p", { class: "notice" }, icon("shield"), h("span", {}, t("signin.notice"))),
   );
