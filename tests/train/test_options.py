@@ -126,12 +126,19 @@ def test_without_a_compiler_compilation_is_refused(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 def test_a_compiled_network_trains_as_it_is(tasks: ModuleType, tmp_path: Path) -> None:
-    plain = tasks.train(tmp_path / "plain", epochs=1)
-    fast = tasks.train(tmp_path / "compiled", epochs=1, compile=True)
+    def trained(name: str, dropout: float, compile: bool) -> nn.Module:
+        method = tasks.Tiny()
+        method.network[4].p = dropout
+        options = tasks.fit_options(tmp_path / name, 1, 0.0, {"compile": compile})
+        fit(method, tasks.crops(), tasks.noisy, options)
+        return method
+
+    plain, fast = trained("plain", 0.0, False), trained("fast", 0.0, True)
     assert plain.state_dict().keys() == fast.state_dict().keys()
     assert "forward" not in vars(fast.network)
-    # dropout draws other numbers when compiled
-    for mine, theirs in zip(plain.parameters(), fast.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=0.5, atol=0.05)
-    again = tasks.train(tmp_path / "again", epochs=1, compile=True)
-    assert torch.equal(again.network[0].weight, fast.network[0].weight)
+    # but for the bias before batch normalisation, whose gradient is rounding alone
+    torch.testing.assert_close(plain.network[5].weight, fast.network[5].weight, rtol=0, atol=1e-3)
+    # compiled dropout draws numbers of its own, and the same ones each time
+    one, two = trained("one", 0.3, True), trained("two", 0.3, True)
+    assert torch.equal(one.network[0].weight, two.network[0].weight)
+    assert not torch.equal(one.network[0].weight, fast.network[0].weight)
