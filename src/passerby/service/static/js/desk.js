@@ -1,13 +1,13 @@
 // The desk of a signed-in account: loads what it needs once, then puts the views together.
 import { get } from "./api.js";
-import { fill, h, toast } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { listenToKeys } from "./keyboard.js";
 import { mapView } from "./map/map.js";
 import { accountsPage } from "./pages/accounts.js";
 import { approvalsPage } from "./pages/approvals.js";
 import { auditPage } from "./pages/audit.js";
 import { casesPage } from "./pages/cases.js";
-import { say } from "./problems.js";
+import { warn } from "./problems.js";
 import { state, subscribe, update } from "./state.js";
 import { buildTree } from "./units.js";
 import { queryPanel } from "./views/query.js";
@@ -44,7 +44,7 @@ export async function loadDesk() {
     });
     if (may.has("search")) await loadCoverage();
   } catch (error) {
-    toast(say(error));
+    warn(error);
   }
 }
 

@@ -1,7 +1,6 @@
 // What the operator does: search, judge, trace, ask what the cameras saw.
 import { get, post, put } from "./api.js";
-import { toast } from "./dom.js";
-import { say } from "./problems.js";
+import { warn } from "./problems.js";
 import { state, update } from "./state.js";
 
 const iso = (ms) => (ms === null ? null : new Date(ms).toISOString());
@@ -110,7 +109,7 @@ async function sendJudgements() {
     }
   } catch (error) {
     update({ problem: error });
-    toast(say(error));
+    warn(error);
   } finally {
     sending = null;
   }

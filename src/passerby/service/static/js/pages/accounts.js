@@ -1,10 +1,10 @@
 // Accounts of the administrator's units.
 import { get, patch, post } from "../api.js";
-import { button, h, openDialog, toast } from "../dom.js";
+import { button, h, openDialog } from "../dom.js";
 import { askByForm, field } from "../form.js";
 import { nameOf, t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
+import { warn } from "../problems.js";
 import { state } from "../state.js";
 import { dateTime } from "../time.js";
 import { where } from "./cases.js";
@@ -39,7 +39,7 @@ function actions(one, reload) {
       if (password) await showPassword(one.name, password);
       reload();
     } catch (error) {
-      toast(say(error), icon("warning"));
+      warn(error);
     }
   };
   return h(

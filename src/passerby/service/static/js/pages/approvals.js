@@ -4,7 +4,7 @@ import { button, h, toast } from "../dom.js";
 import { askByForm, explain, field } from "../form.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
+import { warn } from "../problems.js";
 import { state, update } from "../state.js";
 import { dateTime } from "../time.js";
 import { scope } from "../work.js";
@@ -48,7 +48,7 @@ function actions(one, reload) {
       await post(`/api/approvals/${one.id}/decision`, { approve });
       reload();
     } catch (error) {
-      toast(say(error), icon("warning"));
+      warn(error);
     }
   };
   return h(

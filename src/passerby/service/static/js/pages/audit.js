@@ -1,9 +1,9 @@
 // The audit: who did what, when, for which case; and whether the chain holds.
 import { get } from "../api.js";
-import { button, fill, h, toast } from "../dom.js";
+import { button, fill, h } from "../dom.js";
 import { knows, number, t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
+import { warn } from "../problems.js";
 import { clock, day } from "../time.js";
 import { where } from "./cases.js";
 import { chip, pageOf, table } from "./page.js";
@@ -26,7 +26,7 @@ async function verify(verdict) {
         : h("span", { class: "chip bad" }, icon("warning"), h("span", {}, t("audit.broken", { n: found.broken_at, reason: found.reason }))),
     );
   } catch (error) {
-    toast(say(error), icon("warning"));
+    warn(error);
   }
 }
 

@@ -1,9 +1,9 @@
 // Cases and the searches made for them.
 import { get, post } from "../api.js";
-import { button, h, toast } from "../dom.js";
+import { button, h } from "../dom.js";
 import { number, t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
+import { warn } from "../problems.js";
 import { state, update } from "../state.js";
 import { dateTime } from "../time.js";
 import { nameOf } from "../i18n.js";
@@ -73,6 +73,6 @@ async function close(one, reload) {
     }
     reload();
   } catch (error) {
-    toast(say(error), icon("warning"));
+    warn(error);
   }
 }

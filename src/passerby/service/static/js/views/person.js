@@ -3,7 +3,7 @@ import { cropUrl, upload } from "../api.js";
 import { button, h, toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
+import { warn } from "../problems.js";
 import { state, subscribe, update } from "../state.js";
 import { choosePerson } from "./box.js";
 import { browseCamera } from "./browse.js";
@@ -144,7 +144,7 @@ export async function addFiles(files) {
     } catch (error) {
       update({ pictures: state.pictures.filter((one) => one.key !== key) });
       URL.revokeObjectURL(url);
-      toast(say(error), icon("warning"));
+      warn(error);
     }
   }
 }

@@ -3,7 +3,7 @@ import { button, fill, h, openDialog, segmented, toast } from "../dom.js";
 import { download } from "../api.js";
 import { number, t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
+import { say, warn } from "../problems.js";
 import { showKeys } from "../keyboard.js";
 import { state, subscribe, update } from "../state.js";
 import { duration } from "../time.js";
@@ -201,7 +201,7 @@ function openExport() {
           toast(t("export.done", { audit }), icon("check"));
           close();
         } catch (error) {
-          toast(say(error), icon("warning"));
+          warn(error);
         }
       };
       const choice = (format) =>
