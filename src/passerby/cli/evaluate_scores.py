@@ -86,12 +86,12 @@ def _moved(curve: Calibration, pairs: Pairs) -> Reliability | None:
 
 
 def _fitted(fitted: Calibrated, file: str) -> str:
-    ours, theirs = fitted.fitted, fitted.held_out
+    ours, theirs = fitted.fitted, fitted.held_out_figures()
     slopes = " and ".join(f"{half.slope:.2f}" for half in fitted.halves)
     return (
         f"calibrated on {ours.people} people: slope {fitted.curve.slope:.2f}, ECE {ours.ece:.4f}\n"
         f"fitted on one half of them and judged on the other (slopes {slopes}): "
-        f"ECE {theirs.ece:.4f}, Brier {theirs.brier:.4f}, log loss {theirs.log_loss:.4f}\n"
+        f"ECE {theirs['ece']:.4f}, Brier {theirs['brier']:.4f}, log loss {theirs['log_loss']:.4f}\n"
         f"written into {file}"
     )
 

@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike
 from passerby.metrics.all_pairs import Survey
 from passerby.metrics.calibration import Calibration
 from passerby.metrics.pairs import Pairs, candidate_pairs, halves
-from passerby.metrics.reliability_curve import Reliability, of_probabilities, reliability
+from passerby.metrics.reliability_curve import Reliability, reliability
+
+SUMS = ("pairs", "people")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +21,9 @@ class Calibrated:
     Attributes:
         curve: Fitted on all people.
         fitted: On these.
-        held_out: Of two other curves, each fitted on one half of the people and judged on the
-            other half, of whom nobody had a part in its fit; both judgements together. The curve
-            that is kept saw twice as many people and should do no worse.
-        halves: These two curves.
+        halves: Two other curves, each fitted on one half of the people.
+        held_out: Each of these judged on the other half, of whom nobody had a part in its fit. The
+            curve that is kept saw twice as many people and should do no worse.
         protocol: Which pairs took part.
         candidates: How many of each query's nearest gallery pictures.
         gallery: Size of the gallery.
@@ -30,8 +31,8 @@ class Calibrated:
 
     curve: Calibration
     fitted: Reliability
-    held_out: Reliability
     halves: tuple[Calibration, Calibration]
+    held_out: tuple[Reliability, Reliability]
     protocol: str
     candidates: int
     gallery: int
@@ -45,7 +46,22 @@ class Calibrated:
             "candidates": self.candidates,
             "gallery": self.gallery,
             "fitted": self.fitted.figures(),
-            "held_out": self.held_out.figures(),
+            "held_out": self.held_out_figures(),
+        }
+
+    def held_out_figures(self) -> dict[str, float]:
+        """Means of the two held-out judgements, by people, and the sums of people and pairs.
+
+        Not the figures of all pairs together: where one half errs upwards the other errs
+        downwards, and their errors must not cancel.
+        """
+        people = [one.people for one in self.held_out]
+        columns = {
+            name: [getattr(one, name) for one in self.held_out] for name in self.fitted.figures()
+        }
+        return {
+            name: sum(values) if name in SUMS else float(np.average(values, weights=people))
+            for name, values in columns.items()
         }
 
 
@@ -65,17 +81,15 @@ def calibrate(found: Survey, query_ids: ArrayLike, gallery_ids: ArrayLike) -> Ca
     Raises:
         InputError: Too few people, or similarity does not tell them apart.
     """
-    one, other = halves(found, query_ids, gallery_ids)
-    curves = _fit(one), _fit(other)
-    crossed = ((curves[0], other), (curves[1], one))
-    probabilities = [curve.probability(pairs.similarity) for curve, pairs in crossed]
+    parts = halves(found, query_ids, gallery_ids)
+    curves = _fit(parts[0]), _fit(parts[1])
     everybody = candidate_pairs(found, query_ids)
     curve = _fit(everybody)
     return Calibrated(
         curve=curve,
         fitted=reliability(curve, everybody),
-        held_out=of_probabilities(np.concatenate(probabilities), _together(other, one)),
         halves=curves,
+        held_out=(reliability(curves[0], parts[1]), reliability(curves[1], parts[0])),
         protocol=found.protocol,
         candidates=found.gallery.shape[1],
         gallery=found.gallery_count,
@@ -84,12 +98,3 @@ def calibrate(found: Survey, query_ids: ArrayLike, gallery_ids: ArrayLike) -> Ca
 
 def _fit(pairs: Pairs) -> Calibration:
     return Calibration.fit(pairs.similarity, pairs.same, pairs.weight)
-
-
-def _together(one: Pairs, other: Pairs) -> Pairs:
-    return Pairs(
-        similarity=np.concatenate([one.similarity, other.similarity]),
-        same=np.concatenate([one.same, other.same]),
-        weight=np.concatenate([one.weight, other.weight]),
-        people=one.people + other.people,
-    )

@@ -90,11 +90,7 @@ def reliability(curve: Calibration, pairs: Pairs, *, bins: int = 10) -> Reliabil
         pairs: Labelled pairs.
         bins: How many bins from 0 to 1.
     """
-    return of_probabilities(curve.probability(pairs.similarity), pairs, bins=bins)
-
-
-def of_probabilities(p: NDArray[np.float64], pairs: Pairs, *, bins: int = 10) -> Reliability:
-    """As :func:`reliability`, of the probabilities (N,) that were given to ``pairs``."""
+    p = curve.probability(pairs.similarity)
     y, w = pairs.same.astype(np.float64), pairs.weight
     total = w.sum()
     which = np.minimum((p * bins).astype(np.int64), bins - 1)
