@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from passerby.errors import InputError
 from passerby.models import PyramidNetwork, PyramidOutput, TrainOutput, build, heads, parameters
 from passerby.models.pyramid import PyramidStructure
-from passerby.models.stripes import stripe_bounds
+from passerby.models.stripes import stripe_bounds, stripe_pools
 
 
 def explicit_features(network: PyramidNetwork, maps: Tensor) -> list[Tensor]:
@@ -77,6 +77,14 @@ def test_stripes_are_those_of_adaptive_pooling(rows: int, count: int) -> None:
     expected = F.adaptive_avg_pool2d(values, (count, 1)).flatten().tolist()
     bounds = stripe_bounds(rows, count)
     assert [float(values[0, 0, a:b].mean()) for a, b in bounds] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("rows", "count"), [(12, 4), (8, 6), (7, 3)])
+def test_pools_of_stripes(rows: int, count: int) -> None:
+    maps = torch.randn(2, 3, rows, 5, dtype=torch.float64)
+    means, maxima = stripe_pools(maps, count)
+    torch.testing.assert_close(means, F.adaptive_avg_pool2d(maps, (count, 1))[..., 0])
+    torch.testing.assert_close(maxima, F.adaptive_max_pool2d(maps, (count, 1))[..., 0])
 
 
 @pytest.mark.parametrize("stripes", [1, 2, 3, 6, 8])

@@ -18,14 +18,17 @@ NETWORKS = {
     "non-local": ("slim18", {"non_local": "default"}),
     "fpb": ("fpb:slim18", {"branch_width": 16, "non_local": "default"}),
     "fpb-dwsep": ("fpb:slim18", {"branch_width": 16, "convolution": "dwsep"}),
+    "fpb-original": ("fpb-original:slim18", {}),
     "pyramid": ("pyramid:slim18", {"width": 8, "stripes": 3, "levels": "101"}),
+    "pyramid-uneven": ("pyramid:slim18", {"width": 8, "stripes": 4}),
     "parts": ("parts:slim18", {"stripes": 3, "width": 8}),
     "vit": ("timm:test_vit", {}),
-    "vit-average": ("timm:test_vit", {"tokens": "average"}),
     "vit-parts": ("parts:timm:test_vit", {"tokens": "map", "stripes": 2, "width": 8}),
     "convnext": ("timm:test_convnext", {}),
     "swin": ("timm:swin_tiny_patch4_window7_224", {}),
 }
+SLOW = {"swin"}  # no Swin of timm is tiny
+KINDS = [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in NETWORKS]
 SIZE = (96, 64)
 
 
@@ -35,9 +38,12 @@ def trained_looking(network: nn.Module) -> None:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
+    for name, parameter in network.named_parameters():
+        if name.endswith("gamma"):  # of attention: at zero there would be nothing to compare
+            nn.init.constant_(parameter, 0.5)
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_saved_embedded_and_exported(kind: str, tmp_path: Path, pictures: list[np.ndarray]) -> None:
     architecture, structure = NETWORKS[kind]
     if "timm" in architecture:
@@ -72,13 +78,13 @@ def test_saved_embedded_and_exported(kind: str, tmp_path: Path, pictures: list[n
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         export_onnx(path, tmp_path / "model.onnx")
         vectors = {
-            runtime: Embedder.load(file, runtime=runtime).embed(pictures)
+            runtime: Embedder.load(file, runtime=runtime).embed(pictures[:4])
             for runtime, file in (
                 ("torch", path),
                 ("openvino", path),
                 ("onnx", tmp_path / "model.onnx"),
             )
         }
-    assert vectors["torch"].shape == (len(pictures), network.dimension)
+    assert vectors["torch"].shape == (4, network.dimension)
     for runtime, got in vectors.items():
         assert np.abs(got - vectors["torch"]).max() < 1e-4, runtime

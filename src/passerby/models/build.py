@@ -8,6 +8,7 @@ from torch import nn
 from passerby.errors import InputError
 from passerby.models.backbones import BackboneOptions, build_backbone
 from passerby.models.embedded import embedded
+from passerby.models.fpb_original import build_original_fpb
 from passerby.models.identity import BUNDLED
 from passerby.models.network import Feature, GlobalNetwork, HeadOptions, ReidNetwork
 from passerby.models.osnet import OSNETS
@@ -22,6 +23,7 @@ Head = Callable[[nn.Module, HeadOptions, StructureReader], ReidNetwork]
 # HEAD:BACKBONE; a bare HEAD stands on its published backbone
 HEADS: dict[str, tuple[Head, str]] = {
     "embedded": (embedded, "osnet_x1_0"),
+    "fpb-original": (build_original_fpb, "resnet50"),
     "parts": (build_parts, "resnet50"),
     "pyramid": (build_pyramid, "resnet101"),
 }

@@ -1,6 +1,7 @@
 """Networks in safetensors files, each with its card in the header."""
 
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from passerby.models.card import CARD_KEY, ModelCard
 from passerby.models.network import ReidNetwork
 
 CLASSIFIER = ("classifier.", "classifiers.")
+CLASS_WEIGHTS = re.compile(r"classifiers?(\.\d+)?\.weight")
 
 
 def save(
@@ -102,7 +104,7 @@ def load(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
 def _classes(state: dict[str, Tensor]) -> int:
     """C of the classifiers' weights (C, D), or (heads, C, D) where they are stacked."""
     for key, value in state.items():
-        if key.startswith(CLASSIFIER) and key.endswith("weight") and value.ndim >= 2:
+        if CLASS_WEIGHTS.fullmatch(key):
             return int(value.shape[-2])
     return 0
 

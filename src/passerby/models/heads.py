@@ -1,10 +1,11 @@
 """One view on what any network gives to the losses."""
 
+from passerby.models.fpb_original import OriginalFpbOutput
 from passerby.models.network import TrainOutput
 from passerby.models.parts import PartsOutput
 from passerby.models.pyramid import PyramidOutput
 
-Output = TrainOutput | PartsOutput | PyramidOutput
+Output = TrainOutput | PartsOutput | PyramidOutput | OriginalFpbOutput
 
 
 def heads(output: Output) -> tuple[TrainOutput, ...]:
@@ -16,7 +17,7 @@ def heads(output: Output) -> tuple[TrainOutput, ...]:
     """
     if isinstance(output, TrainOutput):
         return (output,)
-    if isinstance(output, PartsOutput):
+    if isinstance(output, PartsOutput | OriginalFpbOutput):
         return output.heads
     features = output.features.unbind(1)
     pairs = zip(features, output.logits.unbind(0), strict=True)

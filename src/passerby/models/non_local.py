@@ -59,7 +59,10 @@ class NonLocal(nn.Module):
             # (theta phi^T) g = theta (phi^T g): linear in the number of positions
             mixed = theta @ (phi.transpose(1, 2) @ g) / phi.shape[1]
         else:
-            mixed = F.scaled_dot_product_attention(theta, phi, g, scale=1.0)
+            # four axes, for PyTorch's kernels that never hold all weights at once want them
+            mixed = F.scaled_dot_product_attention(
+                theta[:, None], phi[:, None], g[:, None], scale=1.0
+            )[:, 0]
         height, width = features.shape[2:]
         mixed = mixed.transpose(1, 2).unflatten(2, (height, width))
         return features + self.W(mixed)
@@ -67,4 +70,4 @@ class NonLocal(nn.Module):
 
 def _rows(features: Tensor) -> Tensor:
     """(B, R, H, W) -> (B, H W, R)."""
-    return features.flatten(2).transpose(1, 2)
+    return features.flatten(2).transpose(1, 2).contiguous()

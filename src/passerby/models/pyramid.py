@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from passerby.errors import InputError
 from passerby.models.network import HeadOptions, ReidNetwork
-from passerby.models.stripes import stripes
+from passerby.models.stripes import stripe_pools
 from passerby.models.structure import StructureReader
 
 
@@ -137,9 +137,7 @@ class PyramidNetwork(ReidNetwork):
 
     def pool(self, features: Tensor) -> Tensor:
         """Average plus maximum of every run, (B, D, h, w) -> (branches, B, D)."""
-        parts = stripes(features, self.structure.stripes)
-        means = torch.stack([part.mean(dim=(2, 3)) for part in parts], dim=2)
-        maxima = torch.stack([part.amax(dim=(2, 3)) for part in parts], dim=2)
+        means, maxima = stripe_pools(features, self.structure.stripes)
         runs = [
             F.avg_pool1d(means, level, 1) + F.max_pool1d(maxima, level, 1)
             for level in self.structure.used_levels()

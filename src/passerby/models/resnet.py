@@ -192,6 +192,7 @@ class ResNet(nn.Module):
         """
         super().__init__()
         self.shape = shape
+        self.last_stride = last_stride
         stem = shape.widths[0]
         self.conv1 = nn.Conv2d(3, stem, shape.stem_kernel, 2, shape.stem_kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
