@@ -5,13 +5,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from passerby.cluster.jaccard import encode, kth_distances, neighbours
 from passerby.cluster.labels import check_dbscan, dbscan
 from passerby.cluster.summary import ClusterSummary, summarise
 from passerby.errors import InputError
 from passerby.retrieval.distances import Features
+from passerby.retrieval.encoding import Encoding
 
 Kind = Literal[
     "nothing_clustered", "one_cluster", "camera_missing", "cameras_unknown", "people_unknown"
@@ -89,10 +89,10 @@ def cluster_features(
     check_dbscan(eps, min_samples)
     encoding = encode(features, k1=k1, k2=k2)
     columns = {
-        name: _column(values, encoding.shape[0], name)
+        name: _column(values, encoding.rows.shape[0], name)
         for name, values in (("cameras", cameras), ("identities", identities))
     }
-    labels = dbscan(neighbours(encoding, limit=eps), eps=eps, min_samples=min_samples)
+    labels = dbscan(neighbours(encoding.rows, limit=eps), eps=eps, min_samples=min_samples)
     summary = summarise(labels, columns["identities"])
     findings = [
         *_few_clusters(encoding, summary, eps, min_samples),
@@ -105,7 +105,7 @@ def cluster_features(
 
 
 def _few_clusters(
-    encoding: sparse.csr_matrix, summary: ClusterSummary, eps: float, min_samples: int
+    encoding: Encoding, summary: ClusterSummary, eps: float, min_samples: int
 ) -> list[Finding]:
     if summary.clusters > 1:
         return []

@@ -13,18 +13,20 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from passerby.errors import InputError
+from passerby.retrieval import encoding as reciprocal
 from passerby.retrieval.distances import Features, checked
-from passerby.retrieval.reciprocal import (
-    expanded_sets,
-    nearest,
-    pair_distances,
-    query_expansion,
-    sparse_rows,
-)
+from passerby.retrieval.encoding import Encoding
+from passerby.retrieval.variants import Variant
 
-BLOCK_BYTES = 64 * 2**20  # of one block of distances between features
+# lists of k1 rows with the row itself; members weigh softmax(-(2 - 2 cos)) over the expanded set
+FORM = Variant(
+    name="cluster-contrast",
+    says="the encoding of SpCL and Cluster Contrast",
+    scaled=False,
+    counts_itself=True,
+)
 CELLS = 1 << 18  # sums of one block of Jaccard distances, so that they stay in the cache
-SHARED = 1 << 18  # shared members added up at once
+SHARED = 1 << 16  # shared members added up at once
 
 
 def jaccard_neighbours(
@@ -44,41 +46,35 @@ def jaccard_neighbours(
     Raises:
         InputError: As :func:`passerby.retrieval.distances`; no rows; k1 or k2 below 1.
     """
-    return neighbours(encode(features, k1=k1, k2=k2), limit=limit)
+    return neighbours(encode(features, k1=k1, k2=k2).rows, limit=limit)
 
 
-def encode(features: Features, *, k1: int = 30, k2: int = 6) -> sparse.csr_matrix:
-    """The k-reciprocal encoding V: sparse (N, N) float32, rows that sum to one.
+def encode(features: Features, *, k1: int = 30, k2: int = 6) -> Encoding:
+    """The k-reciprocal encoding of features (N, D), every row of which is in the gallery.
 
-    The lists hold ``k1`` rows and those of candidates round(k1 / 2) + 1; members weigh
-    softmax(-(2 - 2 cos)) over the expanded set (re-ranking divides the distance by its row's
-    largest first), then come the means over ``k2`` rows. Options as :func:`jaccard_neighbours`.
+    Members weigh softmax(-(2 - 2 cos)) over a row's expanded set, then come the means over ``k2``
+    rows. Options and errors as :func:`jaccard_neighbours`.
     """
     if k1 < 1 or k2 < 1:
         raise InputError(f"clustering with k1 {k1} and k2 {k2}; both must be at least 1")
     rows = checked(features, "clustered", unit=True)
     if not len(rows):
         raise InputError("there are no features to cluster; give rows (N, D)")
-    lists, distances, _ = nearest(
-        rows, min(k1, len(rows)), metric="cosine", block_bytes=BLOCK_BYTES
-    )
-    half = round(k1 / 2) + 1  # half to even, as numpy.around in the published code
-    mutual, left, right = expanded_sets(lists, half)
-    extra = pair_distances(rows, left, right, "cosine")
-    # softmax over a row's members is exp() and then division by the row's sum
-    weights = sparse_rows(lists, mutual, np.exp(-2 * distances), (left, right, np.exp(-2 * extra)))
-    return query_expansion(weights, lists, k2)
+    return reciprocal.encode(rows, 0, k1=k1, k2=k2, metric="cosine", variant=FORM)
 
 
 def neighbours(encoding: sparse.csr_matrix, *, limit: float | None = None) -> sparse.csr_matrix:
-    """As :func:`jaccard_neighbours`, of an :func:`encode`-d set."""
+    """As :func:`jaccard_neighbours`, of encoded rows (N, N) that each sum to one."""
     N = encoding.shape[0]
     members = Members.of(encoding)
     starts, columns, values = [], [], []
+    largest = np.nextafter(np.float32(1), np.float32(0)) if limit is None else np.float32(limit)
+    # J = 1 - m / (2 - m) falls with m: few sums are large enough, the division is for these
+    least = 2 * (1 - largest) / (2 - largest) - 1e-6
     for start, sums in members.blocks():
-        cells = np.flatnonzero(sums)
+        cells = np.flatnonzero(sums > max(least, 0))
         distances = _distances(sums[cells])
-        kept = distances < 1 if limit is None else distances <= limit
+        kept = distances <= largest
         cells, distances = cells[kept], distances[kept]
         starts.append((cells // N + start).astype(np.int32))
         columns.append((cells % N).astype(np.int32))
@@ -97,27 +93,16 @@ def neighbours(encoding: sparse.csr_matrix, *, limit: float | None = None) -> sp
     )
 
 
-def kth_distances(
-    encoding: sparse.csr_matrix, k: int, *, sample: int = 1000
-) -> NDArray[np.float32]:
+def kth_distances(encoding: Encoding, k: int, *, sample: int = 1000) -> NDArray[np.float32]:
     """Jaccard distance to the ``k``-th nearest row, itself the first: what eps is compared with.
 
     Ester et al. (KDD 1996), section 4.2. Of at most about ``sample`` rows, evenly spread; 1 where
     fewer than ``k`` rows have anything in common.
     """
-    N = encoding.shape[0]
-    rows = encoding[:: max(1, N // sample)]
-    found = np.ones(rows.shape[0], dtype=np.float32)
-    inverse = encoding.tocsc()
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        sums = np.zeros(N)
-        for member, value in zip(row.indices, row.data, strict=True):
-            own = slice(inverse.indptr[member], inverse.indptr[member + 1])
-            sums[inverse.indices[own]] += np.minimum(inverse.data[own], value)
-        if k <= N:
-            found[i] = _distances(np.partition(sums, N - k)[N - k])
-    return found
+    N = encoding.rows.shape[0]
+    shared = [encoding.overlap(row)[1] for row in range(0, N, max(1, N // sample))]
+    nearest = [np.partition(sums, -k)[-k] if len(sums) >= k else 0.0 for sums in shared]
+    return _distances(np.array(nearest))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,10 +155,13 @@ class Members:
         ends = counts.cumsum()
         # the concatenated ranges places[e] .. places[e] + counts[e]
         total = ends[-1] if len(ends) else 0
-        places = np.repeat(self.places[own] - (ends - counts), counts) + np.arange(total)
-        shared = np.minimum(self.values[places], np.repeat(self.encoding.data[own], counts))
-        row = np.repeat(np.arange(stop - start), np.diff(indptr[start : stop + 1]))
-        cells = np.repeat(row * N, counts) + self.rows[places]
+        places = np.repeat(self.places[own] - (ends - counts), counts)
+        places += np.arange(total)
+        shared = self.values.take(places)
+        np.minimum(shared, np.repeat(self.encoding.data[own], counts), out=shared)
+        first = np.repeat(np.arange(stop - start) * N, np.diff(indptr[start : stop + 1]))
+        cells = np.repeat(first, counts)
+        cells += self.rows.take(places)
         sums = np.bincount(cells, weights=shared, minlength=(stop - start) * N)
         return sums.astype(np.float64, copy=False)  # whole numbers where nothing is shared
 
