@@ -155,12 +155,12 @@ class Members:
         ends = counts.cumsum()
         # the concatenated ranges places[e] .. places[e] + counts[e]
         total = ends[-1] if len(ends) else 0
-        places = np.repeat(self.places[own] - (ends - counts), counts)
+        places: NDArray[np.int64] = np.repeat(self.places[own] - (ends - counts), counts)
         places += np.arange(total)
         shared = self.values.take(places)
         np.minimum(shared, np.repeat(self.encoding.data[own], counts), out=shared)
         first = np.repeat(np.arange(stop - start) * N, np.diff(indptr[start : stop + 1]))
-        cells = np.repeat(first, counts)
+        cells: NDArray[np.int64] = np.repeat(first, counts)
         cells += self.rows.take(places)
         sums = np.bincount(cells, weights=shared, minlength=(stop - start) * N)
         return sums.astype(np.float64, copy=False)  # whole numbers where nothing is shared
