@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.common import ROOT, resolve_data, write_result
 from passerby.data import CropTable
-from passerby.metrics import Calibration
+from passerby.metrics import Calibrated, calibrate, survey
 from passerby.models import load, save
 from passerby.runtime import Embedder
 from passerby.runtime.evaluation import evaluate_embedder
@@ -50,17 +50,10 @@ def vectors(embedder: Embedder, table: CropTable) -> tuple[np.ndarray, np.ndarra
     return embedder.embed(table.query.paths()), embedder.embed(table.gallery.paths())
 
 
-def fit(table: CropTable, queries: np.ndarray, gallery: np.ndarray, candidates: int) -> Calibration:
+def fit(table: CropTable, queries: np.ndarray, gallery: np.ndarray, candidates: int) -> Calibrated:
     """The calibration on each query's nearest pictures of other cameras."""
-    kept = table.gallery.identity >= 0
-    identity, camera = table.gallery.identity[kept], table.gallery.camera[kept]
-    similarity = queries @ gallery[kept].T
-    similarity[table.query.camera[:, None] == camera[None, :]] = -2.0
-    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :candidates]
-    values = np.take_along_axis(similarity, nearest, axis=1)
-    same = identity[nearest] == table.query.identity[:, None]
-    seen = values > -2.0
-    return Calibration.fit(values[seen], same[seen])
+    found = survey(queries, gallery, *table.match_labels(), candidates=candidates)
+    return calibrate(found, table.query.identity, table.gallery.identity)
 
 
 def main(options: Options) -> None:
@@ -68,8 +61,9 @@ def main(options: Options) -> None:
     network, card = load(options.run / "model.safetensors")
     table = resolve_data(options.data)
     embedder = Embedder.load(options.run / "model.safetensors")
-    curve = fit(table, *vectors(embedder, table), options.candidates)
-    card = replace(card, calibration=curve.as_card(), licence=LICENCE)
+    fitted = fit(table, *vectors(embedder, table), options.candidates)
+    calibration = fitted.as_card(table.name)
+    card = replace(card, calibration=calibration, licence=LICENCE)
     save(network, card, options.weights, half=True)
     bundled = Embedder.load(options.weights)
     scores = {}
@@ -77,5 +71,5 @@ def main(options: Options) -> None:
         scores[name] = evaluate_embedder(bundled, resolve_data(name)).summary()
         print(name, scores[name])
     size = options.weights.stat().st_size
-    result = {"bytes": size, "calibration": curve.as_card(), "scores": scores}
+    result = {"bytes": size, "calibration": calibration, "scores": scores}
     write_result(options.out, "bundled_network", {**result, "training": card.training})

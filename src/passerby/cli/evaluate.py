@@ -175,7 +175,7 @@ def judge(table: "CropTable", queries: Vectors, gallery: Vectors, options: Optio
     return evaluate_features(
         queries,
         gallery,
-        *labels(table),
+        *table.match_labels(),
         protocol=options.protocol,
         metric=options.metric,
         reranking=_reranking(queries, gallery, options) if options.rerank else None,
@@ -201,14 +201,6 @@ def _reranking(queries: Vectors, gallery: Vectors, options: Options) -> "Reranki
         variant=options.variant,
         memory_limit=None if limit is None else int(limit * 2**30),
     )
-
-
-def labels(
-    table: "CropTable",
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Identities of queries and gallery, cameras of queries and gallery."""
-    query, gallery = table.query, table.gallery
-    return query.identity, gallery.identity, query.camera, gallery.camera
 
 
 def embed(embedder: "Embedder", table: "CropTable", batch_size: int) -> Vectors:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from passerby.cli.evaluate import Options, Vectors, labels
+from passerby.cli.evaluate import Options, Vectors
 from passerby.metrics import (
     Calibrated,
     Calibration,
@@ -42,7 +42,7 @@ def judge_scores(
     options: Options,
 ) -> Scores:
     """Calibrate where asked; judge the calibration, the open set and the thresholds."""
-    marks = labels(table)
+    marks = table.match_labels()
     found = survey(queries, gallery, *marks, protocol=options.protocol)
     curve = Calibration.from_card(embedder.card.calibration)
     answer: dict[str, Any] = {}
