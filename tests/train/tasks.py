@@ -55,7 +55,7 @@ class Tiny(Method):
         return {"id": nn.functional.cross_entropy(logits + self.shift, labels), "centre": near}
 
     def optimisers(self) -> list[ScheduledOptimiser]:
-        adam = torch.optim.Adam(self.network.parameters(), lr=1e-2)
+        adam = torch.optim.Adam(self.network.parameters(), lr=1e-2, fused=True)
         return [
             ScheduledOptimiser(adam, Cosine(epochs=EPOCHS, warmup=1)),
             ScheduledOptimiser(torch.optim.SGD([self.centres], lr=0.5, momentum=0.9)),

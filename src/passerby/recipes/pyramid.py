@@ -182,7 +182,7 @@ class PyramidMethod(SupervisedMethod[Pyramid]):
             weight_decay=config.weight_decay,
             rates={"backbone": config.backbone_rate},
         )
-        sgd = torch.optim.SGD(groups, momentum=0.9)
+        sgd = torch.optim.SGD(groups, momentum=0.9, fused=True)
         return ScheduledOptimiser(sgd, learning_rates(config))
 
 
