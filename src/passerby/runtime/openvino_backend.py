@@ -1,5 +1,6 @@
 """OpenVINO: IR files (.xml + .bin) and ONNX files on plain CPUs."""
 
+import sys
 import warnings
 from pathlib import Path
 from threading import Lock
@@ -15,7 +16,13 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
 def import_openvino() -> Any:
-    """Import OpenVINO, or say which extra brings it."""
+    """Import OpenVINO without its telemetry, or say which extra brings it.
+
+    Converting a network would report to its makers' statistics over the internet. A city's machine
+    sends nothing out, so the package that does so is made to look absent; OpenVINO then works with
+    a stand-in of its own.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ImportError:
