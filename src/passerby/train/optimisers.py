@@ -28,39 +28,50 @@ def parameter_groups(
         weight_decay: L2 penalty.
         rates: Start of parameter names (whole parts, such as ``"backbone"`` or
             ``"backbone.layer4"``) -> base rate; the longest that fits counts.
-        decay_vectors: Whether biases and the weights of normalisation layers are decayed too. The
-            re-ID papers do; recipes for transformers do not.
-        layer_decay: Factor of the rate from each block of the backbone to the one before it (Clark
-            et al., ELECTRA, ICLR 2020; Bao et al., BEiT, ICLR 2022), 1 for none.
+        decay_vectors: Whether biases and normalisation weights are decayed too, as in the re-ID
+            papers; recipes for transformers do without.
+        layer_decay: Factor of the rate from each block to the one before it (Clark et al., ELECTRA,
+            ICLR 2020), 1 for none.
 
     Returns:
-        Groups in the order of the network, those of one rate and decay together; ``"name"`` says
-        what they hold. The first is the group whose rate the log shows.
+        Groups in the order of the network, with a ``"name"``; the log shows the first one's rate.
 
     Raises:
         InputError: If a name in ``rates`` fits no parameter, or nothing learns.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    if not named:
-        raise InputError("the network has nothing to learn; every parameter is frozen")
-    starts = dict(rates or {})
-    for start in starts:
-        if not any(_within(name, start) for name, _ in named):
-            raise InputError(f"no learning parameter's name starts with '{start}'")
-    depths = layer_depths([name for name, _ in named])
+    starts = {name: _start(name, rates or {}) for name, _ in named}
+    _check(starts, rates or {})
+    depths = layer_depths(list(starts)) if layer_decay != 1.0 else dict.fromkeys(starts, 0)
     last = max(depths.values())
     groups: dict[tuple[str, int, bool], dict[str, Any]] = {}
     for name, parameter in named:
-        start = max((s for s in starts if _within(name, s)), key=len, default="")
-        depth = depths[name] if layer_decay != 1.0 else last
-        decayed = decay_vectors or parameter.dim() > 1
-        rate = starts.get(start, learning_rate) * layer_decay ** (last - depth)
-        made = {"params": [], "lr": rate, "weight_decay": weight_decay if decayed else 0.0}
-        label = start or "all"
-        label += f", depth {depth}" if layer_decay != 1.0 else ""
-        made["name"] = label + ("" if decayed else ", vectors")
-        groups.setdefault((start, depth, decayed), made)["params"].append(parameter)
+        key = (starts[name], depths[name], decay_vectors or parameter.dim() > 1)
+        groups.setdefault(key, {"params": []})["params"].append(parameter)
+    for (start, depth, decayed), group in groups.items():
+        rate = rates[start] if rates and start else learning_rate
+        group["lr"] = rate * layer_decay ** (last - depth)
+        group["weight_decay"] = weight_decay if decayed else 0.0
+        group["name"] = _name(start, None if layer_decay == 1.0 else depth, decayed)
     return list(groups.values())
+
+
+def _name(start: str, depth: int | None, decayed: bool) -> str:
+    place = "" if depth is None else f", depth {depth}"
+    return f"{start or 'all'}{place}{'' if decayed else ', vectors'}"
+
+
+def _start(name: str, rates: Mapping[str, float]) -> str:
+    """The longest of ``rates`` that a parameter's name starts with; empty for none."""
+    return max((start for start in rates if _within(name, start)), key=len, default="")
+
+
+def _check(starts: Mapping[str, str], rates: Mapping[str, float]) -> None:
+    if not starts:
+        raise InputError("the network has nothing to learn; every parameter is frozen")
+    for start in rates:
+        if not any(_within(name, start) for name in starts):
+            raise InputError(f"no learning parameter's name starts with '{start}'")
 
 
 def _within(name: str, start: str) -> bool:
