@@ -1,11 +1,11 @@
 """Diff Attention: what it adds to the plain cosine, and what a pair costs.
 
-A frozen network's features of the training rows teach the attention (separate training, the paper's
-settings) for each ratio and seed; scores are of the whole gallery under the attended distance, and
-of a second stage that puts only the first k of the cosine's ranking in order. ``unit`` rows bring
-features to one length first, as a city's gallery of unit vectors needs.
+A frozen network's features of the training rows teach the attention (separate training) for each
+ratio and seed; scores are of the whole gallery under the attended distance, and of a second stage
+that puts only the first k of the cosine's ranking in order. The settings are the paper's, and those
+for galleries of unit vectors.
 
-Run: ``passerby bench diff-attention --out benchmarks/results/diff_attention.json``
+Run: ``passerby bench diff-attention --epochs 10 --out benchmarks/results/diff_attention.json``
 """
 
 import statistics
@@ -25,7 +25,13 @@ from passerby.metrics import Report, evaluate_blocks, evaluate_features
 from passerby.models import load
 from passerby.models.diff_attention import DiffAttention, attended_distances
 from passerby.models.identity import content_id, find_file
-from passerby.recipes.diff_attention import SeparateDiffAttention, learn, scores, training_features
+from passerby.recipes.diff_attention import (
+    SeparateDiffAttention,
+    learn,
+    scores,
+    training_features,
+    unit_vectors,
+)
 from passerby.recipes.options import known
 from passerby.retrieval import distances, rerank_pairs, search
 from passerby.train import extract
@@ -71,26 +77,25 @@ def main(options: Options) -> None:
         )
         for rows in (table.query, table.gallery)
     )
-    base = SeparateDiffAttention(
-        epochs=options.epochs,
-        milestones=(options.epochs // 3, options.epochs * 2 // 3),
-        device="cpu",
-        progress=False,
-    )
-    kept = {
-        seed: training_features(replace(base, seed=seed), network, card, table)
-        for seed in options.seeds
-    }
     rows = []
-    for unit in (False, True):
+    for setting, base in settings(options).items():
+        kept = [
+            training_features(replace(base, seed=seed), network, card, table)
+            for seed in options.seeds
+        ]
         for ratio in options.ratios:
-            config = replace(base, ratio=ratio, unit=unit)
             found = [
-                trained(replace(config, seed=seed), kept[seed], (queries, gallery), table, options)
-                for seed in options.seeds
+                trained(
+                    replace(base, ratio=ratio, seed=seed),
+                    features,
+                    (queries, gallery),
+                    table,
+                    options,
+                )
+                for seed, features in zip(options.seeds, kept, strict=True)
             ]
-            rows.append(row(config, found))
-            print(rows[-1])
+            rows.append({"setting": setting, "ratio": ratio, **summary(found)})
+            print(rows[-1], flush=True)
     result: dict[str, Any] = {
         "network": content_id(card, path),
         "data": options.data,
@@ -105,6 +110,20 @@ def main(options: Options) -> None:
     }
     print(result["plain"], *result["costs"], sep="\n")
     write_result(options.out, "diff_attention", result)
+
+
+def settings(options: Options) -> dict[str, SeparateDiffAttention]:
+    """The paper's settings, and those for galleries of unit vectors, both as long as asked."""
+    length: dict[str, Any] = {
+        "epochs": options.epochs,
+        "milestones": (options.epochs // 3, options.epochs * 2 // 3),
+        "device": "cpu",
+        "progress": False,
+    }
+    return {
+        "paper": replace(SeparateDiffAttention(), **length),
+        "unit vectors": replace(unit_vectors(), **length),
+    }
 
 
 def trained(
@@ -151,18 +170,18 @@ def figures(report: Report) -> dict[str, float]:
     return {"mAP": report.mAP, "mINP": report.mINP, "rank1": report.cmc[1]}
 
 
-def row(config: SeparateDiffAttention, found: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+def summary(found: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
     """Mean and standard deviation over seeds of one setting."""
-    summary: dict[str, Any] = {"ratio": config.ratio, "unit": config.unit}
+    told: dict[str, Any] = {}
     for way in found[0]:
         for name in found[0][way]:
             values = [one[way][name] for one in found]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            summary.setdefault(way, {})[name] = {
+            told.setdefault(way, {})[name] = {
                 "mean": round(statistics.mean(values), 4),
                 "deviation": round(spread, 4),
             }
-    return summary
+    return told
 
 
 def cost(dimension: int, ratio: int, top: int) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def test_a_stage_that_does_not_fit_is_refused(
         SecondStage.load(attention_file, candidates=1)
     card = replace(stage.card, length=None)
     save_attention(card.build(), card, tmp_path / "raw.safetensors")
-    with pytest.raises(InputError, match="train with --unit"):
+    with pytest.raises(InputError, match="train diff-attention-unit"):
         SecondStage.load(tmp_path / "raw.safetensors")
     with pytest.raises(InputError, match="no model file"):
         SecondStage.load(tmp_path / "absent.safetensors")

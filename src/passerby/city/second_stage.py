@@ -47,7 +47,7 @@ class SecondStage:
         if card.length is None:
             raise InputError(
                 f"'{path}' needs features of the network's own length, which a gallery does not "
-                "keep; train with --unit"
+                "keep; train it with 'passerby train diff-attention-unit'"
             )
         return cls(attention=attention, card=card, candidates=candidates)
 

@@ -52,7 +52,8 @@ class AttentionOptions(RunOptions):
     unit: bool = False
     """Bring features to one length first, as the attention of a gallery of unit vectors must."""
     normalise: bool = False
-    """Compare attended vectors of unit length in training too, as the test does."""
+    """Compare attended vectors of unit length in training too, as the test does; without this, hard
+    data teach the attention to shrink all distances to zero."""
     weighted: bool = False
     """The weighted triplet loss of AGW in place of the batch-hard one."""
 
@@ -91,6 +92,21 @@ class JointDiffAttention(AttentionOptions, BaselineOptions):
     """How much narrower the hidden layer is than the feature; must divide its length."""
     train_after_bn: bool = False
     """Attend to the feature behind BN in training too, as the test does; the paper does not."""
+
+
+def unit_vectors() -> SeparateDiffAttention:
+    """For a gallery of unit vectors, as a second stage of its search; training cannot collapse."""
+    return SeparateDiffAttention(
+        out=Path("runs/diff-attention-unit"),
+        unit=True,
+        normalise=True,
+        margin=0.3,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        flip=0.0,
+        padding=0,
+        random_erasing=False,
+    )
 
 
 def joint_agw() -> JointDiffAttention:

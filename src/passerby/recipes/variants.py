@@ -82,6 +82,11 @@ VARIANTS: dict[str, Variant] = {
         options=diff_attention.SeparateDiffAttention,
         run=diff_attention.run,
     ),
+    "diff-attention-unit": Variant(
+        says="the same for galleries of unit vectors: a second stage of passerby search",
+        options=diff_attention.unit_vectors,
+        run=diff_attention.run,
+    ),
     "diff-attention-joint": Variant(
         says="Bag of Tricks and an attention to pairs together, ResNet-50",
         options=diff_attention.JointDiffAttention,
