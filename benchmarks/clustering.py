@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
@@ -98,7 +99,7 @@ def dense_jaccard(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Jaccard distances (N, N) as Cluster Contrast makes them on a CPU."""
     import faiss
 
-    N = len(features)
+    N, rows = len(features), torch.from_numpy(features)
     index = faiss.IndexFlatL2(features.shape[1])
     index.add(features)
     _, rank = index.search(features, K1)
@@ -112,8 +113,8 @@ def dense_jaccard(features: NDArray[np.float32]) -> NDArray[np.float32]:
             if len(np.intersect1d(theirs, full[i])) > 2 / 3 * len(theirs):
                 joined = np.append(joined, theirs)
         members = np.unique(joined)
-        weights = np.exp(2 * (features[members] @ features[i]) - 2)
-        V[i, members] = weights / weights.sum()
+        squared = 2 - 2 * torch.mm(rows[i].unsqueeze(0), rows[members].t())
+        V[i, members] = torch.softmax(-squared, dim=1).view(-1).numpy()
     mean = np.zeros_like(V)
     for i in range(N):
         mean[i] = V[rank[i, :K2]].mean(axis=0)

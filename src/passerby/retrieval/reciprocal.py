@@ -16,7 +16,8 @@ from passerby.retrieval.distances import Metric
 from passerby.retrieval.neighbours import nearest_rows
 
 ROWS = 512  # rows of neighbour lists worked on at once
-PAIRS = 2048  # feature pairs multiplied at once, so that they stay in the cache
+PAIRS = 2048  # feature pairs multiplied at once,
+PAIR_BYTES = 2**21  # at most so many bytes of them, so that they stay in the cache
 
 
 def nearest(
@@ -95,8 +96,9 @@ def pair_distances(
     # numpy, in small parts: these are too short for torch's threads to pay
     host = features.cpu().numpy()
     found = np.empty(len(rows), dtype=np.float32)
-    for start in range(0, len(rows), PAIRS):
-        part = slice(start, start + PAIRS)
+    step = max(1, min(PAIRS, PAIR_BYTES // (8 * host.shape[1])))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
         left, right = host[rows[part]], host[columns[part]]
         if metric != "cosine":
             left = right = left - right
