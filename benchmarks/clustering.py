@@ -6,7 +6,7 @@ labels are compared. With ``--large`` the sparse form is measured at the size of
 set too, where each of the dense form's matrices would take 4.3 GB.
 
 Run: ``passerby bench clustering --large --out benchmarks/results/clustering.json``, with
-``faiss-cpu`` installed or ``--no-dense``.
+``passerby[bench]`` installed or ``--no-dense``.
 """
 
 import importlib.util
@@ -185,7 +185,7 @@ def measure(options: Options) -> dict[str, Any]:
     if not options.dense:
         return result
     if importlib.util.find_spec("faiss") is None:
-        print("faiss is not installed: the dense form is left out (pip install faiss-cpu)")
+        print("faiss is not installed: the dense form is left out (pip install 'passerby[bench]')")
         return result
     dense: list[tuple[NDArray[np.int64], float]] = []
 
