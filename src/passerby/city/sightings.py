@@ -1,6 +1,6 @@
 """What the city stores and asks for: the sighting, and the scope of a question."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from passerby.city.times import format_time, parse_time
 from passerby.errors import InputError
 
 FloatArray = NDArray[np.float32]
+Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,11 @@ class Sighting:
         box: x0, y0, x1, y1 in pixels of the camera's picture.
         crop: SHA-256 of the crop's file, or empty.
         quality: 0..1, how good the crop is for re-identification.
+        attributes: (name, value) pairs such as ("upper", "red"), a name once; kept in order of
+            name.
+
+    Raises:
+        InputError: an attribute without a name, or named twice.
     """
 
     id: str
@@ -41,6 +47,17 @@ class Sighting:
     box: tuple[float, float, float, float] | None = None
     crop: str = ""
     quality: float = 1.0
+    attributes: Pairs = ()
+
+    def __post_init__(self) -> None:
+        if self.attributes:
+            ordered = tuple(sorted((str(name), str(value)) for name, value in self.attributes))
+            names = [name for name, _ in ordered]
+            if "" in names or len(set(names)) < len(names):
+                raise InputError(
+                    f"the attributes of sighting '{self.id}' must have names, each of its own"
+                )
+            object.__setattr__(self, "attributes", ordered)
 
     def facts(self) -> dict[str, Any]:
         """What may leave the city as JSON: everything but the vector."""
@@ -53,15 +70,24 @@ class Sighting:
             "box": list(self.box) if self.box else None,
             "crop": self.crop,
             "quality": round(self.quality, 4),
+            **({"attributes": dict(self.attributes)} if self.attributes else {}),
         }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """Where and when to look: units at any level x cameras x the half-open window [start, end).
+    """Where, when and at what to look: units at any level x cameras x [start, end) x attributes.
 
-    An empty tuple of units or cameras, and None as a bound, set no limit. Several units mean any
-    of them; units and cameras together mean both.
+    An empty tuple, and None as a bound, set no limit. Several units mean any of them, several
+    values of one attribute likewise; what is of different kinds must all hold.
+
+    Attributes:
+        units: codes; everything inside one of them.
+        cameras: ids.
+        start: milliseconds, included.
+        end: milliseconds, not included.
+        quality: the least quality.
+        attributes: (name, value) pairs; a sighting without the name is outside.
 
     Raises:
         InputError: the window ends before it starts.
@@ -71,6 +97,8 @@ class Scope:
     cameras: tuple[str, ...] = ()
     start: int | None = None
     end: int | None = None
+    quality: float | None = None
+    attributes: Pairs = ()
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.end < self.start:
@@ -87,6 +115,8 @@ class Scope:
         cameras: Iterable[str] = (),
         start: str | int | datetime | None = None,
         end: str | int | datetime | None = None,
+        quality: float | None = None,
+        attributes: Iterable[tuple[str, str]] = (),
     ) -> "Scope":
         """A scope from ISO 8601 texts; a time without a zone is an InputError."""
         return cls(
@@ -94,7 +124,17 @@ class Scope:
             cameras=tuple(cameras),
             start=None if start is None else parse_time(start, "the start of the window"),
             end=None if end is None else parse_time(end, "the end of the window"),
+            quality=quality,
+            attributes=tuple((str(name), str(value)) for name, value in attributes),
         )
+
+    @property
+    def values(self) -> dict[str, frozenset[str]]:
+        """The wanted values of each attribute."""
+        wanted: dict[str, set[str]] = {}
+        for name, value in self.attributes:
+            wanted.setdefault(name, set()).add(value)
+        return {name: frozenset(values) for name, values in wanted.items()}
 
     def holds(self, one: Sighting) -> bool:
         """Whether a sighting lies in the scope."""
@@ -103,6 +143,8 @@ class Scope:
             and (not self.cameras or one.camera in self.cameras)
             and (self.start is None or one.time >= self.start)
             and (self.end is None or one.time < self.end)
+            and (self.quality is None or one.quality >= self.quality)
+            and (not self.attributes or has(one.attributes, self.values))
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -112,4 +154,12 @@ class Scope:
             "cameras": list(self.cameras),
             "start": None if self.start is None else format_time(self.start),
             "end": None if self.end is None else format_time(self.end),
+            **({} if self.quality is None else {"quality": self.quality}),
+            **({"attributes": [list(pair) for pair in self.attributes]} if self.attributes else {}),
         }
+
+
+def has(attributes: Pairs, wanted: Mapping[str, frozenset[str]]) -> bool:
+    """Whether every wanted name is there with one of its wanted values."""
+    given = dict(attributes)
+    return all(given.get(name) in values for name, values in wanted.items())

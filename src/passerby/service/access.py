@@ -1,6 +1,6 @@
 """What an account may see: every scope is narrowed here before the store is asked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from passerby.city.sightings import Scope
 from passerby.city.units import Unit, UnitTree
@@ -75,7 +75,7 @@ class Access:
         for camera in scope.cameras:
             if not self.sees_camera(camera):
                 raise nothing_there("camera")
-        return Scope(units=units, cameras=scope.cameras, start=scope.start, end=scope.end)
+        return replace(scope, units=units)
 
     def cameras_in(self, scope: Scope) -> list[str]:
         """Ids of the cameras that a narrowed scope searches, sorted."""

@@ -3,14 +3,25 @@
 from pathlib import Path
 
 from passerby.city.gallery.embedded import EmbeddedGallery
-from passerby.city.gallery.port import Coverage, DamagedError, Gallery, Hits, Stats, StoreError
+from passerby.city.gallery.port import (
+    Coverage,
+    DamagedError,
+    Gallery,
+    Health,
+    Hits,
+    Stage,
+    Stats,
+    StoreError,
+)
 
 __all__ = [
     "Coverage",
     "DamagedError",
     "EmbeddedGallery",
     "Gallery",
+    "Health",
     "Hits",
+    "Stage",
     "Stats",
     "StoreError",
     "open_gallery",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from passerby.city.gallery.packing import label_text, row_crc
 from passerby.city.gallery.segments import HalfArray
 from passerby.city.sightings import Sighting
 from passerby.city.times import day_of
@@ -77,6 +78,11 @@ class Batch:
         """Camera ids that occur."""
         return {one.camera for one in self.sightings}
 
+    @property
+    def labels(self) -> set[str]:
+        """Attributes that occur, as texts."""
+        return {label_text(one.attributes) for one in self.sightings}
+
     def without(self, ids: set[str]) -> "Batch":
         """The batch without some ids."""
         keep = [i for i, one in enumerate(self.sightings) if one.id not in ids]
@@ -89,13 +95,16 @@ class Batch:
             keep = np.flatnonzero(days == day)
             yield int(day), Batch([self.sightings[i] for i in keep], self.vectors[keep])
 
-    def rows(
-        self, place: int, cells: dict[str, int], cameras: dict[str, int]
-    ) -> Iterator[tuple[Any, ...]]:
-        """Rows of the index's table of sightings, the first at ``place``."""
+    def rows(self, place: int, names: dict[str, dict[str, int]]) -> Iterator[tuple[Any, ...]]:
+        """Rows of the index's table of sightings, the first at ``place``.
+
+        Args:
+            place: where.
+            names: the numbers of "cells", "cameras" and "labels".
+        """
+        cells, cameras, labels = names["cells"], names["cameras"], names["labels"]
         for offset, one in enumerate(self.sightings):
-            yield (
-                place + offset,
+            facts = (
                 one.id,
                 one.time,
                 cells[one.unit],
@@ -103,8 +112,10 @@ class Batch:
                 one.tracklet,
                 *(one.box or (None, None, None, None)),
                 one.crop,
-                one.quality,
+                float(one.quality),
+                labels[label_text(one.attributes)],
             )
+            yield (place + offset, *facts, row_crc(facts))
 
 
 def _check(one: Sighting, first: Sighting) -> None:

@@ -13,8 +13,11 @@ _DTYPES: dict[str, Any] = {
     "time": np.int64,
     "cell": np.int32,
     "camera": np.int32,
+    "labels": np.int32,
+    "quality": np.float64,
     "alive": np.bool_,
 }
+STORED = ("time", "cell", "camera", "labels", "quality")  # as the index tells them
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,12 @@ class Selection:
     cameras: NDArray[np.bool_] | None
     start: int | None
     end: int | None
+    labels: NDArray[np.bool_] | None = None
+    quality: float | None = None
 
 
 class Columns:
-    """Growing arrays over the rows of one segment: time, cell, camera, alive."""
+    """Growing arrays over the rows of one segment: time, cell, camera, attributes, alive."""
 
     def __init__(self, day: int, generation: int, segment: Segment) -> None:
         """Start empty."""
@@ -41,8 +46,8 @@ class Columns:
         self.last = np.iinfo(np.int64).min
         self._arrays = {name: np.zeros(0, dtype) for name, dtype in _DTYPES.items()}
 
-    def extend(self, rows: int, living: Sequence[tuple[int, int, int, int]]) -> None:
-        """Grow to ``rows``; ``living`` holds (place, time, cell, camera) of the new rows."""
+    def extend(self, rows: int, living: Sequence[tuple[Any, ...]]) -> None:
+        """Grow to ``rows``; ``living`` holds (place, *STORED) of the new rows that live."""
         if rows > len(self._arrays["alive"]):
             size = max(rows, 2 * self.rows)
             for name, old in self._arrays.items():
@@ -52,15 +57,14 @@ class Columns:
         self.rows = rows
         if not living:
             return
-        table = np.array(living, dtype=np.int64)
-        at = table[:, 0] & 0xFFFFFFFF
-        self._arrays["time"][at] = table[:, 1]
-        self._arrays["cell"][at] = table[:, 2]
-        self._arrays["camera"][at] = table[:, 3]
+        places, *values = (np.array(column) for column in zip(*living, strict=True))
+        at = places & 0xFFFFFFFF
+        for name, column in zip(STORED, values, strict=True):
+            self._arrays[name][at] = column
         self._arrays["alive"][at] = True
         self.living += len(living)
-        self.first = min(self.first, int(table[:, 1].min()))
-        self.last = max(self.last, int(table[:, 1].max()))
+        self.first = min(self.first, int(values[0].min()))
+        self.last = max(self.last, int(values[0].max()))
 
     def bury(self, row: int) -> None:
         """Take note that a row was removed."""
@@ -87,6 +91,10 @@ class Columns:
             masks.append(wanted.cells[self.column("cell")])
         if wanted.cameras is not None:
             masks.append(wanted.cameras[self.column("camera")])
+        if wanted.labels is not None:
+            masks.append(wanted.labels[self.column("labels")])
+        if wanted.quality is not None:
+            masks.append(self.column("quality") >= wanted.quality)
         if not masks:
             return None
         mask = masks[0]

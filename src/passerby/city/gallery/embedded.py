@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery import upkeep
+from passerby.city.gallery import storing, upkeep
 from passerby.city.gallery.batch import Batch
 from passerby.city.gallery.columns import Columns
 from passerby.city.gallery.index import Index, place_of
 from passerby.city.gallery.lock import WriterLock
-from passerby.city.gallery.port import Coverage, Hits, Stats
+from passerby.city.gallery.port import Coverage, Health, Hits, Stats
 from passerby.city.gallery.scanning import Chosen, decide, propose
-from passerby.city.gallery.segments import Block, append, segment_path
 from passerby.city.gallery.state import State
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.times import DAY_MS, day_of
@@ -187,13 +186,14 @@ class EmbeddedGallery:
             groups.setdefault(one.tracklet, []).append(one)
         return groups
 
-    def vectors(self, ids: Sequence[str]) -> FloatArray:
+    def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
         """(N, D) float32 vectors in the order asked.
 
         Raises:
-            InputError: an id is not in the gallery.
+            InputError: an id is not in the gallery, or its vectors are not of ``model``.
         """
         with self.reading() as state:
+            _check_model(state, model, state.dimension)
             found = self.index.places(list(dict.fromkeys(ids)))
             out = np.zeros((len(ids), state.dimension or 0), dtype=np.float32)
             by_day: dict[int, list[tuple[int, int]]] = {}
@@ -264,39 +264,8 @@ class EmbeddedGallery:
                 batch = batch.without(set(old))
                 old = {}
             if len(batch):
-                self._store(state, batch, old)
+                storing.store(self.index, self._lock, state, self.segments, batch=batch, old=old)
             return len(batch) - len(old)
-
-    def _store(self, state: State, batch: Batch, old: dict[str, int]) -> None:
-        """Append the vectors of each day, then commit everything at once."""
-        written: list[tuple[int, int, int, list[Block], Batch]] = []
-        with self._lock, self.index.writing():
-            fresh = {day: self.index.next_generation() for day in batch.days - set(state.days)}
-        for day, part in batch.by_day():
-            columns = state.days.get(day)
-            generation = columns.generation if columns else fresh[day]
-            first = columns.rows if columns else 0
-            path = segment_path(self.segments, day, generation)
-            written.append((day, generation, first, append(path, first, part.vectors), part))
-        with self._lock:
-            cells = {code: number for number, code in enumerate(state.cells)}
-            cameras = {name: number for number, name in enumerate(state.cameras)}
-            new_cells = [
-                (cells.setdefault(c, len(cells)), c) for c in sorted(batch.units - set(cells))
-            ]
-            new_cameras = [
-                (cameras.setdefault(c, len(cameras)), c)
-                for c in sorted(batch.cameras - set(cameras))
-            ]
-            with self.index.writing():
-                self.index.set_fact("model", batch.model)
-                self.index.set_fact("dimension", batch.dimension)
-                self.index.add_names(new_cells, new_cameras)
-                self.index.remove(sorted(old.values()))
-                for day, generation, first, blocks, part in written:
-                    self.index.set_bucket(day, generation, first + len(part), blocks)
-                    self.index.insert(part.rows(place_of(day, first), cells, cameras))
-            state.refresh(force=True)
 
     def delete(self, what: Scope | Sequence[str]) -> int:
         """Delete by ids or by scope; returns how many went. Bytes go with :meth:`compact`."""
@@ -357,13 +326,21 @@ class EmbeddedGallery:
         with self.reading() as state:
             return self.index.check() + upkeep.damage(state)
 
+    def health(self) -> Health:
+        """Whether the folder can be read and written, quickly; :meth:`verify` reads it all."""
+        try:
+            with self.reading() as state:
+                return upkeep.health(state, self.folder)
+        except InputError as error:
+            return Health(readable=False, writable=False, problems=(str(error),))
+
     def close(self) -> None:
         """Let go of the index."""
         with self._lock:
             self.index.close()
 
 
-def _check_model(state: State, model: str | None, dimension: int) -> None:
+def _check_model(state: State, model: str | None, dimension: int | None) -> None:
     if model is not None and state.model is not None and model != state.model:
         raise InputError(
             f"the gallery holds vectors of the model '{state.model}', these are of '{model}'; "

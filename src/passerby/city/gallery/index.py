@@ -1,8 +1,6 @@
 """The index of the embedded gallery: one SQLite file, the commit point of every change.
 
-A row's *place* is ``day << 32 | row``: the segment it lies in and its row there, and the primary
-key, so that the rows of a day are neighbours on disk. ``removals`` tells open readers which rows
-died; ``buckets.generation`` changes when a day's rows were moved.
+Its tables are told in :mod:`passerby.city.gallery.schema`.
 """
 
 import sqlite3
@@ -11,31 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from passerby.city.gallery.packing import label_pairs, row_crc
 from passerby.city.gallery.port import DamagedError, StoreError
+from passerby.city.gallery.schema import FACTS, connect
 from passerby.city.gallery.segments import Block
 from passerby.city.sightings import Sighting
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cells (number INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS cameras (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS buckets (
-    day INTEGER PRIMARY KEY, generation INTEGER NOT NULL UNIQUE, rows INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS blocks (
-    day INTEGER NOT NULL, first INTEGER NOT NULL, rows INTEGER NOT NULL, crc INTEGER NOT NULL,
-    PRIMARY KEY (day, first)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS removals (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, place INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS sightings (
-    place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
-    cell INTEGER NOT NULL, camera INTEGER NOT NULL, tracklet TEXT NOT NULL,
-    x0 REAL, y0 REAL, x1 REAL, y1 REAL, crop TEXT NOT NULL, quality REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS sightings_tracklet ON sightings (tracklet) WHERE tracklet <> '';
-CREATE INDEX IF NOT EXISTS sightings_crop ON sightings (crop) WHERE crop <> '';
-"""
-FORMAT = 1
 ROW_BITS = 32
 _CHUNK = 500  # parameters in one IN list
+_OF_SIGHTING = ", ".join(f"s.{name}" for name in FACTS.split(", "))
 
 
 def place_of(day: int, row: int) -> int:
@@ -50,25 +32,10 @@ class Index:
         """Open or create the index.
 
         Raises:
-            DamagedError: the file is no index of this format.
+            DamagedError: the file is no index, or one of a newer version.
         """
         self.path = path
-        try:
-            self._db = sqlite3.connect(
-                path, timeout=60, isolation_level=None, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA secure_delete=ON")
-            self._db.execute("PRAGMA cache_size=-32768")
-            self._db.executescript(SCHEMA)
-            if self.fact("format") is None:
-                self.set_fact("format", FORMAT)
-            written = self.fact("format")
-        except sqlite3.DatabaseError as error:
-            raise DamagedError(f"the gallery index {path} cannot be opened: {error}") from None
-        if written != FORMAT:
-            raise DamagedError(f"the gallery index {path} is of another version of Passerby")
+        self._db = connect(path)
 
     def close(self) -> None:
         """Close the connection."""
@@ -144,22 +111,14 @@ class Index:
         self.set_fact("generation", generation)
         return generation
 
-    def cells(self, known: int) -> list[str]:
-        """Cell codes with number >= known, in order of number."""
-        sql = "SELECT code FROM cells WHERE number >= ? ORDER BY number"
+    def names(self, table: str, known: int) -> list[str]:
+        """Codes of cells, cameras or labels with number >= known, in order of number."""
+        sql = f"SELECT code FROM {table} WHERE number >= ? ORDER BY number"
         return [row[0] for row in self._db.execute(sql, (known,))]
 
-    def cameras(self, known: int) -> list[str]:
-        """Camera ids with number >= known, in order of number."""
-        sql = "SELECT id FROM cameras WHERE number >= ? ORDER BY number"
-        return [row[0] for row in self._db.execute(sql, (known,))]
-
-    def add_names(
-        self, cells: Sequence[tuple[int, str]], cameras: Sequence[tuple[int, str]]
-    ) -> None:
-        """Give numbers to new cells and cameras."""
-        self._db.executemany("INSERT INTO cells VALUES (?, ?)", cells)
-        self._db.executemany("INSERT INTO cameras VALUES (?, ?)", cameras)
+    def add_names(self, table: str, codes: Iterable[tuple[int, str]]) -> None:
+        """Give numbers to new cells, cameras or labels."""
+        self._db.executemany(f"INSERT INTO {table} VALUES (?, ?)", codes)
 
     # buckets ---------------------------------------------------------------------------------
 
@@ -202,10 +161,11 @@ class Index:
         sql = "SELECT first, rows, crc FROM blocks WHERE day = ? AND first >= ? ORDER BY first"
         return [Block(*row) for row in self._db.execute(sql, (day, first))]
 
-    def columns(self, day: int, first: int) -> list[tuple[int, int, int, int]]:
-        """(place, time, cell, camera) of a day's living rows from row ``first`` on."""
+    def columns(self, day: int, first: int) -> list[tuple[Any, ...]]:
+        """(place, time, cell, camera, labels, quality) of a day's living rows from ``first`` on."""
         return self._db.execute(
-            "SELECT place, time, cell, camera FROM sightings WHERE place >= ? AND place < ?",
+            "SELECT place, time, cell, camera, labels, quality FROM sightings "
+            "WHERE place >= ? AND place < ?",
             (place_of(day, first), place_of(day + 1, 0)),
         ).fetchall()
 
@@ -218,7 +178,7 @@ class Index:
 
     def insert(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert rows in the order of the table's columns."""
-        self._db.executemany("INSERT INTO sightings VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+        self._db.executemany("INSERT INTO sightings VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
     def remove(self, places: Sequence[int]) -> None:
         """Delete sightings and tell the readers."""
@@ -239,8 +199,9 @@ class Index:
         """Id by place, for the places that live."""
         found: dict[int, str] = {}
         for part in _chunks(places):
-            sql = f"SELECT place, id FROM sightings WHERE place IN ({_marks(part)})"
-            found.update(self._db.execute(sql, part).fetchall())
+            sql = f"SELECT place, crc, {FACTS} FROM sightings WHERE place IN ({_marks(part)})"
+            for place, crc, *facts in self._db.execute(sql, part):
+                found[place] = self._sound(facts, crc)[0]
         return found
 
     def facts_of(self, column: str, values: Sequence[str]) -> list[Sighting]:
@@ -249,12 +210,21 @@ class Index:
         out = []
         for part in _chunks(values):
             sql = (
-                "SELECT s.id, k.id, s.time, c.code, s.tracklet, s.x0, s.y0, s.x1, s.y1, s.crop, "
-                "s.quality FROM sightings s JOIN cells c ON c.number = s.cell "
-                f"JOIN cameras k ON k.number = s.camera WHERE s.{column} IN ({_marks(part)})"
+                f"SELECT c.code, k.code, l.code, s.crc, {_OF_SIGHTING} FROM sightings s "
+                "JOIN cells c ON c.number = s.cell JOIN cameras k ON k.number = s.camera "
+                f"JOIN labels l ON l.number = s.labels WHERE s.{column} IN ({_marks(part)})"
             )
-            out += [_sighting(row, model) for row in self._db.execute(sql, part)]
+            for unit, camera, labels, crc, *facts in self._db.execute(sql, part):
+                out.append(_sighting(self._sound(facts, crc), unit, camera, labels, model))
         return out
+
+    def _sound(self, facts: list[Any], crc: int) -> list[Any]:
+        if row_crc(facts) != crc:
+            raise DamagedError(
+                f"sighting '{facts[0]}' in the gallery index {self.path} does not match its "
+                "checksum; restore the gallery from a backup"
+            )
+        return facts
 
     def crops_used(self, crops: Sequence[str]) -> set[str]:
         """Those of ``crops`` that some sighting still names."""
@@ -294,8 +264,8 @@ def _marks(part: Sequence[Any]) -> str:
     return ",".join("?" * len(part))
 
 
-def _sighting(row: tuple[Any, ...], model: str) -> Sighting:
-    name, camera, time, unit, tracklet, x0, y0, x1, y1, crop, quality = row
+def _sighting(facts: list[Any], unit: str, camera: str, labels: str, model: str) -> Sighting:
+    name, time, _, _, tracklet, x0, y0, x1, y1, crop, quality, _ = facts
     return Sighting(
         id=name,
         camera=camera,
@@ -306,4 +276,5 @@ def _sighting(row: tuple[Any, ...], model: str) -> Sighting:
         box=None if x0 is None else (x0, y0, x1, y1),
         crop=crop,
         quality=quality,
+        attributes=label_pairs(labels),
     )

@@ -64,12 +64,69 @@ class Stats:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """What a monitor wants to know of a gallery, answered quickly.
+
+    Attributes:
+        readable: searches are answered.
+        writable: sightings can be added.
+        problems: what is wrong or will soon be, each in one sentence; empty when all is well.
+        free_bytes: room left for more; None where the store cannot tell.
+    """
+
+    readable: bool
+    writable: bool
+    problems: tuple[str, ...] = ()
+    free_bytes: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Stage(Protocol):
+    """A second set of vectors, by another model, on its way to replace the first.
+
+    The gallery is searched and written as ever meanwhile; what is added is missing here at first,
+    what is deleted is deleted here too. Work that was put survives a crash: staging the same model
+    again goes on with it.
+    """
+
+    @property
+    def model_id(self) -> str:
+        """The new model."""
+        ...
+
+    def missing(self, limit: int) -> list[Sighting]:
+        """The next sightings without a vector of the new model; empty when all have one."""
+        ...
+
+    def put(self, ids: Sequence[str], vectors: FloatArray) -> int:
+        """Store new vectors durably, in the order of :meth:`missing`, without leaving one out.
+
+        Ids that are gone by now are passed over; returns how many were stored.
+
+        Raises:
+            InputError: another order; vectors zero, not finite, or of several dimensions.
+        """
+        ...
+
+    def switch(self) -> bool:
+        """Make the new vectors the gallery's, all at once; False when some are still missing."""
+        ...
+
+    def drop(self) -> None:
+        """Give up; the new vectors are deleted."""
+        ...
+
+
 @runtime_checkable
 class Gallery(Protocol):
     """A durable store of sightings with exact scoped search.
 
     The model that made the vectors is fixed by the first sighting; vectors of another model or
-    dimension are refused with an InputError.
+    dimension are refused with an InputError. :meth:`stage` changes the model.
     """
 
     @property
@@ -112,8 +169,8 @@ class Gallery(Protocol):
         """All sightings of tracklets, by time."""
         ...
 
-    def vectors(self, ids: Sequence[str]) -> FloatArray:
-        """(N, D) float32 vectors in the order asked."""
+    def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
+        """(N, D) float32 vectors in the order asked; of ``model``, or an InputError."""
         ...
 
     def count(self, scope: Scope = Scope()) -> int:
@@ -141,7 +198,19 @@ class Gallery(Protocol):
         ...
 
     def snapshot(self, folder: Path) -> None:
-        """Write a consistent copy that opens like the original."""
+        """Write a consistent copy into a new or empty folder, as an embedded gallery."""
+        ...
+
+    def stage(self, model: str) -> Stage:
+        """Begin to embed the gallery anew with another model, or go on with what was begun.
+
+        Raises:
+            InputError: an empty gallery, its own model, or another model is being staged.
+        """
+        ...
+
+    def health(self) -> Health:
+        """Whether the store can be read and written, quickly; :meth:`verify` reads it all."""
         ...
 
     def stats(self) -> Stats:

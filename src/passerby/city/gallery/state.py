@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from passerby.city.gallery.columns import Columns, Selection
 from passerby.city.gallery.index import Index
+from passerby.city.gallery.packing import label_pairs
 from passerby.city.gallery.segments import Segment, segment_path
-from passerby.city.sightings import Scope
+from passerby.city.sightings import Scope, has
 
 
 class State:
@@ -24,6 +25,7 @@ class State:
         self.dimension: int | None = None
         self.cells: list[str] = []
         self.cameras: list[str] = []
+        self.labels: list[str] = []
         self.days: dict[int, Columns] = {}
         self._cells_inside: dict[tuple[tuple[str, ...], int], NDArray[np.bool_]] = {}
 
@@ -37,8 +39,9 @@ class State:
                 model, dimension = self._index.fact("model"), self._index.fact("dimension")
                 self.model = None if model is None else str(model)
                 self.dimension = None if dimension is None else int(dimension)
-            self.cells += self._index.cells(len(self.cells))
-            self.cameras += self._index.cameras(len(self.cameras))
+            self.cells += self._index.names("cells", len(self.cells))
+            self.cameras += self._index.names("cameras", len(self.cameras))
+            self.labels += self._index.names("labels", len(self.labels))
             committed = self._index.buckets()
             for day in [day for day in self.days if day not in committed]:
                 del self.days[day]
@@ -79,4 +82,8 @@ class State:
             cells = self._inside(scope.units)
         if scope.cameras:
             cameras = np.isin(np.array(self.cameras, dtype=object), list(scope.cameras))
-        return Selection(cells, cameras, scope.start, scope.end)
+        labels: NDArray[np.bool_] | None = None
+        if scope.attributes:
+            values = scope.values
+            labels = np.array([has(label_pairs(text), values) for text in self.labels], dtype=bool)
+        return Selection(cells, cameras, scope.start, scope.end, labels, scope.quality)

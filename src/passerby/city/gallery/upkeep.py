@@ -9,7 +9,7 @@ import numpy as np
 
 from passerby.city.gallery.columns import Columns, Selection
 from passerby.city.gallery.index import Index, place_of
-from passerby.city.gallery.port import Coverage, DamagedError, Stats
+from passerby.city.gallery.port import Coverage, DamagedError, Health, Stats
 from passerby.city.gallery.segments import (
     BLOCK_ROWS,
     Block,
@@ -111,6 +111,28 @@ def stats(state: State, folder: Path) -> Stats:
         model_id=state.model,
         dimension=state.dimension,
     )
+
+
+LITTLE_ROOM = 1 << 28  # bytes free under which a monitor is warned
+
+
+def health(state: State, folder: Path) -> Health:
+    """Sizes of the files against the index, room on the disk, the right to write."""
+    problems = []
+    for day in state.days.values():
+        try:
+            day.segment.mapped()
+        except (DamagedError, OSError) as error:
+            problems.append(str(error))
+    readable = not problems
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    writable = os.access(folder, os.W_OK) and not disk.f_flag & os.ST_RDONLY and free > 0
+    if not writable:
+        problems.append(f"the gallery {folder} cannot be written; sightings are refused")
+    elif free < LITTLE_ROOM:
+        problems.append(f"the disk of the gallery {folder} has only {free >> 20} MiB left")
+    return Health(readable=readable, writable=writable, problems=tuple(problems), free_bytes=free)
 
 
 def coverage(state: State, scope: Scope) -> list[Coverage]:
