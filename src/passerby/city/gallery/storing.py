@@ -47,11 +47,7 @@ def store(
             index.remove(sorted(old.values()))
             for day, generation, first, blocks, part in written:
                 index.set_bucket(day, generation, first + len(part), blocks)
-                index.insert(
-                    part.rows(
-                        place_of(day, first), names["cells"], names["cameras"], names["labels"]
-                    )
-                )
+                index.insert(part.rows(place_of(day, first), names))
         state.refresh(force=True)
 
 
