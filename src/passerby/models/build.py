@@ -6,37 +6,42 @@ from pathlib import Path
 from torch import nn
 
 from passerby.errors import InputError
-from passerby.models.backbones import BackboneOptions, build_backbone
+from passerby.models.backbones import BACKBONES, BackboneOptions, build_backbone
+from passerby.models.clip_reid import build_clip_reid
 from passerby.models.embedded import embedded
 from passerby.models.fpb_original import build_original_fpb
 from passerby.models.identity import BUNDLED
+from passerby.models.jigsaw import build_jigsaw
+from passerby.models.mgn import build_mgn
 from passerby.models.network import Feature, GlobalNetwork, HeadOptions, ReidNetwork
-from passerby.models.osnet import OSNETS
 from passerby.models.parts import build_parts
 from passerby.models.pretrained import load_backbone
 from passerby.models.pyramid import build_pyramid
-from passerby.models.resnet import SHAPES
 from passerby.models.structure import Structure, StructureReader
 
 Head = Callable[[nn.Module, HeadOptions, StructureReader], ReidNetwork]
 
 # HEAD:BACKBONE; a bare HEAD stands on its published backbone
 HEADS: dict[str, tuple[Head, str]] = {
+    "clip-reid": (build_clip_reid, "clip_vit_base"),
     "embedded": (embedded, "osnet_x1_0"),
     "fpb-original": (build_original_fpb, "resnet50"),
+    "mgn": (build_mgn, "resnet50"),
     "parts": (build_parts, "resnet50"),
     "pyramid": (build_pyramid, "resnet101"),
+    "transreid": (build_jigsaw, "vit_base"),
 }
 
 
 def architectures() -> list[str]:
     """Names that :func:`build` knows, besides ``timm:NAME`` and those made with a prefix.
 
-    ``fpb``, ``parts`` and ``pyramid`` stand on their published backbone; ``fpb:NAME`` stands on
-    another residual network, ``parts:NAME`` and ``pyramid:NAME`` on any backbone, an ``fpb:NAME``
-    or ``timm:NAME`` among them.
+    A bare head such as ``parts``, ``pyramid`` or ``transreid`` stands on its published backbone;
+    ``fpb:NAME`` and ``mgn:NAME`` stand on another residual network, ``transreid:NAME`` on another
+    vision transformer, ``clip-reid:NAME`` on either image tower of CLIP, ``parts:NAME`` and
+    ``pyramid:NAME`` on any backbone, an ``fpb:NAME`` or ``timm:NAME`` among them.
     """
-    return sorted([*SHAPES, *OSNETS, "fpb", *HEADS])
+    return sorted([*BACKBONES, "fpb", *HEADS])
 
 
 def build(
@@ -59,14 +64,19 @@ def build(
         num_classes: C training identities; 0 builds no classifier.
         last_stride: 1 keeps the resolution of the last stage (re-ID), 2 halves it. Networks of
             timm without such a stage (transformers) keep their own strides.
-        pooling: ``"average"``, ``"gem"`` (p learnt) or ``"gem-fixed"`` (p = 3).
+        pooling: ``"average"``, ``"maximum"``, ``"gem"`` (p learnt) or ``"gem-fixed"`` (p = 3).
         neck: BNNeck, see :class:`~passerby.models.network.HeadOptions`.
         feature: ``"after_bn"`` or ``"before_bn"``: what evaluation mode returns.
-        input_size: (H, W) in pixels; only networks with a fixed size (timm transformers) use it.
+        input_size: (H, W) in pixels; only networks with a fixed size (transformers) use it.
         structure: Options of the architecture beyond its name: the fields of
             :class:`~passerby.models.resnet.ResNetStructure`,
             :class:`~passerby.models.fpb.FpbStructure`,
             :class:`~passerby.models.timm_backbone.TimmStructure`,
+            :class:`~passerby.models.vision_transformer.VitStructure`,
+            :class:`~passerby.models.swin.SwinStructure`,
+            :class:`~passerby.models.embedded.EmbeddingStructure`,
+            :class:`~passerby.models.jigsaw.JigsawStructure`,
+            :class:`~passerby.models.mgn.MgnStructure`,
             :class:`~passerby.models.parts.PartsStructure` and
             :class:`~passerby.models.pyramid.PyramidStructure`, as far as they are in the name.
         weights: A torchvision or timm state dictionary for the backbone (``.safetensors`` or

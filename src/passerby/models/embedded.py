@@ -23,10 +23,14 @@ class EmbeddingStructure:
 
     Attributes:
         embedding: D, the length of the feature.
+        embedding_norm: Whether the projection has a bias, a batch normalisation and perhaps a ReLU
+            of its own, as in OSNet; without, it is a bare product before the neck, as in fast-reid
+            and SOLIDER.
         embedding_relu: Whether a ReLU follows the projection's batch normalisation, as in OSNet.
     """
 
     embedding: int = 512
+    embedding_norm: bool = True
     embedding_relu: bool = True
 
 
@@ -34,7 +38,7 @@ class EmbeddedNetwork(ReidNetwork):
     """Backbone, pooling, linear projection with batch normalisation and ReLU, neck, classifier.
 
     OSNet's head (Zhou et al., ICCV 2019), and that of torchreid's ``resnet50_fc512``, neither of
-    which has a neck.
+    which has a neck; or, without normalisation and ReLU, fast-reid's head with an embedding.
     """
 
     def __init__(
@@ -55,11 +59,7 @@ class EmbeddedNetwork(ReidNetwork):
         self.feature = options.feature
         self.backbone = backbone
         self.pool = make_pooling(options.pooling)
-        self.embed = nn.Sequential(
-            nn.Linear(channels, shape.embedding),
-            nn.BatchNorm1d(shape.embedding),
-            nn.ReLU(inplace=True) if shape.embedding_relu else nn.Identity(),
-        )
+        self.embed = _projection(channels, shape)
         self.bnneck = make_neck(shape.embedding, options.neck)
         self.classifier = make_classifier(shape.embedding, options)
 
@@ -72,6 +72,14 @@ class EmbeddedNetwork(ReidNetwork):
         if not self.training:
             return after
         return TrainOutput(before, after, classify(self.classifier, after))
+
+
+def _projection(channels: int, shape: EmbeddingStructure) -> nn.Sequential:
+    linear = nn.Linear(channels, shape.embedding, bias=shape.embedding_norm)
+    if not shape.embedding_norm:
+        return nn.Sequential(linear)
+    relu = nn.ReLU(inplace=True) if shape.embedding_relu else nn.Identity()
+    return nn.Sequential(linear, nn.BatchNorm1d(shape.embedding), relu)
 
 
 def embedded(backbone: nn.Module, options: HeadOptions, reader: StructureReader) -> ReidNetwork:

@@ -4,6 +4,7 @@ Stripes after Sun et al., Beyond Part Models (PCB), ECCV 2018; here every head h
 goes into every loss, as the global one does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,9 +85,7 @@ class PartsNetwork(ReidNetwork):
         self.reductions = nn.ModuleList(
             _reduction(channels, structure.width) for _ in range(structure.stripes)
         )
-        self.bnnecks = nn.ModuleList(make_neck(count, options.neck) for count in widths)
-        made = [make_classifier(count, options) for count in widths]
-        self.classifiers = nn.ModuleList(one for one in made if one is not None)
+        self.bnnecks, self.classifiers = make_heads(widths, options)
 
     def forward(self, images: Tensor) -> Tensor | PartsOutput:
         """Features of normalised pictures (B, 3, H, W)."""
@@ -99,11 +98,25 @@ class PartsNetwork(ReidNetwork):
         after = [neck(one) for neck, one in zip(self.bnnecks, before, strict=True)]
         if not self.training:
             return torch.cat(after, dim=1)
-        classifiers: list[nn.Module | None] = [*self.classifiers] or [None] * len(after)
-        heads = zip(before, after, classifiers, strict=True)
-        return PartsOutput(
-            tuple(TrainOutput(f, g, classify(classifier, g)) for f, g, classifier in heads)
-        )
+        return parts_output(before, after, self.classifiers)
+
+
+def make_heads(widths: Sequence[int], options: HeadOptions) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """A BNNeck for each feature, and a classifier for each or none at all."""
+    necks = nn.ModuleList(make_neck(width, options.neck) for width in widths)
+    made = [make_classifier(width, options) for width in widths]
+    return necks, nn.ModuleList(one for one in made if one is not None)
+
+
+def parts_output(
+    before: Sequence[Tensor], after: Sequence[Tensor], classifiers: nn.ModuleList
+) -> PartsOutput:
+    """What heads with these features and classifiers (all or none) give to the losses."""
+    used: list[nn.Module | None] = [*classifiers] or [None] * len(after)
+    heads = zip(before, after, used, strict=True)
+    return PartsOutput(
+        tuple(TrainOutput(f, g, classify(classifier, g)) for f, g, classifier in heads)
+    )
 
 
 def _reduction(channels: int, width: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""From a feature map to one vector: average pooling and generalised-mean pooling."""
+"""From a feature map to one vector: average, maximum and generalised mean."""
 
 from collections.abc import Callable
 
@@ -14,6 +14,14 @@ class AveragePooling(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Mean over the H x W positions."""
         return features.mean(dim=(2, 3))
+
+
+class MaximumPooling(nn.Module):
+    """Global maximum, (B, D, H, W) -> (B, D); MGN's."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maximum over the H x W positions."""
+        return features.amax(dim=(2, 3))
 
 
 class GeneralizedMeanPooling(nn.Module):
@@ -51,6 +59,7 @@ POOLINGS: dict[str, Callable[[], nn.Module]] = {
     "average": AveragePooling,
     "gem": GeneralizedMeanPooling,
     "gem-fixed": fixed_gem,
+    "maximum": MaximumPooling,
 }
 
 

@@ -1,0 +1,234 @@
+"""Vision transformers as TransReID and CLIP-ReID run them.
+
+Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, with what re-ID adds: patches that
+overlap, pictures that are not square, and an embedding of the camera ("side information", He et
+al., TransReID, ICCV 2021, section 3.3). CLIP's image tower (Radford et al., ICML 2021) differs in
+four places that :class:`VitShape` names. timm's ViT has none of these, so it is not used here.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from passerby.errors import InputError
+
+PATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitShape:
+    """What distinguishes one vision transformer from another.
+
+    Attributes:
+        width: D, the length of a token.
+        depth: Number of blocks.
+        heads: Attention heads of a block.
+        hidden: Inner width of a block's perceptron.
+        bias: Whether queries, keys and values have a bias.
+        scale: Factor of the dot products; 0 is 1 / sqrt(D / heads).
+        clip: CLIP's form: patches without a bias, a normalisation before the first block,
+            ``x sigmoid(1.702 x)`` for GELU, and the camera added to the class token alone.
+        projection: Length of CLIP's projected feature; 0 without.
+    """
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    hidden: int = 3072
+    bias: bool = True
+    scale: float = 0.0
+    clip: bool = False
+    projection: int = 0
+
+
+VITS: dict[str, VitShape] = {
+    "vit_base": VitShape(),
+    # TransReID's own small network: wide, shallow, and with the scale of a single head
+    "vit_small": VitShape(depth=8, heads=8, hidden=2304, bias=False, scale=768**-0.5),
+    "deit_small": VitShape(width=384, heads=6, hidden=1536),
+    "clip_vit_base": VitShape(clip=True, projection=512),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitStructure:
+    """Options of a vision transformer beyond its name.
+
+    Attributes:
+        stride: Step between patches of 16 x 16 pixels; below 16 they overlap (TransReID: 12).
+        depth: Number of blocks; 0 for as many as the name says.
+        cameras: Number of cameras (times views) with a learnt embedding; 0 for none.
+        camera: The camera whose embedding is added; -1 adds the mean of all, for pictures of
+            cameras that were not in the training.
+    """
+
+    stride: int = PATCH
+    depth: int = 0
+    cameras: int = 0
+    camera: int = -1
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 1 <= self.stride <= PATCH:
+            raise InputError(f"structure option 'stride' {self.stride} is not 1..{PATCH}")
+        if not 0 <= self.depth <= 256:
+            raise InputError(f"structure option 'depth' {self.depth} is not 0..256")
+        if not 0 <= self.cameras <= 1 << 16:
+            raise InputError(f"structure option 'cameras' {self.cameras} is not 0..65536")
+        if not -1 <= self.camera < max(self.cameras, 1):
+            raise InputError(
+                f"structure option 'camera' {self.camera} is not one of {self.cameras} cameras; "
+                "-1 takes their mean"
+            )
+
+
+def patch_grid(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Rows and columns of patches on a picture of (H, W) pixels.
+
+    Raises:
+        InputError: If the picture is smaller than a patch.
+    """
+    if min(input_size) < PATCH:
+        raise InputError(f"a picture of {input_size} pixels holds no patch of {PATCH} x {PATCH}")
+    height, width = input_size
+    return (height - PATCH) // stride + 1, (width - PATCH) // stride + 1
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of tokens on one another, (B, N, D) -> (B, N, D)."""
+
+    def __init__(self, shape: VitShape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.scale = shape.scale or (shape.width // shape.heads) ** -0.5
+        self.qkv = nn.Linear(shape.width, 3 * shape.width, bias=shape.bias)
+        self.out = nn.Linear(shape.width, shape.width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Attend."""
+        # (B, N, 3 D) -> three of (B, heads, N, D / heads)
+        query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).unbind(2)
+        mixed = F.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), scale=self.scale
+        )
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+class QuickGelu(nn.Module):
+    """``x sigmoid(1.702 x)``, CLIP's approximation of GELU."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Element by element."""
+        return values * torch.sigmoid(1.702 * values)
+
+
+class Block(nn.Module):
+    """Attention and a perceptron, each normalised before and added, (B, N, D) -> (B, N, D)."""
+
+    def __init__(self, shape: VitShape) -> None:
+        super().__init__()
+        self.norm1 = make_norm(shape)
+        self.attention = SelfAttention(shape)
+        self.norm2 = make_norm(shape)
+        self.mlp = nn.Sequential(
+            nn.Linear(shape.width, shape.hidden),
+            QuickGelu() if shape.clip else nn.GELU(),
+            nn.Linear(shape.hidden, shape.width),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Run both halves."""
+        tokens = tokens + self.attention(self.norm1(tokens))
+        out: Tensor = tokens + self.mlp(self.norm2(tokens))
+        return out
+
+
+def make_norm(shape: VitShape) -> nn.LayerNorm:
+    """Layer normalisation with the family's epsilon."""
+    return nn.LayerNorm(shape.width, eps=1e-5 if shape.clip else 1e-6)
+
+
+class VisionTransformer(nn.Module):
+    """Pictures to the normalised class token, (B, 3, H, W) -> (B, D, 1, 1).
+
+    One vector as a map of one position, so that the average pooling behind it changes nothing.
+    """
+
+    token_output = True
+    """What is put out is no map: poolings other than the average make no sense on it."""
+
+    def __init__(
+        self,
+        shape: VitShape,
+        *,
+        input_size: tuple[int, int],
+        structure: VitStructure | None = None,
+    ) -> None:
+        """Build with random weights.
+
+        Args:
+            shape: Width, depth and family.
+            input_size: (H, W) in pixels; each patch's place has an embedding of its own.
+            structure: Overlap, cut depth and cameras.
+        """
+        super().__init__()
+        self.vit = shape
+        self.structure = structure or VitStructure()
+        self.input_size = tuple(input_size)
+        self.dimension = shape.width
+        rows, columns = patch_grid(input_size, self.structure.stride)
+        stride = self.structure.stride
+        self.patches = nn.Conv2d(3, shape.width, PATCH, stride, bias=not shape.clip)
+        self.class_token = nn.Parameter(torch.zeros(shape.width))
+        self.positions = nn.Parameter(torch.zeros(rows * columns + 1, shape.width))
+        count = self.structure.cameras
+        self.cameras = nn.Parameter(torch.zeros(count, shape.width)) if count else None
+        self.pre_norm = make_norm(shape) if shape.clip else nn.Identity()
+        depth = self.structure.depth or shape.depth
+        self.blocks = nn.Sequential(*(Block(shape) for _ in range(depth)))
+        self.norm = make_norm(shape)
+        initialise_tokens(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The class token of normalised pictures."""
+        tokens = self.norm(self.tokens(images)[:, 0])
+        out: Tensor = tokens[:, :, None, None]
+        return out
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """All tokens behind the last block, class token first, (B, 1 + patches, D)."""
+        if not torch.jit.is_tracing() and tuple(images.shape[2:]) != self.input_size:
+            raise InputError(
+                f"pictures of {tuple(images.shape[2:])} pixels for a transformer of "
+                f"{self.input_size}; resize them, or build it for their size"
+            )
+        patches = self.patches(images).flatten(2).transpose(1, 2)
+        side = self.side_information()
+        first = self.class_token + side if self.vit.clip else self.class_token
+        tokens = torch.cat([first.expand(patches.shape[0], 1, -1), patches], dim=1)
+        tokens = tokens + self.positions
+        if not self.vit.clip:
+            tokens = tokens + side
+        out: Tensor = self.blocks(self.pre_norm(tokens))
+        return out
+
+    def side_information(self) -> Tensor:
+        """(D,) what is added for the camera; zeros without cameras."""
+        if self.cameras is None:
+            return torch.zeros_like(self.class_token)
+        camera = self.structure.camera
+        return self.cameras.mean(dim=0) if camera < 0 else self.cameras[camera]
+
+
+def initialise_tokens(network: nn.Module) -> None:
+    """Normal of deviation 0.02 cut at two, as published: linear maps, tokens, embeddings."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for parameter in network.parameters(recurse=False):
+        nn.init.trunc_normal_(parameter, std=0.02)
