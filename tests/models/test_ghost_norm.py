@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import InputError
+from passerby.models import BNNeck
 from passerby.models.ghost_norm import GhostBatchNorm1d, GhostBatchNorm2d, ghost_batch_norm
 
 
@@ -114,9 +115,18 @@ def test_a_second_call_changes_the_size() -> None:
     assert (layer.pictures, layer.running) == (5, "first")
 
 
+def test_a_bnneck_is_normalised_as_any_other() -> None:
+    neck, plain = BNNeck(3), nn.BatchNorm1d(3)
+    rows = torch.randn(8, 3)
+    ghost_batch_norm(neck, 4)
+    assert torch.equal(neck(rows), torch.cat([plain(rows[:4]), plain(rows[4:])]))
+    assert not neck.bias.requires_grad
+
+
 def test_what_cannot_be_converted_is_named() -> None:
     class Special(nn.BatchNorm2d):
-        pass
+        def forward(self, input: Tensor) -> Tensor:
+            return 2 * super().forward(input)
 
     with pytest.raises(InputError, match="'0' is a Special"):
         ghost_batch_norm(nn.Sequential(Special(3)), 8)

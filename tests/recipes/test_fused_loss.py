@@ -101,7 +101,7 @@ def test_every_form_of_the_identity_loss() -> None:
 
 def test_cosines_lie_between_minus_one_and_one() -> None:
     made = method()
-    values = cosines(made.network, 100 * torch.randn(5, made.network.dimension))
+    values = cosines(made.network.classifier.weight, 100 * torch.randn(5, made.network.dimension))
     assert values.shape == (5, 8)
     assert values.abs().max() <= 1 + 1e-5
 

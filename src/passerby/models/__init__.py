@@ -5,7 +5,7 @@ from passerby.models.build import architectures, build
 from passerby.models.card import ModelCard
 from passerby.models.convert import convert
 from passerby.models.files import load, parameters, read_card, save
-from passerby.models.heads import heads
+from passerby.models.heads import classifier_weights, heads
 from passerby.models.network import BNNeck, GlobalNetwork, HeadOptions, ReidNetwork, TrainOutput
 from passerby.models.non_local import NonLocal
 from passerby.models.parts import PartsNetwork, PartsOutput
@@ -29,6 +29,7 @@ __all__ = [
     "account",
     "architectures",
     "build",
+    "classifier_weights",
     "convert",
     "heads",
     "load",

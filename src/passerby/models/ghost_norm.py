@@ -88,10 +88,13 @@ class GhostBatchNorm2d(GhostBatchNorm, nn.BatchNorm2d):
     """Ghost batch norm of maps (B, C, H, W)."""
 
 
-_GHOSTS: dict[type[nn.Module], type[GhostBatchNorm]] = {
-    nn.BatchNorm1d: GhostBatchNorm1d,
-    nn.BatchNorm2d: GhostBatchNorm2d,
-}
+def _ghost(module: nn.Module) -> type[GhostBatchNorm] | None:
+    """The ghost of a batch norm or of a kind that computes as one, such as a BNNeck."""
+    if type(module).forward is not nn.BatchNorm1d.forward:
+        return None
+    if isinstance(module, nn.BatchNorm1d):
+        return GhostBatchNorm1d
+    return GhostBatchNorm2d if isinstance(module, nn.BatchNorm2d) else None
 
 
 def ghost_batch_norm(network: nn.Module, pictures: int, *, running: Running = "all") -> None:
@@ -117,7 +120,7 @@ def ghost_batch_norm(network: nn.Module, pictures: int, *, running: Running = "a
         if not isinstance(module, nn.modules.batchnorm._BatchNorm):
             continue
         if not isinstance(module, GhostBatchNorm):
-            kind = _GHOSTS.get(type(module))
+            kind = _ghost(module)
             if kind is None or module.momentum is None or module.running_mean is None:
                 raise InputError(
                     f"'{name}' is a {type(module).__name__} that cannot normalise virtual "

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from passerby.errors import InputError
 from passerby.models.card import CARD_KEY, ModelCard
 from passerby.models.checkpoints import read_state
+from passerby.models.identity import BUNDLED
 from passerby.models.timm_backbone import TimmBackbone
 
 # what classification checkpoints hold and a re-ID backbone does not
@@ -36,7 +37,8 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
         # timm's own files name what the wrapper stores one level down
         prefix = WRAPPED
         bare = {key.removeprefix(WRAPPED): value for key, value in given.items()}
-        bare = backbone.resampled(bare, _card_size(path))
+        card = start_card(path)
+        bare = backbone.resampled(bare, card.input_size if card else None)
         given = {WRAPPED + key: value for key, value in bare.items()}
     left = [key for key in given if key not in wanted]
     left = [key for key in left if not key.removeprefix(prefix).startswith(DROPPED)]
@@ -64,10 +66,20 @@ def _added(backbone: nn.Module, given: dict[str, Tensor]) -> tuple[str, ...]:
     return tuple(prefix for prefix in added if not any(key.startswith(prefix) for key in given))
 
 
-def _card_size(path: Path) -> tuple[int, int] | None:
-    """The input size of a file of Passerby; None for other files."""
+def start_card(weights: Path | str | None) -> ModelCard | None:
+    """The card of a model file of Passerby; None for other files and for no file.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    if weights is None:
+        return None
+    path = BUNDLED if str(weights) == "default" else Path(weights)
     if path.suffix != ".safetensors":
         return None
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get(CARD_KEY)
-    return ModelCard.from_json(text).input_size if text else None
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(CARD_KEY)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"'{path}' is no readable weights file: {error}") from error
+    return ModelCard.from_json(text) if text else None

@@ -11,6 +11,11 @@ Structure = Mapping[str, Value]
 Options = TypeVar("Options")
 
 
+def plain_values(texts: Mapping[str, str]) -> dict[str, Value]:
+    """Options as written on a command line: numbers and truth values are read, text stays."""
+    return {name: _read(text) for name, text in texts.items()}
+
+
 class StructureReader:
     """Hands each part of a network its own options and finds those that nobody knows.
 

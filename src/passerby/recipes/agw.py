@@ -14,11 +14,12 @@ from torch import Tensor
 from passerby.data import CropTable
 from passerby.losses import cross_entropy, weighted_triplet
 from passerby.metrics import Report
+from passerby.models import TrainOutput
 from passerby.recipes import supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
 from passerby.recipes.options import CAMERAS
 from passerby.recipes.supervised import Recipe
-from passerby.train import Batch, gather
+from passerby.train import gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +53,14 @@ def small_cpu() -> Agw:
 class AgwMethod(BaselineMethod[Agw]):
     """Losses of the recipe."""
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Identity, weighted triplet and centre loss; the latter two before BN."""
+    def head_losses(self, head: TrainOutput, number: int, labels: Tensor) -> dict[str, Tensor]:
+        """Identity and weighted triplet loss; the latter takes the feature before BN."""
         config = self.config
-        output = self.network(batch.images)
-        labels = self.labels[batch.indices]
         return {
-            "identity": cross_entropy(output.logits, labels, smoothing=config.smoothing),
+            "identity": cross_entropy(head.logits, labels, smoothing=config.smoothing),
             "triplet": weighted_triplet(
-                gather(output.before_bn), gather(labels), legacy=config.legacy
+                gather(head.before_bn), gather(labels), legacy=config.legacy
             ),
-            **self.center_terms(output.before_bn, labels),
         }
 
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from passerby.data import CropTable
 from passerby.losses import cross_entropy, triplet
 from passerby.metrics import Report
+from passerby.models import TrainOutput
 from passerby.recipes import supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
 from passerby.recipes.options import CAMERAS
 from passerby.recipes.supervised import Recipe
-from passerby.train import Batch, ScheduledOptimiser, gather
+from passerby.train import ScheduledOptimiser, gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +74,13 @@ def small_cpu() -> BagOfTricks:
 class BagOfTricksMethod(BaselineMethod[BagOfTricks]):
     """Losses and optimisers of the recipe."""
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Identity, triplet and centre loss; the metric losses take the feature before BN."""
+    def head_losses(self, head: TrainOutput, number: int, labels: Tensor) -> dict[str, Tensor]:
+        """Identity and triplet loss; the latter takes the feature before BN."""
         config = self.config
-        output = self.network(batch.images)
-        labels = self.labels[batch.indices]
         smoothing = config.smoothing if config.label_smoothing else 0.0
         return {
-            "identity": cross_entropy(output.logits, labels, smoothing=smoothing),
-            "triplet": triplet(gather(output.before_bn), gather(labels), margin=config.margin),
-            **self.center_terms(output.before_bn, labels),
+            "identity": cross_entropy(head.logits, labels, smoothing=smoothing),
+            "triplet": triplet(gather(head.before_bn), gather(labels), margin=config.margin),
         }
 
     def network_optimiser(self) -> ScheduledOptimiser:

@@ -9,7 +9,7 @@ but to score the clusters in the log.
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +24,10 @@ from passerby.data.camera_sampler import CameraSampler
 from passerby.errors import InputError
 from passerby.losses.cluster_contrast import cluster_contrast_of_logits
 from passerby.metrics import Report
-from passerby.models import ModelCard, ReidNetwork, build, load
+from passerby.models import ModelCard, ReidNetwork, build, load, preprocessing
 from passerby.models.ghost_norm import ghost_batch_norm
 from passerby.models.identity import find_file
+from passerby.models.structure import plain_values
 from passerby.recipes import run_folder, supervised
 from passerby.recipes.options import CAMERAS, RunOptions, augmentation, check_weights, fit_options
 from passerby.train import Batch, Method, ScheduledOptimiser, distributed, extract, fit, gather
@@ -304,7 +305,7 @@ def new_network(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
 def _built(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
     branched = config.branch != "none"
     architecture = f"fpb:{config.backbone}" if branched else config.backbone
-    structure: dict[str, int | float | str | bool] = {}
+    structure = plain_values(config.structure)
     if config.non_local != "none":
         structure["non_local"] = config.non_local
     if branched:
@@ -326,7 +327,9 @@ def _built(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
         pooling=config.pooling,
         structure=structure,
     )
-    return network, card
+    prepared = asdict(preprocessing(architecture, config.weights))
+    del prepared["interpolation"]  # an option of the run
+    return network, replace(card, **prepared)
 
 
 def check(config: ClusterContrast, table: CropTable) -> None:
@@ -372,7 +375,8 @@ def run(config: ClusterContrast, table: CropTable) -> Report | None:
     network, card = new_network(config)
     method = ClusterContrastMethod(config, network, card, store.images)
     method.know(table, train)
-    fit(method, store.images, augmentation(config), fit_options(config))
+    augment = supervised.as_the_card_says(augmentation(config), card)
+    fit(method, store.images, augment, fit_options(config))
     card = replace(card, training=supervised.provenance(config, table, begun))
     report = supervised.test(config, network, card, table) if tested else None
     supervised.finish(config, network, card, report)

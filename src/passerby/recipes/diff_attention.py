@@ -24,12 +24,19 @@ from passerby.losses import cross_entropy
 from passerby.losses.triplet import triplet_of_distances
 from passerby.losses.weighted_triplet import weighted_triplet_of_distances
 from passerby.metrics import Report, evaluate_blocks, evaluate_features
-from passerby.models import ModelCard, ReidNetwork, load, save
+from passerby.models import ModelCard, ReidNetwork, TrainOutput, heads, load, save
 from passerby.models.attention_files import AttentionCard, load_attention, save_attention
 from passerby.models.diff_attention import DiffAttention, Transform, attended_blocks
 from passerby.models.identity import content_id, find_file
 from passerby.recipes import options, run_folder, supervised
-from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
+from passerby.recipes.baseline import (
+    BaselineMethod,
+    BaselineOptions,
+    average,
+    describe,
+    new_network,
+    whole,
+)
 from passerby.recipes.options import CAMERAS, RunOptions, fit_options, known
 from passerby.recipes.supervised import Recipe, SupervisedMethod
 from passerby.train import Batch, Sampler, ScheduledOptimiser, distributed, extract, fit, gather
@@ -184,15 +191,23 @@ class JointMethod(BaselineMethod[JointDiffAttention]):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Equation 7: identity, attended triplet and centre loss."""
         config = self.config
-        output = self.network(batch.images)
+        outputs = heads(self.network(batch.images))
         labels = self.labels[batch.indices]
-        features = output.after_bn if config.train_after_bn else output.before_bn
+        before = whole(outputs)
+        after = torch.cat([head.after_bn for head in outputs], dim=1)
+        features = after if config.train_after_bn else before
         distances = self.attention(gather(features), normalise=config.normalise)
+        identity = [self.head_losses(head, n, labels) for n, head in enumerate(outputs)]
         return {
-            "identity": cross_entropy(output.logits, labels, smoothing=config.smoothing),
+            **average(identity),
             "triplet": pair_loss(config, distances, gather(labels), config.margin),
-            **self.center_terms(output.before_bn, labels),
+            **self.center_terms(before, labels),
         }
+
+    def head_losses(self, head: TrainOutput, number: int, labels: Tensor) -> dict[str, Tensor]:
+        """Identity loss; the attention compares the heads' features together."""
+        smoothing = self.config.smoothing
+        return {"identity": cross_entropy(head.logits, labels, smoothing=smoothing)}
 
     def network_optimiser(self) -> ScheduledOptimiser:
         """Adam for network and attention together."""
@@ -277,13 +292,7 @@ def training_features(
         progress=config.progress,
     )
     device = find_device(config.device)
-    augment = replace(
-        options.augmentation(config),
-        mean=card.mean,
-        std=card.std,
-        value_range=card.value_range,
-        bgr=card.colour_order == "BGR",
-    )
+    augment = supervised.as_the_card_says(options.augmentation(config), card)
     generator = torch_generator(config.seed, device=device)
     network.to(device).eval()
     parts = []

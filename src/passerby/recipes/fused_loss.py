@@ -18,12 +18,12 @@ from torch.nn import functional as F
 from passerby.data import Augment, CropTable
 from passerby.losses import circle, cross_entropy, pair_circle, triplet
 from passerby.metrics import Report
-from passerby.models import ReidNetwork, TrainOutput
+from passerby.models import TrainOutput, classifier_weights
 from passerby.recipes import options, supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
 from passerby.recipes.options import CAMERAS
 from passerby.recipes.supervised import Recipe
-from passerby.train import Batch, ScheduledOptimiser, gather
+from passerby.train import ScheduledOptimiser, gather
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,31 +69,29 @@ def small_cpu() -> FusedLoss:
 class FusedLossMethod(BaselineMethod[FusedLoss]):
     """Losses and optimisers of the recipe."""
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Identity loss in the form chosen, triplet and centre loss as switched."""
-        output = self.network(batch.images)
-        labels = self.labels[batch.indices]
-        terms: dict[str, Tensor] = {self.config.identity_loss: self.identity(output, labels)}
+    def head_losses(self, head: TrainOutput, number: int, labels: Tensor) -> dict[str, Tensor]:
+        """Identity loss in the form chosen, and triplet loss as switched."""
+        terms: dict[str, Tensor] = {self.config.identity_loss: self.identity(head, number, labels)}
         if self.config.triplet_loss:
             terms["triplet"] = triplet(
-                gather(output.before_bn), gather(labels), margin=self.config.margin
+                gather(head.before_bn), gather(labels), margin=self.config.margin
             )
-        return terms | self.center_terms(output.before_bn, labels)
+        return terms
 
-    def identity(self, output: TrainOutput, labels: Tensor) -> Tensor:
+    def identity(self, head: TrainOutput, number: int, labels: Tensor) -> Tensor:
         """Circle loss of classes or pairs, or cross entropy, of labels (B,)."""
         config = self.config
         if config.identity_loss == "softmax":
-            return cross_entropy(output.logits, labels, smoothing=config.smoothing)
+            return cross_entropy(head.logits, labels, smoothing=config.smoothing)
         if config.identity_loss == "pair_circle":
             return pair_circle(
-                gather(output.after_bn),
+                gather(head.after_bn),
                 gather(labels),
                 gamma=config.gamma,
                 margin=config.circle_margin,
             )
         return circle(
-            cosines(self.network, output.after_bn),
+            cosines(classifier_weights(self.network)[number], head.after_bn),
             labels,
             gamma=config.gamma,
             margin=config.circle_margin,
@@ -105,12 +103,10 @@ class FusedLossMethod(BaselineMethod[FusedLoss]):
         return supervised.adam(self.network, self.config, self.config.betas)
 
 
-def cosines(network: ReidNetwork, features: Tensor) -> Tensor:
-    """Cosines (B, C) between features (B, D) and the classifier's weights, in full precision."""
-    if network.classifier is None:
-        raise ValueError("the network has no classifier to compare features with")
+def cosines(weights: Tensor, features: Tensor) -> Tensor:
+    """Cosines (B, C) of features (B, D) with a classifier's weights (C, D), in full precision."""
     unit = F.normalize(features.float(), dim=1)
-    return unit @ F.normalize(network.classifier.weight.float(), dim=1).T
+    return unit @ F.normalize(weights.float(), dim=1).T
 
 
 def augmentation(config: FusedLoss) -> Augment:

@@ -1,6 +1,6 @@
 """The options that every recipe takes, and what follows from them alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,8 @@ class RunOptions:
     weights: Path | None = None
     """State dictionary the backbone starts from (torchvision, timm, or a model file of passerby,
     "default" for the bundled one); none: random weights."""
+    structure: dict[str, str] = field(default_factory=dict)
+    """Options of the architecture that have no name here, such as: drop_path 0.1 tokens average."""
     size: tuple[int, int] = (256, 128)
     """Height and width of the pictures, pixels."""
     feature: Literal["after_bn", "before_bn"] = "after_bn"

@@ -20,6 +20,7 @@ from passerby.losses import DynamicBalance, cross_entropy, triplet
 from passerby.metrics import Report
 from passerby.models import ModelCard, ReidNetwork, build
 from passerby.models.pyramid import PyramidNetwork, PyramidOutput
+from passerby.models.structure import plain_values
 from passerby.recipes import supervised
 from passerby.recipes.options import CAMERAS, RunOptions, learning_rates
 from passerby.recipes.supervised import Recipe, SupervisedMethod
@@ -196,6 +197,7 @@ def sum_of_branches(logits: Tensor, labels: Tensor) -> Tensor:
 def structure(config: Pyramid) -> dict[str, int | float | str | bool]:
     """Options of the pyramid beyond its name."""
     return {
+        **plain_values(config.structure),
         "stripes": config.stripes,
         "levels": config.levels,
         "width": config.width,

@@ -1,7 +1,7 @@
 """A supervised run: what every recipe that trains on identities has in common."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from passerby.data import Augment, CropTable, ImageStore, PKSampler
 from passerby.metrics import Report
-from passerby.models import ModelCard, load, save
+from passerby.models import ModelCard, load, preprocessing, save
 from passerby.recipes import run_folder
 from passerby.recipes.options import (
     RunOptions,
@@ -140,12 +140,31 @@ def train(
     recipe: Recipe[Options], config: Options, table: CropTable, sampler: PKSampler
 ) -> tuple[Method, ModelCard]:
     """Train; the method with its network, and the card with training and scores still open."""
-    store = ImageStore.load(known(table), size=config.size, progress=config.progress)
     torch.manual_seed(config.seed)
     network = recipe.network(config, int(sampler.labels.max()) + 1)
+    prepared = preprocessing(config.backbone, config.weights)
+    card = replace(recipe.card(config, network), **asdict(prepared))
+    store = ImageStore.load(
+        known(table),
+        size=card.input_size,
+        interpolation=card.interpolation,
+        progress=config.progress,
+    )
     method = recipe.method(config, network, torch.from_numpy(sampler.labels), sampler)
-    fit(method, store.images, recipe.augmentation(config), fit_options(config))
-    return method, recipe.card(config, network)
+    augment = as_the_card_says(recipe.augmentation(config), card)
+    fit(method, store.images, augment, fit_options(config))
+    return method, card
+
+
+def as_the_card_says(augment: Augment, card: ModelCard) -> Augment:
+    """The augmentation with the normalisation and the order of colours of the card."""
+    return replace(
+        augment,
+        mean=card.mean,
+        std=card.std,
+        value_range=card.value_range,
+        bgr=card.colour_order == "BGR",
+    )
 
 
 def test(config: RunOptions, network: nn.Module, card: ModelCard, table: CropTable) -> Report:
