@@ -327,6 +327,16 @@ class GalleryContract:
         assert gallery.count() == len(left) + 1
         assert gallery.verify() == []
 
+    def test_an_emptied_gallery_takes_another_model(
+        self, gallery: Gallery, few: list[Sighting]
+    ) -> None:
+        gallery.add(few)
+        gallery.delete(Scope())
+        gallery.compact()
+        assert gallery.model_id is None
+        assert gallery.add(many(5, model="other", dimension=8)) == 5
+        assert gallery.dimension == 8
+
     def test_retention(self, gallery: Gallery, few: list[Sighting]) -> None:
         gallery.add(few)
         limit = START + DAY_MS + DAY_MS // 2

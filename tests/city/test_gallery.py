@@ -9,6 +9,7 @@ import pytest
 from passerby.city import Gallery, Scope, open_gallery
 from passerby.city.gallery import DamagedError
 from tests.city.gallery_contract import D, GalleryContract, Opener, many, matrix
+from tests.city.gallery_stage_contract import StageContract
 
 
 @pytest.fixture
@@ -38,6 +39,10 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opener]:
 
 
 class TestEmbedded(GalleryContract):
+    pass
+
+
+class TestEmbeddedStage(StageContract):
     pass
 
 

@@ -1,6 +1,6 @@
 """Sightings on their way into a store: checked, normalised, split by UTC day."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +8,26 @@ import numpy as np
 
 from passerby.city.gallery.packing import label_text, row_crc
 from passerby.city.gallery.segments import HalfArray
-from passerby.city.sightings import Sighting
+from passerby.city.sightings import FloatArray, Sighting
 from passerby.city.times import day_of
 from passerby.errors import InputError
+
+
+def unit_half(vectors: FloatArray, ids: Sequence[str]) -> HalfArray:
+    """(N, D) rows of length one in half precision.
+
+    Raises:
+        InputError: a row that is zero or not finite, named by its id.
+    """
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
+    if len(bad):
+        raise InputError(
+            f"the vector of sighting '{ids[int(bad[0])]}' is zero or not finite; "
+            "embed its picture again"
+        )
+    half: HalfArray = (vectors / norms).astype(np.float16)
+    return half
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +53,7 @@ class Batch:
         for one in ordered:
             _check(one, first)
         vectors = np.stack([np.asarray(one.vector, dtype=np.float32) for one in ordered])
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        bad = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
-        if len(bad):
-            raise InputError(
-                f"the vector of sighting '{ordered[int(bad[0])].id}' is zero or not finite; "
-                "embed its picture again"
-            )
-        return cls(ordered, (vectors / norms).astype(np.float16))
+        return cls(ordered, unit_half(vectors, [one.id for one in ordered]))
 
     def __len__(self) -> int:
         return len(self.sightings)

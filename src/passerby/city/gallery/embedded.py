@@ -21,6 +21,7 @@ from passerby.city.gallery.index import Index, place_of
 from passerby.city.gallery.lock import WriterLock
 from passerby.city.gallery.port import Coverage, Health, Hits, Stats
 from passerby.city.gallery.scanning import Chosen, decide, propose
+from passerby.city.gallery.staging import EmbeddedStage
 from passerby.city.gallery.state import State
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.times import DAY_MS, day_of
@@ -294,13 +295,16 @@ class EmbeddedGallery:
                     self.index.remove(rest)
                     gone += len(rest)
             state.refresh(force=True)
-            upkeep.sweep(state, self.segments)
+            upkeep.sweep(self.index, self.segments)
             if whole:
                 self.index.checkpoint()
             return gone
 
     def compact(self) -> int:
-        """Rewrite the days that hold deleted rows or many small blocks; returns bytes freed."""
+        """Rewrite the days that hold deleted rows or many small blocks; returns bytes freed.
+
+        A gallery that is empty after that has no model any more.
+        """
         with self._writing() as state:
             before = self.stats().bytes
             for day in list(state.days.values()):
@@ -308,7 +312,11 @@ class EmbeddedGallery:
                     upkeep.rewrite(self.index, self._lock, self.segments, day)
             with self._lock:
                 state.refresh(force=True)
-                upkeep.sweep(state, self.segments)
+                if not state.days:
+                    with self.index.writing():
+                        self.index.forget_model()
+                    state.refresh(force=True)
+                upkeep.sweep(self.index, self.segments)
                 self.index.checkpoint()
             return before - self.stats().bytes
 
@@ -321,10 +329,26 @@ class EmbeddedGallery:
         with self._writing() as state, self._lock:
             upkeep.copy(self.index, state, Path(folder))
 
+    def stage(self, model: str) -> EmbeddedStage:
+        """Begin to embed the gallery anew with another model, or go on with what was begun.
+
+        Raises:
+            InputError: an empty gallery, its own model, or another model is being staged.
+        """
+
+        @contextmanager
+        def alone() -> Iterator[State]:
+            with self._writing() as state, self._lock:
+                yield state
+
+        stage = EmbeddedStage(model, self.index, self.segments, self.reading, alone)
+        stage.begin()
+        return stage
+
     def verify(self) -> list[str]:
         """Read everything and name what is damaged; empty when all is well."""
         with self.reading() as state:
-            return self.index.check() + upkeep.damage(state)
+            return self.index.check() + upkeep.damage(self.index, state, self.segments)
 
     def health(self) -> Health:
         """Whether the folder can be read and written, quickly; :meth:`verify` reads it all."""

@@ -105,6 +105,11 @@ class Index:
         """Store a fact."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
+    def forget_model(self) -> None:
+        """The gallery is empty: the next sighting fixes the model."""
+        self.drop_stages()
+        self._db.execute("DELETE FROM facts WHERE name IN ('model', 'dimension')")
+
     def next_generation(self) -> int:
         """A number no segment file has had yet."""
         generation = int(self.fact("generation") or 0) + 1
@@ -127,11 +132,21 @@ class Index:
         rows = self._db.execute("SELECT day, generation, rows FROM buckets ORDER BY day")
         return {day: (generation, count) for day, generation, count in rows}
 
-    def set_bucket(self, day: int, generation: int, rows: int, blocks: Iterable[Block]) -> None:
+    def stages(self) -> dict[int, tuple[int, int]]:
+        """Day -> (generation, rows) of the vectors by the next model."""
+        rows = self._db.execute("SELECT day, generation, rows FROM stages ORDER BY day")
+        return {day: (generation, count) for day, generation, count in rows}
+
+    def set_bucket(
+        self, day: int, generation: int, rows: int, blocks: Iterable[Block], *, staged: bool = False
+    ) -> None:
         """Commit a bucket's new number of rows and the blocks that were appended."""
-        self._db.execute("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?)", (day, generation, rows))
+        bucket, parts = ("stages", "stage_blocks") if staged else ("buckets", "blocks")
+        self._db.execute(
+            f"INSERT OR REPLACE INTO {bucket} VALUES (?, ?, ?)", (day, generation, rows)
+        )
         self._db.executemany(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+            f"INSERT INTO {parts} VALUES (?, ?, ?, ?)",
             ((day, block.first, block.rows, block.crc) for block in blocks),
         )
 
@@ -141,8 +156,8 @@ class Index:
         sql = "DELETE FROM sightings WHERE place >= ? AND place < ?"
         gone = self._db.execute(sql, (low, high)).rowcount
         self._db.execute("DELETE FROM removals WHERE place >= ? AND place < ?", (low, high))
-        self._db.execute("DELETE FROM blocks WHERE day = ?", (day,))
-        self._db.execute("DELETE FROM buckets WHERE day = ?", (day,))
+        for table in ("blocks", "buckets", "stage_blocks", "stages"):
+            self._db.execute(f"DELETE FROM {table} WHERE day = ?", (day,))
         return gone
 
     def move_bucket(self, day: int, alive: Sequence[int]) -> None:
@@ -154,11 +169,31 @@ class Index:
         self._db.executemany("UPDATE sightings SET place = ? WHERE place = ?", moves)
         low, high = place_of(day, 0), place_of(day + 1, 0)
         self._db.execute("DELETE FROM removals WHERE place >= ? AND place < ?", (low, high))
-        self._db.execute("DELETE FROM blocks WHERE day = ?", (day,))
+        for table in ("blocks", "stage_blocks"):
+            self._db.execute(f"DELETE FROM {table} WHERE day = ?", (day,))
 
-    def blocks(self, day: int, first: int) -> list[Block]:
+    def promote_stages(self) -> None:
+        """The staged files become the gallery's; days without any are forgotten."""
+        for day in set(self.buckets()) - set(self.stages()):
+            self.drop_bucket(day)
+        self._db.execute("DELETE FROM blocks")
+        self._db.execute("INSERT INTO blocks SELECT * FROM stage_blocks")
+        self._db.execute(
+            "UPDATE buckets SET generation = "
+            "(SELECT generation FROM stages WHERE stages.day = buckets.day)"
+        )
+        self.drop_stages()
+
+    def drop_stages(self) -> None:
+        """Forget the staged vectors and their model."""
+        for table in ("stages", "stage_blocks"):
+            self._db.execute(f"DELETE FROM {table}")
+        self._db.execute("DELETE FROM facts WHERE name IN ('stage_model', 'stage_dimension')")
+
+    def blocks(self, day: int, first: int, *, staged: bool = False) -> list[Block]:
         """Blocks of a day from row ``first`` on."""
-        sql = "SELECT first, rows, crc FROM blocks WHERE day = ? AND first >= ? ORDER BY first"
+        table = "stage_blocks" if staged else "blocks"
+        sql = f"SELECT first, rows, crc FROM {table} WHERE day = ? AND first >= ? ORDER BY first"
         return [Block(*row) for row in self._db.execute(sql, (day, first))]
 
     def columns(self, day: int, first: int) -> list[tuple[Any, ...]]:
@@ -249,9 +284,12 @@ class Index:
         return [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
 
     def backup(self, path: Path) -> None:
-        """Write a consistent copy of the index."""
+        """Write a consistent copy of the index, without what is staged."""
         with sqlite3.connect(path) as copy:
             self._db.backup(copy)
+            for table in ("stages", "stage_blocks"):
+                copy.execute(f"DELETE FROM {table}")
+            copy.execute("DELETE FROM facts WHERE name LIKE 'stage_%'")
         copy.close()
 
 

@@ -35,10 +35,9 @@ class State:
             return
         with self._index.reading():
             self._version = self._index.version()
-            if self.dimension is None:
-                model, dimension = self._index.fact("model"), self._index.fact("dimension")
-                self.model = None if model is None else str(model)
-                self.dimension = None if dimension is None else int(dimension)
+            model, dimension = self._index.fact("model"), self._index.fact("dimension")
+            self.model = None if model is None else str(model)
+            self.dimension = None if dimension is None else int(dimension)
             self.cells += self._index.names("cells", len(self.cells))
             self.cameras += self._index.names("cameras", len(self.cameras))
             self.labels += self._index.names("labels", len(self.labels))

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from passerby.city.gallery.columns import Columns, Selection
 from passerby.city.gallery.index import Index, place_of
@@ -13,6 +14,7 @@ from passerby.city.gallery.port import Coverage, DamagedError, Health, Stats
 from passerby.city.gallery.segments import (
     BLOCK_ROWS,
     Block,
+    Segment,
     append,
     segment_path,
     sync_folder,
@@ -32,31 +34,58 @@ def fragmented(day: Columns) -> bool:
 
 
 def rewrite(index: Index, lock: threading.RLock, folder: Path, day: Columns) -> None:
-    """Write a day's living rows to a new file and commit it; the old file is swept later.
+    """Write a day's living rows to new files and commit them; the old files are swept later.
 
     Only the commits take ``lock``, so that searches go on beside the copying. Needs the writer
     lock: nobody else adds or removes rows meanwhile.
     """
-    with lock, index.writing():
-        generation = index.next_generation()
     alive = day.select(EVERYONE)
     rows = np.arange(day.rows) if alive is None else alive
-    path = segment_path(folder, day.day, generation)
-    vectors = day.segment.check()
-    blocks: list[Block] = []
-    for start in range(0, len(rows), COPY_ROWS):
-        blocks += append(path, start, vectors[rows[start : start + COPY_ROWS]])
+    with lock, index.writing():
+        generation, stage_generation = index.next_generation(), index.next_generation()
+    stage = staged(index, folder, day)
+    blocks = _copy_rows(day.segment, rows, segment_path(folder, day.day, generation))
+    stage_rows = rows[rows < stage.rows] if stage else rows[:0]
+    stage_blocks = []
+    if stage:
+        path = segment_path(folder, day.day, stage_generation)
+        stage_blocks = _copy_rows(stage, stage_rows, path)
     with lock, index.writing():
         if len(rows) == 0:
             index.drop_bucket(day.day)
             return
         index.move_bucket(day.day, [int(row) for row in rows])
         index.set_bucket(day.day, generation, len(rows), blocks)
+        if stage:
+            index.set_bucket(day.day, stage_generation, len(stage_rows), stage_blocks, staged=True)
 
 
-def sweep(state: State, folder: Path) -> None:
+def _copy_rows(source: Segment, rows: NDArray[np.int64], path: Path) -> list[Block]:
+    vectors = source.check()
+    blocks: list[Block] = []
+    for start in range(0, len(rows), COPY_ROWS):
+        blocks += append(path, start, vectors[rows[start : start + COPY_ROWS]])
+    return blocks
+
+
+def staged(index: Index, folder: Path, day: Columns) -> Segment | None:
+    """A day's vectors by the next model, if there are any."""
+    generation, rows = index.stages().get(day.day, (0, 0))
+    if rows == 0:
+        return None
+    path = segment_path(folder, day.day, generation)
+    segment = Segment(path, int(index.fact("stage_dimension") or 0))
+    segment.extend(index.blocks(day.day, 0, staged=True))
+    return segment
+
+
+def sweep(index: Index, folder: Path) -> None:
     """Unlink segment files that no bucket names. Only with the writer lock held."""
-    named = {day.segment.path.name for day in state.days.values()}
+    named = {
+        segment_path(folder, day, generation).name
+        for buckets in (index.buckets(), index.stages())
+        for day, (generation, _) in buckets.items()
+    }
     for path in folder.glob("*.f16"):
         if path.name not in named:
             path.unlink()
@@ -65,6 +94,8 @@ def sweep(state: State, folder: Path) -> None:
 
 def copy(index: Index, state: State, folder: Path) -> None:
     """Write a consistent copy of index and segments. Only with the writer lock held.
+
+    Vectors by a next model, when there are any, are not copied.
 
     Raises:
         InputError: the target folder is not empty.
@@ -85,13 +116,15 @@ def copy(index: Index, state: State, folder: Path) -> None:
     sync_folder(folder)
 
 
-def damage(state: State) -> list[str]:
+def damage(index: Index, state: State, folder: Path) -> list[str]:
     """Check every block of every segment; the text of each fault found."""
     faults = []
-    for day in state.days.values():
+    segments = [day.segment for day in state.days.values()]
+    segments += [one for day in state.days.values() if (one := staged(index, folder, day))]
+    for segment in segments:
         try:
-            day.segment.forget_checks()
-            day.segment.check()
+            segment.forget_checks()
+            segment.check()
         except (DamagedError, OSError) as error:
             faults.append(str(error))
     return faults
