@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "trace": "find a person and reconstruct where they went",
     "serve": "serve a city's page and HTTP API",
     "admin": "accounts, cases, audit, retention, galleries",
+    "models": "list published networks, pull them into the cache",
     "model-info": "what a weights file says of itself",
     "bench": "run the benchmarks",
 }

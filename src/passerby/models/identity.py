@@ -11,7 +11,11 @@ BUNDLED = Path(__file__).parent / "weights" / "default.safetensors"
 
 
 def find_file(name_or_path: str | Path) -> Path:
-    """Resolve "default" or a path to a file that exists."""
+    """Resolve "default", a path, or the name of a pulled network to a file that exists.
+
+    Raises:
+        InputError: there is none; a published network that was not pulled yet is told apart.
+    """
     if str(name_or_path) == "default":
         if not BUNDLED.is_file():
             raise InputError(
@@ -20,8 +24,24 @@ def find_file(name_or_path: str | Path) -> Path:
         return BUNDLED
     path = Path(name_or_path)
     if not path.is_file():
+        if pulled := _pulled(str(name_or_path)):
+            return pulled
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(f"the network file '{path}' {what}; give 'default' or a network file")
+        raise InputError(
+            f"the network file '{path}' {what}; give 'default', a network file, or a name of "
+            "'passerby models list'"
+        )
+    return path
+
+
+def _pulled(name: str) -> Path | None:
+    from passerby.models import zoo
+
+    if name not in zoo.entries():
+        return None
+    path = zoo.pulled(name)
+    if path is None:
+        raise InputError(f"'{name}' is not here yet; run: passerby models pull {name}")
     return path
 
 

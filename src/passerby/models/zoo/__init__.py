@@ -1,0 +1,7 @@
+"""Published networks by name: where they are, under which terms, and how to get them."""
+
+from passerby.models.zoo.cache import cache_folder, pulled
+from passerby.models.zoo.pull import Pulled, pull
+from passerby.models.zoo.table import ZooEntry, ZooFile, entries, find
+
+__all__ = ["Pulled", "ZooEntry", "ZooFile", "cache_folder", "entries", "find", "pull", "pulled"]

@@ -1,0 +1,264 @@
+"""A file over HTTP: resumed where it broke off, checked, and there whole or not at all."""
+
+import http.client
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+import passerby
+from passerby.errors import InputError
+from passerby.models.zoo.cache import digest_of
+
+CHUNK = 1 << 18
+TRIES = 5  # in a row without a byte more
+PAUSE = 0.5  # seconds before the first new try; each one after waits twice as long
+TIMEOUT = 30.0
+MOST = 1 << 34  # bytes of a file whose size nobody knows
+BROKEN = (http.client.HTTPException, OSError)  # what a connection raises, URLError included
+
+Progress = Callable[[int, int | None], None]
+"""Hears bytes there so far, and all of them where known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A file and what is known of it.
+
+    Attributes:
+        address: http or https.
+        size: Bytes, or None.
+        digest: ``algorithm:hex``, or None.
+    """
+
+    address: str
+    size: int | None = None
+    digest: str | None = None
+
+
+class _Unfinished(Exception):  # noqa: N818  (no error: there is more to come)
+    """The connection broke; what came is kept."""
+
+
+class _NoDowngrade(HTTPRedirectHandler):
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        if req.type == "https" and urlsplit(newurl).scheme != "https":
+            raise InputError(f"'{req.full_url}' is redirected to '{newurl}', which is not HTTPS")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def download(wanted: Wanted, target: Path, *, on_progress: Progress | None = None) -> None:
+    """Get a file.
+
+    What has come waits in ``<target>.part``; a later call goes on from there, if the server
+    allows it and the file there is still the same. ``target`` appears when all is there and fits.
+
+    Args:
+        wanted: Address, and size and digest where known.
+        target: The file to write; one that is there and fits is kept.
+        on_progress: Hears of every piece.
+
+    Raises:
+        InputError: The address is not HTTP, nothing is there, nothing can be reached, or what
+            came is not what is wanted.
+    """
+    if urlsplit(wanted.address).scheme not in ("http", "https"):
+        raise InputError(f"'{wanted.address}' is not an http or https address")
+    if target.is_file() and misfit(target, wanted) is None:
+        return
+    part = target.with_name(target.name + ".part")
+    tries = 0
+    while True:
+        before = _size(part)  # a try that brought something counts as a first one
+        try:
+            _fetch(wanted, part, on_progress)
+            break
+        except _Unfinished as broken:
+            tries = 1 if _size(part) > before else tries + 1
+            if tries >= TRIES:
+                raise InputError(_unreachable(wanted.address, broken.__cause__)) from None
+            time.sleep(PAUSE * 2 ** (tries - 1))
+    if wrong := misfit(part, wanted):
+        _forget(part)
+        raise InputError(f"what came from '{wanted.address}' is not the file wanted: {wrong}")
+    os.replace(part, target)
+    _notes(part).unlink(missing_ok=True)
+
+
+def misfit(path: Path, wanted: Wanted) -> str | None:
+    """Why a file is not the one wanted, or None when nothing known speaks against it."""
+    size = path.stat().st_size
+    if wanted.size is not None and size != wanted.size:
+        return f"it has {size:,} bytes, not {wanted.size:,}"
+    if wanted.digest is not None:
+        found = digest_of(path, wanted.digest.partition(":")[0])
+        if found != wanted.digest:
+            return f"its {found} is not {wanted.digest}"
+    return None
+
+
+def _fetch(wanted: Wanted, part: Path, on_progress: Progress | None) -> None:
+    """One request; raises _Unfinished when the connection breaks before the end."""
+    there, notes = _resumable(part, wanted), _read_notes(part)
+    if there and there == notes.get("total"):
+        return
+    with _ask(wanted.address, part, there, notes) as answer:
+        start = _start(answer, there)
+        total = _total(answer, start)
+        if wanted.size is not None and total is not None and total != wanted.size:
+            raise InputError(
+                f"'{wanted.address}' has {total:,} bytes, not the {wanted.size:,} expected; "
+                "it is another file by now"
+            )
+        _refuse_page(answer, wanted.address)
+        try:
+            _write_notes(part, wanted.address, answer.headers, total)
+            _receive(answer, part, start, total or wanted.size, on_progress)
+        except OSError as error:
+            raise InputError(f"'{part}' cannot be written: {error.strerror or error}") from None
+
+
+def _ask(address: str, part: Path, there: int, notes: Mapping[str, Any]) -> Any:
+    try:
+        return _open(address, there, notes)
+    except HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and there:
+            _forget(part)  # it is shorter there than what we have: from the beginning
+            raise _Unfinished from error
+        if error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _Unfinished from error
+        raise InputError(
+            f"'{address}' answers {error.code} {error.reason}; its authors may have moved it"
+        ) from None
+    except BROKEN as error:
+        raise _Unfinished from error
+
+
+def _open(address: str, there: int, notes: Mapping[str, Any]) -> Any:
+    headers = {"User-Agent": f"passerby/{passerby.__version__}", "Accept-Encoding": "identity"}
+    if there:
+        headers["Range"] = f"bytes={there}-"
+        if mark := notes.get("mark"):
+            headers["If-Range"] = mark
+    return build_opener(_NoDowngrade()).open(Request(address, headers=headers), timeout=TIMEOUT)
+
+
+def _start(answer: Any, there: int) -> int:
+    """From which byte the answer goes on: a server that ignores Range begins anew."""
+    if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+        return 0
+    span = answer.headers.get("Content-Range", "")
+    start = span.removeprefix("bytes ").partition("-")[0]
+    if start != str(there):
+        raise _Unfinished from ValueError(f"the server sent '{span}', not from byte {there}")
+    return there
+
+
+def _total(answer: Any, start: int) -> int | None:
+    length = answer.headers.get("Content-Length")
+    return start + int(length) if length is not None and length.isdecimal() else None
+
+
+def _refuse_page(answer: Any, address: str) -> None:
+    if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+        raise InputError(
+            f"'{address}' answers with a web page, not with a file; open it in a browser"
+        )
+
+
+def _receive(
+    answer: Any, part: Path, start: int, total: int | None, on_progress: Progress | None
+) -> None:
+    with part.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        file.truncate()
+        done, most = start, MOST if total is None else total
+        while chunk := _read(answer):
+            done += len(chunk)
+            if done > most:
+                raise InputError(f"the server sends more than the {most:,} bytes expected")
+            file.write(chunk)
+            if on_progress:
+                on_progress(done, total)
+        file.flush()
+        os.fsync(file.fileno())
+    if total is not None and done < total:
+        raise _Unfinished from ConnectionError(f"the connection ended after {done:,} bytes")
+
+
+def _read(answer: Any) -> bytes:
+    try:
+        piece: bytes = answer.read(CHUNK)
+    except BROKEN as error:
+        raise _Unfinished from error
+    return piece
+
+
+def _resumable(part: Path, wanted: Wanted) -> int:
+    """How many bytes there are to go on from.
+
+    Only those of the same address, and only where the join can be trusted: the server can be
+    asked whether the file is still the same, or a digest will tell.
+    """
+    notes = _read_notes(part)
+    trusted = bool(notes.get("mark")) or wanted.digest is not None
+    return _size(part) if trusted and notes.get("address") == wanted.address else 0
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _notes(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _read_notes(part: Path) -> dict[str, Any]:
+    try:
+        notes = json.loads(_notes(part).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _write_notes(part: Path, address: str, headers: Mapping[str, str], total: int | None) -> None:
+    """Keep what tells whether the file is still the same: a strong ETag, or its date."""
+    tag = headers.get("ETag", "")
+    mark = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+    notes = {"address": address, "mark": mark, "total": total}
+    _notes(part).write_text(json.dumps(notes), encoding="utf-8")
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _notes(part).unlink(missing_ok=True)
+
+
+def _unreachable(address: str, error: BaseException | None) -> str:
+    reason = getattr(error, "reason", None) or error
+    host = urlsplit(address).netloc
+    return f"'{host}' cannot be reached ({' '.join(str(reason).split()) or 'no answer'})"
+
+
+def copy(source: Path, target: Path, wanted: Wanted) -> None:
+    """Take a file that was downloaded by hand, checked as a download is.
+
+    Raises:
+        InputError: It is not there, or is not what is wanted.
+    """
+    if not source.is_file():
+        raise InputError(f"there is no file '{source}'")
+    if wrong := misfit(source, wanted):
+        raise InputError(f"'{source}' is not the file wanted: {wrong}")
+    part = target.with_name(target.name + ".part")
+    shutil.copyfile(source, part)
+    os.replace(part, target)

@@ -1,0 +1,220 @@
+"""A published network into the cache: fetched, checked, converted, and there whole."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import passerby
+from passerby.errors import InputError
+from passerby.models.card import ModelCard
+from passerby.models.zoo import cache
+from passerby.models.zoo.download import Progress, Wanted, copy, download
+from passerby.models.zoo.table import ZooEntry, ZooFile, find
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """What a pull left behind.
+
+    Attributes:
+        name: In the table.
+        path: The network file; ``Embedder.load(name)`` opens it too.
+        fresh: False when it was there already.
+        verified: Whether a digest in the table vouches for every file of it.
+        sources: File name -> its SHA-256 as it came.
+        left_out: Tensors of the checkpoint left out on purpose.
+    """
+
+    name: str
+    path: Path
+    fresh: bool
+    verified: bool
+    sources: dict[str, str]
+    left_out: tuple[str, ...] = ()
+
+
+def pull(
+    name: str,
+    *,
+    source: str | None = None,
+    to: Path | None = None,
+    on_progress: Callable[[str], Progress] | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Pulled:
+    """Get a published network into the user's cache; nothing is fetched twice.
+
+    Args:
+        name: A name of the table.
+        source: Another address of the file (or, ending in ``/``, of the folder of its files), or
+            a file or folder that was downloaded by hand; the table's own address without it.
+        to: A folder to copy the network file to as well.
+        on_progress: Given a file's name, returns what hears of its bytes.
+        on_wait: Called when another process is pulling the same network.
+
+    Raises:
+        InputError: No such name; only a browser gets it; the network is out of reach; or what came
+            is not the network.
+    """
+    entry = find(name)
+    record = cache.read_record(name)
+    fresh = record is None or (source is not None)
+    if fresh:
+        if not entry.files and source is None:
+            raise InputError(by_hand(entry))
+        with cache.sole_writer(name, on_wait):
+            record = cache.read_record(name) if source is None else None
+            if record is None:
+                record = _install(entry, source, on_progress or (lambda _: lambda *_: None))
+    assert record is not None
+    path = _copy_to(record, to) if to else record["path"]
+    return Pulled(
+        name=name,
+        path=path,
+        fresh=fresh,
+        verified=record["verified"],
+        sources=record["sources"],
+        left_out=tuple(record["left_out"]),
+    )
+
+
+def by_hand(entry: ZooEntry) -> str:
+    """One line: what to download in a browser, and what to run then."""
+    what = f" (there: {entry.inside})" if entry.inside else ""
+    return (
+        f"only a browser can download '{entry.name}': save {entry.by_hand}{what} as FILE, then run "
+        f"'passerby models pull {entry.name} --from FILE' "
+        f"(or 'passerby convert FILE --out {entry.name}.safetensors')"
+    )
+
+
+def _install(
+    entry: ZooEntry, source: str | None, on_progress: Callable[[str], Progress]
+) -> dict[str, Any]:
+    """Fetch, convert, and put in place under the content's own hash."""
+    models = cache.models_folder()
+    downloads = models / "downloads" / entry.name
+    downloads.mkdir(parents=True, exist_ok=True)
+    files = [_get(file, entry, source, downloads, on_progress) for file in _wanted(entry, source)]
+    sources = {file.name: cache.digest_of(file) for file in files}
+    with tempfile.TemporaryDirectory(dir=models, prefix=f".{entry.name}.") as scratch:
+        made = Path(scratch) / "network"
+        made.mkdir()
+        main, left_out = _network(entry, files, made)
+        content = cache.content_hash(list(made.iterdir()))
+        folder = models / f"{entry.name}-{content[:12]}"
+        if not folder.is_dir():
+            os.replace(made, folder)
+    record = {
+        "folder": folder.name,
+        "main": main,
+        "content": f"sha256:{content}",
+        "sources": sources,
+        "verified": all(file.digest for file in entry.files) and bool(entry.files),
+        "left_out": list(left_out),
+        "passerby": passerby.__version__,
+    }
+    cache.write_record(entry.name, record)
+    shutil.rmtree(downloads)  # only now: a conversion that failed needs no second download
+    return {**record, "path": folder / main}
+
+
+def _wanted(entry: ZooEntry, source: str | None) -> Sequence[ZooFile]:
+    """The table's files, or the one that was downloaded by hand."""
+    if entry.files:
+        return entry.files
+    assert source is not None
+    return (ZooFile(address=source),)
+
+
+def _get(
+    file: ZooFile,
+    entry: ZooEntry,
+    source: str | None,
+    downloads: Path,
+    on_progress: Callable[[str], Progress],
+) -> Path:
+    target = downloads / (Path(file.name).name or "network")
+    address = _address(file, entry, source)
+    wanted = Wanted(address=address, size=file.size, digest=file.digest)
+    if urlsplit(address).scheme in ("http", "https"):
+        try:
+            download(wanted, target, on_progress=on_progress(file.name))
+        except InputError as error:
+            raise InputError(f"{error}; {_another_way(entry)}") from None
+    else:
+        copy(Path(address).expanduser(), target, wanted)
+    return target
+
+
+def _address(file: ZooFile, entry: ZooEntry, source: str | None) -> str:
+    if source is None or not entry.files:
+        return file.address
+    folder = len(entry.files) > 1 or source.endswith("/") or Path(source).is_dir()
+    return f"{source.rstrip('/')}/{file.name}" if folder else source
+
+
+def _another_way(entry: ZooEntry) -> str:
+    return (
+        f"without a network, bring the file from {entry.page} and run "
+        f"'passerby models pull {entry.name} --from FILE'"
+    )
+
+
+def _network(entry: ZooEntry, files: Sequence[Path], made: Path) -> tuple[str, tuple[str, ...]]:
+    """Make the network's files in the folder ``made``; its main file and what was left out."""
+    if not entry.foreign:
+        return _as_it_comes(entry, files, made), ()
+    from passerby.models.convert import convert
+    from passerby.models.files import load, save
+
+    network, card = convert(files[0])
+    card = with_facts(entry, card)
+    main = f"{entry.name}.safetensors"
+    save(network, card, made / main)
+    load(made / main)  # what was written opens again
+    return main, tuple(card.training.get("left_out", ()))
+
+
+def with_facts(entry: ZooEntry, card: ModelCard) -> ModelCard:
+    """A converted card with what the table knows and no file says: size, licences, origin."""
+    published = {name: {"mAP": m, "rank1": r} for name, (m, r) in entry.published.items()}
+    origin = {"zoo": entry.name, "page": entry.page, "data": list(entry.trained_on)}
+    if published:
+        origin["published_percent"] = published
+    facts = {key: value for key, value in entry.card.items() if key != "dimension"}
+    return replace(
+        card, **facts, licence=entry.licence, training={**card.training, **origin}
+    )
+
+
+def _as_it_comes(entry: ZooEntry, files: Sequence[Path], made: Path) -> str:
+    """An OpenVINO network with its card beside it: the .xml does not say how it wants pictures."""
+    for file in files:
+        shutil.copyfile(file, made / file.name)
+    main = next(file.name for file in files if file.suffix == ".xml")
+    card = ModelCard(
+        architecture=entry.architecture,
+        training={"zoo": entry.name, "page": entry.page, "data": list(entry.trained_on)},
+        licence=entry.licence,
+        **entry.card,
+    )
+    (made / f"{main}.card.json").write_text(card.to_json() + "\n", encoding="utf-8")
+    return main
+
+
+def _copy_to(record: dict[str, Any], folder: Path) -> Path:
+    """Copy a network's files; each appears whole."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted(record["path"].parent.iterdir(), reverse=True):
+            partial = folder / f".{file.name}.{os.getpid()}.tmp"
+            shutil.copyfile(file, partial)
+            os.replace(partial, folder / file.name)
+    except OSError as error:
+        raise InputError(f"'{folder}' cannot be written: {error.strerror}") from None
+    return folder / record["main"]

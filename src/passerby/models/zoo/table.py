@@ -1,0 +1,165 @@
+"""The table of published networks: one TOML file a toolbox, read and checked."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from passerby.errors import InputError
+
+DRIVE = "https://drive.google.com/file/d/{}/view"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+# what a file cannot say of itself, or what is well to say twice; as in ModelCard
+FACTS = ("input_size", "colour_order", "value_range", "mean", "std", "interpolation", "dimension")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooFile:
+    """One file to download.
+
+    Attributes:
+        address: Where it is, over HTTPS.
+        size: Bytes, where they are known.
+        digest: ``sha256:...``, ``sha384:...`` or ``sha512:...``, where it is known; never guessed.
+    """
+
+    address: str
+    size: int | None = None
+    digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.address.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooEntry:
+    """One published network.
+
+    Attributes:
+        name: What ``passerby models pull`` and ``--model`` take.
+        toolbox: The code it was trained with.
+        architecture: As the toolbox or :func:`passerby.models.build` calls it.
+        page: Where its authors publish it.
+        code: Their code.
+        code_licence: Its licence; "" where we do not know it.
+        weights_licence: That of the weights, where it is stated apart from the code's.
+        paper: Address, or "".
+        trained_on: Data sets.
+        data_terms: Data set -> what is known of its terms.
+        card: Facts of preprocessing, by the names of :class:`passerby.models.ModelCard`.
+        published: Data set -> (mAP, rank-1) in percent, as its authors print them, single query,
+            without re-ranking.
+        files: What is downloaded; empty when only a browser can.
+        by_hand: The page to open where no plain GET gets the file, or "".
+        inside: What to look for there, when it is more than one file.
+    """
+
+    name: str
+    toolbox: str
+    architecture: str
+    page: str
+    code: str
+    code_licence: str
+    weights_licence: str = ""
+    paper: str = ""
+    trained_on: tuple[str, ...] = ()
+    data_terms: Mapping[str, str] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    files: tuple[ZooFile, ...] = ()
+    by_hand: str = ""
+    inside: str = ""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether a checkpoint has to be converted; an OpenVINO network is used as it comes."""
+        return not any(file.name.endswith(".xml") for file in self.files)
+
+    @property
+    def licence(self) -> str:
+        """One line for a model card: of the weights, the code and the data."""
+        code = self.code_licence or "unknown"
+        own = self.weights_licence or "not stated apart from the code's"
+        terms = "; ".join(f"{name}: {terms}" for name, terms in self.data_terms.items())
+        return f"weights: {own}; code: {code}; trained on {terms}"
+
+
+@cache
+def entries() -> Mapping[str, ZooEntry]:
+    """All published networks by name, toolbox by toolbox."""
+    here = resources.files(__package__)
+    terms = tomllib.loads((here / "data_terms.toml").read_text(encoding="utf-8"))
+    tables = (here / "tables").iterdir()
+    found: dict[str, ZooEntry] = {}
+    for table in sorted((t for t in tables if t.name.endswith(".toml")), key=lambda t: t.name):
+        for entry in read_table(tomllib.loads(table.read_text(encoding="utf-8")), terms):
+            if entry.name in found:
+                raise ValueError(f"{table.name}: '{entry.name}' stands there twice")
+            found[entry.name] = entry
+    return found
+
+
+def find(name: str) -> ZooEntry:
+    """The entry of a name.
+
+    Raises:
+        InputError: There is none; the message names the nearest.
+    """
+    known = entries()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise InputError(f"no published network '{name}'; {hint}'passerby models list' has them")
+    return known[name]
+
+
+def read_table(table: Mapping[str, Any], terms: Mapping[str, str]) -> list[ZooEntry]:
+    """The networks of one toolbox's table.
+
+    Raises:
+        ValueError: A row is not as this module describes it: a fault in the table, not in input.
+    """
+    shared = {key: value for key, value in table.items() if key not in ("base", "networks")}
+    return [_entry({**shared, **row}, table, terms) for row in table["networks"]]
+
+
+def _entry(row: dict[str, Any], table: Mapping[str, Any], terms: Mapping[str, str]) -> ZooEntry:
+    row["card"] = _facts({**table.get("card", {}), **row.get("card", {})})
+    row["trained_on"] = tuple(row["trained_on"])
+    row["data_terms"] = {name: terms[name] for name in row["trained_on"]}
+    row["published"] = {k: (v[0], v[1]) for k, v in row.get("published", {}).items()}
+    files = row.pop("files", None) or [row]
+    row["files"] = tuple(_file(f, table.get("base", "")) for f in files if "file" in f)
+    if "drive" in row:
+        row["by_hand"] = DRIVE.format(row.pop("drive"))
+    for key in ("file", "size", "digest"):
+        row.pop(key, None)
+    entry = ZooEntry(**row)
+    if not NAME.fullmatch(entry.name):
+        raise ValueError(f"'{entry.name}' is not lower-case words with hyphens")
+    if bool(entry.files) == bool(entry.by_hand):
+        raise ValueError(f"'{entry.name}' needs either files or a page to open by hand")
+    return entry
+
+
+def _file(row: Mapping[str, Any], base: str) -> ZooFile:
+    file = ZooFile(address=base + row["file"], size=row.get("size"), digest=row.get("digest"))
+    if not file.address.startswith("https://"):
+        raise ValueError(f"'{file.address}' is not an HTTPS address")
+    if file.digest is not None and not DIGEST.fullmatch(file.digest):
+        raise ValueError(f"'{file.digest}' is not a digest")
+    return file
+
+
+def _facts(card: dict[str, Any]) -> dict[str, Any]:
+    unknown = card.keys() - set(FACTS)
+    if unknown:
+        raise ValueError(f"the table says '{min(unknown)}' of a card")
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in card.items()}
