@@ -1,11 +1,11 @@
 """The catalogue: everything about a city but its sightings, in one relational database.
 
 Units, cameras, streets and settings are here. Rooms above add their own tables on :class:`Base`
-(accounts, cases, audit) and call :func:`create_tables` when they open the city.
+(accounts, cases, audit). The tables themselves are made by the revisions of ``migrations``, which
+a test holds equal to what is declared here and above.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from passerby.city.cameras import Camera
@@ -14,7 +14,8 @@ from passerby.city.units import Unit, UnitTree
 from passerby.errors import MissingExtraError
 
 try:
-    from sqlalchemy import JSON, Engine, ForeignKey, String, create_engine, event, insert, select
+    from sqlalchemy import JSON, Double, ForeignKey, String, insert, select
+    from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 except ImportError:
     raise MissingExtraError("sqlalchemy", "city") from None
@@ -22,6 +23,8 @@ except ImportError:
 
 class Base(DeclarativeBase):
     """Base of every table in the catalogue."""
+
+    type_annotation_map = {float: Double()}  # in every version of SQLAlchemy  # noqa: RUF012
 
 
 class UnitRow(Base):
@@ -74,29 +77,6 @@ class SettingRow(Base):
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str]
-
-
-def open_engine(where: Path | str) -> Engine:
-    """An engine for a SQLite file (WAL, every commit synced) or for a database URL."""
-    if isinstance(where, str) and "://" in where and not where.startswith("sqlite"):
-        return create_engine(where)
-    url = where if isinstance(where, str) and "://" in where else f"sqlite:///{where}"
-    engine = create_engine(url, connect_args={"timeout": 30})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    return engine
-
-
-def create_tables(engine: Engine) -> None:
-    """Create every table of :class:`Base` that is not there yet."""
-    Base.metadata.create_all(engine)
 
 
 def write_map(
@@ -178,5 +158,10 @@ def read_setting(session: Session, key: str, default: Any = None) -> Any:
 
 
 def write_setting(session: Session, key: str, value: Any) -> None:
-    """Set a setting to a JSON value."""
-    session.merge(SettingRow(key=key, value=json.dumps(value)))
+    """Set a setting to a JSON value; of two at once, the later stays."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    row = {"key": key, "value": json.dumps(value)}
+    statement = dialect.insert(SettingRow).values(row)
+    session.execute(
+        statement.on_conflict_do_update(index_elements=["key"], set_={"value": row["value"]})
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from passerby.city import geojson
 from passerby.city.cameras import Camera, cameras_from_geojson
 from passerby.city.crops import CropStore
+from passerby.city.folder import has_city
 from passerby.city.gallery import Coverage, Gallery, open_gallery
 from passerby.city.sightings import Scope, Sighting
 from passerby.city.streets import StreetGraph, streets_from_geojson
@@ -19,7 +20,8 @@ from passerby.errors import InputError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-CATALOGUE = "catalogue.sqlite"
+    from passerby.city.address import Address
+
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
 EVERYWHERE = Scope()
 
@@ -27,8 +29,12 @@ EVERYWHERE = Scope()
 class City:
     """One city: ``catalogue.sqlite``, ``gallery/`` and ``crops/`` in one folder.
 
+    A city of several machines has ``database.json`` instead of the catalogue: the address of a
+    PostgreSQL database that all of them share.
+
     Attributes:
         folder: where it lies.
+        address: where its catalogue is.
         engine: SQLAlchemy engine of the catalogue.
         units: the tree of units.
         cameras: cameras by id.
@@ -37,7 +43,7 @@ class City:
         crops: the pictures behind the sightings.
     """
 
-    def __init__(self, folder: Path, engine: "Engine") -> None:
+    def __init__(self, folder: Path, engine: "Engine", address: "Address") -> None:
         """Read the map; use :meth:`create` or :meth:`open`."""
         from sqlalchemy.orm import Session
 
@@ -45,6 +51,7 @@ class City:
 
         self.folder = folder
         self.engine = engine
+        self.address = address
         with Session(engine) as session:
             self.units: UnitTree = catalogue.read_units(session)
             self.cameras: dict[str, Camera] = catalogue.read_cameras(session)
@@ -59,44 +66,46 @@ class City:
         units: geojson.Source,
         cameras: geojson.Source,
         streets: geojson.Source | None = None,
+        database: str | None = None,
     ) -> "City":
         """Make a new city from GeoJSON files or objects.
 
-        Raises:
-            InputError: the folder holds a city already, or the map is broken.
-        """
-        from sqlalchemy.orm import Session
+        Args:
+            folder: where it shall be.
+            units: polygons of the units.
+            cameras: points of the cameras.
+            streets: lines of the streets; without them distances are straight lines.
+            database: address of an empty PostgreSQL database for the catalogue, see
+                :func:`passerby.city.address.parse_address`; a file in the folder without one.
 
-        from passerby.city import catalogue
+        Raises:
+            InputError: the folder or the database holds a city already, or the map is broken.
+        """
+        from passerby.city.address import Address
+        from passerby.city.founding import found
 
         folder = Path(folder)
-        if (folder / CATALOGUE).exists():
+        if has_city(folder):
             raise InputError(f"there is a city in {folder} already; open it or name a new folder")
         tree = UnitTree.from_geojson(units)
         placed = cameras_from_geojson(cameras, tree)
         lines = [] if streets is None else streets_from_geojson(streets)
         folder.mkdir(parents=True, exist_ok=True)
-        # built under another name, so that a crash leaves no half a city
-        draft = folder / f"{CATALOGUE}.new"
-        draft.unlink(missing_ok=True)
-        engine = catalogue.open_engine(draft)
-        catalogue.create_tables(engine)
-        with Session(engine) as session, session.begin():
-            catalogue.write_map(session, tree, placed, lines)
-            catalogue.write_setting(session, "format", 1)
-        engine.dispose()
-        draft.rename(folder / CATALOGUE)
+        found(folder, Address.of(folder, database), tree, placed, lines)
         return cls.open(folder)
 
     @classmethod
-    def from_simulation(cls, folder: Path | str, tree: Path | str) -> "City":
-        """Make a city from the map files of a simulated tree."""
+    def from_simulation(
+        cls, folder: Path | str, tree: Path | str, *, database: str | None = None
+    ) -> "City":
+        """Make a city from the map files of a simulated tree, see :meth:`create`."""
         tree = Path(tree)
         city = cls.create(
             folder,
             units=tree / "units.geojson",
             cameras=tree / "cameras.geojson",
             streets=tree / "streets.geojson",
+            database=database,
         )
         landscape = tree / LANDSCAPE
         if landscape.exists():
@@ -108,16 +117,20 @@ class City:
         """Open an existing city.
 
         Raises:
-            InputError: there is no city in the folder.
+            InputError: there is no city in the folder, a newer program made it, or its database
+                does not answer or waits for an upgrade.
         """
-        from passerby.city import catalogue
+        from passerby.city import schema
+        from passerby.city.address import Address
+        from passerby.city.engines import open_engine
 
         folder = Path(folder)
-        if not (folder / CATALOGUE).is_file():
+        if not has_city(folder):
             raise InputError(f"there is no city in {folder}; make one first")
-        engine = catalogue.open_engine(folder / CATALOGUE)
-        catalogue.create_tables(engine)
-        return cls(folder, engine)
+        address = Address.of(folder)
+        engine = open_engine(address)
+        schema.prepare(engine, address)
+        return cls(folder, engine, address)
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -238,5 +251,6 @@ class City:
 
         from passerby.city import catalogue
 
-        with Session(self.engine) as session, session.begin():
+        writing = self.engine.execution_options(immediate=True)
+        with Session(writing) as session, session.begin():
             catalogue.write_setting(session, key, value)

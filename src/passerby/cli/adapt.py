@@ -127,12 +127,13 @@ def pictures(source: Path, most: int) -> "CropTable":
     Raises:
         InputError: If nothing is there, or no picture.
     """
+    from passerby.city.folder import has_city
     from passerby.data import read_any
     from passerby.data.readers import is_market_tree
 
     if not source.exists():
         raise InputError(f"there is nothing at '{source}'; give a city, a folder or a table")
-    if (source / "catalogue.sqlite").is_file():
+    if has_city(source):
         return of_city(source, most)
     if source.is_dir() and not is_market_tree(source):
         return of_folder(source)

@@ -78,10 +78,10 @@ def _need(options: Ingest) -> None:
 
 def _city(options: Ingest) -> "City":
     from passerby.city import City
-    from passerby.city.city import CATALOGUE
+    from passerby.city.folder import has_city
     from passerby.ingest import create_small_city
 
-    if (options.city / CATALOGUE).is_file():
+    if has_city(options.city):
         return City.open(options.city)
     if not options.create_city:
         raise InputError(

@@ -1,18 +1,23 @@
-"""The service's tables in the city's catalogue, and the two ways to talk to them."""
+"""The service's tables in the city's catalogue, and the two ways to talk to them.
+
+What is declared here and in the city's catalogue is made by the revisions of
+``passerby.city.migrations``; a change needs one, and a test holds the two equal.
+"""
 
 import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
-from passerby.city import City
+from passerby.city import City, schema
+from passerby.city.address import Address
 from passerby.city.catalogue import Base
-from passerby.city.city import CATALOGUE
+from passerby.city.engines import open_engine
 
 METADATA = Base.metadata  # one catalogue: the city's tables and these
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # 64 bits in both
 
 ACCOUNTS = sa.Table(
     "accounts",
@@ -27,7 +32,7 @@ GRANTS = sa.Table(
     "grants",
     METADATA,
     sa.Column("account", sa.String(64), sa.ForeignKey("accounts.name"), primary_key=True),
-    sa.Column("unit", sa.String(32), primary_key=True),
+    sa.Column("unit", sa.String(64), primary_key=True),
 )
 SESSIONS = sa.Table(
     "sessions",
@@ -36,6 +41,7 @@ SESSIONS = sa.Table(
     sa.Column("account", sa.String(64), sa.ForeignKey("accounts.name"), nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Index("sessions_of_account", "account"),
 )
 CASES = sa.Table(
     "cases",
@@ -64,6 +70,7 @@ APPROVALS = sa.Table(
     sa.Column("decided_by", sa.String(64)),
     sa.Column("decided", sa.BigInteger),
     sa.Column("until", sa.BigInteger),
+    sa.Index("approvals_of_case", "case", "account"),
 )
 SEARCHES = sa.Table(
     "searches",
@@ -72,13 +79,14 @@ SEARCHES = sa.Table(
     sa.Column("account", sa.String(64), nullable=False),
     sa.Column("case", sa.String(64), nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
-    sa.Column("audit", sa.Integer, nullable=False),
+    sa.Column("audit", NUMBER, nullable=False),
     sa.Column("record", sa.JSON, nullable=False),  # scope, ids and scores, judgements; no vectors
+    sa.Index("searches_of_account", "account", "created"),
 )
 AUDIT = sa.Table(
     "audit",
     METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("number", NUMBER, primary_key=True, autoincrement=False),
     sa.Column("time", sa.BigInteger, nullable=False),
     sa.Column("account", sa.String(64), nullable=False),
     sa.Column("action", sa.String(32), nullable=False),
@@ -89,15 +97,6 @@ AUDIT = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False),
 )
 
-OURS = [ACCOUNTS, GRANTS, SESSIONS, CASES, APPROVALS, SEARCHES, AUDIT]
-
-# a row of the audit can be added; the database itself refuses to change or remove one
-APPEND_ONLY = [
-    f"CREATE TRIGGER IF NOT EXISTS audit_no_{verb} BEFORE {verb} ON audit "
-    "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"
-    for verb in ("update", "delete")
-]
-
 
 def now() -> int:
     """The present, milliseconds since the epoch, UTC."""
@@ -107,25 +106,24 @@ def now() -> int:
 class Database:
     """The catalogue of one city, opened for the service's own tables.
 
-    A write begins with the write lock taken (``BEGIN IMMEDIATE``), so that read-then-append, as the
-    audit chain needs it, is safe between threads and between processes.
+    A write begins with the write lock taken (see :mod:`passerby.city.engines`), so that
+    read-then-append, as the audit chain needs it, is safe between threads, processes and machines.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open (and where needed create) the tables in the SQLite file at ``path``."""
-        self.path = path
-        self.engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        sa.event.listen(self.engine, "connect", _prepare)
-        sa.event.listen(self.engine, "begin", _begin)
-        with self.write() as connection:
-            METADATA.create_all(connection, tables=OURS)
-            for statement in APPEND_ONLY:
-                connection.execute(sa.text(statement))
+    def __init__(self, address: Address | Path) -> None:
+        """Open (and where needed create) the tables in a file or a database.
+
+        Raises:
+            InputError: the database does not answer, or its schema is not this program's.
+        """
+        place = address if isinstance(address, Address) else Address(where=address)
+        self.engine = open_engine(place)
+        schema.prepare(self.engine, place)
 
     @classmethod
     def of(cls, city: City) -> "Database":
         """The tables in a city's own catalogue."""
-        return cls(city.folder / CATALOGUE)
+        return cls(city.address)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -137,20 +135,10 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One consistent view of the tables."""
-        with self.engine.connect() as connection, connection.begin():
+        engine = self.engine.execution_options(snapshot=True)
+        with engine.connect() as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late for us
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: sa.Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
