@@ -95,3 +95,11 @@ def test_bad_input_is_one_line_and_status_2(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_several_processes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["ablate", "D1-small"]) == 2
+    assert "start it without torchrun" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """``passerby ablate GRID``: a paper's ablation table on a data set, beside the printed figures."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,11 @@ def main(arguments: Sequence[str]) -> int:
     from passerby.recipes.grids import GRIDS, fitted
     from passerby.train import DivergedError
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "an ablation runs in one process; start it without torchrun, or train its rows by "
+            "'torchrun -m passerby train'"
+        )
     given = list(arguments)
     as_json = "--json" in given
     if as_json:
