@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "delete sightings older than so many days",
     ),
     "compact": ("passerby.cli.admin_city", "compact", "make deleted bytes disappear from the disk"),
+    "gallery": ("passerby.cli.admin_gallery", "gallery", "bulk adds, a new model, upkeep, moving"),
     "snapshot": ("passerby.cli.admin_city", "snapshot", "copy a gallery while it is in use"),
     "account": ("passerby.cli.admin_accounts", "account", "list, add or change accounts"),
     "case": ("passerby.cli.admin_accounts", "case", "list or open cases"),
@@ -26,13 +27,18 @@ VERBS: dict[str, tuple[str, str, str]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run one sub-verb."""
+    return dispatch(VERBS, arguments, "admin")
+
+
+def dispatch(verbs: dict[str, tuple[str, str, str]], arguments: Sequence[str], parent: str) -> int:
+    """Run the sub-verb that the first word names, or list them all."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        width = max(map(len, VERBS))
-        print("usage: passerby admin VERB [options]     passerby admin VERB --help\n")
-        print("\n".join(f"  {verb:<{width}}  {what}" for verb, (_, _, what) in VERBS.items()))
+        width = max(map(len, verbs))
+        print(f"usage: passerby {parent} VERB [options]     passerby {parent} VERB --help\n")
+        print("\n".join(f"  {verb:<{width}}  {what}" for verb, (_, _, what) in verbs.items()))
         return 0
     verb, rest = arguments[0], list(arguments[1:])
-    if verb not in VERBS:
-        raise InputError(f"no sub-verb '{verb}'; 'passerby admin --help' lists them")
-    module, function, _ = VERBS[verb]
+    if verb not in verbs:
+        raise InputError(f"no sub-verb '{verb}'; 'passerby {parent} --help' lists them")
+    module, function, _ = verbs[verb]
     return int(getattr(importlib.import_module(module), function)(rest) or 0)
