@@ -45,6 +45,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     state = unwrap(_read(path))
     if not state:
         raise InputError(f"'{path}' holds no plain dictionary of tensors; export a state_dict")
+    odd = [key for key, value in state.items() if not _stored(value)]
+    if odd:
+        raise InputError(
+            f"'{path}' does not store all of its tensor '{min(odd)}'; it is damaged, or was put "
+            "together to claim more than it holds"
+        )
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
@@ -76,6 +82,13 @@ def unwrap(found: Any) -> dict[str, Tensor]:
             return {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
         found = nest[0] if isinstance(nest, list | tuple) else nest
     return {}
+
+
+def _stored(value: Tensor) -> bool:
+    """Whether every number of a tensor is in the file: no sparse form, no repeated storage."""
+    if value.layout != torch.strided or value.is_meta or value.is_quantized:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _nested(value: Any) -> bool:

@@ -1,22 +1,27 @@
 """Foreign checkpoints in: recognised by their keys, checked tensor by tensor, with a card."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from passerby.errors import InputError
 from passerby.models.build import build
 from passerby.models.card import ModelCard
 from passerby.models.checkpoints import read_state
+from passerby.models.files import count_classes
 from passerby.models.foreign.sources import Source, identify
-from passerby.models.foreign.translation import Translation, complete
+from passerby.models.foreign.translation import SHOWN, State, Translation, complete, listed
 from passerby.models.network import ReidNetwork
 
-MAPPING = 1  # raised whenever the same file would be converted to another network
+MAPPING = 2  # raised whenever the same file would be converted to another network
 
 
-def convert(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
+def convert(
+    path: Path | str, *, input_size: tuple[int, int] | None = None
+) -> tuple[ReidNetwork, ModelCard]:
     """Read a checkpoint of another toolbox; nothing in the file is executed.
 
     Which toolbox it is follows from the names of its tensors, and with it how the network is run:
@@ -25,6 +30,8 @@ def convert(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
 
     Args:
         path: A file of torch or safetensors.
+        input_size: (H, W) of the pictures it was trained on, where that is not the published one;
+            a transformer's number of positions must agree.
 
     Returns:
         The network in evaluation mode and its card, whose ``training`` says where it comes from
@@ -38,25 +45,30 @@ def convert(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
     state = read_state(path)
     try:
         source = identify(state)
-        translation = source.translate(state)
-        network = _network(translation)
+        network, translation = _made(source, state, input_size)
     except InputError as error:
         raise InputError(f"'{path}' cannot be converted: {error}") from error
     return network.eval(), _card(path, source, translation, network)
 
 
+def _made(
+    source: Source, state: Mapping[str, Tensor], size: tuple[int, int] | None
+) -> tuple[ReidNetwork, Translation]:
+    try:
+        translation = source.translate(state, size)
+        return _network(translation), translation
+    except (IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        # tensors of a file that is no checkpoint at all: without axes, without a first block ...
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"it looks like {source.name}, but its tensors do not fit together ({reason})"
+        ) from error
+
+
 def _network(translation: Translation) -> ReidNetwork:
-    classifier = next(
-        (
-            translation.state[key]
-            for key in ("classifier.weight", "classifiers.weight")
-            if key in translation.state
-        ),
-        None,
-    )
     network = build(
         translation.architecture,
-        num_classes=0 if classifier is None else int(classifier.shape[-2]),
+        num_classes=count_classes(translation.state),
         last_stride=translation.last_stride,
         pooling=translation.pooling,
         neck=translation.neck,
@@ -68,18 +80,30 @@ def _network(translation: Translation) -> ReidNetwork:
     state = complete(translation.state, wanted)
     missing = sorted(wanted.keys() - state.keys())
     extra = sorted(state.keys() - wanted.keys())
-    wrong = sorted(k for k in wanted.keys() & state.keys() if wanted[k].shape != state[k].shape)
-    for what, keys in (("lacks", missing), ("has beyond it", extra), ("differs in", wrong)):
+    for what, keys in (("lacks", missing), ("has beyond it", extra)):
         if keys:
             raise InputError(
                 f"it does not fit {translation.architecture}: it {what} {len(keys)} tensors, "
-                f"the first '{keys[0]}'"
+                f"{listed(keys)}"
             )
+    _refuse_other_shapes(translation.architecture, state, wanted)
     network.load_state_dict(
         {key: value.to(wanted[key].dtype) for key, value in state.items()}, strict=True
     )
     _refuse_broken(network)
     return network
+
+
+def _refuse_other_shapes(architecture: str, state: State, wanted: State) -> None:
+    wrong = sorted(key for key in wanted if wanted[key].shape != state[key].shape)
+    if wrong:
+        shown = ", ".join(
+            f"'{key}' is {tuple(state[key].shape)}, not {tuple(wanted[key].shape)}"
+            for key in wrong[:SHOWN]
+        )
+        raise InputError(
+            f"it does not fit {architecture}: it differs in {len(wrong)} tensors: {shown}"
+        )
 
 
 def _refuse_broken(network: ReidNetwork) -> None:
@@ -98,6 +122,8 @@ def _card(path: Path, source: Source, translation: Translation, network: ReidNet
         architecture=translation.architecture,
         dimension=network.dimension,
         input_size=translation.input_size,
+        mean=translation.mean,
+        std=translation.std,
         interpolation=translation.interpolation,
         feature=translation.feature,
         last_stride=translation.last_stride,

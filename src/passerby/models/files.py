@@ -80,7 +80,7 @@ def load(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
     card, state = _read(path, tensors=True)
     network = build(
         card.architecture,
-        num_classes=_classes(state),
+        num_classes=count_classes(state),
         last_stride=card.last_stride,
         pooling=card.pooling,
         neck=card.neck,
@@ -101,8 +101,8 @@ def load(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
     return network.eval(), card
 
 
-def _classes(state: dict[str, Tensor]) -> int:
-    """C of the classifiers' weights (C, D), or (heads, C, D) where they are stacked."""
+def count_classes(state: dict[str, Tensor]) -> int:
+    """C of the classifiers' weights (C, D), or (heads, C, D) where they are stacked; 0 without."""
     for key, value in state.items():
         if CLASS_WEIGHTS.fullmatch(key):
             return int(value.shape[-2])

@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 
 from passerby.errors import InputError
-from passerby.models.foreign.translation import State, Translation, rename, resnet_name
+from passerby.models.foreign.translation import State, Translation, numbers, rename, resnet_name
 from passerby.models.structure import Value
 
 STAGE_NAMES = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
 
 
-def _trunk(source: str) -> list[tuple[str, str]]:
+def trunk(source: str) -> list[tuple[str, str]]:
+    """Rules for a residual network whose names begin with ``source``."""
     return [(source + name, f"backbone.{name}") for name in STAGE_NAMES]
 
 
-def _non_local(state: Mapping[str, Tensor], source: str) -> list[tuple[str, str]]:
+def non_local_blocks(state: Mapping[str, Tensor], source: str) -> list[tuple[str, str]]:
     """Rules for non-local blocks numbered from the first that a stage has.
 
     Foreign code counts them per stage, ours by the residual block they follow: the last ones.
@@ -30,21 +31,17 @@ def _non_local(state: Mapping[str, Tensor], source: str) -> list[tuple[str, str]
     rules = []
     for stage in (1, 2, 3, 4):
         prefix = f"{source}NL_{stage}."
-        own = {k.removeprefix(prefix).split(".")[0] for k in state if k.startswith(prefix)}
-        blocks = {
-            int(key.removeprefix(f"{source}layer{stage}.").split(".")[0])
-            for key in state
-            if key.startswith(f"{source}layer{stage}.")
-        }
-        for number in sorted(map(int, own)):
+        own, blocks = numbers(state, prefix), numbers(state, f"{source}layer{stage}.")
+        for number in own:
             place = len(blocks) - len(own) + number
             rules.append((f"{prefix}{number}.", f"backbone.non_local.{stage}_{place}."))
     return rules
 
 
-def _structure(
+def structure_of(
     non_local: bool, *, stem_relu: bool = True, stem_pool: Literal["padding", "ceil"] = "padding"
 ) -> dict[str, Value]:
+    """Options of a residual network, those of the usual one left out."""
     made: dict[str, Value] = {}
     if non_local:
         made["non_local"] = "agw"
@@ -58,7 +55,7 @@ def _structure(
 def torchreid(state: Mapping[str, Tensor]) -> Translation:
     """Torchreid's ResNets: names at top level, no neck; ``fc512`` has a projection."""
     embedded = "fc.0.weight" in state
-    rules = [*_trunk(""), ("fc.", "embed."), ("classifier.", "classifier.")]
+    rules = [*trunk(""), ("fc.", "embed."), ("classifier.", "classifier.")]
     renamed, dropped = rename(state, rules)
     name = resnet_name(renamed)
     structure: dict[str, Value] = {}
@@ -82,9 +79,9 @@ def strong_baseline(state: Mapping[str, Tensor]) -> Translation:
 
     Their shared ResNet leaves out the ReLU behind the first normalisation.
     """
-    non_local = _non_local(state, "base.")
+    non_local = non_local_blocks(state, "base.")
     rules = [
-        *_trunk("base."),
+        *trunk("base."),
         *non_local,
         ("global_pool.p", "pool.p"),
         ("bottleneck.", "bnneck."),
@@ -95,49 +92,18 @@ def strong_baseline(state: Mapping[str, Tensor]) -> Translation:
         state=renamed,
         dropped=dropped,
         architecture=resnet_name(renamed),
-        structure=_structure(bool(non_local), stem_relu=False),
+        structure=structure_of(bool(non_local), stem_relu=False),
         pooling="gem" if "pool.p" in renamed else "average",
         neck="bnneck.weight" in renamed,
         notes="AGW (ReID-Survey)" if non_local else "reid-strong-baseline",
     )
 
 
-def fastreid(state: Mapping[str, Tensor]) -> Translation:
-    """fast-reid's BoT and AGW networks; the naming tells the version, and with it the pooling."""
-    early = any(key.startswith("heads.bnneck.") for key in state)
-    non_local = _non_local(state, "backbone.")
-    rules = [
-        *_trunk("backbone."),
-        *non_local,
-        ("heads.bnneck.", "bnneck."),
-        ("heads.bottleneck.0.", "bnneck."),
-        ("heads.classifier.", "classifier."),
-        ("heads.weight", "classifier.weight"),
-        ("heads.pool_layer.p", "pool.p"),
-    ]
-    renamed, dropped = rename(state, rules, drop=("pixel_mean", "pixel_std"))
-    pooling: Literal["average", "gem", "gem-fixed"] = "average"
-    if "pool.p" in renamed:
-        pooling = "gem"
-    elif non_local:
-        pooling = "gem-fixed"
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture=resnet_name(renamed),
-        structure=_structure(bool(non_local), stem_pool="padding" if early else "ceil"),
-        pooling=pooling,
-        interpolation="bicubic",
-        notes=f"fast-reid {'0.1' if early else '1.0 or later'}"
-        + ("; GeM with a fixed exponent of 3 assumed" if pooling == "gem-fixed" else ""),
-    )
-
-
 def cluster_contrast(state: Mapping[str, Tensor]) -> Translation:
     """Cluster Contrast and SpCL: the trunk is a numbered sequence."""
-    numbers = {"0.": "conv1.", "1.": "bn1.", "4.": "layer1.", "5.": "layer2.", "6.": "layer3."}
-    numbers["7."] = "layer4."
-    rules = [(f"base.{old}", f"backbone.{new}") for old, new in numbers.items()]
+    places = {"0.": "conv1.", "1.": "bn1.", "4.": "layer1.", "5.": "layer2.", "6.": "layer3."}
+    places["7."] = "layer4."
+    rules = [(f"base.{old}", f"backbone.{new}") for old, new in places.items()]
     rules += [("gap.p", "pool.p"), ("feat_bn.", "bnneck."), ("classifier.", "classifier.")]
     renamed, dropped = rename(state, rules)
     return _bicubic(renamed, dropped, "Cluster Contrast or SpCL")
@@ -146,7 +112,7 @@ def cluster_contrast(state: Mapping[str, Tensor]) -> Translation:
 def open_unreid(state: Mapping[str, Tensor]) -> Translation:
     """OpenUnReID with one set of normalisation statistics."""
     rules = [
-        *_trunk("backbone."),
+        *trunk("backbone."),
         ("global_pooling.p", "pool.p"),
         ("head.feat_bn.", "bnneck."),
         ("head.classifier.", "classifier."),
@@ -170,14 +136,13 @@ def _bicubic(state: State, dropped: tuple[str, ...], notes: str) -> Translation:
 
 def pyramid(state: Mapping[str, Tensor]) -> Translation:
     """Tencent's Pyramid and YouReID: 21 branches; a second, unused set of branches is dropped."""
-    trunk = "resnet." if any(key.startswith("resnet.") for key in state) else "base."
-    rules = [*_trunk(trunk)]
+    source = "resnet." if any(key.startswith("resnet.") for key in state) else "base."
     renamed, dropped = rename(
-        {key: value for key, value in state.items() if key.startswith(trunk)},
-        rules,
-        drop=(f"{trunk}fc.",),
+        {key: value for key, value in state.items() if key.startswith(source)},
+        trunk(source),
+        drop=(f"{source}fc.",),
     )
-    others = {key: value for key, value in state.items() if not key.startswith(trunk)}
+    others = {key: value for key, value in state.items() if not key.startswith(source)}
     heads, unused = rename(
         others,
         [("pyramid_conv_list0.", "conv."), ("pyramid_fc_list0.", "fc.")],
@@ -200,7 +165,7 @@ def branches(heads: Mapping[str, Tensor]) -> State:
     Raises:
         InputError: If a branch lacks a tensor that another has.
     """
-    numbers = sorted({int(key.split(".")[1]) for key in heads if key.startswith("conv.")})
+    count = numbers(heads, "conv.")
     places = {
         "embed.weight": ("conv.{}.0.weight", torch.stack),
         "embed.bias": ("conv.{}.0.bias", torch.stack),
@@ -214,12 +179,12 @@ def branches(heads: Mapping[str, Tensor]) -> State:
         places["classifiers.bias"] = ("fc.{}.bias", torch.stack)
     made: State = {}
     for name, (pattern, join) in places.items():
-        missing = [pattern.format(n) for n in numbers if pattern.format(n) not in heads]
-        if missing or not numbers:
+        missing = [pattern.format(n) for n in count if pattern.format(n) not in heads]
+        if missing or not count:
             raise InputError(
                 f"the checkpoint's pyramid lacks '{pattern.format(*missing[:1] or '0')}'"
             )
-        parts = [heads[pattern.format(number)] for number in numbers]
+        parts = [heads[pattern.format(number)] for number in count]
         made[name] = join(parts)
     made["embed.weight"] = made["embed.weight"].flatten(2)
     return made

@@ -1,5 +1,6 @@
 """What a converter makes of a foreign state dictionary, and the rules it is written in."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,13 +9,17 @@ import torch
 from torch import Tensor
 
 from passerby.errors import InputError
+from passerby.models.card import IMAGENET_MEAN, IMAGENET_STD
 from passerby.models.network import Feature
 from passerby.models.resnet import SHAPES
 from passerby.models.structure import Value
 
 State = dict[str, Tensor]
+Size = tuple[int, int]
+Colour = tuple[float, float, float]
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF: Colour = (0.5, 0.5, 0.5)
+SHOWN = 5  # names in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,8 @@ class Translation:
         neck: Whether there is a BNNeck.
         feature: Which feature the published evaluation compares.
         input_size: (H, W) of the published training.
+        mean: Of the pictures' channels, white at 1.
+        std: As ``mean``.
         interpolation: How the published code resizes.
         normalised: Whether its published evaluation compares by cosine; else by Euclidean distance
             of features as they are, which :class:`ModelCard` cannot say: it is noted.
@@ -42,10 +49,12 @@ class Translation:
     architecture: str
     structure: Mapping[str, Value] = field(default_factory=dict)
     last_stride: int = 1
-    pooling: Literal["average", "gem", "gem-fixed"] = "average"
+    pooling: Literal["average", "maximum", "gem", "gem-fixed"] = "average"
     neck: bool = True
     feature: Feature = "after_bn"
-    input_size: tuple[int, int] = (256, 128)
+    input_size: Size = (256, 128)
+    mean: Colour = IMAGENET_MEAN
+    std: Colour = IMAGENET_STD
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     normalised: bool = True
     notes: str = ""
@@ -55,6 +64,25 @@ def rename(
     state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], drop: Sequence[str] = ()
 ) -> tuple[State, tuple[str, ...]]:
     """Names by prefix: the first rule that fits replaces its prefix; ``drop`` prefixes go.
+
+    As :func:`respell`, with names in place of patterns.
+    """
+    return respell(
+        state,
+        [(re.escape(old), new.replace("\\", r"\\")) for old, new in rules],
+        [re.escape(one) for one in drop],
+    )
+
+
+def respell(
+    state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], drop: Sequence[str] = ()
+) -> tuple[State, tuple[str, ...]]:
+    """Names by pattern: the first rule whose pattern begins a name replaces what it matches.
+
+    Args:
+        state: Foreign names -> tensors.
+        rules: Regular expressions with what stands in their place.
+        drop: Regular expressions; names that begin with one are left out on purpose.
 
     Returns:
         The renamed state and the dropped names.
@@ -66,19 +94,44 @@ def rename(
     dropped: list[str] = []
     unknown: list[str] = []
     for key, value in state.items():
-        rule = next(((old, new) for old, new in rules if key.startswith(old)), None)
-        if key.startswith(tuple(drop)):
+        rule = next(((old, new) for old, new in rules if re.match(old, key)), None)
+        if any(re.match(one, key) for one in drop):
             dropped.append(key)
         elif rule is None:
             unknown.append(key)
         else:
-            renamed[rule[1] + key.removeprefix(rule[0])] = value
+            renamed[re.sub(rule[0], rule[1], key, count=1)] = value
     if unknown:
         raise InputError(
-            f"the checkpoint holds {len(unknown)} tensors that its kind does not have, the first "
-            f"'{min(unknown)}'; it is of a variant that cannot be converted"
+            f"the checkpoint holds {len(unknown)} tensors that its kind does not have, "
+            f"{listed(unknown)}; it is of a variant that cannot be converted"
         )
     return renamed, tuple(dropped)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of several names, in order."""
+    first = ", ".join(f"'{name}'" for name in sorted(names)[:SHOWN])
+    return first if len(names) <= SHOWN else f"{first} and {len(names) - SHOWN} more"
+
+
+def numbers(state: Mapping[str, Tensor], prefix: str) -> list[int]:
+    """The numbers that follow ``prefix`` in names, in order: 0, 1, ... without a gap.
+
+    Raises:
+        InputError: If what follows is no number, or one is left out.
+    """
+    found = {key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)}
+    wrong = [text for text in found if not (text.isascii() and text.isdigit())]
+    if wrong:
+        raise InputError(f"the checkpoint's '{prefix}{min(wrong)}' has no number behind its name")
+    order = sorted(int(text) for text in found)
+    if order != list(range(len(order))):
+        raise InputError(f"the checkpoint's '{prefix}' leave out numbers; it is damaged")
+    return order
+
+
+NECK_BIAS = re.compile(r"bnnecks?(\.\d+)?\.bias")
 
 
 def complete(state: State, wanted: Mapping[str, Tensor]) -> State:
@@ -86,13 +139,17 @@ def complete(state: State, wanted: Mapping[str, Tensor]) -> State:
     filled = dict(state)
     for key, value in wanted.items():
         counter = key.endswith("num_batches_tracked")
-        if key not in filled and (counter or key.endswith("bnneck.bias")):
+        if key not in filled and (counter or NECK_BIAS.fullmatch(key)):
             filled[key] = torch.zeros_like(value)
-        # a 2-D neck, or a 1 x 1 convolution where a linear layer stands: the same numbers
-        other = filled[key].shape != value.shape if key in filled else False
-        if other and filled[key].numel() == value.numel():
+        # a 2-D neck, a 1 x 1 convolution where a linear layer stands, a token with a batch axis
+        if key in filled and _bare(filled[key].shape) == _bare(value.shape):
             filled[key] = filled[key].reshape(value.shape)
     return filled
+
+
+def _bare(shape: Sequence[int]) -> list[int]:
+    """A shape without axes of length one, along which there is nothing to mistake."""
+    return [side for side in shape if side != 1]
 
 
 def resnet_name(state: Mapping[str, Tensor], prefix: str = "backbone.") -> str:
@@ -101,7 +158,7 @@ def resnet_name(state: Mapping[str, Tensor], prefix: str = "backbone.") -> str:
     Raises:
         InputError: If none has.
     """
-    blocks = tuple(_blocks(state, f"{prefix}layer{stage}.") for stage in range(1, 5))
+    blocks = tuple(len(numbers(state, f"{prefix}layer{stage}.")) for stage in range(1, 5))
     bottleneck = f"{prefix}layer1.0.conv3.weight" in state
     ibn = sum(f"{prefix}layer{stage}.0.bn1.IN.weight" in state for stage in range(1, 5))
     stem = state.get(f"{prefix}conv1.weight")
@@ -114,10 +171,3 @@ def resnet_name(state: Mapping[str, Tensor], prefix: str = "backbone.") -> str:
         f"the checkpoint's backbone has {blocks} blocks"
         f"{', IBN in ' + str(ibn) + ' stages' if ibn else ''}: no known residual network"
     )
-
-
-def _blocks(state: Mapping[str, Tensor], prefix: str) -> int:
-    numbers = {
-        int(key.removeprefix(prefix).split(".")[0]) for key in state if key.startswith(prefix)
-    }
-    return max(numbers) + 1 if numbers else 0
