@@ -17,7 +17,7 @@ from passerby.metrics import Report
 from passerby.models import TrainOutput
 from passerby.recipes import supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
-from passerby.recipes.options import CAMERAS
+from passerby.recipes.options import small
 from passerby.recipes.supervised import Recipe
 from passerby.train import gather
 
@@ -38,16 +38,7 @@ class Agw(BaselineOptions):
 
 def small_cpu() -> Agw:
     """A small network that trains from scratch on two CPU cores."""
-    return Agw(
-        backbone="slim18",
-        size=(128, 64),
-        padding=5,
-        schedule="cosine",
-        colour=CAMERAS,
-        warmup_epochs=5,
-        learning_rate=1e-3,
-        precision="bf16",
-    )
+    return small(Agw())
 
 
 class AgwMethod(BaselineMethod[Agw]):

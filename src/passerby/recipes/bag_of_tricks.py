@@ -17,7 +17,7 @@ from passerby.metrics import Report
 from passerby.models import TrainOutput
 from passerby.recipes import supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
-from passerby.recipes.options import CAMERAS
+from passerby.recipes.options import CAMERAS, small
 from passerby.recipes.supervised import Recipe
 from passerby.train import ScheduledOptimiser, gather
 
@@ -59,16 +59,7 @@ def small_cpu() -> BagOfTricks:
     The epochs suit a set of the size of simcity-s (about 70 steps each); one ten times as large
     needs about as many steps, not as many epochs.
     """
-    return replace(
-        from_scratch(),
-        backbone="slim18",
-        size=(128, 64),
-        padding=5,
-        epochs=120,
-        warmup_epochs=5,
-        learning_rate=1e-3,
-        precision="bf16",
-    )
+    return small(BagOfTricks())
 
 
 class BagOfTricksMethod(BaselineMethod[BagOfTricks]):

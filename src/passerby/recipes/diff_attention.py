@@ -37,7 +37,7 @@ from passerby.recipes.baseline import (
     new_network,
     whole,
 )
-from passerby.recipes.options import CAMERAS, RunOptions, fit_options, known
+from passerby.recipes.options import RunOptions, fit_options, known, small
 from passerby.recipes.supervised import Recipe, SupervisedMethod
 from passerby.train import Batch, Sampler, ScheduledOptimiser, distributed, extract, fit, gather
 from passerby.train.device import find_device
@@ -129,17 +129,7 @@ def joint_agw() -> JointDiffAttention:
 
 def joint_small() -> JointDiffAttention:
     """A small network that trains from scratch on two CPU cores."""
-    return JointDiffAttention(
-        ratio=4,
-        backbone="slim18",
-        size=(128, 64),
-        padding=5,
-        schedule="cosine",
-        colour=CAMERAS,
-        warmup_epochs=5,
-        learning_rate=1e-3,
-        precision="bf16",
-    )
+    return small(JointDiffAttention(ratio=4))
 
 
 Options = TypeVar("Options", bound=AttentionOptions)

@@ -21,7 +21,7 @@ from passerby.metrics import Report
 from passerby.models import TrainOutput, classifier_weights
 from passerby.recipes import options, supervised
 from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
-from passerby.recipes.options import CAMERAS
+from passerby.recipes.options import small
 from passerby.recipes.supervised import Recipe
 from passerby.train import ScheduledOptimiser, gather
 
@@ -53,17 +53,7 @@ class FusedLoss(BaselineOptions):
 
 def small_cpu() -> FusedLoss:
     """A small network that trains from scratch on two CPU cores."""
-    return FusedLoss(
-        backbone="slim18",
-        size=(128, 64),
-        padding=5,
-        schedule="cosine",
-        colour=CAMERAS,
-        warmup_epochs=5,
-        learning_rate=1e-3,
-        betas=(0.9, 0.999),
-        precision="bf16",
-    )
+    return small(FusedLoss(betas=(0.9, 0.999)))
 
 
 class FusedLossMethod(BaselineMethod[FusedLoss]):

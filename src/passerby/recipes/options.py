@@ -1,8 +1,8 @@
 """The options that every recipe takes, and what follows from them alone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -98,6 +98,24 @@ class RunOptions:
     """Steps between checkpoints within an epoch; five minutes at the longest."""
     progress: bool = True
     """Show progress bars on standard error."""
+
+
+Options = TypeVar("Options", bound=RunOptions)
+
+
+def small(config: Options) -> Options:
+    """The same for a small network that trains from random weights on two CPU cores."""
+    return replace(
+        config,
+        backbone="slim18",
+        size=(128, 64),
+        padding=5,
+        schedule="cosine",
+        colour=CAMERAS,
+        warmup_epochs=5,
+        learning_rate=1e-3,
+        precision="bf16",
+    )
 
 
 def learning_rates(config: RunOptions) -> Schedule:

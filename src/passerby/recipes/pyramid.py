@@ -6,7 +6,7 @@ the concatenated feature or on every branch; :class:`passerby.losses.DynamicBala
 every step whether the triplet loss takes part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,7 @@ from passerby.models import ModelCard, ReidNetwork, build
 from passerby.models.pyramid import PyramidNetwork, PyramidOutput
 from passerby.models.structure import plain_values
 from passerby.recipes import supervised
-from passerby.recipes.options import CAMERAS, RunOptions, learning_rates
+from passerby.recipes.options import RunOptions, learning_rates, small
 from passerby.recipes.supervised import Recipe, SupervisedMethod
 from passerby.train import Batch, Sampler, ScheduledOptimiser, gather
 from passerby.train.distributed import mean
@@ -90,18 +90,11 @@ class Pyramid(RunOptions):
 
 def small_cpu() -> Pyramid:
     """A small network that trains from scratch on two CPU cores."""
-    return Pyramid(
-        backbone="slim18",
+    return replace(
+        small(Pyramid(stripes=3, identities=16, images=4, backbone_rate=0.05)),
         size=(144, 48),
-        stripes=3,
-        identities=16,
-        images=4,
-        schedule="cosine",
-        colour=CAMERAS,
-        warmup_epochs=5,
+        padding=0,
         learning_rate=0.1,
-        backbone_rate=0.05,
-        precision="bf16",
     )
 
 
