@@ -11,6 +11,7 @@ from passerby.metrics import Calibration, candidate_pairs, reliability, survey
 from passerby.models import ModelCard, build
 from passerby.visual import Results
 from passerby.visual.activation import activation_maps, overlay
+from passerby.visual.clusters import cluster_curves
 from passerby.visual.curves import ap_histogram, cmc_curve
 from passerby.visual.embedding import embedding_map, pick_people, project
 from passerby.visual.similarities import reliability_diagram, similarity_histogram
@@ -144,3 +145,27 @@ def test_a_log_without_steps_is_said(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"event": "epoch", "step": 1}\n[1]\n', "utf-8")
     with pytest.raises(InputError, match="no training step"):
         read_log(tmp_path / "log.jsonl")
+
+
+def test_cluster_curves_show_counts_quality_and_scores() -> None:
+    scored = {"people": 40, "purity": 0.8, "nmi": 0.9, "ari": 0.7}
+    events = [
+        {"event": "begin", "epoch": 1, "clusters": 30, "outliers": 9, **scored, "mAP": 0.4},
+        {"event": "step", "step": 3},
+        {"event": "begin", "epoch": 2, "clusters": 38, "outliers": 5, **scored},
+        {"event": "begin", "epoch": 3, "clusters": 39, "outliers": 2, **scored, "mAP": 0.5},
+    ]
+    counts, quality, score = cluster_curves(events)
+    assert marks(counts.svg, "line") == 2
+    assert "40 people" in counts.svg
+    assert [text for _, text in quality.legend] == ["purity", "NMI", "ARI"]
+    assert [text for _, text in score.legend] == ["mAP"]
+    assert "epoch 3: 50.0%" in score.svg
+    assert "epoch 2" not in score.svg
+
+
+def test_clusters_of_unknown_people_have_no_quality_and_other_runs_no_clusters() -> None:
+    begun = {"event": "begin", "epoch": 1, "clusters": 0, "outliers": 7}
+    (counts,) = cluster_curves([begun])
+    assert "people" not in counts.svg
+    assert cluster_curves([{"event": "begin", "epoch": 1}, {"event": "step", "step": 1}]) == []

@@ -12,6 +12,7 @@ from passerby.errors import InputError
 from passerby.metrics import Calibration, candidate_pairs, open_set, reliability, survey
 from passerby.models import ModelCard
 from passerby.visual.cameras import camera_counts, camera_matrix
+from passerby.visual.clusters import cluster_curves
 from passerby.visual.curves import ap_histogram, cmc_curve
 from passerby.visual.embedding import Projection, embedding_map, pick_people
 from passerby.visual.failures import by_height, by_matches, confusions
@@ -22,7 +23,7 @@ from passerby.visual.rank_lists import Pick, RankList, pick_queries, positions_o
 from passerby.visual.results import Results
 from passerby.visual.similarities import reliability_diagram, similarity_histogram
 from passerby.visual.svg import Figure
-from passerby.visual.training import read_log, training_curves
+from passerby.visual.training import read_events, read_log, training_curves
 
 Tick = Callable[[str], None]
 
@@ -241,7 +242,7 @@ class _Sections:
         if log is None:
             self.left_out.append("training curves: no run folder was given (--run)")
             return []
-        return training_curves(read_log(log))
+        return training_curves(read_log(log)) + cluster_curves(read_events(log))
 
 
 def _write(out: Path, text: str) -> int:

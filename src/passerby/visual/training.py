@@ -15,10 +15,22 @@ WIDTH, HEIGHT = 330, 230  # three stand side by side
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The step lines of a run's ``log.jsonl``, in order; a half-written last line is left out.
+    """The step lines of a run's ``log.jsonl``, in order.
 
     Raises:
         InputError: No such file, or no line of a training step in it.
+    """
+    lines = [line for line in read_events(path) if line.get("event") == "step" and _complete(line)]
+    if not lines:
+        raise InputError(f"'{path}' has no training step yet; wait for the run's first log line")
+    return lines
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """All lines of a run's ``log.jsonl``, in order; a half-written last line is left out.
+
+    Raises:
+        InputError: No such file.
     """
     try:
         texts = path.read_text(encoding="utf-8").splitlines()
@@ -30,10 +42,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             line = json.loads(text)
         except json.JSONDecodeError:
             break
-        if isinstance(line, dict) and line.get("event") == "step" and _complete(line):
+        if isinstance(line, dict):
             lines.append(line)
-    if not lines:
-        raise InputError(f"'{path}' has no training step yet; wait for the run's first log line")
     return lines
 
 
