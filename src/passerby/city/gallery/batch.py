@@ -113,7 +113,7 @@ class Batch:
             names: the numbers of "cells", "cameras" and "labels".
         """
         cells, cameras, labels = names["cells"], names["cameras"], names["labels"]
-        for offset, one in enumerate(self.sightings):
+        for at, one in enumerate(self.sightings, start=place):
             facts = (
                 one.id,
                 one.time,
@@ -125,7 +125,7 @@ class Batch:
                 float(one.quality),
                 labels[label_text(one.attributes)],
             )
-            yield (place + offset, *facts, row_crc(facts))
+            yield (at, *facts, row_crc(at, facts))
 
 
 def _check(one: Sighting, first: Sighting) -> None:

@@ -4,6 +4,7 @@ Its tables are told in :mod:`passerby.city.gallery.schema`.
 """
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from passerby.city.gallery.packing import label_pairs, row_crc
 from passerby.city.gallery.port import DamagedError, StoreError
-from passerby.city.gallery.schema import FACTS, connect
+from passerby.city.gallery.schema import FACTS, SMALL_TABLES, connect
 from passerby.city.gallery.segments import Block
 from passerby.city.sightings import Sighting
 
@@ -66,10 +67,11 @@ class Index:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """All or nothing; durable at the end."""
+        """All or nothing; durable at the end. Commits are counted."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.set_fact("commit", self.commits() + 1)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -85,7 +87,11 @@ class Index:
         commit of our own takes the place of such frames for good. Needed before files are touched.
         """
         with self.writing():
-            self.set_fact("settled", int(self.fact("settled") or 0) + 1)
+            pass  # the count of commits changes
+
+    def commits(self) -> int:
+        """How many commits there were."""
+        return int(self.fact("commit") or 0)
 
     def version(self) -> int:
         """A number that changes when another connection commits."""
@@ -162,12 +168,16 @@ class Index:
 
     def move_bucket(self, day: int, alive: Sequence[int]) -> None:
         """Close the gaps of a day: row ``alive[i]`` becomes row i; its blocks are forgotten."""
+        low, high = place_of(day, 0), place_of(day + 1, 0)
+        sql = f"SELECT place, {FACTS} FROM sightings WHERE place >= ? AND place < ?"
+        facts = {place: rest for place, *rest in self._db.execute(sql, (low, high))}
         moves = [
-            (place_of(day, new), place_of(day, old)) for new, old in enumerate(alive) if new != old
+            (place_of(day, new), row_crc(place_of(day, new), facts[old]), old)
+            for new, old in enumerate(place_of(day, row) for row in alive)
+            if place_of(day, new) != old
         ]
         # ascending order: a target is always below its source, so it is already free
-        self._db.executemany("UPDATE sightings SET place = ? WHERE place = ?", moves)
-        low, high = place_of(day, 0), place_of(day + 1, 0)
+        self._db.executemany("UPDATE sightings SET place = ?, crc = ? WHERE place = ?", moves)
         self._db.execute("DELETE FROM removals WHERE place >= ? AND place < ?", (low, high))
         for table in ("blocks", "stage_blocks"):
             self._db.execute(f"DELETE FROM {table} WHERE day = ?", (day,))
@@ -236,7 +246,7 @@ class Index:
         for part in _chunks(places):
             sql = f"SELECT place, crc, {FACTS} FROM sightings WHERE place IN ({_marks(part)})"
             for place, crc, *facts in self._db.execute(sql, part):
-                found[place] = self._sound(facts, crc)[0]
+                found[place] = self._sound(place, facts, crc)[0]
         return found
 
     def facts_of(self, column: str, values: Sequence[str]) -> list[Sighting]:
@@ -245,16 +255,17 @@ class Index:
         out = []
         for part in _chunks(values):
             sql = (
-                f"SELECT c.code, k.code, l.code, s.crc, {_OF_SIGHTING} FROM sightings s "
+                f"SELECT c.code, k.code, l.code, s.place, s.crc, {_OF_SIGHTING} FROM sightings s "
                 "JOIN cells c ON c.number = s.cell JOIN cameras k ON k.number = s.camera "
                 f"JOIN labels l ON l.number = s.labels WHERE s.{column} IN ({_marks(part)})"
             )
-            for unit, camera, labels, crc, *facts in self._db.execute(sql, part):
-                out.append(_sighting(self._sound(facts, crc), unit, camera, labels, model))
+            for unit, camera, labels, place, crc, *facts in self._db.execute(sql, part):
+                self._sound(place, facts, crc)
+                out.append(_sighting(facts, unit, camera, labels, model))
         return out
 
-    def _sound(self, facts: list[Any], crc: int) -> list[Any]:
-        if row_crc(facts) != crc:
+    def _sound(self, place: int, facts: list[Any], crc: int) -> list[Any]:
+        if row_crc(place, facts) != crc:
             raise DamagedError(
                 f"sighting '{facts[0]}' in the gallery index {self.path} does not match its "
                 "checksum; restore the gallery from a backup"
@@ -271,17 +282,51 @@ class Index:
 
     # upkeep ----------------------------------------------------------------------------------
 
-    def checkpoint(self) -> None:
-        """Move the write-ahead log into the file and empty it."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    def checkpoint(self) -> bool:
+        """Empty the write-ahead log into the file; False when a reader is in the way."""
+        busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def check(self) -> list[str]:
-        """SQLite's own integrity check; empty when all is well."""
+        """SQLite's own integrity check and the checksum of every row; empty when all is well."""
         try:
             rows = self._db.execute("PRAGMA integrity_check").fetchall()
+            faults = [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
+            return faults + [
+                f"{self.path}: the sighting '{facts[0]}' does not match its checksum"
+                for place, crc, *facts in self._rows()
+                if row_crc(place, facts) != crc
+            ]
         except sqlite3.DatabaseError as error:
             return [f"{self.path}: {error}"]
-        return [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
+
+    def content(self) -> tuple[int, int]:
+        """(sound rows of sightings, digest of all smaller tables), read without any index.
+
+        Raises:
+            sqlite3.DatabaseError: a table cannot be read.
+        """
+        sound = sum(row_crc(place, facts) == crc for place, crc, *facts in self._rows())
+        return sound, self.digest()
+
+    def digest(self) -> int:
+        """CRC32 of the content of all tables but the sightings."""
+        digest = 0
+        for table in SMALL_TABLES:
+            for row in self._db.execute(f"SELECT * FROM {table} NOT INDEXED"):
+                digest = zlib.crc32(repr(row).encode(), digest)
+        return digest
+
+    def sightings(self) -> int:
+        """How many sightings there are."""
+        return int(self._one("SELECT count(*) FROM sightings"))
+
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        return self._db.execute(f"SELECT place, crc, {FACTS} FROM sightings NOT INDEXED")
+
+    def rebuild(self) -> None:
+        """Write all pages anew from the tables; indices and free pages do not matter."""
+        self._db.execute("VACUUM")
 
     def backup(self, path: Path) -> None:
         """Write a consistent copy of the index, without what is staged."""

@@ -8,16 +8,16 @@ from typing import Any
 
 from passerby.city.sightings import Pairs
 
-_NUMBERS = struct.Struct("<qqqq5d")
+_NUMBERS = struct.Struct("<5q5d")
 _NOWHERE = (float("-inf"),) * 4
 
 
-def row_crc(facts: Sequence[Any]) -> int:
-    """CRC32 of (id, time, cell, camera, tracklet, x0, y0, x1, y1, crop, quality, labels)."""
+def row_crc(place: int, facts: Sequence[Any]) -> int:
+    """CRC32 of (id, time, cell, camera, tracklet, x0, y0, x1, y1, crop, quality, labels) there."""
     name, time, cell, camera, tracklet, x0, y0, x1, y1, crop, quality, labels = facts
     box = _NOWHERE if x0 is None else (x0, y0, x1, y1)
-    texts = "\0".join((name, tracklet, crop)).encode()
-    return zlib.crc32(texts, zlib.crc32(_NUMBERS.pack(time, cell, camera, labels, *box, quality)))
+    numbers = _NUMBERS.pack(place, time, cell, camera, labels, *box, quality)
+    return zlib.crc32("\0".join((name, tracklet, crop)).encode(), zlib.crc32(numbers))
 
 
 def label_text(attributes: Pairs) -> str:

@@ -6,13 +6,14 @@ died; ``buckets.generation`` changes when a day's rows were moved. ``stages`` an
 are to a second set of vectors what ``buckets`` and ``blocks`` are to the first.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 from passerby.city.gallery.packing import row_crc
-from passerby.city.gallery.port import DamagedError
+from passerby.city.gallery.port import DamagedError, StoreError
 
 FORMAT = 2
 SCHEMA = """
@@ -46,14 +47,27 @@ INSERT OR IGNORE INTO labels VALUES (0, '');
 def connect(path: Path) -> sqlite3.Connection:
     """Open the index, or make an empty one, or bring an older one up to date.
 
+    On a read-only disk it is opened for reading.
+
     Raises:
         DamagedError: the file is no index, or one of a newer version.
+        StoreError: the disk is full, or read-only while the index needs to be recovered.
     """
-    database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    immutable = path.exists() and _read_only(path)
+    if immutable and _wal_of(path).exists() and _wal_of(path).stat().st_size:
+        raise StoreError(
+            f"the gallery index {path} was not closed and its disk is read-only; make it writable "
+            "once"
+        )
+    address = f"file:{quote(str(path.absolute()))}{'?immutable=1' if immutable else ''}"
+    database = sqlite3.connect(
+        address, uri=True, timeout=60, isolation_level=None, check_same_thread=False
+    )
     try:
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute("PRAGMA secure_delete=ON")
+        if not immutable:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=FULL")
+            database.execute("PRAGMA secure_delete=ON")
         database.execute("PRAGMA cache_size=-32768")
         written = _format(database)
         if written == 1:
@@ -63,6 +77,9 @@ def connect(path: Path) -> sqlite3.Connection:
             database.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
         if _format(database) != FORMAT:
             raise DamagedError(f"the gallery index {path} is of another version of Passerby")
+    except sqlite3.OperationalError as error:  # disk full, locked for long
+        database.close()
+        raise StoreError(f"the gallery index {path} cannot be opened: {error}") from None
     except sqlite3.DatabaseError as error:
         database.close()
         raise DamagedError(f"the gallery index {path} cannot be opened: {error}") from None
@@ -70,6 +87,14 @@ def connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _read_only(path: Path) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) or not os.access(path.parent, os.W_OK)
+
+
+def _wal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _format(database: sqlite3.Connection) -> int | None:
@@ -94,7 +119,7 @@ def _from_first(database: sqlite3.Connection) -> None:
         rows = database.execute(f"SELECT place, {FACTS} FROM sightings").fetchall()
         database.executemany(
             "UPDATE sightings SET crc = ? WHERE place = ?",
-            ((row_crc(facts), place) for place, *facts in rows),
+            ((row_crc(place, facts), place) for place, *facts in rows),
         )
         database.execute("UPDATE facts SET value = ? WHERE name = 'format'", (FORMAT,))
     database.execute("COMMIT")
@@ -107,4 +132,15 @@ def _statements() -> Iterator[str]:
 FACTS = "id, time, cell, camera, tracklet, x0, y0, x1, y1, crop, quality, labels"
 """The columns that :func:`~passerby.city.gallery.packing.row_crc` covers, in its order."""
 
-Row = tuple[Any, ...]
+SMALL_TABLES = (
+    "facts",
+    "cells",
+    "cameras",
+    "labels",
+    "buckets",
+    "blocks",
+    "stages",
+    "stage_blocks",
+    "removals",
+)
+"""All others."""
