@@ -48,7 +48,7 @@ class _Unfinished(Exception):  # noqa: N818  (no error: there is more to come)
 
 
 class _NoDowngrade(HTTPRedirectHandler):
-    def redirect_request(
+    def redirect_request(  # noqa: PLR0917  (the base class's)
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
         if req.type == "https" and urlsplit(newurl).scheme != "https":
@@ -76,14 +76,15 @@ def download(wanted: Wanted, target: Path, *, on_progress: Progress | None = Non
     if target.is_file() and misfit(target, wanted) is None:
         return
     part = target.with_name(target.name + ".part")
-    tries = 0
+    tries, most = 0, _size(part)
     while True:
-        before = _size(part)  # a try that brought something counts as a first one
         try:
             _fetch(wanted, part, on_progress)
             break
         except _Unfinished as broken:
-            tries = 1 if _size(part) > before else tries + 1
+            # a try that brought more than ever counts as a first one
+            tries = 1 if _size(part) > most else tries + 1
+            most = max(most, _size(part))
             if tries >= TRIES:
                 raise InputError(_unreachable(wanted.address, broken.__cause__)) from None
             time.sleep(PAUSE * 2 ** (tries - 1))
@@ -122,7 +123,7 @@ def _fetch(wanted: Wanted, part: Path, on_progress: Progress | None) -> None:
         _refuse_page(answer, wanted.address)
         try:
             _write_notes(part, wanted.address, answer.headers, total)
-            _receive(answer, part, start, total or wanted.size, on_progress)
+            _receive(answer, part, start, total=total, size=wanted.size, on_progress=on_progress)
         except OSError as error:
             raise InputError(f"'{part}' cannot be written: {error.strerror or error}") from None
 
@@ -176,19 +177,25 @@ def _refuse_page(answer: Any, address: str) -> None:
 
 
 def _receive(
-    answer: Any, part: Path, start: int, total: int | None, on_progress: Progress | None
+    answer: Any,
+    part: Path,
+    start: int,
+    *,
+    total: int | None,
+    size: int | None,
+    on_progress: Progress | None,
 ) -> None:
     with part.open("r+b" if start else "wb") as file:
         file.seek(start)
         file.truncate()
-        done, most = start, MOST if total is None else total
+        done, most = start, size or MOST
         while chunk := _read(answer):
             done += len(chunk)
             if done > most:
                 raise InputError(f"the server sends more than the {most:,} bytes expected")
             file.write(chunk)
             if on_progress:
-                on_progress(done, total)
+                on_progress(done, total or size)
         file.flush()
         os.fsync(file.fileno())
     if total is not None and done < total:

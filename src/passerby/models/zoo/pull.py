@@ -187,9 +187,7 @@ def with_facts(entry: ZooEntry, card: ModelCard) -> ModelCard:
     if published:
         origin["published_percent"] = published
     facts = {key: value for key, value in entry.card.items() if key != "dimension"}
-    return replace(
-        card, **facts, licence=entry.licence, training={**card.training, **origin}
-    )
+    return replace(card, **facts, licence=entry.licence, training={**card.training, **origin})
 
 
 def _as_it_comes(entry: ZooEntry, files: Sequence[Path], made: Path) -> str:
