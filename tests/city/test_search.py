@@ -1,12 +1,14 @@
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from passerby.city import City, Scope, Sighting, find
+from passerby.city import City, Scope, Sighting, find, open_gallery
 from passerby.city.search import person_vector
 from passerby.errors import InputError
 from passerby.retrieval import k_reciprocal_distances
@@ -70,6 +72,71 @@ def test_grouping_by_tracklet(city: City, sightings_of: Maker) -> None:
         assert all(one.tracklet == match.sighting.tracklet for one in match.members)
     # long tracklets must not use the places of others up
     assert len(find(city, query, Scope(), k=75, per="tracklet").matches) == 75
+
+
+def test_grouping_by_visit(city: City, sightings_of: Maker) -> None:
+    many = people(sightings_of)
+    city.add_sightings(many)
+    query = np.asarray(many[0].vector)
+    found = find(city, query, Scope(), k=500, per="visit")
+    assert sum(1 + len(match.members) for match in found.matches) == 240
+    best = [m.sighting.id for m in find(city, query, Scope(), k=240).matches]
+    whose: dict[str, int] = {}
+    for number, match in enumerate(found.matches):
+        group = [match.sighting, *match.members]
+        assert [best.index(one.id) for one in group] == sorted(best.index(one.id) for one in group)
+        assert len({one.camera for one in group}) == 1
+        whose |= {one.id: number for one in group}
+    firsts = [best.index(match.sighting.id) for match in found.matches]
+    assert firsts == sorted(firsts)
+    # the slow definition: two sightings of a camera within two minutes, or of one tracklet, belong
+    # together, and so on from one to the next
+    for one in many:
+        for other in many:
+            near = one.camera == other.camera and abs(one.time - other.time) <= 120_000
+            if near or one.tracklet == other.tracklet:
+                assert whose[one.id] == whose[other.id]
+    for number in range(len(found.matches)):
+        members = [one for one in many if whose[one.id] == number]
+        times = sorted(one.time for one in members)
+        assert all(after - before <= 120_000 for before, after in pairwise(times))
+
+
+def test_the_number_of_candidates_can_be_set(city: City, sightings_of: Maker) -> None:
+    many = people(sightings_of)
+    city.add_sightings(many)
+    query = np.asarray(many[7].vector)
+    nearest = city.gallery.search(query, 30)[0]
+    found = find(city, query, Scope(), k=30, candidates=30)
+    assert {m.sighting.id for m in found.matches} == set(nearest.ids)
+    grouped = find(city, query, Scope(), k=30, candidates=30, per="tracklet").matches
+    assert sum(1 + len(m.members) for m in grouped) == 30
+    with pytest.raises(InputError, match="30 matches"):
+        find(city, query, Scope(), k=30, candidates=20)
+
+
+def test_sightings_that_are_deleted_meanwhile(city: City, sightings_of: Maker) -> None:
+    """Another process deletes while this one searches; the answer is whole all the same."""
+    many = people(sightings_of)
+    city.add_sightings(many)
+    query = np.asarray(many[0].vector)
+    stop = threading.Event()
+
+    def churn() -> None:
+        other = open_gallery(city.folder / "gallery")
+        while not stop.is_set():
+            other.delete([one.id for one in many[:60]])
+            other.add([replace(one, unit=city.camera(one.camera).unit) for one in many[:60]])
+        other.close()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(30):
+            assert len(find(city, query, Scope(), k=20, per="tracklet").matches) == 20
+    finally:
+        stop.set()
+        thread.join()
 
 
 scopes = st.builds(

@@ -64,6 +64,32 @@ def test_a_sighting_as_query(ann: Any) -> None:
     assert unknown.status_code == 404
 
 
+def test_results_by_tracklet_visit_or_sighting(ann: Any) -> None:
+    counts = {}
+    for group in ("tracklet", "visit", "sighting"):
+        body = {"case": "A-1", "sightings": ["p3-C04-0"], "group": group}
+        found = ann.post("/api/searches", json=body).json()
+        assert found["group"] == group
+        assert not found["second_stage"]
+        counts[group] = len(found["matches"])
+        assert sum(1 + len(one["members"]) for one in found["matches"]) == 32
+        again = ann.get(f"/api/searches/{found['id']}").json()
+        assert again["matches"] == found["matches"]
+    assert counts["visit"] <= counts["tracklet"] < counts["sighting"] == 32
+    body = {"case": "A-1", "sightings": ["p3-C04-0"], "group": "person"}
+    assert ann.post("/api/searches", json=body).status_code == 422
+
+
+def test_a_scope_of_qualities_and_attributes(ann: Any) -> None:
+    scope = {"quality": 0.5, "attributes": [["upper", "red"]]}
+    body = {"case": "A-1", "sightings": ["p3-C04-0"], "scope": scope}
+    found = ann.post("/api/searches", json=body).json()
+    assert found["searched"] == 0
+    assert found["scope"]["attributes"] == [["upper", "red"]]
+    body["scope"] = {"quality": 0.0}
+    assert ann.post("/api/searches", json=body).json()["searched"] == 32
+
+
 def test_judging_ranks_again(ann: Any) -> None:
     found = ann.search("A-1", identity=1)
     wrong = next(one for one in found["matches"] if not one["id"].startswith("p1"))

@@ -1,20 +1,28 @@
-"""Find a person in a scope: exact nearest sightings, re-ranked, grouped by tracklet."""
+"""Find a person in a scope: exact nearest sightings, re-ranked, grouped by tracklet or visit."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city.city import City
+from passerby.city.gallery import UnknownSightingError
 from passerby.city.second_stage import SecondStage
 from passerby.city.sightings import FloatArray, Scope, Sighting
+from passerby.city.tracks import track_name
 from passerby.errors import InputError
 from passerby.metrics import Calibration
 
 MORE_CANDIDATES = 4  # candidates for re-ranking and grouping per wanted match
 MIN_CANDIDATES = 200
+VISIT_GAP_MS = 120_000  # longer out of one camera's sight is another visit
+ATTEMPTS = 5  # sightings may be deleted between the search and the look at them
 UNCALIBRATED = Calibration()
+Per = Literal["sighting", "tracklet", "visit"]
+Group = tuple[int, list[Sighting]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +34,7 @@ class Match:
         similarity: its cosine similarity to the query, -1..1.
         score: 0..1, the calibrated probability of the same person, or where the answer is not
             calibrated a curve that only orders. Re-ranking changes the order, not the score.
-        members: further sightings of the same tracklet among the candidates, best first.
+        members: further sightings of the same tracklet or visit among the candidates, best first.
     """
 
     sighting: Sighting
@@ -85,25 +93,31 @@ def find(
     *,
     k: int = 50,
     rerank: bool = True,
-    per: Literal["sighting", "tracklet"] = "sighting",
+    per: Per = "sighting",
     model: str | None = None,
     calibration: Calibration = UNCALIBRATED,
     second_stage: SecondStage | None = None,
+    candidates: int | None = None,
 ) -> Found:
     """Find the person of the query pictures in the scope.
+
+    The exact nearest candidates come first; they alone are put in order once or twice more, then
+    grouped.
 
     Args:
         city: where.
         vectors: (Q, D) or (D,) unit vectors of pictures that all show the one person; they are
             averaged.
-        scope: units x cameras x window; the answer equals that over the whole city, filtered
-            (before re-ranking, whose neighbours are those of the scope).
+        scope: units x cameras x window x attributes; the answer equals that over the whole city,
+            filtered (before re-ranking, whose neighbours are those of the scope).
         k: how many matches.
         rerank: k-reciprocal re-ranking of the nearest candidates (``methods.md`` 6.1).
-        per: one match a sighting, or one a tracklet.
+        per: one match a sighting, one a tracklet, or one a visit to a camera, see :func:`visits`.
         model: id of the model that made the vectors; another than the gallery's is refused.
         calibration: how similarity becomes a score.
         second_stage: puts the first candidates in order once more, after ``rerank``.
+        candidates: how many nearest sightings are put in order and grouped; without it enough of
+            them for k matches.
 
     Raises:
         InputError: an empty gallery, an unknown unit or camera, another model, a second stage for
@@ -111,26 +125,27 @@ def find(
     """
     if k < 1:
         raise InputError(f"k is {k}; ask for at least one match")
-    if per not in ("sighting", "tracklet"):
-        raise InputError(f"per is '{per}'; it must be 'sighting' or 'tracklet'")
+    if candidates is not None and candidates < k:
+        raise InputError(f"{candidates} candidates cannot give {k} matches; ask for more")
+    if per not in get_args(Per):
+        raise InputError(f"per is '{per}'; it must be one of {', '.join(get_args(Per))}")
     city.check(scope)
-    if city.gallery.dimension is None:
+    held = city.gallery.model_id
+    if held is None:
         raise InputError(f"the gallery of {city.folder} is empty; ingest a clip or crops first")
     if second_stage is not None:
-        second_stage.check(city.gallery.model_id)
-    query = person_vector(vectors)
+        second_stage.check(held)
+    asked = _Asked(
+        city=city,
+        query=person_vector(vectors),
+        scope=scope,
+        model=model or held,  # all steps must see the vectors of one model
+        rerank=rerank,
+        second_stage=second_stage,
+        per=per,
+    )
     searched = city.gallery.count(scope)
-    plain = not rerank and second_stage is None
-    wanted = k if plain and per == "sighting" else max(MIN_CANDIDATES, MORE_CANDIDATES * k)
-    while True:
-        ids, similarities = _candidates(city, query, wanted, scope, model, rerank=rerank)
-        if second_stage is not None and len(ids) > 1:
-            order = second_stage.order(query, city.gallery.vectors(ids))
-            ids, similarities = [ids[i] for i in order], similarities[order]
-        groups = _groups(city, ids, per)
-        if len(groups) >= k or len(ids) < wanted:
-            break
-        wanted *= 2  # long tracklets: more candidates until there are k groups
+    groups, similarities = _groups_of(asked, k, candidates)
     scores = calibration.probability(similarities)
     return Found(
         matches=tuple(
@@ -148,6 +163,37 @@ def find(
         reranked=rerank,
         second_stage=second_stage is not None,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    city: City
+    query: FloatArray
+    scope: Scope
+    model: str
+    rerank: bool
+    second_stage: SecondStage | None
+    per: Per
+
+
+def _groups_of(
+    asked: _Asked, k: int, candidates: int | None
+) -> tuple[list[Group], NDArray[np.float64]]:
+    """Groups, best first, and the similarities of all candidates."""
+    plain = asked.per == "sighting" and not asked.rerank and asked.second_stage is None
+    wanted = candidates or (k if plain else max(MIN_CANDIDATES, MORE_CANDIDATES * k))
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            while True:
+                ids, similarities = _candidates(asked, wanted)
+                groups = _grouped(asked.city.gallery.get(ids), asked.per)
+                if candidates or len(groups) >= k or len(ids) < wanted:
+                    return groups, similarities
+                wanted *= 2  # long tracklets: more candidates until there are k groups
+        except UnknownSightingError:
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError
 
 
 def person_vector(vectors: FloatArray) -> FloatArray:
@@ -168,28 +214,60 @@ def person_vector(vectors: FloatArray) -> FloatArray:
     return unit
 
 
-def _candidates(
-    city: City, query: FloatArray, wanted: int, scope: Scope, model: str | None, *, rerank: bool
-) -> tuple[list[str], NDArray[np.float64]]:
+def _candidates(asked: _Asked, wanted: int) -> tuple[list[str], NDArray[np.float64]]:
     """Ids, best first, and their cosine similarities."""
-    hits = city.gallery.search(query, wanted, scope, model=model)[0]
-    similarities = 1.0 - hits.distances.astype(np.float64)
-    if not rerank or len(hits) < 3:
-        return list(hits.ids), similarities
-    from passerby.retrieval import k_reciprocal_distances
+    gallery = asked.city.gallery
+    hits = gallery.search(asked.query, wanted, asked.scope, model=asked.model)[0]
+    ids, similarities = list(hits.ids), 1.0 - hits.distances.astype(np.float64)
+    if len(ids) < 2 or not (asked.rerank or asked.second_stage):
+        return ids, similarities
+    vectors = gallery.vectors(ids, model=asked.model)
+    order = np.arange(len(ids))
+    if asked.rerank and len(ids) > 2:
+        from passerby.retrieval import k_reciprocal_distances
 
-    distances = k_reciprocal_distances(query, city.gallery.vectors(hits.ids))[0]
-    order = np.argsort(np.asarray(distances), kind="stable")
-    return [hits.ids[i] for i in order], similarities[order]
+        distances = k_reciprocal_distances(asked.query, vectors)[0]
+        order = np.argsort(np.asarray(distances), kind="stable")
+    if asked.second_stage is not None:
+        order = order[asked.second_stage.order(asked.query, vectors[order])]
+    return [ids[at] for at in order], similarities[order]
 
 
-def _groups(city: City, ids: list[str], per: str) -> list[tuple[int, list[Sighting]]]:
-    """(position of the first, sightings) for each match, in order."""
-    sightings = city.gallery.get(ids)
+def _grouped(sightings: Sequence[Sighting], per: Per) -> list[Group]:
+    """(position of the first, sightings) of each match, in order."""
     if per == "sighting":
         return [(at, [one]) for at, one in enumerate(sightings)]
-    groups: dict[tuple[str, str], tuple[int, list[Sighting]]] = {}
-    for at, one in enumerate(sightings):
-        name = ("tracklet", one.tracklet) if one.tracklet else ("sighting", one.id)
+    names = [track_name(one) for one in sightings] if per == "tracklet" else visits(sightings)
+    groups: dict[Hashable, Group] = {}
+    for at, (one, name) in enumerate(zip(sightings, names, strict=True)):
         groups.setdefault(name, (at, []))[1].append(one)
     return list(groups.values())
+
+
+def visits(sightings: Sequence[Sighting], *, gap: int = VISIT_GAP_MS) -> list[int]:
+    """The number of the camera visit that each sighting belongs to.
+
+    Sightings of one tracklet are one visit, and so are sightings of one camera that follow each
+    other within ``gap`` milliseconds. It groups what a search has found, so a visit may hold
+    sightings of somebody else who looked alike at the same time.
+    """
+    numbers = list(range(len(sightings)))
+
+    def root(at: int) -> int:
+        while numbers[at] != at:
+            at = numbers[at]
+        return at
+
+    def join(one: int, other: int) -> None:
+        low, high = sorted((root(one), root(other)))
+        numbers[high] = low
+
+    firsts: dict[tuple[str, str], int] = {}
+    for at, one in enumerate(sightings):
+        join(at, firsts.setdefault(track_name(one), at))
+    order = sorted(range(len(sightings)), key=lambda at: (sightings[at].camera, sightings[at].time))
+    for before, after in pairwise(order):
+        one, other = sightings[before], sightings[after]
+        if one.camera == other.camera and other.time - one.time <= gap:
+            join(before, after)
+    return [root(at) for at in range(len(sightings))]

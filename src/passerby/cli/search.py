@@ -20,8 +20,12 @@ class Search(Question):
 
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 20
     """How many matches."""
-    per: Literal["sighting", "tracklet"] = "tracklet"
-    """One match a sighting, or one a tracklet."""
+    per: Annotated[Literal["sighting", "tracklet", "visit"], tyro.conf.arg(aliases=["--group"])] = (
+        "tracklet"
+    )
+    """One match a sighting, one a tracklet, or one a visit to a camera."""
+    candidates: int | None = None
+    """How many nearest sightings are put in order and grouped; without it enough for -k."""
     rerank: bool = True
     """Re-rank the nearest candidates by k-reciprocal neighbours."""
     second_stage: Path | None = None
@@ -45,6 +49,7 @@ def main(arguments: list[str]) -> int:
             model=query.model,
             calibration=query.calibration,
             second_stage=stage,
+            candidates=options.candidates,
         )
         number = query.record("search", [match.sighting.id for match in found.matches])
         answer = {**found.as_dict(), "audit": number}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from passerby.city import City
+from passerby.city import City, SecondStage
 from passerby.cli.arguments import OfCity, parse
 from passerby.errors import InputError, MissingExtraError
 from passerby.ingest.detector import Detector
@@ -29,6 +29,8 @@ class Options(OfCity):
     """The network that made the city's gallery."""
     detector: Path | None = None
     """A person detector (.xml or .onnx) for query pictures; without one they are crops."""
+    second_stage: Path | None = None
+    """A Diff Attention file for the network; puts the first 100 candidates in order at last."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     city = City.open(options.city)
     embedder = Embedder.load(options.model)
     detector = None if options.detector is None else Detector.load(options.detector)
+    stage = None if options.second_stage is None else SecondStage.load(options.second_stage)
     return run(
         city,
         embedder,
@@ -45,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         port=options.port,
         allow_remote=options.allow_remote,
         detector=detector,
+        second_stage=stage,
     )
 
 
@@ -73,6 +77,7 @@ def run(
     port: int = 8000,
     allow_remote: bool = False,
     detector: Detector | None = None,
+    second_stage: SecondStage | None = None,
     demo: bool = False,
 ) -> int:
     """Serve until interrupted; prints the address, and new passwords once.
@@ -84,6 +89,7 @@ def run(
         port: port to listen on; 0 takes a free one.
         allow_remote: the address may be one that other machines reach.
         detector: finds people in query pictures.
+        second_stage: puts the first candidates of every search in order once more.
         demo: simulated people: new passwords for the two accounts and an open case.
     """
     check_host(host, allow_remote=allow_remote)
@@ -94,7 +100,7 @@ def run(
         from passerby.service.first_start import create_first_accounts, open_demo
     except ImportError as error:
         raise MissingExtraError("fastapi", "service") from error
-    app = create_app(city, embedder, detector=detector)
+    app = create_app(city, embedder, detector=detector, second_stage=second_stage)
     listener = _listen(host, port)
     service = app.state.service
     passwords = open_demo(service) if demo else create_first_accounts(service)

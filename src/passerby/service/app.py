@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import passerby
-from passerby.city import City
+from passerby.city import City, SecondStage
 from passerby.errors import InputError, MissingExtraError
 from passerby.ingest.detector import Detector
 from passerby.runtime import Embedder
@@ -61,6 +61,7 @@ def create_app(
     *,
     detector: Detector | None = None,
     settings: Settings | None = None,
+    second_stage: SecondStage | None = None,
 ) -> FastAPI:
     """Build the service of one city.
 
@@ -69,9 +70,10 @@ def create_app(
         embedder: the network that made the gallery's vectors.
         detector: finds people in query pictures; without one a picture is taken as a crop.
         settings: limits and policy; by default those stored in the city.
+        second_stage: puts the first candidates of every search in order once more.
 
     Raises:
-        InputError: the gallery was made by another network.
+        InputError: the gallery was made by another network; a second stage for another one.
     """
     stored = city.gallery.model_id
     if stored is not None and stored != embedder.model_id:
@@ -79,7 +81,11 @@ def create_app(
             f"the gallery was made by '{stored}', this is '{embedder.model_id}'; "
             "serve it with that network, or ingest the city again"
         )
-    service = assemble(city, embedder, detector, settings or Settings.read(city))
+    if second_stage is not None:
+        second_stage.check(embedder.model_id)
+    service = assemble(
+        city, embedder, detector, settings or Settings.read(city), second_stage=second_stage
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -108,7 +114,12 @@ def create_app(
 
 
 def assemble(
-    city: City, embedder: Embedder, detector: Detector | None, settings: Settings
+    city: City,
+    embedder: Embedder,
+    detector: Detector | None,
+    settings: Settings,
+    *,
+    second_stage: SecondStage | None = None,
 ) -> Service:
     """The service's parts."""
     database = Database.of(city)
@@ -126,7 +137,7 @@ def assemble(
         approvals=Approvals(database, settings),
         audit=chain,
         pictures=QueryPictures(settings, detector),
-        searches=Searches(city, embedder, database, settings),
+        searches=Searches(city, embedder, database, settings, second_stage),
         views=Views(chain),
     )
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from passerby.city import Calibration, City, Scope, Trajectory, find, trace
-from passerby.city.search import Found, Match
+from passerby.city import Calibration, City, Scope, SecondStage, Trajectory, find, trace
+from passerby.city.search import Found, Match, Per
 from passerby.city.sightings import FloatArray
 from passerby.errors import InputError
 from passerby.runtime import Embedder
@@ -34,6 +34,7 @@ class Search:
         audit: number of its entry in the audit.
         scope: where and when, already narrowed to the account's units.
         limit: the longest list wanted.
+        group: one match a tracklet, a visit to a camera, or a sighting.
         pictures: SHA-256 of the query pictures; ``sightings`` those of the gallery.
         answer: what was found (facts only), best first.
         confirmed: ids of sightings the operator says show the person; ``rejected`` do not.
@@ -51,6 +52,7 @@ class Search:
     answer: dict[str, Any] = field(default_factory=dict)
     confirmed: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
+    group: Per = "tracklet"
     revision: int = 0
     audit: int = 0
 
@@ -79,12 +81,18 @@ class Searches:
     """
 
     def __init__(
-        self, city: City, embedder: Embedder, database: Database, settings: Settings
+        self,
+        city: City,
+        embedder: Embedder,
+        database: Database,
+        settings: Settings,
+        second_stage: SecondStage | None = None,
     ) -> None:
         self.city = city
         self.embedder = embedder
         self.database = database
         self.settings = settings
+        self.second_stage = second_stage
         self.calibration = Calibration.from_card(embedder.card.calibration)
         self._vectors: OrderedDict[str, tuple[int, FloatArray]] = OrderedDict()
         self._lock = threading.Lock()
@@ -99,6 +107,7 @@ class Searches:
         limit: int,
         pictures: tuple[str, ...],
         sightings: tuple[str, ...],
+        group: Per = "tracklet",
     ) -> Search:
         """Search, and remember the vectors for judging; the caller stores the search."""
         if self.city.gallery.dimension is None:
@@ -117,6 +126,7 @@ class Searches:
             limit=limit,
             pictures=pictures,
             sightings=sightings,
+            group=group,
             confirmed=sightings,  # who asks "where else?" has said who it is
         )
         answered = self._answered(search, vectors)
@@ -202,9 +212,10 @@ class Searches:
             person,
             search.scope,
             k=search.limit + len(search.rejected),
-            per="tracklet",
+            per=search.group,
             model=self.embedder.model_id,
             calibration=self.calibration,
+            second_stage=self.second_stage,
         )
         return replace(search, answer=_facts(found, search))
 
@@ -215,6 +226,7 @@ class Searches:
         record = {
             "scope": search.scope.as_dict(),
             "limit": search.limit,
+            "group": search.group,
             "pictures": search.pictures,
             "sightings": search.sightings,
             "answer": search.answer,
@@ -257,6 +269,7 @@ def _facts(found: Found, search: Search) -> dict[str, Any]:
         "searched": found.searched,
         "calibrated": found.calibrated,
         "reranked": found.reranked,
+        "second_stage": found.second_stage,
         "matches": [
             {"rank": rank, **match.as_dict()} for rank, match in enumerate(kept[: search.limit], 1)
         ],
@@ -277,6 +290,7 @@ def _search(row: sa.Row[Any]) -> Search:
         audit=row.audit,
         scope=Scope.parse(**record["scope"]),
         limit=record["limit"],
+        group=record.get("group", "tracklet"),
         pictures=tuple(record["pictures"]),
         sightings=tuple(record["sightings"]),
         answer=record["answer"],

@@ -13,6 +13,7 @@ from passerby.city.gallery.port import (
     Stage,
     Stats,
     StoreError,
+    UnknownSightingError,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Stage",
     "Stats",
     "StoreError",
+    "UnknownSightingError",
     "open_gallery",
 ]
 

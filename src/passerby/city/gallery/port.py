@@ -20,6 +20,10 @@ class DamagedError(StoreError):
     """Stored bytes are not what was written; the text names the file and the rows."""
 
 
+class UnknownSightingError(InputError):
+    """A sighting that was asked for is not in the gallery, or not any more."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hits:
     """The nearest sightings of one query, nearest first, ties by id.

@@ -13,7 +13,7 @@ from passerby.city.gallery.columns import Columns
 from passerby.city.gallery.guard import Guard
 from passerby.city.gallery.index import Index
 from passerby.city.gallery.lock import WriterLock
-from passerby.city.gallery.port import Coverage, Health, Hits, Stats
+from passerby.city.gallery.port import Coverage, Health, Hits, Stats, UnknownSightingError
 from passerby.city.gallery.scanning import Chosen, decide, propose
 from passerby.city.gallery.state import State
 from passerby.city.sightings import FloatArray, Scope, Sighting
@@ -160,14 +160,14 @@ class EmbeddedReader:
         """The facts of sightings, in the order asked, without vectors.
 
         Raises:
-            InputError: an id is not in the gallery.
+            UnknownSightingError: an id is not in the gallery.
         """
         with self.reading():
             found = {one.id: one for one in self.index.facts_of("id", list(dict.fromkeys(ids)))}
         try:
             return [found[name] for name in ids]
         except KeyError as missing:
-            raise InputError(f"there is no sighting {missing} in this gallery") from None
+            raise UnknownSightingError(f"there is no sighting {missing} in this gallery") from None
 
     def latest(self, limit: int, scope: Scope = EVERYWHERE) -> list[Sighting]:
         """The newest sightings in the scope, newest first, ties by id."""
@@ -189,7 +189,8 @@ class EmbeddedReader:
         """(N, D) float32 vectors in the order asked.
 
         Raises:
-            InputError: an id is not in the gallery, or its vectors are not of ``model``.
+            UnknownSightingError: an id is not in the gallery.
+            InputError: the vectors are not of ``model``.
         """
         with self.reading() as state:
             check_model(state, model, state.dimension)
@@ -198,7 +199,7 @@ class EmbeddedReader:
             by_day: dict[int, list[tuple[int, int]]] = {}
             for position, name in enumerate(ids):
                 if name not in found:
-                    raise InputError(f"there is no sighting '{name}' in this gallery")
+                    raise UnknownSightingError(f"there is no sighting '{name}' in this gallery")
                 place = found[name]
                 by_day.setdefault(place >> 32, []).append((position, place & 0xFFFFFFFF))
             for day, pairs in by_day.items():

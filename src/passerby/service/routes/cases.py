@@ -63,10 +63,21 @@ class ScopeModel(BaseModel):
     cameras: list[str] = Field(default=[], description="camera ids; with units: both hold")
     start: str | None = Field(default=None, description="ISO 8601 with an offset")
     end: str | None = Field(default=None, description="ISO 8601 with an offset; not included")
+    quality: float | None = Field(default=None, ge=0, le=1, description="the least quality")
+    attributes: list[tuple[str, str]] = Field(
+        default=[], description="(name, value); several values of one name mean any of them"
+    )
 
     def scope(self) -> Scope:
         """The scope of the city's room; a time without a zone is refused."""
-        return Scope.parse(units=self.units, cameras=self.cameras, start=self.start, end=self.end)
+        return Scope.parse(
+            units=self.units,
+            cameras=self.cameras,
+            start=self.start,
+            end=self.end,
+            quality=self.quality,
+            attributes=self.attributes,
+        )
 
     @classmethod
     def of(cls, scope: Scope) -> "ScopeModel":

@@ -6,6 +6,7 @@ import numpy as np
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
 from passerby.city.times import format_time
 from passerby.service.cases import require_open
@@ -35,6 +36,9 @@ class NewSearch(BaseModel):
     sightings: list[str] = Field(default=[], description="sightings of the gallery as the query")
     scope: ScopeModel = ScopeModel()
     limit: Annotated[int, Field(ge=1, description="longest list wanted")] = 50
+    group: Per = Field(
+        default="tracklet", description="one match a tracklet, a visit to a camera, or a sighting"
+    )
 
 
 class Judgement(BaseModel):
@@ -45,12 +49,12 @@ class Judgement(BaseModel):
 
 
 class MatchInfo(SightingInfo):
-    """One result: the best sighting of a tracklet."""
+    """One result: the best sighting of a tracklet or visit."""
 
     rank: int
     similarity: float = Field(description="cosine similarity, -1..1")
     score: float = Field(description="0..1; a probability only where the answer is calibrated")
-    members: list[str] = Field(description="further sightings of the same tracklet, best first")
+    members: list[str] = Field(description="further sightings of the same group, best first")
 
 
 class SearchInfo(BaseModel):
@@ -66,6 +70,8 @@ class SearchInfo(BaseModel):
     searched: int = Field(description="sightings in the scope")
     calibrated: bool = Field(description="whether scores are probabilities")
     reranked: bool
+    second_stage: bool = Field(description="whether Diff Attention ordered the first candidates")
+    group: Per
     verdict: str = Field(description="empty, weak (no good match), found, or uncalibrated")
     revision: int
     confirmed: list[str]
@@ -92,6 +98,8 @@ def search_info(service: Service, session: Session, search: Search) -> SearchInf
         searched=search.answer["searched"],
         calibrated=search.answer["calibrated"],
         reranked=search.answer["reranked"],
+        second_stage=search.answer.get("second_stage", False),
+        group=search.group,
         verdict=search.verdict(),
         revision=search.revision,
         confirmed=list(search.confirmed),
@@ -136,6 +144,7 @@ def make(new: NewSearch, session: Searcher, service: TheService) -> SearchInfo:
         limit=min(new.limit, service.settings.most_results),
         pictures=digests,
         sightings=tuple(new.sightings),
+        group=new.group,
     )
     details = {"approval": approval.id if approval else None}
     return search_info(service, session, note(service, search, "searched", details))
