@@ -57,6 +57,8 @@ def _made(
     try:
         translation = source.translate(state, size)
         return _network(translation), translation
+    except InputError:
+        raise
     except (IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
         # tensors of a file that is no checkpoint at all: without axes, without a first block ...
         reason = " ".join(str(error).split())[:160]

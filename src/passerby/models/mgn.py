@@ -56,7 +56,7 @@ class MgnNetwork(ReidNetwork):
         channels = backbone.dimension
         self.feature = options.feature
         self.classifier = None
-        rest, last = backbone.layer3[1:], backbone.layer4
+        rest, last = nn.Sequential(*backbone.layer3[1:]), backbone.layer4
         self.branches = nn.ModuleList(
             nn.Sequential(copy.deepcopy(rest), _branch_end(last, stripes)) for stripes in STRIPES
         )
