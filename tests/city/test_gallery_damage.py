@@ -91,6 +91,7 @@ def outcome(folder: Path) -> tuple[list[object] | None, list[str]]:
 def test_the_files_are_what_the_test_believes(whole: tuple[Path, list[object]]) -> None:
     names = {path.name for path in whole[0].rglob("*") if path.is_file()}
     assert {"index.sqlite", "index.seal", "writer.lock"} <= names
+    assert any(name.endswith(".columns") for name in names)
     assert "index.sqlite-wal" not in names
     assert outcome(whole[0]) == (whole[1], [])
 

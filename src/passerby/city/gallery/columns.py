@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from passerby.city.gallery.segments import Segment
 
-_DTYPES: dict[str, Any] = {
+DTYPES: dict[str, Any] = {
     "time": np.int64,
     "cell": np.int32,
     "camera": np.int32,
@@ -42,9 +42,10 @@ class Columns:
         self.segment = segment
         self.rows = 0
         self.living = 0
+        self.uncached = 0  # rows that came from the index
         self.first = np.iinfo(np.int64).max
         self.last = np.iinfo(np.int64).min
-        self._arrays = {name: np.zeros(0, dtype) for name, dtype in _DTYPES.items()}
+        self._arrays = {name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}
 
     def extend(self, rows: int, living: Sequence[tuple[Any, ...]]) -> None:
         """Grow to ``rows``; ``living`` holds (place, *STORED) of the new rows that live."""
@@ -54,6 +55,7 @@ class Columns:
                 new = np.zeros(size, old.dtype)
                 new[: self.rows] = old[: self.rows]
                 self._arrays[name] = new
+        self.uncached += rows - self.rows
         self.rows = rows
         if not living:
             return
@@ -65,6 +67,16 @@ class Columns:
         self.living += len(living)
         self.first = min(self.first, int(values[0].min()))
         self.last = max(self.last, int(values[0].max()))
+
+    def restore(self, rows: int, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over whole arrays, one for each name of ``DTYPES``."""
+        self.rows = rows
+        self._arrays = arrays
+        alive = arrays["alive"]
+        self.living = int(alive.sum())
+        if self.living:
+            times = arrays["time"][alive]
+            self.first, self.last = int(times.min()), int(times.max())
 
     def bury(self, row: int) -> None:
         """Take note that a row was removed."""

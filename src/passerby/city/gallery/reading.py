@@ -1,14 +1,15 @@
 """Reading the embedded gallery: for many processes at once, beside a writer."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery import upkeep
+from passerby.city.gallery import cache, upkeep
 from passerby.city.gallery.columns import Columns
 from passerby.city.gallery.guard import Guard
 from passerby.city.gallery.index import Index
@@ -245,8 +246,12 @@ class EmbeddedReader:
             return Health(readable=False, writable=False, problems=(str(error),))
 
     def close(self) -> None:
-        """Let go of the index; it is sealed when this gallery has written."""
+        """Let go of the index; what makes the next opening quick is written."""
         with self._lock:
+            with suppress(InputError, sqlite3.Error):  # caches of files that are gone are no use
+                self.state.refresh()
+                for day in self.state.days.values():
+                    cache.save(day)
             if self._wrote:
                 self._guard.seal()
             self.index.close()

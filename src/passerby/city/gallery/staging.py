@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery import upkeep
+from passerby.city.gallery import cache, upkeep
 from passerby.city.gallery.batch import unit_half
 from passerby.city.gallery.columns import Columns
 from passerby.city.gallery.index import Index, place_of
@@ -149,6 +149,9 @@ class EmbeddedStage:
                 for number, day in state.days.items()
                 if day.living
             ]
+            for number, generation, *_ in written:  # for those who follow the switch
+                path = segment_path(self.folder, number, generation)
+                cache.save(state.days[number], path)
             with self.index.writing():
                 for number, generation, rows, blocks in written:
                     self.index.set_bucket(number, generation, rows, blocks, staged=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.city.gallery import cache
 from passerby.city.gallery.columns import Columns, Selection
 from passerby.city.gallery.index import Index
 from passerby.city.gallery.packing import label_pairs
@@ -56,11 +57,15 @@ class State:
         if columns is None or columns.generation != generation:
             path = segment_path(self._folder, day, generation)
             columns = Columns(day, generation, Segment(path, self.dimension or 0))
+            cache.load(columns)
+            if columns.rows > rows:  # of an index that has been lost since
+                columns = Columns(day, generation, columns.segment)
+            self._removal = 0  # a cache may not know the last removals
             self.days[day] = columns
+        if rows > columns.segment.rows:
+            columns.segment.extend(self._index.blocks(day, columns.segment.rows))
         if rows > columns.rows:
-            first = columns.rows
-            columns.segment.extend(self._index.blocks(day, first))
-            columns.extend(rows, self._index.columns(day, first))
+            columns.extend(rows, self._index.columns(day, columns.rows))
 
     def _inside(self, units: tuple[str, ...]) -> NDArray[np.bool_]:
         """Which cells lie in the units; the last answers are kept."""

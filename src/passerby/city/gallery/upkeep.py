@@ -82,13 +82,13 @@ def staged(index: Index, folder: Path, day: Columns) -> Segment | None:
 def sweep(index: Index, folder: Path) -> None:
     """Unlink segment files that no bucket names. Only with the writer lock held."""
     named = {
-        segment_path(folder, day, generation).name
+        segment_path(folder, day, generation).stem
         for buckets in (index.buckets(), index.stages())
         for day, (generation, _) in buckets.items()
     }
-    for path in folder.glob("*.f16"):
-        if path.name not in named:
-            path.unlink()
+    for path in folder.iterdir():
+        if path.suffix in (".f16", ".columns", ".part") and path.stem not in named:
+            path.unlink(missing_ok=True)
     sync_folder(folder)
 
 
