@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "adapt": "let a network learn one's own cameras, without labels",
     "convert": "turn a checkpoint of another toolbox into a weights file with its card",
     "ingest": "bring a clip or a folder of crops into a city: detect, track, embed, store",
+    "work": "do the ingest jobs of a queue, on one machine or on many",
     "search": "find a person in a unit of a city",
     "trace": "find a person and reconstruct where they went",
     "serve": "serve a city's page and HTTP API",

@@ -27,7 +27,7 @@ class Ingest:
     """
 
     source: Annotated[Path, tyro.conf.Positional]
-    """A clip (mp4, mkv, avi, raw .264 ...) or a folder."""
+    """A clip (mp4, mkv, avi, raw .264 ...), a folder, or a table as sightings.parquet."""
     city: Path
     """Folder of the city."""
     camera: str | None = None
@@ -50,6 +50,11 @@ class Ingest:
     """Make the city when there is none: one block with this one camera, see --place."""
     place: tuple[float, float] | None = None
     """Longitude and latitude of the camera of a new city, degrees."""
+    queue: str | None = None
+    """Leave the work to `passerby work`: local (a table in the city's folder), or
+    nats://HOST:PORT[/NAME] for workers on several machines."""
+    again: bool = False
+    """With --queue: also when the same was ingested or put aside before."""
     json: bool = False
     """Print the report as JSON."""
 
@@ -59,18 +64,23 @@ def main(arguments: list[str]) -> int:
     options: Ingest = parse(Ingest, arguments, "ingest")
     if not options.source.exists():
         raise InputError(f"there is no clip or folder '{options.source}'")
-    clip = not options.source.is_dir()
+    clip = not options.source.is_dir() and options.source.suffix != ".parquet"
     if clip:
         _need(options)
     with _city(options) as city:
-        report = _ingest_clip(city, options) if clip else _ingest_folder(city, options)
+        if options.queue is not None:
+            report = _submit(city, options)
+        else:
+            report = _ingest_clip(city, options) if clip else _ingest_crops(city, options)
     if options.json:
         print(json.dumps(report, ensure_ascii=False))
     return 0
 
 
 def _need(options: Ingest) -> None:
-    wanted = {"camera": options.camera, "start": options.start, "detector": options.detector}
+    wanted = {"camera": options.camera, "start": options.start}
+    if options.queue is None:  # else it is the worker's
+        wanted["detector"] = str(options.detector) if options.detector else None
     missing = [f"--{name}" for name, value in wanted.items() if value is None]
     if missing:
         raise InputError(f"a clip needs {' and '.join(missing)}; see 'passerby ingest --help'")
@@ -131,8 +141,35 @@ def _ingest_clip(city: "City", options: Ingest) -> dict[str, Any]:
     return report.as_dict()
 
 
-def _ingest_folder(city: "City", options: Ingest) -> dict[str, Any]:
-    from passerby.ingest import ingest_folder
+def _submit(city: "City", options: Ingest) -> dict[str, Any]:
+    """Put the job into the queue; what can be refused now is not left to a worker."""
+    from passerby.city.times import parse_time
+    from passerby.ingest.jobs import Job, open_queue
+
+    assert options.queue is not None
+    if options.camera is not None:
+        city.camera(options.camera)
+    start = None if options.start is None else parse_time(options.start, "the start of the source")
+    job = Job(
+        source=str(options.source.resolve()),
+        camera=options.camera,
+        start=start,
+        every=options.every,
+        rate=options.rate,
+        crops=options.crops,
+        enhance=options.enhance,
+    )
+    with open_queue(options.queue, city.folder) as queue:
+        new = queue.submit(job, again=options.again)
+        found = queue.state(job.id)
+    state = found.state if found else ""
+    if not options.json:
+        print(f"job {job.id}: {'submitted' if new else f'known, {state}'}")
+    return {"job": job.id, "new": new, "state": state}
+
+
+def _ingest_crops(city: "City", options: Ingest) -> dict[str, Any]:
+    from passerby.ingest import ingest_folder, ingest_table
     from passerby.runtime import Embedder
 
     embedder = Embedder.load(options.model)
@@ -142,14 +179,17 @@ def _ingest_folder(city: "City", options: Ingest) -> dict[str, Any]:
             bar.total = report.rows
             bar.update(report.done - bar.n)
 
-        report = ingest_folder(
-            city,
-            options.source,
-            embedder=embedder,
-            camera=options.camera,
-            start=options.start,
-            on_progress=show,
-        )
+        if options.source.is_dir():
+            report = ingest_folder(
+                city,
+                options.source,
+                embedder=embedder,
+                camera=options.camera,
+                start=options.start,
+                on_progress=show,
+            )
+        else:
+            report = ingest_table(city, options.source, embedder=embedder, on_progress=show)
     for problem in report.problems.values():
         print(f"passerby ingest: left out: {problem}", file=sys.stderr)
     if not options.json:

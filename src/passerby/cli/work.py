@@ -1,0 +1,147 @@
+"""`passerby work`: do the ingest jobs of a queue; or show them."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from passerby.cli.arguments import OfCity, parse
+from passerby.errors import InputError
+
+if TYPE_CHECKING:
+    from passerby.ingest.jobs import Job, JobQueue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work(OfCity):
+    """Do the ingest jobs of a queue; as many of these as you like, on as many machines.
+
+    Jobs come from `passerby ingest SOURCE --city CITY --queue ADDRESS`. Ctrl-C (or SIGTERM) ends
+    after the job at hand; a second one gives that job back and ends at once. What a worker that
+    died had stored is not stored twice.
+    """
+
+    queue: str = "local"
+    """local (a table in the city's folder), or nats://HOST:PORT[/NAME]."""
+    detector: Path | None = None
+    """Person detector for clips, as for `passerby ingest`; without it clips are left to others."""
+    model: str = "default"
+    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
+    until_empty: bool = False
+    """End when no job can be begun now."""
+    lease: float = 60.0
+    """Seconds without a sign after which a worker is taken for dead and another takes its job."""
+    tries: int = 5
+    """A job that failed so often is put aside."""
+    status: bool = False
+    """Only show how many jobs there are, what runs, and what was put aside."""
+    again: tuple[str, ...] = ()
+    """Only submit these jobs again (ids); `all` for every job that was put aside."""
+    json: bool = False
+    """Print the report as JSON."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the verb."""
+    options: Work = parse(Work, arguments, "work")
+    from passerby.city.folder import has_city
+    from passerby.ingest.jobs import Policy, open_queue
+
+    if options.lease <= 0 or options.tries < 1:
+        raise InputError("--lease and --tries must be more than zero")
+    if not has_city(options.city):
+        raise InputError(f"there is no city in {options.city}; make one first")
+    policy = Policy(lease=options.lease, tries=options.tries)
+    with open_queue(options.queue, options.city, policy) as queue:
+        if options.again:
+            return _again(queue, options)
+        return _show(queue, options) if options.status else _work(queue, options)
+
+
+def _work(queue: "JobQueue", options: Work) -> int:
+    from passerby.city import City
+    from passerby.ingest.detector import Detector
+    from passerby.ingest.jobs_worker import Ingester, work
+    from passerby.runtime import Embedder
+
+    with City.open(options.city) as city:
+        detector = Detector.load(options.detector) if options.detector else None
+        ingester = Ingester(city, Embedder.load(options.model), detector)
+        with asked_to_stop() as stop:
+            report = work(queue, ingester, stop=stop, until_empty=options.until_empty, told=_tell)
+    if options.json:
+        print(json.dumps(report.as_dict()))
+    else:
+        print(f"{report.done} jobs done, {report.failed} tries failed, {report.lost} lost")
+    return 0
+
+
+def _tell(what: str, job: "Job", why: str) -> None:
+    words = {"dead": "put aside", "left": "given back"}.get(what, what)
+    print(f"passerby work: {words}: {job.source}{f' ({why})' if why else ''}", file=sys.stderr)
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second interrupts."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        print("passerby work: ends after the job at hand; again to end at once", file=sys.stderr)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _again(queue: "JobQueue", options: Work) -> int:
+    if options.again == ("all",):
+        jobs = [one.job for one in queue.states() if one.state == "dead"]
+    else:
+        found = {name: queue.state(name) for name in options.again}
+        missing = [name for name, one in found.items() if one is None]
+        if missing:
+            raise InputError(f"there is no job '{missing[0]}'; --status names those put aside")
+        jobs = [one.job for one in found.values() if one is not None]
+    count = sum(queue.submit(job, again=True) for job in jobs)
+    print(json.dumps({"submitted": count}) if options.json else f"{count} jobs submitted again")
+    return 0
+
+
+def _show(queue: "JobQueue", options: Work) -> int:
+    states = list(queue.states())
+    counts = {"waiting": 0, "running": 0, "done": 0, "dead": 0}
+    for one in states:
+        counts[one.state] += 1
+    rows: list[dict[str, Any]] = [
+        {
+            "job": one.job.id,
+            "state": one.state,
+            "source": one.job.source,
+            "tries": one.tries,
+            "worker": one.worker,
+            "progress": dict(one.progress),
+            "error": one.error,
+        }
+        for one in states
+        if one.state in ("running", "dead") or one.error
+    ]
+    if options.json:
+        print(json.dumps({**counts, "jobs": rows}, ensure_ascii=False))
+        return 0
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    for row in rows:
+        why = f": {row['error']}" if row["error"] else ""
+        print(f"{row['job']} {row['state']} (try {row['tries']}) {row['source']}{why}")
+    return 0
