@@ -22,12 +22,17 @@ NETWORKS = {
     "pyramid": ("pyramid:slim18", {"width": 8, "stripes": 3, "levels": "101"}),
     "pyramid-uneven": ("pyramid:slim18", {"width": 8, "stripes": 4}),
     "parts": ("parts:slim18", {"stripes": 3, "width": 8}),
+    "mgn": ("mgn:slim18", {"width": 8, "reduction": "leaky"}),
+    "transreid": ("transreid:deit_small", {"depth": 2, "stride": 12, "cameras": 3}),
+    "clip-reid": ("clip-reid", {"depth": 1}),
+    "clip-resnet": ("clip-reid:clip_resnet50", {}),
+    "solider": ("solider_tiny", {}),
     "vit": ("timm:test_vit", {}),
     "vit-parts": ("parts:timm:test_vit", {"tokens": "map", "stripes": 2, "width": 8}),
     "convnext": ("timm:test_convnext", {}),
     "swin": ("timm:swin_tiny_patch4_window7_224", {}),
 }
-SLOW = {"swin"}  # no Swin of timm is tiny
+SLOW = {"swin", "solider", "clip-resnet"}  # no Swin is tiny, and CLIP has no small network
 KINDS = [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in NETWORKS]
 SIZE = (96, 64)
 

@@ -23,6 +23,8 @@ class Options:
     """The checkpoint (.pth, .pth.tar, .pt, .safetensors)."""
     out: Path
     """The .safetensors file to write."""
+    input_size: tuple[int, int] | None = None
+    """Height and width in pixels it was trained on, where these are not the published ones."""
     licence: str = ""
     """Licence of the weights, for the card; the file does not say."""
     classifier: bool = False
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"'{options.out}' must end in .safetensors")
     if options.out.exists() and not options.force:
         raise InputError(f"'{options.out}' exists; choose another --out, or --force to replace it")
-    network, card = convert(options.source)
+    network, card = convert(options.source, input_size=options.input_size)
     card = replace(card, licence=options.licence)
     save(network, card, options.out, classifier=options.classifier)
     left_out = card.training["left_out"]
