@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from passerby.city.address import Address
 
+GALLERY = "gallery"  # setting: address of a gallery on a server, instead of one in the folder
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
 EVERYWHERE = Scope()
 
@@ -134,8 +135,13 @@ class City:
 
     @cached_property
     def gallery(self) -> Gallery:
-        """The store of sightings; opened when first needed."""
-        return open_gallery(self.folder / "gallery")
+        """The store of sightings, in the folder or where the setting says; opened when needed."""
+        return open_gallery(self.gallery_place)
+
+    @property
+    def gallery_place(self) -> Path | str:
+        """Folder or address of the store of sightings."""
+        return self.setting(GALLERY) or self.folder / "gallery"
 
     def close(self) -> None:
         """Let go of the files."""

@@ -8,6 +8,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "add": ("passerby.cli.admin_gallery_upkeep", "add", "add a Parquet table of vectors"),
     "reembed": ("passerby.cli.admin_gallery_upkeep", "reembed", "switch to another network"),
     "compact": ("passerby.cli.admin_gallery_upkeep", "compact", "make deleted bytes disappear"),
+    "copy": ("passerby.cli.admin_moving", "copy", "into another store, compared; resumes"),
+    "use": ("passerby.cli.admin_moving", "use", "say which store a city uses"),
     "check": ("passerby.cli.admin_gallery_upkeep", "check", "is it readable, writable, whole?"),
 }
 

@@ -77,7 +77,15 @@ class MilvusAddress:
             raise InputError(f"'{text}' is no Milvus address; write milvus://HOST:19530/NAME")
         if parts.username or parts.password:
             raise InputError(f"a Milvus address must not hold a password; set {TOKEN} instead")
-        kinds = {field.name: type(field.default) for field in fields(cls)[4:]}
+        kinds: dict[str, type] = {
+            "database": str,
+            "district": int,
+            "partitions": int,
+            "shards": int,
+            "replicas": int,
+            "consistency": str,
+            "patience": float,
+        }
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
         unknown = sorted(set(given) - set(kinds))
         if unknown:

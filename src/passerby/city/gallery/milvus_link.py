@@ -18,6 +18,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 3.0  # seconds between two attempts; doubled 
 # Codes of Milvus that pass by themselves (its merr package): unavailable, too many requests, rate
 # limit; collection not loaded, not fully loaded, on recovery; replica, channel or node not
 # available. Its 1, not ready, is also the client's word for any fault of its own.
+NO_COLLECTION = 100
 PASSING = {2, 4, 8, 101, 103, 106, 400, 401, 500, 501, 503, 901, 902, 903, 904, 905}
 # Milvus 2.3 answers some of them with a general code and these words.
 PASSING_WORDS = (
@@ -49,6 +50,10 @@ class AwayError(StoreError):
     """The server, or a node the request needs, does not answer; later it may."""
 
 
+class GoneError(StoreError):
+    """There is no such collection on the server."""
+
+
 class Link:
     """A client of one server, shared by the threads of a process."""
 
@@ -76,6 +81,17 @@ class Link:
                 dedicated=True,
             )
         )
+        self.version = str(self.ask("get_server_version")).removeprefix("v")
+
+    @property
+    def prunes(self) -> bool:
+        """Whether rows lie in the partition of their key.
+
+        Milvus before 2.4 writes an upsert to the partition of its primary key (milvus-io/milvus
+        #30607), so that a search of the right partition misses it.
+        """
+        major, minor = (int(part) for part in self.version.split(".")[:2])
+        return (major, minor) >= (2, 4)
 
     def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the client; repeat it with back-off while the server is away.
@@ -111,6 +127,8 @@ class Link:
     def _explained(self, fault: BaseException) -> InputError:
         place = f"the Milvus server at {self.address.host}:{self.address.port}"
         text = said(fault)
+        if getattr(fault, "code", None) == NO_COLLECTION:
+            return GoneError(f"{place} has no such collection: {text}")
         if "auth" in text.lower() or "UNAUTHENTICATED" in text:
             return InputError(f"{place} refuses the account ({text}); set {TOKEN}")
         return StoreError(f"{place} refuses the request: {text}")

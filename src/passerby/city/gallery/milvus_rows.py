@@ -128,11 +128,15 @@ def outermost(units: Sequence[str]) -> list[str]:
 
 
 def expression(scope: Scope, district: int) -> str:
-    """The scope for a collection whose partition key is ``district`` characters long; or ""."""
+    """The scope as an expression, empty for everything.
+
+    ``district`` is the length of the partition key; 0 when it must not be used.
+    """
     parts = []
     if scope.units and "" not in scope.units:
         units = outermost(scope.units)
-        if all(len(code) >= district for code in units):  # Milvus then reads their partitions only
+        # with these Milvus reads the partitions of the districts only
+        if district and all(len(code) >= district for code in units):
             parts.append(f"district in {listed(dict.fromkeys(code[:district] for code in units))}")
         parts.append(_any(prefixed("unit", code) for code in units))
     if scope.cameras:

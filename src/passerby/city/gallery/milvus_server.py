@@ -23,11 +23,14 @@ from pathlib import Path
 from passerby.errors import InputError
 
 SECONDS = 120  # for a start on a busy machine
-# A server on one machine need not wait as long as one over a network.
+# The intervals of a cluster make a server on one machine slow: each collection would take seconds.
 SETTINGS = {
-    "proxy.timeTickInterval": "50",
+    "proxy.timeTickInterval": "100",
     "queryCoord.checkInterval": "100",
+    "queryCoord.checkSegmentInterval": "100",
+    "queryCoord.checkChannelInterval": "100",
     "queryCoord.distPullInterval": "100",
+    "dataCoord.compaction.check.interval": "1",
     "common.session.ttl": "5",
     "log.level": "warn",
 }
@@ -92,9 +95,10 @@ class MilvusServer:
             "LD_LIBRARY_PATH": str(self.programs),
         }
         log = self.folder / "server.log"
+        leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [self.programs / "milvus", "run", "standalone"],
+                [*leash, str(self.programs / "milvus"), "run", "standalone"],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -176,9 +180,12 @@ def with_settings(text: str, settings: Mapping[str, str]) -> str:
         first, last = 0, len(lines)
         for depth, part in enumerate(maps):
             pad = "  " * depth
-            first = next(i for i in range(first, last) if lines[i].startswith(f"{pad}{part}:")) + 1
-            inner = (i for i in range(first, last) if re.match(rf"{pad}\w", lines[i]))
-            last = next(inner, last)
+            found = [i for i in range(first, last) if lines[i].startswith(f"{pad}{part}:")]
+            if not found:
+                lines.insert(first, f"{pad}{part}:")
+                found, last = [first], first + 1
+            first = found[0] + 1
+            last = next((i for i in range(first, last) if re.match(rf"{pad}\w", lines[i])), last)
         pad = "  " * len(maps)
         known = [i for i in range(first, last) if lines[i].startswith(f"{pad}{key}:")]
         if known:
