@@ -21,8 +21,8 @@ SHOWN = 20  # problems printed one by one
 class Embed:
     """Turn every picture below a folder into a vector.
 
-    A run that was broken off goes on where it stopped; pictures that cannot be read are listed
-    and left out.
+    A run that was broken off goes on where it stopped; pictures that cannot be read are left out
+    and listed in a file beside the table (OUT.problems.csv).
     """
 
     folder: Annotated[Path, tyro.conf.Positional]
@@ -30,7 +30,8 @@ class Embed:
     out: Path
     """Parquet table to write: path, vector, and the model in its metadata."""
     model: str = "default"
-    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
+    """Embedding network: default (the bundled one), a file (.safetensors, .onnx, .xml), or a pulled
+    name of 'passerby models list'."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 ..."""
     runtime: str = "auto"
@@ -53,11 +54,12 @@ def main(arguments: list[str]) -> int:
         precision=options.precision,
     )
     begin = perf_counter()
-    with tqdm(unit=" pictures", desc="embed", disable=None) as bar:
+    # speed and time left over the whole run: what was done before counts for neither
+    with tqdm(unit=" pictures", desc="embed", disable=None, smoothing=0) as bar:
 
         def show(report: EmbedReport) -> None:
-            bar.total = report.pictures
-            bar.update(report.embedded + len(report.problems) - bar.n)
+            bar.total, bar.initial = report.pictures, report.resumed
+            bar.update(report.embedded + report.left_out - bar.n)
 
         report = embed_folder(
             options.folder,
@@ -80,6 +82,7 @@ def main(arguments: list[str]) -> int:
 def _list_problems(report: EmbedReport) -> None:
     for why in list(report.problems.values())[:SHOWN]:
         print(f"passerby embed: left out: {why}", file=sys.stderr)
-    more = len(report.problems) - SHOWN
-    if more > 0:
-        print(f"passerby embed: left out: {more} more", file=sys.stderr)
+    if report.left_out > SHOWN:
+        print(f"passerby embed: left out: {report.left_out - SHOWN} more", file=sys.stderr)
+    if report.problems_file:
+        print(f"passerby embed: all that were left out: {report.problems_file}", file=sys.stderr)

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
+from passerby.data.rgb import to_rgb
 from passerby.data.table import CropTable
 from passerby.errors import InputError
 
@@ -93,10 +94,14 @@ class ImageStore:
 
 
 def read_crop(path: Path, size: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray:
-    """One picture as RGB uint8 (H, W, 3), turned as its EXIF says and resized."""
+    """One picture as RGB uint8 (H, W, 3), turned as its EXIF says and resized.
+
+    The embedder's pixels are the same, bit by bit (``passerby.runtime.pictures``).
+    """
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened) if "exif" in opened.info else opened
-        image = image.convert("RGB")
+        image.load()
+        image = to_rgb(image)
     if image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), INTERPOLATIONS[interpolation])
     return np.asarray(image)

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from passerby.data.rgb import to_rgb
 from passerby.errors import InputError
+from passerby.runtime.decoding import decode_plain_jpeg
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
@@ -103,6 +105,9 @@ def _from_file(source: str | Path | bytes, name: str) -> NDArray[np.uint8]:
             raise InputError(f"{name} cannot be read: {error}") from None
     if not data:
         raise InputError(f"{name} is empty; give a picture")
+    plain = decode_plain_jpeg(data)
+    if plain is not None:
+        return plain
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -123,29 +128,9 @@ def _from_pil(image: Image.Image, name: str) -> NDArray[np.uint8]:
         may_turn = "exif" in image.info or image.format == "TIFF"
         if may_turn and image.getexif().get(_ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)
-        return np.asarray(_to_rgb(image))
+        return np.asarray(to_rgb(image))
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise InputError(f"{name} is a damaged or truncated picture: {error}") from None
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_grey_from_deep(image)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(paper, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _grey_from_deep(image: Image.Image) -> NDArray[np.uint8]:
-    """16-bit and float grey: Pillow's own conversion clips at 255, which gives white pictures."""
-    values = np.asarray(image, dtype=np.float64)
-    deep = image.mode.startswith("I;16") or values.max(initial=0.0) > 255.0
-    top = 65535.0 if deep else 255.0
-    return (values * (255.0 / top)).clip(0.0, 255.0).round().astype(np.uint8)
 
 
 def _from_array(array: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
@@ -158,5 +143,5 @@ def _from_array(array: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     if array.ndim != 3 or array.shape[2] not in (3, 4):
         raise InputError(f"{name} has the shape {array.shape}; give an RGB array (H, W, 3)")
     if array.shape[2] == 4:
-        return np.asarray(_to_rgb(Image.fromarray(np.ascontiguousarray(array))))
+        return np.asarray(to_rgb(Image.fromarray(np.ascontiguousarray(array))))
     return array
