@@ -5,6 +5,7 @@ import io
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fastapi.testclient import TestClient
 from PIL import Image, ImageDraw, ImageFilter
 
 from passerby.city import City, Sighting
+from passerby.city.address import parse_address, write_address
 from passerby.models import ModelCard, build, save
 from passerby.runtime import Embedder
 from passerby.service import create_app
@@ -187,32 +189,72 @@ def sightings(
     ]
 
 
+def found_city(
+    folder: Path, sightings: list[tuple[Sighting, bytes]], database: str | None = None
+) -> Path:
+    """The city with its five accounts."""
+    maps = {"units": make_units(), "cameras": make_cameras(), "streets": make_streets()}
+    with City.create(folder, **maps, database=database) as made:
+        made.add_sightings(
+            dataclasses.replace(one, crop=made.crops.put(data)) for one, data in sightings
+        )
+        with closing(Database.of(made)) as opened:
+            for name, (role, unit) in ACCOUNTS.items():
+                Accounts(opened).create(name, role, (unit,), PASSWORD)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def city_folder(
     tmp_path_factory: pytest.TempPathFactory,
     sightings: list[tuple[Sighting, bytes]],
     fast_passwords: None,
 ) -> Path:
-    """The city with its five accounts, made once; each test works on a copy."""
-    folder = tmp_path_factory.mktemp("made") / "city"
-    with City.create(
-        folder, units=make_units(), cameras=make_cameras(), streets=make_streets()
-    ) as made:
-        made.add_sightings(
-            dataclasses.replace(one, crop=made.crops.put(data)) for one, data in sightings
-        )
-        database = Database(folder / "catalogue.sqlite")
-        for name, (role, unit) in ACCOUNTS.items():
-            Accounts(database).create(name, role, (unit,), PASSWORD)
-        database.close()
-    return folder
+    """A city made once; each test works on a copy."""
+    return found_city(tmp_path_factory.mktemp("made") / "city", sightings)
+
+
+@pytest.fixture(scope="session")
+def shared_city(
+    tmp_path_factory: pytest.TempPathFactory,
+    sightings: list[tuple[Sighting, bytes]],
+    fast_passwords: None,
+    postgres: Any,
+) -> tuple[Path, str]:
+    """The same with its catalogue in PostgreSQL; folder and database, to be copied."""
+    folder, name = tmp_path_factory.mktemp("shared") / "city", postgres.create()
+    return found_city(folder, sightings, postgres.local_address(name)), name
+
+
+CORE = ("test_audit", "test_cases", "test_search", "test_session")  # run with each database
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kind" in metafunc.fixturenames and metafunc.module.__name__.endswith(CORE):
+        metafunc.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
-def city(tmp_path: Path, city_folder: Path) -> Iterator[City]:
-    shutil.copytree(city_folder, tmp_path / "city")
-    with City.open(tmp_path / "city") as opened:
-        yield opened
+def kind(request: pytest.FixtureRequest) -> str:
+    """The database of the city's catalogue."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def city(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> Iterator[City]:
+    folder = tmp_path / "city"
+    if kind == "sqlite":
+        shutil.copytree(request.getfixturevalue("city_folder"), folder)
+        with City.open(folder) as opened:
+            yield opened
+        return
+    original, template = request.getfixturevalue("shared_city")
+    postgres = request.getfixturevalue("postgres")
+    shutil.copytree(original, folder)
+    name = postgres.create(template)
+    write_address(folder, parse_address(postgres.local_address(name)))
+    with City.open(folder) as opened:
+        yield opened  # its database stays: to drop one takes longer than most of these tests
 
 
 class Client(TestClient):

@@ -8,13 +8,24 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from passerby.city.address import Address, parse_address
+from passerby.service import audit as audit_module
 from passerby.service.audit import HEAD_FILE, Audit
 from passerby.service.database import AUDIT, Database
 
 
 @pytest.fixture
-def audit(tmp_path: Path) -> Iterator[Audit]:
-    database = Database(tmp_path / "catalogue.sqlite")
+def address(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> Iterator[Address]:
+    if kind == "sqlite":
+        yield Address(where=tmp_path / "catalogue.sqlite")
+        return
+    postgres = request.getfixturevalue("postgres")
+    yield Address(where=parse_address(postgres.local_address(postgres.create())))
+
+
+@pytest.fixture
+def audit(tmp_path: Path, address: Address) -> Iterator[Audit]:
+    database = Database(address)
     chain = Audit(database, tmp_path)
     for number in range(1, 9):
         chain.append("searched", account="ann", case="A-1", units=("99",), details={"n": number})
@@ -23,10 +34,13 @@ def audit(tmp_path: Path) -> Iterator[Audit]:
 
 
 def tamper(audit: Audit, statement: sa.Executable) -> None:
-    """As someone with the database file would: without our triggers."""
+    """As someone who owns the database would: without our triggers."""
     with audit.database.write() as connection:
-        for verb in ("update", "delete"):
-            connection.execute(sa.text(f"DROP TRIGGER audit_no_{verb}"))
+        if connection.dialect.name == "sqlite":
+            for verb in ("update", "delete"):
+                connection.execute(sa.text(f"DROP TRIGGER audit_no_{verb}"))
+        else:
+            connection.execute(sa.text("DROP TRIGGER audit_no_change ON audit"))
         connection.execute(statement)
 
 
@@ -88,8 +102,30 @@ def test_the_database_refuses_changes(audit: Audit) -> None:
     assert audit.verify().intact
 
 
-def test_many_writers_make_one_chain(audit: Audit, tmp_path: Path) -> None:
-    other = Audit(Database(tmp_path / "catalogue.sqlite"), tmp_path)
+def test_a_chain_that_was_cut_and_grown_again_is_found(audit: Audit) -> None:
+    noted = audit.head_path.read_text(encoding="utf-8")
+    tamper(audit, AUDIT.delete().where(AUDIT.c.number > 6))
+    for _ in range(3):
+        audit.append("searched", account="bob")
+    audit.head_path.write_text(noted, encoding="utf-8")  # as another machine's note still says
+    verdict = audit.verify()
+    assert verdict.broken_at == 8
+    assert "noted" in verdict.reason
+
+
+def test_a_long_chain_is_read_in_parts(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_module, "ROWS_AT_ONCE", 3)
+    assert audit.verify().entries == 8
+    tamper(audit, AUDIT.delete().where(AUDIT.c.number == 4))
+    assert audit.verify().broken_at == 4
+
+
+def test_many_writers_on_two_machines_make_one_chain(
+    audit: Audit, address: Address, tmp_path: Path
+) -> None:
+    """Two folders, so that nothing but the database keeps them in order."""
+    (tmp_path / "other").mkdir()
+    other = Audit(Database(address), tmp_path / "other")
 
     def write(chain: Audit) -> None:
         for _ in range(10):
@@ -100,7 +136,8 @@ def test_many_writers_make_one_chain(audit: Audit, tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    for chain in (audit, other):
+        verdict = chain.verify()
+        assert verdict.intact, verdict.reason
+        assert verdict.entries == 48
     other.database.close()
-    verdict = audit.verify()
-    assert verdict.intact, verdict.reason
-    assert verdict.entries == 48

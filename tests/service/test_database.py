@@ -30,9 +30,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Address]
         yield Address(where=tmp_path / "catalogue.sqlite")
         return
     server = request.getfixturevalue("postgres")
-    name = server.create()
-    yield Address(where=parse_address(server.local_address(name)))
-    server.drop(name)
+    yield Address(where=parse_address(server.local_address(server.create())))
 
 
 def at_revision(address: Address, revision: str) -> sa.Engine:
@@ -178,4 +176,3 @@ def test_a_shared_database_is_upgraded_on_command_alone(postgres: object) -> Non
         Database(address)
     schema.upgrade(address)
     Database(address).close()
-    postgres.drop(name)  # type: ignore[attr-defined]

@@ -86,11 +86,10 @@ def _postgresql(
         raise MissingExtraError("pg8000", "postgres") from None
     arguments: dict[str, Any] = {
         "application_name": "passerby",
+        "password": password or "",  # the driver fails on none where the server asks for one
         "ssl_context": tls_of(url),
         "timeout": timeout,
     }
-    if password is not None:
-        arguments["password"] = password
     engine = sa.create_engine(
         url.difference_update_query(["sslmode", "sslrootcert"]),
         connect_args=arguments,
@@ -98,6 +97,15 @@ def _postgresql(
         max_overflow=CONNECTIONS - CONNECTIONS // 4,
         pool_pre_ping=True,  # a server that was started anew is found again
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _record: object, words: Any, options: Any) -> Any:
+        try:
+            made = dialect.connect(*words, **options)
+        except OSError as error:  # of the encryption; the driver tells all else in its own way
+            _away(place, f"cannot be reached ({error})", error)
+        made._sock = _Stream(made._sock, dialect.loaded_dbapi.InterfaceError)
+        return made
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -113,6 +121,26 @@ def _postgresql(
             _tell(context, place)
 
     return engine
+
+
+class _Stream:
+    """The driver's stream, with a broken first read told as the driver tells all others.
+
+    pg8000 1.31 lets the first ``OSError`` of a message through as it is; a connection that the
+    server has reset would then never count as broken, nor be replaced.
+    """
+
+    def __init__(self, stream: Any, broken: type[Exception]) -> None:
+        self._stream, self._broken = stream, broken
+
+    def read(self, size: int) -> bytes:
+        try:
+            return bytes(self._stream.read(size))
+        except OSError as error:
+            raise self._broken("network error") from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _tell(context: sa.engine.ExceptionContext, place: str) -> None:

@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "snapshot": ("passerby.cli.admin_city", "snapshot", "copy a gallery while it is in use"),
     "backup": ("passerby.cli.admin_moving", "backup", "keep a whole city while it is in use"),
     "restore": ("passerby.cli.admin_moving", "restore", "make a city from a backup, or check one"),
+    "database": ("passerby.cli.admin_database", "database", "where the catalogue is; its schema"),
     "account": ("passerby.cli.admin_accounts", "account", "list, add or change accounts"),
     "case": ("passerby.cli.admin_accounts", "case", "list or open cases"),
     "audit": ("passerby.cli.admin_accounts", "audit", "verify or show the audit"),

@@ -29,6 +29,9 @@ class Create(OfCity):
     """Points of the cameras, GeoJSON."""
     streets: Path | None = None
     """Lines of the streets, GeoJSON; without them distances are straight lines."""
+    database: str | None = None
+    """Address of an empty PostgreSQL database for the catalogue of a city on several machines:
+    postgresql://USER@HOST:PORT/NAME, without a password. Without it: a file in the folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +76,16 @@ def create(arguments: Sequence[str]) -> int:
     from passerby.city import City
 
     if options.simulated is not None:
-        city = City.from_simulation(options.city, options.simulated)
+        city = City.from_simulation(options.city, options.simulated, database=options.database)
     elif options.units is None or options.cameras is None:
         raise InputError("a city needs --units and --cameras, or --simulated FOLDER")
     else:
         city = City.create(
-            options.city, units=options.units, cameras=options.cameras, streets=options.streets
+            options.city,
+            units=options.units,
+            cameras=options.cameras,
+            streets=options.streets,
+            database=options.database,
         )
     with city:
         print(

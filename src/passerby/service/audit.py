@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from passerby.service.database import AUDIT, Database, now
 HEAD_FILE = "audit.head"  # number and digest of the last entry, beside the database
 LOCK_FILE = "audit.lock"
 START = "0" * 64
+ROWS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,12 @@ class Verdict:
 
 
 class Audit:
-    """Append, read and verify the chain of one city."""
+    """Append, read and verify the chain of one city.
+
+    The database's write lock makes one chain of what any number of machines append. Each machine
+    notes the last entry of its own outside the database, in the city's folder: a witness that
+    whoever can write the database cannot reach.
+    """
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
@@ -141,32 +148,61 @@ class Audit:
 
     def verify(self) -> Verdict:
         """Recompute the chain from its start and find the first entry that does not hold."""
-        previous, count = START, 0
+        note = self._note()  # before the chain, which may grow meanwhile
+        previous, count, noted = START, 0, ""
         with self.database.read() as connection:
-            rows = connection.execute(sa.select(AUDIT).order_by(AUDIT.c.number))
-            for count, row in enumerate(rows, start=1):
-                entry = _entry(row)
-                reason = _fault(entry, count, previous)
+            for entry in _in_order(connection):
+                reason = _fault(entry, count + 1, previous)
                 if reason:
-                    return Verdict(entries=count - 1, head=previous, broken_at=count, reason=reason)
-                previous = entry.digest
-        reason = self._head_fault(count, previous)
-        if reason:
-            return Verdict(entries=count, head=previous, broken_at=count + 1, reason=reason)
-        return Verdict(entries=count, head=previous)
+                    return Verdict(entries=count, head=previous, broken_at=count + 1, reason=reason)
+                previous, count = entry.digest, count + 1
+                if note and note["number"] == count:
+                    noted = previous
+        broken_at, reason = _note_fault(note, count, noted)
+        return Verdict(entries=count, head=previous, broken_at=broken_at, reason=reason)
 
-    def _head_fault(self, count: int, digest: str) -> str:
+    def note(self) -> None:
+        """Note the present last entry, where this folder has just joined the city of others."""
+        with self._lock.held():
+            last = self.entries(limit=1)
+            if last:
+                self._write_head(last[0])
+
+    def _note(self) -> dict[str, Any] | None:
+        """What was noted; empty where it is damaged, None where it is missing."""
         try:
-            head = json.loads(self.head_path.read_text(encoding="utf-8"))
+            note = json.loads(self.head_path.read_text(encoding="utf-8"))
+            return {"number": int(note["number"]), "digest": str(note["digest"])}
         except FileNotFoundError:
-            return "the note of the last entry is missing" if count else ""
-        except ValueError:
-            return "the note of the last entry is damaged"
-        if head["number"] > count:
-            return f"entries {count + 1} to {head['number']} are missing"
-        if head["number"] == count and head["digest"] != digest:
-            return "the last entry is not the one that was noted"
-        return ""  # a note of an older entry: the power failed between an entry and its note
+            return None
+        except (ValueError, KeyError, TypeError):
+            return {}
+
+
+def _note_fault(note: dict[str, Any] | None, count: int, noted: str) -> tuple[int | None, str]:
+    """What the note says against a chain of ``count`` entries, and of which entry.
+
+    A note of an older entry is none: another machine wrote since, or the power failed before the
+    newer note. But that entry must be the one that was noted.
+    """
+    if note is None:
+        return (count + 1, "the note of the last entry is missing") if count else (None, "")
+    if not note:
+        return count + 1, "the note of the last entry is damaged"
+    if note["number"] > count:
+        return count + 1, f"entries {count + 1} to {note['number']} are missing"
+    if noted != note["digest"]:
+        return note["number"], f"entry {note['number']} is not the one that was noted"
+    return None, ""
+
+
+def _in_order(connection: sa.Connection) -> Iterator[Entry]:
+    """Every entry from the first, a bounded number in memory."""
+    last = -(2**62)
+    query = sa.select(AUDIT).order_by(AUDIT.c.number).limit(ROWS_AT_ONCE)
+    while rows := connection.execute(query.where(AUDIT.c.number > last)).all():
+        yield from map(_entry, rows)
+        last = rows[-1].number
 
 
 def _fault(entry: Entry, number: int, previous: str) -> str:

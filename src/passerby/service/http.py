@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from passerby.city import City
+from passerby.city.engines import DatabaseError
 from passerby.city.gallery import StoreError
 from passerby.errors import InputError
 from passerby.runtime import Embedder
@@ -156,6 +157,14 @@ def add_error_answers(app: FastAPI) -> None:
         said, _ = _told(request, error)
         return answer(Refusal(500, "store_fault", said, TELL))
 
+    @app.exception_handler(DatabaseError)
+    async def database_fault(_request: Request, error: DatabaseError) -> Response:
+        LOG.error("%s", error)
+        said = "The city's database does not answer as it should."
+        return answer(
+            Refusal(503, "database_fault", said, "Try again in a minute.", retry_after=60)
+        )
+
     @app.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
@@ -271,5 +280,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         404: "No such thing among those the account may see",
         422: "Bad input",
         500: "The city's stored data cannot be used",
+        503: "The city's database does not answer",
     }.items()
 }
