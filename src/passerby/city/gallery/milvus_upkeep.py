@@ -113,8 +113,7 @@ def stats(reader: Reader) -> Stats:
     days = 0
     if first is not None and last is not None:
         days = _days(counter, day_of(first), day_of(last) + 1, living)
-    told = reader.link.ask("get_collection_stats", spec.collection)
-    dead = max(int(told["row_count"]) - living, 0)
+    dead = max(_rows(reader, spec) - living, 0)
     return Stats(
         sightings=living,
         dead=dead,
@@ -125,6 +124,11 @@ def stats(reader: Reader) -> Stats:
         model_id=spec.model,
         dimension=spec.dimension,
     )
+
+
+def _rows(reader: Reader, spec: Spec) -> int:
+    """Rows in the segments, deleted ones included, without those that are not yet in a segment."""
+    return int(reader.link.ask("get_collection_stats", spec.collection)["row_count"])
 
 
 def _bound(counter: Counter, number: int) -> int:
@@ -177,13 +181,13 @@ def compact(reader: Reader) -> int:
     spec = reader.spec()
     if spec is None:
         return 0
-    before = stats(reader).bytes
+    before = _rows(reader, spec)
 
     def left() -> int:
         return reader.counted(spec, "", level="Strong")
 
     if not spec.stage and left() == 0 and drop_when_empty(reader.link, spec, left):
-        return before
+        return before * 4 * spec.dimension
     reader.link.ask("flush", spec.collection)
     job = reader.link.ask("compact", spec.collection)
     end = time.monotonic() + COMPACTION_SECONDS
@@ -191,7 +195,7 @@ def compact(reader: Reader) -> int:
         if time.monotonic() > end:
             raise AwayError("Milvus is still compacting; it goes on by itself, look again later")
         time.sleep(0.2)
-    return max(before - stats(reader).bytes, 0)
+    return max(before - _rows(reader, spec), 0) * 4 * spec.dimension
 
 
 def verify(reader: Reader) -> list[str]:
