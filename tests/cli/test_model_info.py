@@ -58,3 +58,25 @@ def test_a_file_knows_its_structure(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model-info", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_bundled_network_and_a_pulled_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model-info", "default", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["parameters"] > 0
+    assert facts["colour_order"] == "RGB"
+    assert main(["model-info", "osnet-x1-0-market"]) == 2
+    assert "passerby models pull osnet-x1-0-market" in capsys.readouterr().err
+
+
+def test_a_network_of_another_runtime_shows_its_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.xml"
+    path.write_text("<net/>")
+    assert main(["model-info", str(path)]) == 2
+    assert "net.xml.card.json" in capsys.readouterr().err
+    card = ModelCard(architecture="theirs", dimension=8, colour_order="BGR")
+    path.with_name("net.xml.card.json").write_text(card.to_json())
+    assert main(["model-info", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["colour_order"] == "BGR"

@@ -9,7 +9,7 @@ from torch import nn
 
 from passerby.errors import InputError
 from passerby.models import ModelCard, build, load, read_card, save
-from passerby.models.card import CARD_KEY
+from passerby.models.card import CARD_KEY, PREPARATION
 from passerby.models.pretrained import load_backbone
 
 CARD = ModelCard(
@@ -101,6 +101,9 @@ def test_missing_file_and_missing_card(tmp_path: Path) -> None:
         ({"input_size": [10**9, 32]}, "8..4096"),
         ({"std": [0, 1, 1]}, "not positive"),
         ({"mean": None}, "mean"),
+        ({"mean": [123.7, 116.3, 103.5]}, "white is 1"),
+        ({"std": [58.4, 57.1, 57.4]}, "white is 1"),
+        ({"mean": [-0.5, 0.5, 0.5]}, "white is 1"),
         ({"colour_order": "GRB"}, "colour_order"),
         ({"feature": "logits"}, "feature"),
         ({"pooling": 3}, "no pooling"),
@@ -115,6 +118,15 @@ def test_cards_are_checked(saved: Path, tmp_path: Path, change: dict, message: s
     save_file(load_file(saved), path, metadata={CARD_KEY: json.dumps(values)})
     with pytest.raises(InputError, match=message):
         load(path)
+
+
+@pytest.mark.parametrize("field", PREPARATION)
+def test_a_card_says_how_pictures_are_prepared(field: str) -> None:
+    """No default steps in silently for what a file leaves open."""
+    values = json.loads(CARD.to_json())
+    del values[field]
+    with pytest.raises(InputError, match=f"does not say {field}"):
+        ModelCard.from_json(json.dumps(values))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"format": 1}'])

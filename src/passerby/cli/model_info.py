@@ -12,6 +12,7 @@ from passerby.cli.arguments import parse
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
+    from passerby.models import ModelCard
     from passerby.models.structure import Structure
 
 
@@ -20,7 +21,7 @@ class Options:
     """Print the card of a weights file, or the size of an architecture."""
 
     model: Annotated[str, tyro.conf.Positional]
-    """A weights file of passerby, or an architecture: resnet50, fpb, pyramid:resnet50, timm:..."""
+    """A network file, default, or a pulled name; or an architecture: resnet50, fpb, timm:..."""
     structure: dict[str, str] = field(default_factory=dict)
     """Options of an architecture given by name: --structure non_local agw convolution dwsep."""
     json: bool = False
@@ -30,11 +31,22 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Print the card field by field, and the parameters."""
     options = parse(Options, arguments, "model-info")
-    path = Path(options.model)
-    is_file = path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1
-    facts = _of_file(path, options) if is_file else _of_name(options.model, options.structure)
+    path = _file(options.model)
+    facts = _of_file(path, options) if path else _of_name(options.model, options.structure)
     print(json.dumps(facts) if options.json else "\n".join(_lines(facts)))
     return 0
+
+
+def _file(model: str) -> Path | None:
+    """The file that is meant, or None when an architecture is."""
+    from passerby.models import zoo
+    from passerby.models.identity import find_file
+
+    path = Path(model)
+    named = model == "default" or model in zoo.entries()
+    if named or path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1:
+        return find_file(model)
+    return None
 
 
 def _of_file(path: Path, options: Options) -> dict[str, Any]:
@@ -42,6 +54,8 @@ def _of_file(path: Path, options: Options) -> dict[str, Any]:
 
     if options.structure:
         raise InputError(f"'{path}' knows its own structure; leave --structure out")
+    if path.suffix in (".xml", ".onnx"):
+        return {**asdict(_card(path)), "bytes": path.stat().st_size}
     network, card = load(path)
     return {
         **asdict(card),
@@ -49,6 +63,18 @@ def _of_file(path: Path, options: Options) -> dict[str, Any]:
         **_accounting(card.architecture, card.structure),
         "bytes": path.stat().st_size,
     }
+
+
+def _card(path: Path) -> "ModelCard":
+    """The card of a network of ONNX or OpenVINO: beside it, inside it, or known by its name."""
+    from passerby.runtime.foreign import find_card, require_card
+
+    card = find_card(path)
+    if card is None and path.suffix == ".onnx":
+        from passerby.runtime.onnx_backend import read_metadata
+
+        card = read_metadata(path)[0]
+    return card or require_card(path)
 
 
 def _of_name(architecture: str, structure: Mapping[str, str]) -> dict[str, Any]:

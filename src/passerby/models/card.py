@@ -20,6 +20,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "metric": ("cosine",),
 }
 
+# how pictures are prepared: a file must say all of it
+PREPARATION = ("input_size", "mean", "std", "colour_order", "value_range", "interpolation")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
@@ -84,6 +87,14 @@ class ModelCard:
             raise InputError(f"model card: input size {self.input_size} is not 8..4096 pixels")
         if not all(value > 0 for value in self.std):
             raise InputError(f"model card: std {self.std} is not positive")
+        white = self.value_range
+        if not all(
+            0 <= m <= white and s <= white for m, s in zip(self.mean, self.std, strict=True)
+        ):
+            raise InputError(
+                f"model card: mean {self.mean} and std {self.std} are not of pictures whose white "
+                f"is {white:g}; scale them, or say the other value_range"
+            )
         if not isinstance(self.structure, dict) or not all(
             isinstance(key, str) and isinstance(value, int | float | str | bool)
             for key, value in self.structure.items()
@@ -110,6 +121,12 @@ class ModelCard:
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
             raise InputError(f"model card: unknown field '{min(unknown)}'; update passerby")
+        unsaid = [name for name in PREPARATION if name not in values]
+        if unsaid:
+            raise InputError(
+                f"model card: it does not say {', '.join(unsaid)}, and a default that is wrong "
+                "would go unseen; add that, or convert the network anew"
+            )
         for name in ("input_size", "mean", "std"):
             if isinstance(values.get(name), list):
                 values[name] = tuple(values[name])

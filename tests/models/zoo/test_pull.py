@@ -18,11 +18,14 @@ import torch
 from passerby.cli import main
 from passerby.errors import InputError
 from passerby.models import build, convert, load, zoo
+from passerby.models.card import PREPARATION
 from passerby.models.identity import find_file
 from passerby.models.zoo import ZooEntry, ZooFile, cache, download, table
+from passerby.models.zoo.pull import with_facts
 
 REAL = Path(__file__).parents[3].parent / "shared" / "real" / "models"
 NAME = "tiny-resnet"
+PUBLISHED = table.find("torchreid-resnet50-market")
 Register = Callable[..., ZooEntry]
 
 
@@ -73,10 +76,13 @@ def test_a_pulled_network_is_the_checkpoint_with_its_card(
     assert done.sources == {"resnet.pth": entry.files[0].digest}
     network, card = load(done.path)
     (tmp_path / "resnet.pth").write_bytes(checkpoint)
-    expected = convert(tmp_path / "resnet.pth")[0]
+    expected, theirs = convert(tmp_path / "resnet.pth")
     pictures = torch.rand(2, 3, 64, 32)
     assert torch.equal(network(pictures), expected(pictures))
     assert (card.input_size, card.interpolation) == ((384, 128), "bicubic"), "as the table says"
+    told = with_facts(PUBLISHED, theirs)
+    for name in PREPARATION:
+        assert getattr(told, name) == getattr(theirs, name), "table and converter agree"
     assert card.training["zoo"] == NAME
     assert card.training["published_percent"]["market1501"] == {"mAP": 31.0, "rank1": 59.9}
     assert "MIT" in card.licence

@@ -183,7 +183,11 @@ def _network(entry: ZooEntry, files: Sequence[Path], made: Path) -> tuple[str, t
 def with_facts(entry: ZooEntry, card: ModelCard) -> ModelCard:
     """A converted card with what the table knows and no file says: size, licences, origin."""
     published = {name: {"mAP": m, "rank1": r} for name, (m, r) in entry.published.items()}
-    origin = {"zoo": entry.name, "page": entry.page, "data": list(entry.trained_on)}
+    origin: dict[str, Any] = {
+        "zoo": entry.name,
+        "page": entry.page,
+        "data": list(entry.trained_on),
+    }
     if published:
         origin["published_percent"] = published
     facts = {key: value for key, value in entry.card.items() if key != "dimension"}
