@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -142,6 +143,29 @@ def _open_case(database: Database) -> None:
 
     times = {"units": ("99",), "expires": now() + 86_400_000}
     Cases(database).open("A-1", purpose="to find", legal_basis="act", owner="ann", **times)
+
+
+def test_a_user_who_may_only_add_to_the_audit_can_serve(city: City, postgres: Any) -> None:
+    """The rights that the documentation gives to the service's user."""
+    name = city.address.where.database  # type: ignore[union-attr]
+    for statement in (
+        "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN END $$",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO guest",
+        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO guest",
+        "REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM guest",
+    ):
+        postgres.execute(statement, name)
+    url = parse_address(postgres.local_address(name)).set(username="guest")
+    with closing(Database(Address(where=url))) as database:
+        audit = Audit(database, city.folder)
+        audit.append("searched", account="ann")
+        assert audit.verify().intact
+        _open_case(database)
+        Approvals(database, Settings()).ask(Scope(), case="A-1", account="ann", reason="for all")
+        with pytest.raises(InputError, match="does not allow"), database.write() as connection:
+            connection.execute(sa.text("ALTER TABLE audit DISABLE TRIGGER audit_no_change"))
+        with pytest.raises(InputError, match="does not allow"), database.write() as connection:
+            connection.execute(sa.text("DELETE FROM audit"))
 
 
 def test_a_server_that_was_away_is_found_again(

@@ -6,7 +6,7 @@ a test holds equal to what is declared here and above.
 """
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from passerby.city.cameras import Camera
 from passerby.city.streets import Street
@@ -24,7 +24,8 @@ except ImportError:
 class Base(DeclarativeBase):
     """Base of every table in the catalogue."""
 
-    type_annotation_map = {float: Double()}  # in every version of SQLAlchemy  # noqa: RUF012
+    # in every version of SQLAlchemy
+    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Double()}
 
 
 class UnitRow(Base):
