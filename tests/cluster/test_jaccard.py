@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 
 from passerby.cluster import jaccard_neighbours, pseudo_labels
+from passerby.cluster.jaccard import encode, neighbours
 from passerby.errors import InputError
+from passerby.retrieval import compiled
 
 
 def draw(
@@ -111,6 +113,33 @@ def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = jaccard_neighbours(features)
     assert np.array_equal(whole.indices, parts.indices)
     assert np.array_equal(whole.data, parts.data)
+
+
+@given(
+    st.integers(0, 2**20), st.integers(1, 90), st.integers(1, 15), st.sampled_from([None, 0.3, 0.6])
+)
+@settings(max_examples=60, deadline=None)
+def test_compiled_distances_are_numpys(seed: int, N: int, k1: int, limit: float | None) -> None:
+    pytest.importorskip("numba")
+    features, _ = draw(seed, N, D=8, spread=0.8)
+    features[: N // 4] = features[0]
+    rows = encode(features, k1=k1, k2=3).rows
+    plain = neighbours(rows, limit=limit)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "ROWS", 1)
+        found = neighbours(rows, limit=limit)
+    assert np.array_equal(found.indptr, plain.indptr)
+    assert np.array_equal(found.indices, plain.indices)
+    assert np.array_equal(found.data, plain.data)
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.9, 1.5])
+def test_compiled_labels_are_numpys(spread: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    features, _ = draw(11, 1000, D=64, people=60, spread=spread)
+    plain = pseudo_labels(features)
+    monkeypatch.setattr(compiled, "ROWS", 1)
+    assert np.array_equal(pseudo_labels(features), plain)
 
 
 def test_limit_keeps_the_near_ones() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from passerby.errors import InputError
+from passerby.retrieval import compiled
 from passerby.retrieval import encoding as reciprocal
 from passerby.retrieval.distances import Features, checked
 from passerby.retrieval.encoding import Encoding
@@ -25,6 +26,7 @@ FORM = Variant(
     scaled=False,
     counts_itself=True,
 )
+Pairs = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 CELLS = 1 << 18  # sums of one block of Jaccard distances, so that they stay in the cache
 SHARED = 1 << 16  # shared members added up at once
 
@@ -66,20 +68,11 @@ def encode(features: Features, *, k1: int = 30, k2: int = 6) -> Encoding:
 def neighbours(encoding: sparse.csr_matrix, *, limit: float | None = None) -> sparse.csr_matrix:
     """As :func:`jaccard_neighbours`, of encoded rows (N, N) that each sum to one."""
     N = encoding.shape[0]
-    members = Members.of(encoding)
-    starts, columns, values = [], [], []
     largest = np.nextafter(np.float32(1), np.float32(0)) if limit is None else np.float32(limit)
+    find = _compiled_pairs if compiled.pays(N) else _near_pairs
     # J = 1 - m / (2 - m) falls with m: few sums are large enough, the division is for these
-    least = 2 * (1 - largest) / (2 - largest) - 1e-6
-    for start, sums in members.blocks():
-        cells = np.flatnonzero(sums > max(least, 0))
-        distances = _distances(sums[cells])
-        kept = distances <= largest
-        cells, distances = cells[kept], distances[kept]
-        starts.append((cells // N + start).astype(np.int32))
-        columns.append((cells % N).astype(np.int32))
-        values.append(distances)
-    row, column, value = (np.concatenate(parts) for parts in (starts, columns, values))
+    least = max(0.0, float(2 * (1 - largest) / (2 - largest) - 1e-6))
+    row, column, value = find(encoding, largest, least)
     mirrored = column != row
     return sparse.csr_matrix(
         (
@@ -91,6 +84,43 @@ def neighbours(encoding: sparse.csr_matrix, *, limit: float | None = None) -> sp
         ),
         shape=(N, N),
     )
+
+
+def _near_pairs(encoding: sparse.csr_matrix, largest: np.float32, least: float) -> Pairs:
+    """Rows, columns and distances (E,) of pairs i <= j up to the distance ``largest``.
+
+    Their sums of minima exceed ``least``.
+    """
+    N = encoding.shape[0]
+    found: list[Pairs] = []
+    for start, sums in Members.of(encoding).blocks():
+        cells = np.flatnonzero(sums > least)
+        distances = _distances(sums[cells])
+        kept = distances <= largest
+        cells, distances = cells[kept], distances[kept]
+        found.append((cells // N + start, (cells % N).astype(np.int32), distances))
+    return _joined(found)
+
+
+def _compiled_pairs(encoding: sparse.csr_matrix, largest: np.float32, least: float) -> Pairs:
+    """As :func:`_near_pairs`, compiled."""
+    from passerby.retrieval.set_kernels import near_pairs
+
+    members = encoding.tocsc()
+    rows = (encoding.indptr, encoding.indices, encoding.data)
+    columns = (members.indptr, members.indices, members.data)
+    limits = (largest, least)
+    # first rows have most pairs
+    return _joined(
+        compiled.in_parts(
+            lambda a, b: near_pairs(rows, columns, limits, a, b), encoding.shape[0], each=8
+        )
+    )
+
+
+def _joined(parts: list[Pairs]) -> Pairs:
+    rows, columns, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return rows, columns, distances
 
 
 def kth_distances(encoding: Encoding, k: int, *, sample: int = 1000) -> NDArray[np.float32]:

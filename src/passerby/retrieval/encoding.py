@@ -31,7 +31,8 @@ class Encoding:
     Attributes:
         rows: (N, N) sparse, each row sums to one; queries first.
         inverse: (N, G) sparse: for each row of the set, which gallery rows have it, and how much.
-        farthest: (N,) largest distance of each row, never zero.
+        farthest: (N,) by what distances of each row are divided: its largest, never zero; one where
+            the variant does not scale.
     """
 
     rows: sparse.csr_matrix
@@ -69,8 +70,11 @@ def encode(
         min(length if variant.counts_itself else max(length, k2), N),
         metric=metric,
         block_bytes=NEAREST_BYTES,
+        farthest=variant.scaled,
     )
     lists = np.ascontiguousarray(longest[:, :length])
+    if farthest is None:
+        farthest = np.ones(N, dtype=np.float32)
     farthest = np.maximum(farthest, np.finfo(np.float32).tiny)
     mutual, rows, columns = expanded_sets(lists, variant.half_length(k1))
     extra = pair_distances(features, rows, columns, metric)

@@ -63,7 +63,8 @@ def expand_gallery(gallery: Features, *, count: int = 5, power: float = 3.0) -> 
     if not len(rows):
         raise InputError("the gallery is empty; there is nothing to expand")
     # a row finds itself, at distance 0, and so counts once
-    indices, distances, _ = nearest_rows(rows, min(count + 1, len(rows)), metric="cosine")
+    wanted = min(count + 1, len(rows))
+    indices, distances, _ = nearest_rows(rows, wanted, metric="cosine", farthest=False)
     return F.normalize(_mixed(rows, indices, distances, power), dim=1).cpu().numpy()
 
 

@@ -8,6 +8,7 @@ little more than its product.
 import torch
 from torch import Tensor
 
+from passerby.retrieval import scan
 from passerby.retrieval.distances import Metric, distance_block
 from passerby.retrieval.search import smallest
 
@@ -121,37 +122,52 @@ def true_places(block: Tensor, limit: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 def nearest_rows(
-    features: Tensor, k: int, *, metric: Metric, rows: int = 2048
-) -> tuple[Tensor, Tensor, Tensor]:
+    features: Tensor, k: int, *, metric: Metric, rows: int = 2048, farthest: bool = True
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """The ``k`` nearest rows of each row among all, itself included, and the farthest distance.
 
-    Takes N^2 D multiplications and additions, half of what all pairs take.
+    Takes N^2 D multiplications and additions, half of what all pairs take; by
+    :mod:`passerby.retrieval.scan`, where it fits, they are of whole numbers.
 
     Args:
         features: (N, D), prepared.
         k: At most N.
         metric: As in :func:`passerby.retrieval.distances`; Euclidean distances stay squared.
         rows: Of one block; a block of ``rows`` x 2 ``rows`` distances is held.
+        farthest: Whether to find the farthest distances too.
 
     Returns:
         Rows (N, k) int64 in order of distance, their distances (N, k), and per row the largest
-        distance to any row (N,).
+        distance to any row (N,), or None.
     """
+    scanned = None
+    if scan.fits(features, k, metric):
+        scanned = scan.nearest_rows(features, k, farthest=farthest)
+    return scanned or _nearest_rows(features, k, metric, rows, farthest)
+
+
+def _nearest_rows(
+    features: Tensor, k: int, metric: Metric, rows: int, farthest: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """As :func:`nearest_rows`, by float32 products."""
     N = len(features)
     found = NearestRows(N, k, features.device)
-    farthest = torch.full((N,), -torch.inf, device=features.device)
+    largest = torch.full((N,), -torch.inf, device=features.device) if farthest else None
     memory = features.new_empty(min(rows, N) * min(2 * rows, N))
     for start in range(0, N, rows):
         stop = min(start + rows, N)
         for first in range(start, N, 2 * rows):
             last = min(first + 2 * rows, N)
             block = distance_block(features[start:stop], features[first:last], metric, memory)
-            torch.maximum(farthest[start:stop], block.amax(dim=1), out=farthest[start:stop])
             found.offer(start, block, first)
             others = max(first, stop)  # the rows of the block itself have been served
+            rest = block[:, others - first :]
             if others < last:
-                rest = block[:, others - first :]
-                torch.maximum(farthest[others:last], rest.amax(dim=0), out=farthest[others:last])
                 found.offer(others, rest.T, start)
+            if largest is not None:
+                own, theirs = largest[start:stop], largest[others:last]
+                torch.maximum(own, block.amax(dim=1), out=own)
+                if others < last:
+                    torch.maximum(theirs, rest.amax(dim=0), out=theirs)
     values, columns = unpack(found.keys)
-    return columns, values, farthest
+    return columns, values, largest

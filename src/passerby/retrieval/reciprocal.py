@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from passerby.retrieval import compiled
 from passerby.retrieval.distances import Metric
 from passerby.retrieval.neighbours import nearest_rows
 
@@ -21,8 +22,8 @@ PAIR_BYTES = 2**21  # at most so many bytes of them, so that they stay in the ca
 
 
 def nearest(
-    features: Tensor, k: int, *, metric: Metric, block_bytes: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+    features: Tensor, k: int, *, metric: Metric, block_bytes: int, farthest: bool = True
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32] | None]:
     """The ``k`` nearest rows of each row among all, itself included, and the farthest distance.
 
     Args:
@@ -30,15 +31,22 @@ def nearest(
         k: At most N.
         metric: As in :func:`passerby.retrieval.distances`; Euclidean distances stay squared.
         block_bytes: Largest size of one block of distances.
+        farthest: Whether to find the farthest distances too.
 
     Returns:
         Rows (N, k) in order of distance, their distances (N, k), and per row the largest distance
-        to any row (N,).
+        to any row (N,), or None.
     """
     # blocks of twice as many columns as rows, 2048 at most, so that they stay in the cache
     rows = max(1, min(2048, math.isqrt(block_bytes // 8)))
-    columns, values, farthest = nearest_rows(features, k, metric=metric, rows=rows)
-    return columns.to(torch.int32).cpu().numpy(), values.cpu().numpy(), farthest.cpu().numpy()
+    columns, values, largest = nearest_rows(
+        features, k, metric=metric, rows=rows, farthest=farthest
+    )
+    return (
+        columns.to(torch.int32).cpu().numpy(),
+        values.cpu().numpy(),
+        None if largest is None else largest.cpu().numpy(),
+    )
 
 
 def reciprocal_mask(lists: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -67,6 +75,8 @@ def expanded_sets(
         R as a mask (N, L) of ``lists``; the additional members as pairs: rows (E,) and columns
         (E,), ordered by row, each pair once and none of R.
     """
+    if compiled.pays(len(lists)):
+        return _expanded_sets(lists, half)
     mutual = reciprocal_mask(lists)
     halves = np.ascontiguousarray(lists[:, :half])
     half_mutual = reciprocal_mask(halves)
@@ -89,13 +99,36 @@ def expanded_sets(
     return mutual, np.concatenate(found_rows), np.concatenate(found_columns)
 
 
+def _expanded_sets(
+    lists: NDArray[np.int32], half: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int32]]:
+    """As :func:`expanded_sets`, compiled."""
+    from passerby.retrieval import set_kernels as kernels
+
+    N, halves = len(lists), np.ascontiguousarray(lists[:, :half])
+    mutual, half_mutual = np.empty(lists.shape, dtype=bool), np.empty(halves.shape, dtype=bool)
+    compiled.in_parts(lambda a, b: kernels.reciprocal_mask(lists, mutual, a, b), N)
+    compiled.in_parts(lambda a, b: kernels.reciprocal_mask(halves, half_mutual, a, b), N)
+    parts = compiled.in_parts(
+        lambda a, b: kernels.additional_members(lists, mutual, half_mutual, a, b), N
+    )
+    rows, columns = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return mutual, rows, columns
+
+
 def pair_distances(
     features: Tensor, rows: NDArray[np.int64], columns: NDArray[np.int32], metric: Metric
 ) -> NDArray[np.float32]:
     """Distances (E,) of single pairs of prepared rows; Euclidean ones squared."""
-    # numpy, in small parts: these are too short for torch's threads to pay
-    host = features.cpu().numpy()
+    host = np.ascontiguousarray(features.cpu().numpy())
     found = np.empty(len(rows), dtype=np.float32)
+    if metric == "cosine" and compiled.pays(len(host)):
+        from passerby.retrieval.scan_kernels import pair_products
+
+        pairs = (rows, columns)
+        compiled.in_parts(lambda a, b: pair_products(host, pairs, found, a, b), len(rows))
+        return np.subtract(1.0, found, out=found)
+    # numpy, in small parts: these are too short for torch's threads to pay
     step = max(1, min(PAIRS, PAIR_BYTES // (8 * host.shape[1])))
     for start in range(0, len(rows), step):
         part = slice(start, start + step)

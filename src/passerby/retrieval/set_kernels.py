@@ -1,0 +1,145 @@
+"""Compiled forms of k-reciprocal sets and of sums of minima; importing this module needs numba.
+
+Bit for bit what numpy makes of the same input in :mod:`passerby.retrieval.reciprocal` and
+:mod:`passerby.cluster.jaccard`.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.retrieval.compiled import kernel
+
+WIDTH = 32  # sums looked at together: nearly always all of them are small
+Pairs = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+
+
+@kernel()
+def reciprocal_mask(
+    lists: NDArray[np.int32], mask: NDArray[np.bool_], start: int, stop: int
+) -> None:
+    """Fill in rows ``start`` to ``stop`` of ``mask`` (N, L): is i in the entry's own list?"""
+    L = lists.shape[1]
+    for i in range(start, stop):
+        for n in range(L):
+            theirs, found = lists[lists[i, n]], False
+            for m in range(L):
+                found |= theirs[m] == i
+            mask[i, n] = found
+
+
+@kernel()
+def additional_members(
+    lists: NDArray[np.int32],
+    mutual: NDArray[np.bool_],
+    half_mutual: NDArray[np.bool_],
+    start: int,
+    stop: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The pairs of :func:`passerby.retrieval.reciprocal.expanded_sets` of ``start`` to ``stop``."""
+    (N, L), half = lists.shape, half_mutual.shape[1]
+    # the row whose reciprocal set, and whose expanded set, has a number
+    inside, joined = np.full(N, -1, np.int32), np.full(N, -1, np.int32)
+    rows = np.empty(stop - start + L * half, np.int64)
+    columns = np.empty(len(rows), np.int32)
+    count = 0
+    for i in range(start, stop):
+        first = count
+        if count + L * half > len(rows):
+            rows, columns = _longer(rows), _longer(columns)
+        for n in range(L):
+            if mutual[i, n]:
+                inside[lists[i, n]] = joined[lists[i, n]] = i
+        for n in range(L):
+            candidate = lists[i, n]
+            if not mutual[i, n] or not _joins(lists[candidate], half_mutual[candidate], inside, i):
+                continue
+            for m in range(half):
+                member = lists[candidate, m]
+                if half_mutual[candidate, m] and joined[member] != i:
+                    joined[member] = rows[count] = i
+                    place = count
+                    while place > first and columns[place - 1] > member:
+                        columns[place] = columns[place - 1]
+                        place -= 1
+                    columns[place] = member
+                    count += 1
+    return rows[:count].copy(), columns[:count].copy()
+
+
+@kernel()
+def _joins(
+    theirs: NDArray[np.int32], counted: NDArray[np.bool_], inside: NDArray[np.int32], i: int
+) -> bool:
+    """Whether more than two thirds of a candidate's reciprocal set are in that of row ``i``."""
+    members, overlap = np.int64(0), np.int64(0)
+    for m in range(len(counted)):
+        if counted[m]:
+            members += 1
+            overlap += np.int64(inside[theirs[m]] == i)
+    return bool(3 * overlap > 2 * members)
+
+
+@kernel()
+def _longer(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in an array of twice the length."""
+    made = np.empty(2 * len(array), array.dtype)
+    made[: len(array)] = array
+    return made
+
+
+@kernel()
+def near_pairs(
+    encoding: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]],
+    members: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]],
+    limits: tuple[np.float32, float],
+    start: int,
+    stop: int,
+) -> Pairs:
+    """Pairs i <= j of rows i from ``start`` to ``stop`` whose Jaccard distance is small.
+
+    Args:
+        encoding: Starts, columns and values of sparse rows (N, N).
+        members: The same by columns: for each member who has it, in order of rows, and how much.
+        limits: Largest distance to keep; a sum of minima that all such pairs exceed, 0 or more.
+        start: The first row.
+        stop: The row after the last.
+
+    Returns:
+        Rows, columns and distances (E,), rows in order.
+    """
+    starts, columns, values = encoding
+    largest, least = limits
+    member_starts, owners, shares = members
+    N = len(starts) - 1
+    sums = np.zeros(N)
+    # where in the list of each member row i stands: what comes before has been served
+    heads = np.empty(N, np.int64)
+    for m in range(N):
+        own = owners[member_starts[m] : member_starts[m + 1]]
+        heads[m] = member_starts[m] + np.searchsorted(own, start)
+    rows = np.empty(16 * (stop - start) + WIDTH, np.int64)
+    others, distances = np.empty(len(rows), np.int32), np.empty(len(rows), np.float32)
+    count = 0
+    for i in range(start, stop):
+        for e in range(starts[i], starts[i + 1]):
+            m, value = columns[e], values[e]
+            for place in range(heads[m], member_starts[m + 1]):
+                sums[owners[place]] += min(value, shares[place])
+            heads[m] += 1
+        for first in range(i, N, WIDTH):
+            near = np.int64(0)
+            for total in sums[first : first + WIDTH]:
+                near += np.int64(total > least)
+            if near == 0:
+                continue
+            if count + WIDTH > len(rows):
+                rows, others, distances = _longer(rows), _longer(others), _longer(distances)
+            for j in range(first, min(first + WIDTH, N)):
+                distance = np.float32(max(1 - sums[j] / (2 - sums[j]), 0.0))
+                if sums[j] > least and distance <= largest:
+                    rows[count], others[count], distances[count] = i, j, distance
+                    count += 1
+        sums[i:] = 0
+    return rows[:count].copy(), others[:count].copy(), distances[:count].copy()
