@@ -1,123 +1,66 @@
-"""The embedded gallery against a flat numpy scan: latency by scope, adding, opening, size.
-
-Generated data as in the specification's comparison of stores: identities of 20 sightings each
-(low-rank identity and nuisance, isotropic noise; cosine 0.66 within, 0.00 +- 0.09 between), 2,000
-cells at five levels, 4,000 cameras, 30 days. The scopes do not depend on the vectors.
-"""
+"""The embedded gallery beside other stores: latency by scope, adding, streams, memory, size."""
 
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import peak_memory_mib, write_result
-from passerby.city import Scope, Sighting
-from passerby.city.gallery import EmbeddedGallery
-from passerby.city.times import DAY_MS
+from benchmarks.galleries import service, stream
+from benchmarks.galleries.data import Source
+from benchmarks.galleries.exact import Best, agreement, exact
+from benchmarks.galleries.stores import (
+    FaissStore,
+    LanceStore,
+    NumpyStore,
+    PasserbyStore,
+    QdrantStore,
+    Store,
+)
+from passerby.errors import InputError
+from passerby.runtime import Embedder
 
-START = 1_777_593_600_000
-DAYS = 30
-IMAGES = 20
+Peer = Literal["numpy", "faiss", "lancedb", "qdrant-edge"]
+BARS = {  # what is asked of 1 M x 512 on 2 cores
+    "whole city": 80.0,
+    "1 %: a street, a week": 10.0,
+    "0.01 %: a street, 100 minutes": 3.0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Measure the embedded gallery."""
+    """Measure the embedded gallery beside other stores."""
 
-    rows: int = 200_000
-    """Sightings; a multiple of 20."""
+    rows: int = 1_000_000
+    """Sightings."""
     dimension: int = 512
     """Length of a vector."""
     queries: int = 100
     """Queries per scope."""
     k: int = 50
     """Nearest sightings asked for."""
-    batch: int = 5_000
-    """Sightings in one call of add."""
-    threads: int = 1
-    """Threads of torch."""
+    peers: tuple[Peer, ...] = ("numpy", "faiss", "lancedb", "qdrant-edge")
+    """Other stores measured in the same run; for ten million sightings name none."""
+    streams: tuple[int, ...] = (1, 8, 32)
+    """Sightings in one call of add, in the streams."""
+    processes: int = 4
+    """Processes that stream at once."""
+    seconds: float = 10.0
+    """How long each stream lasts."""
+    threads: int = 2
+    """Threads of a search, for every store that can be told."""
+    folder: Path | None = None
+    """Where the stores lie, on the disk to be measured; a temporary folder without it."""
     seed: int = 0
     """Seed of everything."""
     out: Path | None = None
     """Write the result to this JSON file."""
-
-
-@dataclass(frozen=True)
-class Data:
-    vectors: NDArray[np.float32]
-    cells: NDArray[np.int64]  # 0..1999
-    cameras: NDArray[np.int64]
-    times: NDArray[np.int64]
-
-
-def generate(options: Options) -> Data:
-    """Vectors and columns, the same for the same seed."""
-    rng = np.random.default_rng(options.seed)
-    people, size = options.rows // IMAGES, options.dimension
-    basis = rng.standard_normal((size // 2, size)).astype(np.float32) / np.sqrt(size // 2)
-    identity = rng.standard_normal((people, size // 2)).astype(np.float32) @ basis
-    nuisance = rng.standard_normal((size // 8, size)).astype(np.float32) / np.sqrt(size // 8)
-    vectors = np.empty((people * IMAGES, size), np.float32)
-    for start in range(0, len(vectors), 20_000):
-        part = vectors[start : start + 20_000]
-        whose = np.arange(start, start + len(part)) // IMAGES
-        loose = rng.standard_normal((len(part), size // 8)).astype(np.float32) @ nuisance
-        noise = rng.standard_normal(part.shape).astype(np.float32)
-        part[:] = identity[whose] + 0.45 * loose + 0.54 * noise
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
-    cells = rng.integers(0, 2000, len(vectors))
-    return Data(
-        vectors=vectors,
-        cells=cells,
-        cameras=cells * 2 + rng.integers(0, 2, len(vectors)),
-        times=START + np.sort(rng.integers(0, DAYS * DAY_MS, len(vectors))),
-    )
-
-
-def code_of(cell: int) -> str:
-    """10 districts x 10 streets x 5 areas x 4 cells."""
-    district, rest = divmod(int(cell), 200)
-    street, rest = divmod(rest, 20)
-    area, last = divmod(rest, 4)
-    return f"99{district:02d}{street:02d}{area:02d}{last:02d}"
-
-
-def sightings(data: Data) -> Iterator[Sighting]:
-    codes = [code_of(cell) for cell in range(2000)]
-    for row in range(len(data.vectors)):
-        yield Sighting(
-            id=f"s{row:09d}",
-            camera=f"C{data.cameras[row]:04d}",
-            time=int(data.times[row]),
-            vector=data.vectors[row],
-            model="generated",
-            unit=codes[data.cells[row]],
-            tracklet=f"t{row // 4}",
-        )
-
-
-def scopes(data: Data) -> dict[str, tuple[Scope, NDArray[np.bool_]]]:
-    """Each scope with its mask for the flat scan."""
-    span = DAYS * DAY_MS // 100
-    start = START + 12 * DAY_MS
-    late = (data.times >= start) & (data.times < start + span)
-    street = data.cells // 20 == 37
-    return {
-        "none": (Scope(), np.ones(len(data.cells), bool)),
-        "10% district": (Scope(units=("9903",)), data.cells // 200 == 3),
-        "1% street": (Scope(units=("990307",)), street),
-        "1% window": (Scope(start=start, end=start + span), late),
-        "0.01% street and window": (
-            Scope(units=("990307",), start=start, end=start + span),
-            street & late,
-        ),
-    }
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
@@ -126,86 +69,142 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     return {"p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3)}
 
 
-def flat(data: Data, mask: NDArray[np.bool_], query: NDArray[np.float32], k: int) -> Any:
-    """Exact float32 scan of the masked rows with numpy."""
-    rows = np.flatnonzero(mask)
-    chosen = data.vectors if len(rows) == len(mask) else data.vectors[rows]
-    scores = chosen @ query
-    best = np.argpartition(-scores, min(k, len(scores) - 1))[:k] if len(scores) > k else ...
-    found = rows[best]
-    return found[np.argsort(-(data.vectors[found] @ query), kind="stable")]
+def peers_of(options: Options, folder: Path) -> list[Store]:
+    """The stores named."""
+    made: dict[str, Store] = {
+        "numpy": NumpyStore(),
+        "faiss": FaissStore(options.threads),
+        "lancedb": LanceStore(folder / "lancedb"),
+        "qdrant-edge": QdrantStore(folder / "qdrant", options.threads),
+    }
+    return [made[name] for name in options.peers]
 
 
-def measure(gallery: EmbeddedGallery, data: Data, options: Options) -> dict[str, Any]:
-    """Latencies of every scope, gallery and flat scan by turns, and the recall."""
-    rng = np.random.default_rng(options.seed + 1)
-    chosen = rng.integers(0, len(data.vectors), options.queries)
+def latencies(
+    stores: list[Store], source: Source, queries: NDArray[np.float32], options: Options
+) -> dict[str, Any]:
+    """Per scope and store: p50, p95, and agreement with the exact answers; stores by turns."""
+    answers: dict[str, Best] = {
+        "agreement": exact(source, queries, options.k, half=False),
+        "agreement_with_half": exact(source, queries, options.k, half=True),
+    }
     table: dict[str, Any] = {}
-    for name, (scope, mask) in scopes(data).items():
-        ours, theirs, recall = [], [], []
-        for turn, row in enumerate([int(chosen[0]), *(int(x) for x in chosen)]):
-            query = data.vectors[row]
-            begin = time.perf_counter()
-            hits = gallery.search(query, options.k, scope)[0]
-            middle = time.perf_counter()
-            want = flat(data, mask, query, options.k)
-            end = time.perf_counter()
-            if turn:  # the first is warm-up
-                ours.append(middle - begin)
-                theirs.append(end - middle)
-                got = {int(one[1:]) for one in hits.ids}
-                recall.append(len(got & set(want.tolist())) / max(len(want), 1))
-        table[name] = {
-            "rows": int(mask.sum()),
-            "gallery": percentiles(ours),
-            "numpy_flat": percentiles(theirs),
-            "recall": round(float(np.mean(recall)), 5),
-        }
-        print(f"{name:<24} {table[name]}", flush=True)
+    for name, wanted in source.scopes().items():
+        times: dict[str, list[float]] = {store.name: [] for store in stores}
+        shares: dict[str, list[list[float]]] = {store.name: [] for store in stores}
+        for turn, query in enumerate([queries[0], *queries]):  # the first is warm-up
+            for store in stores:
+                begin = time.perf_counter()
+                found = store.search(query, options.k, wanted)
+                spent = time.perf_counter() - begin
+                if turn:
+                    times[store.name].append(spent)
+                    shares[store.name].append(
+                        [agreement(found, best[name][turn - 1]) for best in answers.values()]
+                    )
+        table[name] = {"rows": int(wanted.mask(source).sum())}
+        for store in stores:
+            means = np.mean(shares[store.name], axis=0)
+            table[name][store.name] = {
+                **percentiles(times[store.name]),
+                **{kind: round(float(m), 5) for kind, m in zip(answers, means, strict=True)},
+            }
+            print(f"{name:<30} {store.name:<14} {table[name][store.name]}", flush=True)
     return table
 
 
 def run(folder: Path, options: Options) -> dict[str, Any]:
-    data = generate(options)
-    gallery = EmbeddedGallery(folder)
+    """All measurements, in ``folder``."""
+    # the idle service takes only a gallery that bears the name of its network
+    model = Embedder.load("default").model_id
+    source = Source(options.rows, options.dimension, options.seed, model)
+    city = folder / "city"
+    service.make_city(city)
+    ours = PasserbyStore(city / "gallery", folder)
+    peers = peers_of(options, folder)
+    building: dict[str, float] = {}
+    for store in (ours, *peers):
+        begin = time.perf_counter()
+        store.build(source)
+        building[store.name] = round(time.perf_counter() - begin, 1)
+        print(f"{store.name} built in {building[store.name]} s", flush=True)
+    stats = ours.gallery.stats()
+    ours.gallery.close()
+    opening, ours = _reopened(city / "gallery", ours)
     begin = time.perf_counter()
-    batch: list[Sighting] = []
-    for one in sightings(data):
-        batch.append(one)
-        if len(batch) == options.batch:
-            gallery.add(batch)
-            batch = []
-    gallery.add(batch)
-    adding = time.perf_counter() - begin
-    gallery.close()
-    begin = time.perf_counter()
-    gallery = EmbeddedGallery(folder)
-    opening = time.perf_counter() - begin
-    begin = time.perf_counter()
-    assert gallery.verify() == []
+    faults = ours.gallery.verify()
     verifying = time.perf_counter() - begin
-    table = measure(gallery, data, options)
-    disk = gallery.stats().bytes
-    gallery.close()
-    return {
-        "rows": len(data.vectors),
+    assert faults == [], faults
+    table = latencies([ours, *peers], source, source.queries(options.queries), options)
+    memory = service.measure(city)
+    before = ours.gallery.count()
+    streams = {}
+    for size in options.streams:
+        rate = stream.measure(
+            city / "gallery",
+            processes=options.processes,
+            size=size,
+            seconds=options.seconds,
+            label=f"stream{size}-",
+        )
+        streams[f"batches of {size}"] = round(rate)
+        print(f"{options.processes} processes, batches of {size}: {rate:.0f} a second", flush=True)
+    assert ours.gallery.count() == before + round(sum(streams.values()) * options.seconds)
+    ours.gallery.close()
+    result = {
+        "rows": options.rows,
         "dimension": options.dimension,
         "threads": options.threads,
-        "adds_per_second": round(len(data.vectors) / adding),
+        "bulk_adds_per_second": round(options.rows / ours.adding),
+        "streamed_adds_per_second": streams,
         "open_seconds": round(opening, 3),
-        "verify_seconds": round(verifying, 3),
-        "disk_mb": round(disk / 1e6, 1),
-        "peak_memory_mib": round(peak_memory_mib(), 1),
+        "verify_seconds": round(verifying, 2),
+        "disk_bytes_per_sighting": round(stats.bytes / options.rows),
+        "service": memory,
+        "peak_memory_of_this_process_mib": round(peak_memory_mib()),
+        "build_seconds": building,
         "scopes": table,
     }
+    if (options.rows, options.dimension) == (1_000_000, 512):
+        result["bars"] = bars(result)
+    return result
+
+
+def _reopened(folder: Path, old: PasserbyStore) -> tuple[float, PasserbyStore]:
+    begin = time.perf_counter()
+    fresh = PasserbyStore(folder, old.tables)
+    opening = time.perf_counter() - begin
+    fresh.adding = old.adding
+    return opening, fresh
+
+
+def bars(result: dict[str, Any]) -> dict[str, bool]:
+    """Which of the bars of 1 M x 512 are met."""
+    met = {
+        f"{name}: p50 <= {bar:g} ms, exact": (
+            result["scopes"][name]["passerby"]["p50_ms"] <= bar
+            and result["scopes"][name]["passerby"]["agreement_with_half"] > 0.9999
+        )
+        for name, bar in BARS.items()
+    }
+    met["idle service <= 2560 MiB"] = result["service"]["idle_mib"]["resident"] <= 2560
+    met["bulk >= 20000 a second"] = result["bulk_adds_per_second"] >= 20_000
+    met["streams >= 1000 a second"] = max(result["streamed_adds_per_second"].values()) >= 1000
+    return met
 
 
 def main(options: Options) -> None:
+    """Measure and write."""
     import torch
 
     torch.set_num_threads(options.threads)
-    folder = Path(tempfile.mkdtemp(prefix="passerby-gallery-"))
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="passerby-gallery-", dir=options.folder))
+    needed = options.rows * options.dimension * 2 * (1.3 + 1.5 * len(options.peers))
     try:
+        if shutil.disk_usage(folder).free < needed:
+            raise InputError(f"{folder} needs {needed / 1e9:.0f} GB; name another --folder")
         result = run(folder, options)
     finally:
         shutil.rmtree(folder)

@@ -51,12 +51,32 @@ def propose(queries: NDArray[np.float64], k: int, chosen: list[Chosen]) -> list[
 
 
 def _gather(proposals: list[kernel.Proposals], few: list[Chosen], tensor: "torch.Tensor") -> None:
-    parts = [(one.number, one.rows, one.day.segment) for one in few if one.rows is not None]
-    matrix = np.concatenate([segment.check(rows)[rows] for _, rows, segment in parts])
-    numbers = np.concatenate([np.full(len(rows), number) for number, rows, _ in parts])
-    rows = np.concatenate([rows for _, rows, _ in parts])
-    for proposal, scores in zip(proposals, kernel.scan(matrix, tensor), strict=True):
-        proposal.offer(numbers, rows, scores)
+    """Copy the selected rows into a buffer that stays in cache, and scan it when it is full."""
+    dimension = few[0].day.segment.dimension
+    size = min(kernel.SCAN_ROWS, sum(len(one.rows) for one in few if one.rows is not None))
+    buffer = np.empty((size, dimension), np.float16)
+    numbers, places, filled = np.empty(size, np.int64), np.empty(size, np.int64), 0
+
+    def offer() -> None:
+        scores = kernel.scan(buffer[:filled], tensor)
+        for proposal, row in zip(proposals, scores, strict=True):
+            # copies: proposals are kept, the buffers are filled again
+            proposal.offer(numbers[:filled].copy(), places[:filled].copy(), row)
+
+    for one in few:
+        assert one.rows is not None
+        view, start = one.day.segment.check(one.rows), 0
+        while start < len(one.rows):
+            part = one.rows[start : start + size - filled]
+            here = slice(filled, filled + len(part))
+            np.take(view, part, axis=0, out=buffer[here], mode="clip")
+            numbers[here], places[here] = one.number, part
+            start, filled = start + len(part), filled + len(part)
+            if filled == size:
+                offer()
+                filled = 0
+    if filled:
+        offer()
 
 
 def decide(
