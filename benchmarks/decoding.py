@@ -197,7 +197,7 @@ def main(options: Options) -> None:
         "libjpeg_turbo_of_pillow": features.version("libjpeg_turbo"),
     }
     for name, files in inputs(options).items():
-        exact = [with_pillow(data) for data in files]
+        exact = [with_pillow(data).copy() for data in files]  # torch wants them writable
         decoded = compare(decoders(), files, exact, options)
         show(f"decoding {name}", decoded, options.threads)
         sized = [resize(image, options.size) for image in exact]
