@@ -47,10 +47,10 @@ class Options:
     """Probability that a shard's answer takes several times as long."""
     straggler: float = 10.0
     """How many times as long."""
-    hedge: float = 0.95
-    """A second replica is asked after this quantile of a lone shard's answers; 1: never."""
+    hedge: float = 2.0
+    """A second replica is asked after so many medians of a lone shard's answers; 0: never."""
     budget: float = 0.05
-    """Hedged requests, at most, as a share of all; without one a busy cluster drowns in them."""
+    """Hedged requests of a shard, at most, as a share of all; 1 lets a busy one drown in them."""
     lost: tuple[float, ...] = (0.0, 0.02, 0.1)
     """Share of the replicas that are away."""
     folder: Path | None = None
@@ -138,9 +138,9 @@ def simulate(
 
     Every replica is one core that works off its requests in turn. A shard's request goes to the
     living replica that is free first; hedged, to the next one as well when the first has not
-    answered by then and the budget allows, and neither is withdrawn. A hedge takes its place in the
-    queue when the search arrives, so that requests of the time in between wait for it: a little
-    pessimistic.
+    answered by then and the budget allows, and neither is withdrawn. A hedge's work takes its place
+    in the queue when the search arrives, so that requests of the time in between wait for it: a
+    little pessimistic.
     """
     rng = np.random.default_rng(seed)
     S, R = cluster.shards, cluster.replicas
@@ -149,16 +149,17 @@ def simulate(
     spare = alive.sum(axis=1) > 1
     mean = service.mean() * (1 + options.straggling * (options.straggler - 1))
     gap = mean / (cluster.load * R)  # between searches: the load when all replicas live
-    patience = np.quantile(service, cluster.hedge) if cluster.hedge < 1 else np.inf
+    patience = cluster.hedge * np.median(service) if cluster.hedge else np.inf
     free = np.zeros((S, R))
     latency = np.zeros(options.queries)
-    hedged, now, rows = 0, 0.0, np.arange(S)
+    hedged, now, rows = np.zeros(S, np.int64), 0.0, np.arange(S)
 
     def served(replica: NDArray[Any], start: float, who: NDArray[np.bool_]) -> NDArray[Any]:
         times = rng.choice(service, S)
         times[rng.random(S) < options.straggling] *= options.straggler
-        finish: NDArray[np.float64] = np.maximum(start, free[rows, replica]) + times
-        free[rows[who], replica[who]] = finish[who]
+        before = free[rows, replica]
+        finish: NDArray[np.float64] = np.maximum(start, before) + times
+        free[rows[who], replica[who]] = (np.maximum(now, before) + times)[who]
         return finish
 
     for number in range(options.queries):
@@ -167,9 +168,9 @@ def simulate(
         replica = queues.argmin(axis=1)
         finish = served(replica, now, complete)
         late = (finish > now + patience) & spare
-        late &= int(options.budget * (number + 1) * S) - hedged >= late.cumsum()
+        late &= hedged < options.budget * (number + 1)
         if late.any():
-            hedged += int(late.sum())
+            hedged += late
             queues[rows, replica] = np.inf
             second = served(queues.argmin(axis=1), now + patience, late)
             finish = np.where(late, np.minimum(finish, second), finish)
@@ -180,7 +181,7 @@ def simulate(
         **{name: getattr(cluster, name) for name in Cluster.__dataclass_fields__},
         **percentiles(settled),
         "searches_per_second": round(1000 / gap, 1),
-        "hedged_share": round(hedged / (options.queries * S), 4),
+        "hedged_share": round(float(hedged.mean()) / options.queries, 4),
         "shards_answering": round(float(complete.mean()), 4),
     }
 
@@ -188,13 +189,13 @@ def simulate(
 def settings_of(options: Options) -> list[Cluster]:
     """Every combination, but hedges only where there is a second replica."""
     plain = [
-        Cluster(shards=shards, replicas=replicas, load=load, hedge=1.0, lost=lost)
+        Cluster(shards=shards, replicas=replicas, load=load, hedge=0.0, lost=lost)
         for shards, replicas, load, lost in product(
             options.shards, options.replicas, options.load, options.lost
         )
     ]
     hedged = [replace(one, hedge=options.hedge) for one in plain if one.replicas > 1]
-    return plain + (hedged if options.hedge < 1 else [])
+    return plain + (hedged if options.hedge else [])
 
 
 def main(options: Options) -> None:
