@@ -135,11 +135,16 @@ def postgres() -> Iterator[Postgres]:
     if there is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     pytest.importorskip("pg8000")
-    with tempfile.TemporaryDirectory(prefix="passerby-postgres-") as folder:
-        server = Postgres(Path(there).parent, Path(folder))
-        server.start()
-        yield server
-        server.stop(signal.SIGQUIT)  # at once, without writing down what is thrown away
+    folder = Path(tempfile.mkdtemp(prefix="passerby-postgres-"))  # where its user may enter
+    server = Postgres(Path(there).parent, folder)
+    server.start()
+    yield server
+    server.stop(signal.SIGQUIT)  # at once, without writing down what is thrown away
+    for _ in range(100):  # its children may take a moment longer
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.1)
 
 
 class Nats(Server):

@@ -6,6 +6,7 @@ crops. `python conftest.py CITY CLIP` ingests in a process of its own, to be kil
 
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import av
@@ -50,11 +51,20 @@ class ColourBackend:
     """The mean colours of four stripes."""
 
     runtime = "colour"
+    precision = "fp32"
     dimension = 12
 
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         stripes = pictures.reshape(len(pictures), 4, -1, 3).mean(axis=2) - 127.5
         return stripes.reshape(len(pictures), 12).astype(np.float32)
+
+    def submit(self, pictures: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
+        done: Future[NDArray[np.float32]] = Future()
+        done.set_result(self.features(pictures))
+        return done
+
+    def describe(self) -> str:
+        return self.runtime
 
 
 def colour_embedder() -> Embedder:
