@@ -268,3 +268,45 @@ def test_retention_deletes_what_is_old(folder: Path, capsys: pytest.CaptureFixtu
     with City.open(folder) as city:
         assert city.count() == 0
         assert city.setting("retention_days") == 1
+
+
+def test_the_gallery_verbs(
+    folder: Path,
+    weights: Path,
+    pictures: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    status, out, _ = run(capsys, "admin", "gallery", "check", folder, "--full", "--json")
+    assert (status, json.loads(out)["problems"]) == (0, [])
+    with City.open(folder) as city:
+        model, vector = city.gallery.model_id, city.gallery.vectors(["p0c1"])[0]
+    rows = {
+        "id": [f"n{number}" for number in range(5)],
+        "camera": ["C2"] * 5,
+        "time": [START + number for number in range(5)],
+        "model": [model] * 5,
+        "vector": [vector] * 5,
+    }
+    parquet.write_table(pa.table(rows), tmp_path / "t.parquet")
+    for new in (5, 0):
+        status, out, _ = run(capsys, "admin", "gallery", "add", folder, tmp_path / "t.parquet")
+        assert (status, out) == (0, f"{new} sightings added, 21 in all\n")
+    words = ["search", folder, pictures[0], "--model", weights, "--from", FROM, "--to", TO]
+    status, out, _ = run(capsys, *words, "--group", "visit", "--candidates", "21", "--json")
+    assert status == 0
+    matches = json.loads(out)["matches"]
+    assert sum(1 + len(match["members"]) for match in matches) == 21
+    # no crop was kept: a new network stops, and may be given up
+    status, _, err = run(capsys, "admin", "gallery", "reembed", folder)
+    assert status == 2
+    assert "no readable crop" in err
+    status, out, _ = run(capsys, "admin", "gallery", "reembed", folder, "--give-up")
+    assert status == 0
+    assert model is not None
+    assert model in out
+    status, out, _ = run(capsys, "admin", "gallery", "compact", folder)
+    assert (status, out.split()[1]) == (0, "bytes")
