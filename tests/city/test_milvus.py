@@ -47,9 +47,10 @@ def opened(milvus: MilvusServer) -> Iterator[Opener]:
 
 
 class TestContract(GalleryContract):
-    examples = 25
+    examples = 15
     opened = None  # the module's
 
 
+@pytest.mark.slow
 class TestStage(StageContract):
     pass

@@ -85,9 +85,10 @@ def test_partitions_hold_their_districts(gallery: MilvusGallery) -> None:
 def test_more_rows_than_one_answer_holds(
     gallery: MilvusGallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from passerby.city.gallery import milvus_reading
+    from passerby.city.gallery import milvus_reading, milvus_upkeep
 
     monkeypatch.setattr(milvus_reading, "MOST", 64)
+    monkeypatch.setattr(milvus_upkeep, "MOST", 64)
     monkeypatch.setattr(milvus_reading, "SAMPLE", 16)
     sightings = many(500)
     gallery.add(sightings)
@@ -97,6 +98,8 @@ def test_more_rows_than_one_answer_holds(
     assert all(len(page) < 64 for page in pages)
     assert sorted(row["id"] for page in pages for row in page) == [one.id for one in sightings]
     assert len(gallery.latest(1000)) == 500
+    stats, times = gallery.stats(), [one.time for one in sightings]
+    assert (stats.first, stats.last, stats.days) == (min(times), max(times), 3)
 
 
 def test_killed_in_mid_load_and_started_again(milvus: MilvusServer, gallery: MilvusGallery) -> None:

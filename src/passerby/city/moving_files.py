@@ -48,7 +48,7 @@ class Manifest:
     files: dict[str, Kept]
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Size of all files."""
         return sum(one.size for one in self.files.values())
 

@@ -152,7 +152,7 @@ def backup(arguments: Sequence[str]) -> int:
             json.dumps(
                 {
                     "files": len(manifest.files),
-                    "bytes": manifest.bytes,
+                    "bytes": manifest.size,
                     "sightings": manifest.sightings,
                     "catalogue": manifest.catalogue,
                 }
@@ -173,7 +173,7 @@ def restore(arguments: Sequence[str]) -> int:
     from passerby.city.moving import check, read_manifest
     from passerby.city.moving import restore as restored
 
-    total = read_manifest(options.backup).bytes
+    total = read_manifest(options.backup).size
     with tqdm(total=total, unit="B", unit_scale=True) as bar:
         if options.city is None:
             manifest = check(options.backup, progress=bar.update)

@@ -9,7 +9,7 @@ import numpy as np
 from passerby.city.gallery.checksum import checksum
 from passerby.city.gallery.milvus_collection import Spec, drop_when_empty
 from passerby.city.gallery.milvus_link import AwayError
-from passerby.city.gallery.milvus_reading import Reader
+from passerby.city.gallery.milvus_reading import MOST, Reader
 from passerby.city.gallery.milvus_rows import FACTS, sighting
 from passerby.city.gallery.port import Coverage, Health, Stats, StoreError
 from passerby.city.sightings import Scope
@@ -93,7 +93,7 @@ def coverage(reader: Reader, scope: Scope) -> list[Coverage]:
 
 
 def stats(reader: Reader) -> Stats:
-    """Figures of a reader."""
+    """Figures of a gallery."""
     spec = reader.spec()
     if spec is None:
         return Stats(
@@ -108,11 +108,7 @@ def stats(reader: Reader) -> Stats:
         )
     counter = Counter(reader, spec)
     living = counter.total
-    first = _bound(counter, 1) if living else None
-    last = _bound(counter, living) if living else None
-    days = 0
-    if first is not None and last is not None:
-        days = _days(counter, day_of(first), day_of(last) + 1, living)
+    first, last, days = _extent(counter) if living > MOST else _read_extent(reader, spec)
     dead = max(_rows(reader, spec) - living, 0)
     return Stats(
         sightings=living,
@@ -129,6 +125,18 @@ def stats(reader: Reader) -> Stats:
 def _rows(reader: Reader, spec: Spec) -> int:
     """Rows in the segments, deleted ones included, without those that are not yet in a segment."""
     return int(reader.link.ask("get_collection_stats", spec.collection)["row_count"])
+
+
+def _read_extent(reader: Reader, spec: Spec) -> tuple[int | None, int | None, int]:
+    """First and last time and number of days, from the times of all sightings."""
+    times = [int(row["time"]) for page in reader.pages(spec, "", ["id", "time"]) for row in page]
+    return min(times, default=None), max(times, default=None), len({day_of(t) for t in times})
+
+
+def _extent(counter: Counter) -> tuple[int | None, int | None, int]:
+    """The same by counting, for so many sightings that reading them costs more."""
+    first, last = _bound(counter, 1), _bound(counter, counter.total)
+    return first, last, _days(counter, day_of(first), day_of(last) + 1, counter.total)
 
 
 def _bound(counter: Counter, number: int) -> int:
