@@ -44,8 +44,8 @@ def stream(folder: Path, name: str, size: int, seconds: float) -> int:
     return done
 
 
-def measure(folder: Path, *, processes: int, size: int, seconds: float, label: str) -> float:
-    """Acknowledged sightings a second of several processes at once."""
+def measure(folder: Path, *, processes: int, size: int, seconds: float, label: str) -> int:
+    """How many sightings several processes were told of in that time, all at once."""
     command = [sys.executable, "-m", "benchmarks.galleries.stream", str(folder)]
     workers = [
         subprocess.Popen(
@@ -67,7 +67,7 @@ def measure(folder: Path, *, processes: int, size: int, seconds: float, label: s
     for worker in workers:
         out, _ = worker.communicate()
         total += int(out)
-    return total / seconds
+    return total
 
 
 if __name__ == "__main__":

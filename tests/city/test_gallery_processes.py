@@ -230,3 +230,39 @@ def test_readers_follow_other_processes(tmp_path: Path) -> None:
     np.testing.assert_allclose(reader.vectors(["a0", "a7"])[0], expected("a0"), atol=2e-3)
     writer.close()
     reader.close()
+
+
+# opens, adds, closes, and again: the last to close empties the log
+VISITOR = """
+import sys
+import numpy as np
+from passerby.city import Sighting, open_gallery
+folder, name = sys.argv[1], sys.argv[2]
+for turn in range(12):
+    gallery = open_gallery(folder)
+    for number in range(turn * 10, turn * 10 + 10, 5):
+        gallery.add(Sighting(id=f"{name}{at}", camera="C01", unit="9901", model="m0", tracklet=name,
+                             time=1_777_593_600_000 + at % 3 * 86_400_000 + at,
+                             vector=np.random.default_rng([at, 0]).standard_normal(32))
+                    for at in range(number, number + 5))
+    gallery.close()
+"""
+
+
+def test_processes_come_and_go(tmp_path: Path) -> None:
+    """Closing in one process must never take the log away under another."""
+    stays, reader = open_gallery(tmp_path), open_gallery(tmp_path)
+    workers = [
+        subprocess.Popen([sys.executable, "-c", VISITOR, str(tmp_path), name])
+        for name in ("a", "b")
+    ]
+    while any(worker.poll() is None for worker in workers):
+        reader.close()  # this process has the index open more than once
+        reader = open_gallery(tmp_path)
+        assert reader.count() <= stays.count()
+    assert [worker.wait() for worker in workers] == [0, 0]
+    assert stays.count() == 240
+    assert stays.verify() == []
+    reader.close()
+    stays.close()
+    assert stored(tmp_path) == ({f"{name}{at}" for name in "ab" for at in range(120)}, 0)

@@ -22,7 +22,6 @@ from passerby.city.gallery.port import DamagedError
 
 LOG = logging.getLogger(__name__)
 _SEAL = struct.Struct("<5Q")
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ class Guard:
         seal = Seal.read(self._path)
         if seal is None or not self._counts(seal):
             return False
-        differs = (seal.size, seal.crc) != _file_crc(self._index.path)
+        differs = (seal.size, seal.crc) != self._crc()
         return differs and self._counts(seal)  # nobody has written while it was read
 
     def seal(self) -> None:
@@ -138,8 +137,16 @@ class Guard:
             return
         commit = self._index.commits()
         self._lock.acknowledge(commit)
-        size, crc = _file_crc(self._index.path)
+        size, crc = self._crc()
         Seal(commit, size, crc, self._index.sightings(), self._index.digest()).write(self._path)
+
+    def _crc(self) -> tuple[int, int]:
+        """(size, CRC32) of the file."""
+        size, crc = 0, 0
+        for data in self._index.raw.chunks():
+            size += len(data)
+            crc = zlib.crc32(data, crc)
+        return size, crc
 
     def _mend(self, seal: Seal) -> None:
         path = self._index.path
@@ -156,13 +163,3 @@ class Guard:
             )
         LOG.warning("damaged parts of the gallery index %s were derived anew", path)
         self._write_seal()
-
-
-def _file_crc(path: Path) -> tuple[int, int]:
-    """(size, CRC32) of a file."""
-    size, crc = 0, 0
-    with path.open("rb") as file:
-        while data := file.read(_CHUNK):
-            size += len(data)
-            crc = zlib.crc32(data, crc)
-    return size, crc

@@ -12,6 +12,7 @@ from typing import Any
 
 from passerby.city.gallery.packing import label_pairs, row_crc
 from passerby.city.gallery.port import DamagedError, StoreError
+from passerby.city.gallery.raw import connected, disconnect
 from passerby.city.gallery.schema import FACTS, SMALL_TABLES, connect
 from passerby.city.gallery.segments import Block
 from passerby.city.sightings import Sighting
@@ -36,11 +37,14 @@ class Index:
             DamagedError: the file is no index, or one of a newer version.
         """
         self.path = path
-        self._db = connect(path)
+        self._closed = False
+        self._db, self.raw = connected(path, connect)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._db.close()
+        """Close the connection, once."""
+        if not self._closed:
+            self._closed = True
+            disconnect(self._db, self.raw)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
