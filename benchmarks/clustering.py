@@ -2,8 +2,9 @@
 
 The dense form (Dai et al., ACCV 2022, with the code's CPU neighbour search by faiss) holds whole
 N x N matrices; it is written anew here. Both label the same drawn features in one run, and the
-labels are compared. With ``--large`` the sparse form is measured at the size of MSMT17's training
-set too, where each of the dense form's matrices would take 4.3 GB.
+labels are compared, at several spreads of a person's features: as of late, middle and early epochs.
+With ``--large`` the sparse form is measured at the size of MSMT17's training set too, where each of
+the dense form's matrices would take 4.3 GB.
 
 Run: ``passerby bench clustering --large --out benchmarks/results/clustering.json``, with
 ``passerby[bench]`` installed or ``--no-dense``.
@@ -27,11 +28,14 @@ from benchmarks.evaluation import LATENT, memory_above
 from passerby.cluster import pseudo_labels, summarise
 from passerby.cluster.jaccard import encode, neighbours
 from passerby.cluster.labels import dbscan
+from passerby.retrieval.compiled import installed
+from passerby.retrieval.scan import has_fast_products
 
 K1, K2, MIN_SAMPLES = 30, 6, 4
 LARGE: dict[str, Any] = {
-    "pictures": 32621, "people": 1041, "cameras": 15, "dense": False, "repeats": 1,
+    "pictures": 32621, "people": 1041, "cameras": 15, "dense": False, "repeats": 3,
 }  # fmt: skip
+LARGE_SPREAD = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,21 +50,23 @@ class Options:
     """People on the pictures."""
     cameras: int = 6
     """Cameras."""
-    spread: float = 0.9
-    """Spread of a person's features in units of the distance between people."""
+    spreads: tuple[float, ...] = (0.6, 0.9, 1.5)
+    """Spreads of a person's features in units of the distance between people."""
     eps: float = 0.6
     """Largest Jaccard distance between neighbours in a cluster."""
     dense: bool = True
-    """Also run the dense form (two minutes and 2.4 GB at the default size)."""
+    """Also run the dense form (20 to 30 s for each spread, and 1.7 GB, at the default size)."""
     large: bool = False
-    """Also label 32,621 pictures of 1,041 people from 15 cameras, sparsely and once."""
+    """Also label 32,621 pictures of 1,041 people from 15 cameras, sparsely."""
     repeats: int = 3
     """Timed runs of the sparse form; the median counts."""
     out: Path | None = None
     """Where to write the JSON."""
 
 
-def draw(options: Options, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def draw(
+    options: Options, spread: float = 0.9, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Unit features (N, D) and who is on each picture (N,).
 
     As features of networks do, people differ in some hundred dimensions; some have many pictures
@@ -77,7 +83,7 @@ def draw(options: Options, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[
         return random.standard_normal((count, LATENT), dtype=np.float32)
 
     seen = normal(P * C)[people * C + cameras] + normal(N)
-    seen *= options.spread * np.sqrt(0.5)
+    seen *= spread * np.sqrt(0.5)
     seen[random.random(N) < 0.1] *= 2
     features = (normal(P)[people] + seen) @ random.standard_normal(
         (LATENT, options.dimension), dtype=np.float32
@@ -167,15 +173,15 @@ def processor_seconds(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def measure(options: Options) -> dict[str, Any]:
+def measure(options: Options, spread: float) -> dict[str, Any]:
     """Times in seconds, memory in MiB above the features, ratios, agreement."""
-    features, people = draw(options)
+    features, people = draw(options, spread)
     made: list[NDArray[np.int64]] = []
 
     def sparse() -> None:
         made.append(pseudo_labels(features, k1=K1, k2=K2, eps=options.eps, min_samples=MIN_SAMPLES))
 
-    result: dict[str, Any] = {"sparse_memory_mib": memory_above(sparse)}
+    result: dict[str, Any] = {"spread": spread, "sparse_memory_mib": memory_above(sparse)}
     result["sparse_seconds"] = median_seconds(sparse, options.repeats)
     # processor time tells both forms apart where the machine is busy with other things
     result["sparse_processor_seconds"] = processor_seconds(sparse)
@@ -206,18 +212,24 @@ def measure(options: Options) -> dict[str, Any]:
 
 def main(options: Options) -> None:
     """Measure, print, write."""
-    shared = {n: getattr(options, n) for n in ("dimension", "spread", "eps")}
+    result: dict[str, Any] = {n: getattr(options, n) for n in ("dimension", "eps")}
+    result |= {"compiled": installed(), "whole_numbers": has_fast_products()}
     # the large one first: what a process has freed is not all given back to the system
-    large = measure(replace(options, **LARGE)) if options.large else None
-    result = measure(options)
-    show(result)
+    large = measure(replace(options, **LARGE), LARGE_SPREAD) if options.large else None
+    result["spreads"] = [measure(options, spread) for spread in options.spreads]
+    for part in result["spreads"]:
+        show(part)
+    for name in ("times_faster", "times_less_memory"):
+        values = [part[name] for part in result["spreads"] if name in part]
+        result |= {f"least_{name}": min(values)} if values else {}
     if large is not None:
         print("with 32,621 pictures:")
         show(large)
         result["large"] = large
-    write_result(options.out, "clustering", shared | result)
+    write_result(options.out, "clustering", result)
 
 
 def show(result: dict[str, Any]) -> None:
     for name, value in result.items():
         print(f"{name:32s} {value:12.5g}")
+    print()

@@ -73,7 +73,19 @@ def in_parts(work: Callable[[int, int], Result], count: int, *, each: int = 1) -
     threads = max(1, min(torch.get_num_threads(), count))
     parts = threads * each if threads > 1 else 1
     edges = [count * part // parts for part in range(parts + 1)]
-    if parts == 1:
-        return [work(0, count)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, edges[:-1], edges[1:]))
+    found: dict[int, Result] = {}
+    waiting = iter(range(parts))
+
+    def serve() -> None:
+        for part in waiting:
+            found[part] = work(edges[part], edges[part + 1])
+
+    if threads == 1:
+        serve()
+    else:
+        with ThreadPoolExecutor(threads - 1) as pool:
+            others = [pool.submit(serve) for _ in range(threads - 1)]
+            serve()  # this thread is awake
+            for other in others:
+                other.result()
+    return [found[part] for part in range(parts)]

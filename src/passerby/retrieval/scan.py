@@ -4,9 +4,13 @@ Rows less their mean are rounded to whole numbers of eight bits. Products of suc
 and on processors with the instructions for them several times as fast as those of float32. By the
 inequality of Cauchy and Schwarz the product of two rows is known within e |y'| + |y| e', with e and
 e' the lengths of what the rounding has lost: a row that cannot be among the k nearest by that is
-dropped, the others, a third more than k in features of networks, are scored in float32. So the
-result is that of all float32 products, with their rounding. Taking off the mean matters: features
-of a network that has learned nothing are all alike, and so are their errors without it.
+dropped, the others, a third more than k in features of networks, are scored in float32. Taking off
+the mean matters: features of a network that has learned nothing are all alike, and so are their
+errors without it.
+
+Rows with ties but for rounding are compared with all others by the products of float32, so that
+ties end the same way with and without a scan: the lists are the same, and only the rounding of
+their distances differs.
 """
 
 from collections.abc import Iterator
@@ -23,11 +27,12 @@ from passerby.retrieval.search import smallest
 if TYPE_CHECKING:
     from passerby.retrieval.scan_kernels import Codes, Search
 
-BLOCK = (2048, 4096)  # rows and columns of one block of products, 32 MiB
-DIMENSIONS = (64, 1 << 13)  # fewer do not pay, of more the rounding of float32 is not looked at
+BLOCK = (2048, 8192)  # rows and columns of one block of products, 64 MiB
+DIMENSIONS = (128, 1 << 13)  # fewer do not pay, of more the rounding of float32 is not looked at
 LONGEST = 64  # of a list
 CAPACITY = (64, 4)  # candidates held per row: so many, and so many times k
 GIVEN_UP = 32  # where more than one row in so many has too many candidates, nothing is gained
+TIE = 1e-6  # distances nearer to each other may be in another order by other rounding
 EXACT_ROWS = 256  # rows whose distances to all are computed at once
 
 
@@ -71,7 +76,8 @@ def nearest_rows(
     """
     features = features.contiguous()
     codes = encode(features)
-    searches = [begin(codes, k, sign=1)]
+    # one more than is wanted tells whether the last one is tied
+    searches = [begin(codes, min(k + 1, len(features)), sign=1)]
     if farthest:
         searches.append(begin(codes, 1, sign=-1))
     for start, first, products in _blocks(torch.from_numpy(codes.values)):
@@ -79,14 +85,31 @@ def nearest_rows(
             offer(search, start, first, products)
         if first + len(products[0]) == len(features) and _hopeless(searches):
             return None
-    found = [settle(search, features) for search in searches]
-    given_up = np.flatnonzero(np.any([search.limits == np.inf for search in searches], axis=0))
-    for rows in torch.from_numpy(given_up).split(EXACT_ROWS):
+    (columns, values), *rest = (settle(search, features) for search in searches)
+    open_ = torch.from_numpy(np.any([np.isposinf(s.limits) for s in searches], axis=0))
+    columns[open_], values[open_] = 0, torch.inf  # nothing has been written there
+    open_ |= _tied(features, columns, values)
+    columns, values = columns[:, :k].contiguous(), values[:, :k].contiguous()
+    largest = rest[0][1].flatten() if farthest else None
+    for rows in open_.nonzero().flatten().split(EXACT_ROWS):
         block = distance_block(features[rows], features, "cosine")
-        found[0][1][rows], found[0][0][rows] = smallest(block, k)
-        if farthest:
-            found[1][1][rows] = block.amax(dim=1, keepdim=True)
-    return *found[0], found[1][1].flatten() if farthest else None
+        values[rows], columns[rows] = smallest(block, k)
+        if largest is not None:
+            largest[rows] = block.amax(dim=1)
+    return columns, values, largest
+
+
+def _tied(features: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    """Which rows (N,) have neighbours that differ, but not in distance but for rounding."""
+    rows, places = (values.diff(dim=1) < TIE).nonzero(as_tuple=True)
+    left, right = columns[rows, places], columns[rows, places + 1]
+    copies = torch.cat(
+        [
+            (features[a] == features[b]).all(dim=1)
+            for a, b in zip(left.split(EXACT_ROWS), right.split(EXACT_ROWS), strict=True)
+        ]
+    )
+    return torch.zeros(len(features), dtype=torch.bool).index_fill_(0, rows[~copies], True)
 
 
 def encode(features: Tensor) -> "Codes":
