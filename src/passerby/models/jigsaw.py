@@ -67,6 +67,8 @@ class JigsawNetwork(ReidNetwork):
     global one and the parts' divided by their number, concatenated.
     """
 
+    order: Tensor
+
     def __init__(
         self, backbone: VisionTransformer, options: HeadOptions, structure: JigsawStructure
     ) -> None:
@@ -101,7 +103,7 @@ class JigsawNetwork(ReidNetwork):
     def _features(self, tokens: Tensor) -> list[Tensor]:
         """The global feature and the parts', all (B, D)."""
         parts = self.structure.parts
-        shuffled = tokens[:, self.order].unflatten(1, (parts, -1))  # type: ignore[index]
+        shuffled = tokens[:, self.order].unflatten(1, (parts, -1))
         first = tokens[:, None, :1].expand(-1, parts, -1, -1)
         # all groups at once, as pictures of their own
         local = self.local(torch.cat([first, shuffled], dim=2).flatten(0, 1))[:, 0]

@@ -2,8 +2,8 @@
 
 Liu et al., Swin Transformer, ICCV 2021; Chen et al., Beyond Appearance: a Semantic Controllable
 Self-Supervised Learning Framework for Human-Centric Visual Tasks (SOLIDER), CVPR 2023. timm's Swin
-is not used: the controller acts between a merging of patches and the blocks behind it, and where a
-map is smaller than a window, its padding takes part in the attention here and does not there.
+is not used: the controller acts between a merging of patches and the blocks behind it, and a map no
+larger than a window is padded and shifted here like any other, which timm does not do.
 """
 
 from collections.abc import Sequence
@@ -75,6 +75,9 @@ class WindowAttention(nn.Module):
     after, and places that only the rolling brought together do not see each other.
     """
 
+    bias_index: Tensor
+    forbidden: Tensor
+
     def __init__(
         self, width: int, heads: int, window: int, *, grid: tuple[int, int], shift: int
     ) -> None:
@@ -109,7 +112,7 @@ class WindowAttention(nn.Module):
         parts = self.qkv(windows).unflatten(3, (3, self.heads, -1)).unbind(3)
         query, key, value = (part.transpose(2, 3) for part in parts)
         places = self.window**2
-        bias = self.bias_table[self.bias_index].view(places, places, self.heads)  # type: ignore[index]
+        bias = self.bias_table[self.bias_index].view(places, places, self.heads)
         # (windows, heads, places, places): what is near or far, and what may not be seen
         bias = bias.permute(2, 0, 1)[None] + self.forbidden
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
@@ -188,6 +191,8 @@ class Merging(nn.Module):
 
 class Controller(nn.Module):
     """``x softplus(a) + b``, both linear in the semantic weight, (B, h, w, D) -> the same."""
+
+    weight: Tensor
 
     def __init__(self, width: int, weight: float) -> None:
         super().__init__()
