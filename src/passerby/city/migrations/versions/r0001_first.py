@@ -32,6 +32,7 @@ def upgrade() -> None:
     """Create what is not there."""
     _create_map()
     _create_people()
+    _create_cases()
     _create_work()
     if op.get_bind().dialect.name == "sqlite":
         for verb in ("update", "delete"):
@@ -108,7 +109,7 @@ def _create_people() -> None:
     )
 
 
-def _create_work() -> None:
+def _create_cases() -> None:
     op.create_table(
         "cases",
         sa.Column("id", sa.String(64), primary_key=True),
@@ -137,6 +138,9 @@ def _create_work() -> None:
         sa.Column("until", sa.BigInteger),
         if_not_exists=True,
     )
+
+
+def _create_work() -> None:
     op.create_table(
         "searches",
         sa.Column("id", sa.String(32), primary_key=True),
