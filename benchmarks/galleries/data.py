@@ -7,14 +7,13 @@ in one week is 1 % of the city. The scopes do not depend on the vectors, which i
 approximate indices.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city import Scope, Sighting
+from passerby.city import Scope
 from passerby.city.times import DAY_MS
 
 START = 1_777_593_600_000
@@ -109,20 +108,6 @@ class Source:
         noisy = chosen + 0.3 / np.sqrt(self.dimension) * rng.standard_normal(chosen.shape)
         unit: NDArray[np.float32] = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
         return unit.astype(np.float32)
-
-    def sightings(self, number: int) -> Iterator[Sighting]:
-        """The sightings of a chunk."""
-        codes = [code_of(cell) for cell in range(2000)]
-        for at, vector in enumerate(self.chunk(number), start=number * CHUNK):
-            yield Sighting(
-                id=f"s{at:09d}",
-                camera=f"C{self.cameras[at]:04d}",
-                time=int(self.times[at]),
-                vector=vector,
-                model=self.model,
-                unit=codes[self.cells[at]],
-                tracklet=f"t{at // 4}",
-            )
 
     def scopes(self) -> dict[str, Wanted]:
         """The scopes that are measured."""

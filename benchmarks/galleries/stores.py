@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.galleries.data import CHUNK, Source, Wanted
+from benchmarks.galleries.data import CHUNK, Source, Wanted, code_of
 
 Rows = NDArray[np.int64]
 
@@ -62,9 +62,16 @@ def write_table(source: Source, number: int, path: Path) -> None:
     from pyarrow import parquet
 
     vectors = source.chunk(number).astype(np.float16)
-    facts = list(source.sightings(number))
-    columns = ("id", "camera", "unit", "time", "model", "tracklet")
-    table = {name: [getattr(one, name) for one in facts] for name in columns}
+    rows = range(number * CHUNK, number * CHUNK + len(vectors))
+    codes = [code_of(cell) for cell in range(2000)]
+    table: dict[str, Any] = {
+        "id": [f"s{row:09d}" for row in rows],
+        "camera": [f"C{source.cameras[row]:04d}" for row in rows],
+        "unit": [codes[source.cells[row]] for row in rows],
+        "time": source.times[rows.start : rows.stop],
+        "model": [source.model] * len(rows),
+        "tracklet": [f"t{row // 4}" for row in rows],
+    }
     table["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), source.dimension)
     parquet.write_table(pa.table(table), path, use_dictionary=False, compression="none")
 

@@ -1,6 +1,9 @@
 """The embedded gallery: the contract, and what a folder of files must stand."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,4 +104,43 @@ def test_a_broken_index_is_named(folder: Path) -> None:
     made.close()
     (folder / "index.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(DamagedError, match=r"index\.sqlite"):
+        open_gallery(folder)
+
+
+def test_a_gallery_of_the_first_format_is_brought_up_to_date(folder: Path) -> None:
+    few = [replace(one, attributes=()) for one in many(60)]
+    made = open_gallery(folder)
+    made.add(few)
+    made.close()
+    (folder / "index.seal").unlink()
+    (folder / "writer.lock").unlink()
+    for path in (folder / "vectors").glob("*.columns"):
+        path.unlink()
+    with closing(sqlite3.connect(folder / "index.sqlite")) as old:  # what it was like
+        old.executescript(
+            """
+            ALTER TABLE sightings DROP COLUMN labels;
+            ALTER TABLE sightings DROP COLUMN crc;
+            ALTER TABLE cameras RENAME COLUMN code TO id;
+            DROP TABLE labels;
+            DROP TABLE stages;
+            DROP TABLE stage_blocks;
+            DELETE FROM facts WHERE name = 'commit';
+            UPDATE facts SET value = 1 WHERE name = 'format';
+            """
+        )
+    again = open_gallery(folder)
+    assert again.verify() == []
+    assert again.get([one.id for one in few]) == few
+    assert again.add(many(3, first=60)) == 3
+    again.close()
+    assert open_gallery(folder).count() == 63
+
+
+def test_an_index_of_a_newer_version_is_refused(folder: Path) -> None:
+    open_gallery(folder).close()
+    with closing(sqlite3.connect(folder / "index.sqlite")) as newer:
+        newer.execute("UPDATE facts SET value = 99 WHERE name = 'format'")
+        newer.commit()
+    with pytest.raises(DamagedError, match="another version"):
         open_gallery(folder)

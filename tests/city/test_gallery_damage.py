@@ -270,6 +270,18 @@ def test_a_read_only_disk(disk: Path) -> None:
     survives(folder, few)
 
 
+def test_damage_on_a_read_only_disk(disk: Path) -> None:
+    folder = disk / "gallery"
+    gallery = open_gallery(folder)
+    gallery.add(many(60))
+    gallery.close()
+    size = (folder / "index.sqlite").stat().st_size
+    flip(folder / "index.sqlite", size - 7, 3)
+    remount(disk, "ro")
+    with pytest.raises(StoreError, match=r"index\.sqlite does not match its checksum"):
+        open_gallery(folder)
+
+
 def test_an_unclosed_gallery_on_a_read_only_disk(disk: Path) -> None:
     folder = disk / "gallery"
     root = Path(__file__).parents[2]

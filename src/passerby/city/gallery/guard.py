@@ -102,10 +102,16 @@ class Guard:
         if not self._counts(Seal.read(self._path)):
             self.seal()
         elif self.broken():
-            with self._lock.held_unmarked():
-                seal = Seal.read(self._path)
-                if seal and self.broken():  # nobody else has mended it meanwhile
-                    self._mend(seal)
+            try:
+                with self._lock.held_unmarked():
+                    seal = Seal.read(self._path)
+                    if seal and self.broken():  # nobody else has mended it meanwhile
+                        self._mend(seal)
+            except OSError as error:  # a read-only or full disk
+                raise DamagedError(
+                    f"the gallery index {self._index.path} does not match its checksum and cannot "
+                    f"be mended: {error}"
+                ) from None
 
     def _counts(self, seal: Seal | None) -> bool:
         """Whether nothing was committed since, not even by one who died before it was told."""
