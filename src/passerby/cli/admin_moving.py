@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,13 +102,13 @@ def _gallery(where: str, *, new: bool) -> "Gallery":
     from passerby.city import City
     from passerby.city.folder import has_city
     from passerby.city.gallery import open_gallery
-    from passerby.city.gallery.milvus_address import is_milvus
+    from passerby.city.gallery.milvus_address import MilvusAddress, is_milvus
 
-    if is_milvus(where):
-        return open_gallery(where)
     if has_city(where):
         with City.open(where) as city:
-            return open_gallery(city.gallery_place)
+            where = str(city.gallery_place)
+    if is_milvus(where):  # what was written is read back at once
+        return open_gallery(str(replace(MilvusAddress.parse(where), consistency="Strong")))
     if not new and not Path(where).is_dir():
         raise InputError(f"there is no gallery in {where}; name its folder or its address")
     return open_gallery(Path(where))

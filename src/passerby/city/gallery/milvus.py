@@ -156,7 +156,9 @@ class MilvusGallery:
         return {
             row["crop"]
             for part in chunks([crop for crop in dict.fromkeys(crops) if crop], IDS)
-            for page in self.reader.pages(spec, f"crop in {listed(part)}", ["id", "crop"])
+            for page in self.reader.pages(
+                spec, f"crop in {listed(part)}", ["id", "crop"], level="Strong"
+            )
             for row in page
         }
 

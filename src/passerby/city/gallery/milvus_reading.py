@@ -10,7 +10,7 @@ from passerby.city.sightings import Scope
 
 MOST = 16_384  # rows that Milvus gives in one answer
 ANSWER_BYTES = 24 << 20
-IDS = 1000  # ids in one expression
+IDS = 2000  # ids in one expression
 SAMPLE = 1000  # rows looked at to halve an answer
 
 
@@ -41,7 +41,9 @@ class Reader:
         )
         return int(answer[0]["count(*)"])
 
-    def pages(self, spec: Spec, where: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def pages(
+        self, spec: Spec, where: str, fields: list[str], *, level: str | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
         """All rows that an expression holds for, in lists that fit into one answer.
 
         An answer of Milvus is complete when it is shorter than its limit; in which order it comes,
@@ -52,16 +54,18 @@ class Reader:
         while pending:
             part = pending.pop()
             if whole or self.counted(spec, part, level="Eventually") < size:
-                rows = self._query(spec, part, fields, size)
+                rows = self._query(spec, part, fields, size, level)
                 if len(rows) < size:
                     yield rows
                     continue
             whole = False
-            pending += self._halves(spec, part)
+            pending += self._halves(spec, part, level)
 
-    def _halves(self, spec: Spec, where: str) -> list[str]:
+    def _halves(self, spec: Spec, where: str, level: str | None) -> list[str]:
         """Two expressions that together hold for the same rows: the later ones, the earlier."""
-        rows = self._query(spec, where, ["id", "time"], SAMPLE)
+        rows = self._query(spec, where, ["id", "time"], SAMPLE, level)
+        if len(rows) < 2:  # deleted meanwhile
+            return [where]
         times = sorted({int(row["time"]) for row in rows})
         names = sorted(row["id"] for row in rows)
         middle = str(times[len(times) // 2]) if len(times) > 1 else quoted(names[len(names) // 2])
@@ -69,7 +73,9 @@ class Reader:
         first = f"{where} and " if where else ""
         return [f"{first}{field} >= {middle}", f"{first}{field} < {middle}"]
 
-    def _query(self, spec: Spec, where: str, fields: list[str], limit: int) -> list[dict[str, Any]]:
+    def _query(
+        self, spec: Spec, where: str, fields: list[str], limit: int, level: str | None
+    ) -> list[dict[str, Any]]:
         return list(
             self.link.ask(
                 "query",
@@ -77,11 +83,12 @@ class Reader:
                 filter=where,
                 output_fields=fields,
                 limit=limit,
-                consistency_level=self.level,
+                consistency_level=level or self.level,
             )
         )
 
     def of_ids(self, spec: Spec, ids: Sequence[str], fields: list[str]) -> Iterator[dict[str, Any]]:
+        """The rows of those ids that exist, in any order."""
         for part in chunks(list(dict.fromkeys(ids)), IDS):
             for page in self.pages(spec, f"id in {listed(part)}", fields):
                 yield from page

@@ -31,7 +31,7 @@ SETTINGS = {
     "queryCoord.checkChannelInterval": "100",
     "queryCoord.distPullInterval": "100",
     "dataCoord.compaction.check.interval": "1",
-    "common.session.ttl": "20",  # a restarted server waits for the old one's to end
+    "common.session.ttl": "60",  # seconds a busy machine may leave it without a processor
     "log.level": "warn",
 }
 
