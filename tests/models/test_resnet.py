@@ -4,8 +4,13 @@ from torch import nn
 
 from passerby.errors import InputError
 from passerby.models import build, parameters
-from passerby.models.build import SHAPES
-from passerby.models.resnet import InstanceBatchNorm, InstanceNorm, ResNet, ResNetStructure
+from passerby.models.resnet import (
+    SHAPES,
+    InstanceBatchNorm,
+    InstanceNorm,
+    ResNet,
+    ResNetStructure,
+)
 
 
 @pytest.mark.parametrize(
