@@ -1,14 +1,31 @@
 """A small network with random weights, and pictures to embed."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from passerby.data import CropTable, read
 from passerby.models import ModelCard, build, save
 
 REAL = Path(__file__).parents[2].parent / "shared" / "real"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Choices of runtimes go neither into the user's cache nor come from there."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("PASSERBY_CACHE")
+    os.environ["PASSERBY_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["PASSERBY_CACHE"]
+    else:
+        os.environ["PASSERBY_CACHE"] = before
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +58,18 @@ def real_models() -> Path:
     if not REAL.is_dir():
         pytest.skip("the real clips and networks (../shared/real) are not here")
     return REAL / "models"
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> CropTable:
+    """Twelve people in two cameras, each a colour field with noise of its own."""
+    root = tmp_path_factory.mktemp("labelled")
+    rng = np.random.default_rng(1)
+    for person in range(12):
+        coarse = rng.integers(0, 256, (8, 4, 3))
+        for camera, part in ((1, "query"), (2, "bounding_box_test"), (3, "bounding_box_train")):
+            noisy = np.clip(coarse + rng.normal(0, 25, coarse.shape), 0, 255).astype(np.uint8)
+            path = root / part / f"{person + 1:04d}_c{camera}s1_{person:06d}_00.jpg"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(noisy).resize((64, 128), Image.Resampling.BICUBIC).save(path)
+    return read("simcity", root)

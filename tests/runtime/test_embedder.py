@@ -13,9 +13,10 @@ from PIL import Image
 from passerby.errors import InputError
 from passerby.models import ModelCard, load, read_card, save
 from passerby.runtime import Embedder
-from passerby.runtime.openvino_backend import convert_torch, import_openvino
+from passerby.runtime.openvino_models import convert_torch, import_openvino
+from passerby.runtime.torch_backend import Normalised
 
-RUNTIMES = ("torch", "openvino")
+RUNTIMES = ("torch", "onnx", "openvino")
 RETAIL = "person-reidentification-retail-0288"
 
 
@@ -29,7 +30,8 @@ def embedder(weights: Path) -> Callable[[str], Embedder]:
 def converted(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network as OpenVINO files, net.xml and net.bin."""
     path = tmp_path_factory.mktemp("converted") / "net.xml"
-    model = convert_torch(*load(weights))
+    network, card = load(weights)
+    model = convert_torch(Normalised(network, card), card)
     import_openvino().save_model(model, path, compress_to_fp16=False)
     return path
 
@@ -86,9 +88,11 @@ def test_path_image_bytes_and_array_give_equal_bits(
 def test_runtimes_agree_and_share_the_model_id(
     embedder: Callable[[str], Embedder], pictures: list[np.ndarray]
 ) -> None:
-    torch, openvino = embedder("torch"), embedder("openvino")
-    assert torch.model_id == openvino.model_id
-    assert np.abs(torch.embed(pictures) - openvino.embed(pictures)).max() < 1e-5
+    made = [embedder(runtime) for runtime in RUNTIMES]
+    assert len({one.model_id for one in made}) == 1
+    vectors = [one.embed(pictures) for one in made]
+    assert all(np.abs(vectors[0] - other).max() < 1e-5 for other in vectors)
+    assert [repr(one).split(", ")[1] for one in made] == [f"{name} fp32" for name in RUNTIMES]
 
 
 def test_no_pictures_and_bad_pictures(
@@ -170,7 +174,8 @@ def test_bad_files_and_options(weights: Path, tmp_path: Path) -> None:
         (tmp_path / "broken.onnx", {}, "broken"),
         (weights, {"runtime": "tpu"}, "no runtime 'tpu'"),
         (weights, {"precision": "fp8"}, "no precision 'fp8'"),
-        (weights, {"runtime": "onnx"}, "export"),
+        (weights, {"runtime": "onnx", "precision": "bf16"}, "as it is"),
+        (weights, {"runtime": "torch", "precision": "fastest"}, "leave that at auto"),
         (weights, {"device": "cuda:99", "runtime": "torch"}, "cuda:99"),
         (weights, {"device": "cuda", "runtime": "openvino"}, "CPU"),
     ]

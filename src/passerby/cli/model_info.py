@@ -12,7 +12,6 @@ from passerby.cli.arguments import parse
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
-    from passerby.models import ModelCard
     from passerby.models.structure import Structure
 
 
@@ -51,30 +50,41 @@ def _file(model: str) -> Path | None:
 
 def _of_file(path: Path, options: Options) -> dict[str, Any]:
     from passerby.models import load, parameters
+    from passerby.models.identity import content_id
 
     if options.structure:
         raise InputError(f"'{path}' knows its own structure; leave --structure out")
     if path.suffix in (".xml", ".onnx"):
-        return {**asdict(_card(path)), "bytes": path.stat().st_size}
+        return {**_foreign(path), "bytes": path.stat().st_size}
     network, card = load(path)
     return {
         **asdict(card),
         "parameters": parameters(network),
         **_accounting(card.architecture, card.structure),
         "bytes": path.stat().st_size,
+        **_chosen(content_id(card, path), path),
     }
 
 
-def _card(path: Path) -> "ModelCard":
-    """The card of a network of ONNX or OpenVINO: beside it, inside it, or known by its name."""
+def _foreign(path: Path) -> dict[str, Any]:
+    """The card of a network of ONNX or OpenVINO: beside it, known by its name, or inside it."""
+    from passerby.runtime.files import read_network
     from passerby.runtime.foreign import find_card, require_card
 
-    card = find_card(path)
-    if card is None and path.suffix == ".onnx":
-        from passerby.runtime.onnx_backend import read_metadata
+    if card := find_card(path):
+        return asdict(card)
+    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+        return asdict(require_card(path))
+    file = read_network(path)
+    return {**asdict(file.card), **_chosen(file.model_id, path)}
 
-        card = read_metadata(path)[0]
-    return card or require_card(path)
+
+def _chosen(model_id: str, path: Path) -> dict[str, Any]:
+    """The runtimes that were found fastest on this machine, where they were tried."""
+    from passerby.runtime.remembered import chosen
+
+    found = chosen(model_id, path.suffix)
+    return {"runtimes": found} if found else {}
 
 
 def _of_name(architecture: str, structure: Mapping[str, str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError
 from passerby.runtime import resize
-from passerby.runtime.openvino_backend import import_openvino, read_openvino
+from passerby.runtime.openvino_models import import_openvino, read_openvino
 
 PERSON = 1  # the class of people in the retail and pedestrian networks
 FLOOR = 0.05  # confidences below it are noise, whatever the tracker does with weak boxes

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from passerby.errors import InputError
 from passerby.models import ModelCard
 from passerby.models.identity import find_file
-from passerby.runtime.backend import Backend
+from passerby.runtime.automatic import open_network
+from passerby.runtime.backend import Backend, Pending
 from passerby.runtime.calibrations import with_calibration
-from passerby.runtime.files import open_network
 from passerby.runtime.pictures import Picture, read_image, resize
+from passerby.runtime.samples import unit_rows
 
 WORKERS = 2  # decoding threads; Pillow releases the interpreter's lock
 BATCHES_AHEAD = 3
+BATCHES_RUNNING = 2  # so that no stream of the runtime waits for the end of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,8 @@ class Embedder:
     """A network with its card in a runtime.
 
     The same picture gives the same vector however it comes (path, PIL image, array), and
-    neither batch size nor order changes a value by more than 1e-6 (at precision fp32).
+    neither batch size nor order changes a value by more than 1e-6 (PyTorch's own bf16 and fp16 on
+    a batch of another size excepted).
     """
 
     def __init__(self, backend: Backend, card: ModelCard, model_id: str) -> None:
@@ -63,8 +66,11 @@ class Embedder:
             name_or_path: "default" (the bundled network), a Passerby weights file
                 (.safetensors), an ONNX file, or an OpenVINO .xml with its .bin beside it.
             device: "auto", "cpu", "cuda", "cuda:1" ...; auto takes a GPU when the runtime has one.
-            runtime: "auto", "torch", "onnx" or "openvino".
-            precision: "auto" (fp32), "fp32", "bf16" or "fp16".
+            runtime: "auto", "torch", "compiled" (PyTorch's compiler), "onnx" or "openvino". On a
+                CPU, auto tries the installed ones on a few batches when a network is first opened
+                on a machine, takes the fastest of those that agree with PyTorch, and remembers.
+            precision: "auto" (fp32), "fp32", "bf16", "fp16", or, with runtime auto, "fastest":
+                fp32 or bf16. A quantised network is int8 whatever is asked.
 
         Raises:
             InputError: no such file, not an embedding network, or an option it cannot have.
@@ -74,7 +80,7 @@ class Embedder:
 
     def __repr__(self) -> str:
         """Say what it is."""
-        return f"Embedder({self.model_id}, {self.backend.runtime}, {self.dimension}-d)"
+        return f"Embedder({self.model_id}, {self.backend.describe()}, {self.dimension}-d)"
 
     def prepare(self, picture: Picture) -> NDArray[np.uint8]:
         """Read a picture at the network's input size, (H, W, 3) uint8 RGB."""
@@ -123,6 +129,7 @@ class Embedder:
             raise InputError(f"a batch of {batch_size} pictures cannot be; give 1 or more")
         source = iter(images)
         waiting: deque[list[Future[NDArray[np.uint8]]]] = deque()
+        running: deque[_Running] = deque()
         position = 0
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
             while True:
@@ -131,13 +138,16 @@ class Embedder:
                     if not batch:
                         break
                     waiting.append(batch)
-                if not waiting:
-                    return
-                futures = waiting.popleft()
-                yield self._finish(position, futures)
-                position += len(futures)
+                if waiting:
+                    futures = waiting.popleft()
+                    running.append(self._start(position, futures))
+                    position += len(futures)
+                if len(running) == BATCHES_RUNNING or not waiting:
+                    if not running:
+                        return
+                    yield self._finish(running.popleft())
 
-    def _finish(self, position: int, futures: list[Future[NDArray[np.uint8]]]) -> Embedded:
+    def _start(self, position: int, futures: list[Future[NDArray[np.uint8]]]) -> "_Running":
         pictures, indices, problems = [], [], {}
         for index, future in enumerate(futures, start=position):
             try:
@@ -145,16 +155,21 @@ class Embedder:
                 indices.append(index)
             except InputError as error:
                 problems[index] = str(error)
+        pending = self.backend.submit(np.stack(pictures)) if pictures else None
+        return _Running(pending=pending, indices=indices, problems=problems)
+
+    def _finish(self, batch: "_Running") -> Embedded:
         vectors = np.zeros((0, self.dimension), dtype=np.float32)
-        if pictures:
-            vectors = unit_rows(self.backend.features(np.stack(pictures)))
-        return Embedded(
-            indices=np.asarray(indices, dtype=np.int64), vectors=vectors, problems=problems
-        )
+        if batch.pending is not None:
+            vectors = unit_rows(batch.pending.result())
+        indices = np.asarray(batch.indices, dtype=np.int64)
+        return Embedded(indices=indices, vectors=vectors, problems=batch.problems)
 
 
-def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Divide each row of (N, D) by its Euclidean length; zero rows stay zero."""
-    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (features / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return unit
+@dataclass(frozen=True, kw_only=True)
+class _Running:
+    """A batch that the network is at."""
+
+    pending: Pending | None
+    indices: list[int]
+    problems: dict[int, str]

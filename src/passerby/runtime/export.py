@@ -1,27 +1,34 @@
-"""A weights file to an ONNX file that needs no code: uint8 RGB in, unit vectors out."""
+"""A weights file to a file that needs no code: uint8 RGB in, unit vectors out.
+
+ONNX (.onnx) in fp32, or OpenVINO (.xml with its .bin) in fp32 or int8.
+"""
 
 import os
-import warnings
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from passerby.errors import InputError, MissingExtraError
+from passerby.data import CropTable
+from passerby.errors import InputError
 from passerby.models import ModelCard, load
-from passerby.models.card import CARD_KEY
 from passerby.models.identity import content_id, find_file
-from passerby.runtime.onnx_backend import ID_KEY, OnnxBackend
-from passerby.runtime.pictures import Picture, read_image, resize
-from passerby.runtime.torch_backend import Normalised
+from passerby.runtime.backend import Backend
+from passerby.runtime.onnx_backend import OnnxBackend
+from passerby.runtime.onnx_models import convert_to_onnx, write_onnx
+from passerby.runtime.parity import Parity, compare, crops_or_samples
+from passerby.runtime.pictures import Picture
+from passerby.runtime.torch_backend import TorchBackend, UnitVectors
 
-LOWEST_COSINE = 0.9999
-OPSET = 18
+SUFFIXES = (".onnx", ".xml")
+PRECISIONS = ("fp32", "int8")
+PARITY_CROPS = 64
+CALIBRATION_CROPS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,109 +37,174 @@ class ExportReport:
 
     path: str
     model_id: str
-    pictures: int
-    """How many pictures the two were compared on."""
-    lowest_cosine: float
-    """The worst agreement of a vector with the original's."""
+    """Of the written network: the original's, but for int8, whose vectors are its own."""
+    precision: str
+    attempts: int
+    """Quantisations it took; at the second, the network's ends stay in floating point."""
+    parity: Parity
 
 
-class UnitVectors(Normalised):
-    """A network with its preprocessing and the division by the length."""
+def export(
+    source: str | Path,
+    out: str | Path,
+    *,
+    precision: str = "fp32",
+    calibrate: Sequence[Picture] = (),
+    pictures: Sequence[Picture] = (),
+    labelled: CropTable | None = None,
+) -> ExportReport:
+    """Write a network with normalisation and L2 inside, for any batch size.
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Uint8 RGB (B, H, W, 3) in, unit rows (B, D) out."""
-        return nn.functional.normalize(super().forward(pictures), dim=1)
+    The file carries the model card and, but for int8, the model id, so that vectors of either may
+    lie in one gallery. Both networks are run on the pictures; a file that differs is not kept.
+
+    Args:
+        source: a Passerby weights file, or "default".
+        out: the .onnx or .xml file to write.
+        precision: "fp32", or "int8" for OpenVINO.
+        calibrate: crops like those the network will see, for int8: 300 of them are used, and, when
+            ``pictures`` are not given, others are compared on.
+        pictures: crops to compare on; smooth random pictures when there are none.
+        labelled: queries and a gallery; rank-1 must stay within half a point.
+
+    Raises:
+        InputError: no such file, no crops to calibrate on, or the written network differs.
+    """
+    path, out = find_file(source), Path(out)
+    _check(path, out, precision, calibrate)
+    network, card = load(path)
+    crops = Crops.split(calibrate, pictures, card)
+    job = _Job(path, out, network, card, crops, labelled)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            return job.run(Path(folder) / out.name, precision)
+    except OSError as error:
+        raise InputError(f"'{out}' cannot be written: {error.strerror}") from None
 
 
 def export_onnx(
     source: str | Path, out: str | Path, *, pictures: Sequence[Picture] = ()
 ) -> ExportReport:
-    """Write a weights file as ONNX with normalisation and L2 inside, and any batch size.
-
-    The file carries the model card and the model id in its metadata, so that vectors of either
-    may lie in one gallery. Both networks are run on the pictures, one by one and together; a
-    file that differs is not kept.
-
-    Args:
-        source: a Passerby weights file, or "default".
-        out: the .onnx file to write.
-        pictures: crops to compare on; smooth random pictures when there are none.
-
-    Raises:
-        InputError: no such file, or the exported network differs from the original.
-    """
-    path, out = find_file(source), Path(out)
-    if path.suffix != ".safetensors" or out.suffix != ".onnx":
-        raise InputError(f"export turns a .safetensors into an .onnx, not '{path}' into '{out}'")
-    network, card = load(path)
-    model_id = content_id(card, path)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp.onnx")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _write(UnitVectors(network, card).eval(), card, model_id, partial)
-        samples = _samples(pictures, card)
-        lowest = _lowest_cosine(UnitVectors(network, card).eval(), partial, card, samples)
-        if not lowest >= LOWEST_COSINE:
-            raise InputError(
-                f"the exported network differs from '{path}' (lowest cosine {lowest:.6f}, wanted "
-                f"{LOWEST_COSINE}); nothing was written"
-            )
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
-    return ExportReport(
-        path=str(out), model_id=model_id, pictures=len(samples), lowest_cosine=lowest
-    )
+    """Write a weights file as ONNX; see :func:`export`."""
+    if Path(out).suffix != ".onnx":
+        raise InputError(f"the file to write must end in .onnx, not '{out}'")
+    return export(source, out, pictures=pictures)
 
 
-def _write(module: nn.Module, card: ModelCard, model_id: str, path: Path) -> None:
-    onnx = _import_onnx()
-    example = torch.zeros((2, *card.input_size, 3), dtype=torch.uint8)
-    with warnings.catch_warnings():
-        # the newer exporter needs one more package (onnxscript) and gives the same graph here
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        torch.onnx.export(
-            module,
-            (example,),
-            path,
-            input_names=["pictures"],
-            output_names=["vectors"],
-            dynamic_axes={"pictures": {0: "batch"}, "vectors": {0: "batch"}},
-            opset_version=OPSET,
-            do_constant_folding=False,  # it drops a constant of slim18; the runtimes fold anyway
-            dynamo=False,
+@dataclass(frozen=True, kw_only=True)
+class Crops:
+    """Crops at the network's size: to calibrate on, and others to compare on."""
+
+    calibration: NDArray[np.uint8]
+    comparison: NDArray[np.uint8]
+
+    @classmethod
+    def split(
+        cls, calibrate: Sequence[Picture], pictures: Sequence[Picture], card: ModelCard
+    ) -> "Crops":
+        """Read them; without pictures to compare on, every sixth of the others is held back."""
+        calibrate = _spread(calibrate, CALIBRATION_CROPS + PARITY_CROPS)
+        pictures = _spread(pictures, PARITY_CROPS)
+        if calibrate and not pictures:
+            pictures = calibrate[::6]
+            calibrate = [one for index, one in enumerate(calibrate) if index % 6]
+        calibrate = calibrate[:CALIBRATION_CROPS]
+        empty = np.zeros((0, *card.input_size, 3), np.uint8)
+        return cls(
+            calibration=crops_or_samples(calibrate, card) if calibrate else empty,
+            comparison=crops_or_samples(pictures, card),
         )
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, {CARD_KEY: card.to_json(), ID_KEY: model_id})
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
 
 
-def _samples(pictures: Sequence[Picture], card: ModelCard) -> NDArray[np.uint8]:
-    if pictures:
-        rows = [resize(read_image(one), card.input_size, card.interpolation) for one in pictures]
-        return np.stack(rows)
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (8, 16, 8, 3)).astype(np.uint8)
-    return np.stack([resize(one, card.input_size, "bicubic") for one in coarse])
+@dataclass(frozen=True)
+class _Job:
+    path: Path
+    out: Path
+    network: nn.Module
+    card: ModelCard
+    crops: Crops
+    labelled: CropTable | None
+
+    def run(self, partial: Path, precision: str) -> ExportReport:
+        model_id = content_id(self.card, self.path)
+        original = TorchBackend(self.network, self.card)
+        fault = ""
+        for attempt in (1, 2) if precision == "int8" else (1,):
+            card = self._write(partial, model_id, precision, attempt)
+            written = self._open(partial, card)
+            parity = compare(original, written, card, self.crops.comparison, self.labelled)
+            fault = parity.fault(precision) or ""
+            if not fault:
+                break
+        else:
+            raise InputError(
+                f"the exported network differs from '{self.path}' ({fault}); nothing was written"
+            )
+        if precision == "int8":
+            model_id = content_id(card, partial, partial.with_suffix(".bin"))
+        for suffix in (".bin", self.out.suffix):  # the weights first
+            if partial.with_suffix(suffix).is_file():
+                os.replace(partial.with_suffix(suffix), self.out.with_suffix(suffix))
+        return ExportReport(
+            path=str(self.out),
+            model_id=model_id,
+            precision=precision,
+            attempts=attempt,
+            parity=parity,
+        )
+
+    def _write(self, partial: Path, model_id: str, precision: str, attempt: int) -> ModelCard:
+        if partial.suffix == ".onnx":
+            write_onnx(convert_to_onnx(self.network, self.card, model_id), partial)
+            return self.card
+        from passerby.runtime.openvino_models import convert_torch, write_openvino
+
+        model = convert_torch(UnitVectors(self.network, self.card), self.card)
+        if precision == "fp32":
+            write_openvino(model, partial, self.card, model_id)
+            return self.card
+        from passerby.runtime.quantise import quantise
+
+        calibration = self.crops.calibration
+        model = quantise(model, calibration, keep_ends=attempt > 1)
+        card = _quantised_card(self.card, model_id, len(calibration), keep_ends=attempt > 1)
+        write_openvino(model, partial, card, None)
+        return card
+
+    def _open(self, partial: Path, card: ModelCard) -> Backend:
+        name = f"'{self.out}'"
+        if partial.suffix == ".onnx":
+            return OnnxBackend(partial, card, name=name)
+        from passerby.runtime.openvino_backend import OpenVINOBackend
+        from passerby.runtime.openvino_models import read_openvino
+
+        return OpenVINOBackend(read_openvino(partial), card, name=name)
 
 
-def _lowest_cosine(
-    module: nn.Module, path: Path, card: ModelCard, samples: NDArray[np.uint8]
-) -> float:
-    """The worst agreement, at a batch of all samples and one by one."""
-    with torch.inference_mode():
-        expected = module(torch.from_numpy(samples)).numpy()
-    backend = OnnxBackend(path, card)
-    single = np.concatenate([backend.features(one[None]) for one in samples])
-    lowest = [np.sum(expected * got, axis=1).min() for got in (backend.features(samples), single)]
-    return float(min(lowest))
+def _check(path: Path, out: Path, precision: str, calibrate: Sequence[Picture]) -> None:
+    if path.suffix != ".safetensors" or out.suffix not in SUFFIXES:
+        raise InputError(
+            f"export turns a .safetensors into an .onnx or an .xml, not '{path}' into '{out}'"
+        )
+    if precision not in PRECISIONS:
+        raise InputError(f"there is no export at precision '{precision}'; choose fp32 or int8")
+    if precision == "int8" and out.suffix != ".xml":
+        raise InputError(f"int8 is written for OpenVINO: give an .xml file, not '{out}'")
+    if precision == "int8" and len(calibrate) < 2:
+        raise InputError("int8 needs crops to calibrate on; give a folder or a data set of them")
+    if precision == "fp32" and calibrate:
+        raise InputError("fp32 is not calibrated; choose the precision int8, or leave that out")
 
 
-def _import_onnx() -> Any:
-    try:
-        import onnx
-    except ImportError:
-        raise MissingExtraError("onnx", "onnx") from None
-    return onnx
+def _quantised_card(card: ModelCard, model_id: str, crops: int, *, keep_ends: bool) -> ModelCard:
+    """The original's card with what was done; its scores were another network's."""
+    how: dict[str, Any] = {"from": model_id, "crops": crops, "ends_in_fp32": keep_ends}
+    return replace(card, scores={}, training={**card.training, "int8": how})
+
+
+def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """At most ``count`` pictures, evenly out of all."""
+    if len(pictures) <= count:
+        return list(pictures)
+    return [pictures[index * len(pictures) // count] for index in range(count)]

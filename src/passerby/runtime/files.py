@@ -1,104 +1,190 @@
-"""From a name or a path to a network in a runtime."""
+"""Network files: what they are, and the backends that can be made of them."""
 
 import importlib.util
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
-from passerby.errors import InputError
+from passerby.errors import InputError, MissingExtraError
 from passerby.models import ModelCard
 from passerby.models.identity import content_id, find_file
 from passerby.runtime.backend import Backend
 from passerby.runtime.foreign import find_card, require_card
 
-RUNTIMES = ("auto", "torch", "onnx", "openvino")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+class NetworkFile(Protocol):
+    """A network file that was read."""
+
+    path: Path
+    card: ModelCard
+    model_id: str
+    runtimes: tuple[str, ...]
+    """The installed runtimes that "auto" may take, the one with the reference arithmetic first."""
+    device: str
+
+    def backend(self, runtime: str, precision: str) -> Backend:
+        """The network in a runtime.
+
+        Args:
+            runtime: "torch", "compiled", "onnx" or "openvino".
+            precision: "fp32", "bf16" or "fp16".
+
+        Raises:
+            InputError: it cannot run there.
+        """
+        ...
 
 
-def open_network(
-    name_or_path: str | Path, device: str, runtime: str, precision: str
-) -> tuple[Backend, ModelCard, str]:
-    """Open a network file; see :meth:`passerby.runtime.Embedder.load`.
+def read_network(name_or_path: str | Path, device: str = "auto") -> NetworkFile:
+    """Read a network file.
 
-    Returns:
-        The backend, the card and the model id.
+    Raises:
+        InputError: no such file, none of a kind that is known, damaged, or without a card.
     """
-    if runtime not in RUNTIMES:
-        raise InputError(f"there is no runtime '{runtime}'; choose from {', '.join(RUNTIMES)}")
-    if precision not in PRECISIONS:
-        raise InputError(f"there is no precision '{precision}'; choose from {PRECISIONS}")
-    precision = "fp32" if precision == "auto" else precision
     path = find_file(name_or_path)
-    openers = {".safetensors": _open_weights, ".onnx": _open_onnx, ".xml": _open_ir}
-    if path.suffix not in openers:
+    kinds = {".safetensors": WeightsFile, ".onnx": OnnxFile, ".xml": OpenVINOFile}
+    if path.suffix not in kinds:
         raise InputError(
             f"'{path}' is no network file; give a Passerby .safetensors, an .onnx or an .xml"
         )
-    return openers[path.suffix](path, device, runtime, precision)
+    kind: Any = kinds[path.suffix]
+    file: NetworkFile = kind(path, device)
+    return file
 
 
-def _open_weights(
-    path: Path, device: str, runtime: str, precision: str
-) -> tuple[Backend, ModelCard, str]:
-    from passerby.models import load
-    from passerby.runtime.torch_backend import TorchBackend
+class WeightsFile:
+    """A Passerby weights file; every runtime can have it."""
 
-    network, card = load(path)
-    model_id = content_id(card, path)
-    target = _torch_device(device)
-    if runtime == "auto":
-        # on a CPU OpenVINO is two to three times as fast as eager PyTorch, and as exact
-        runtime = "openvino" if target == "cpu" and _has_openvino() else "torch"
-    if runtime == "torch":
-        return TorchBackend(network, card, device=target, precision=precision), card, model_id
-    if runtime == "openvino":
-        from passerby.runtime.openvino_backend import OpenVINOBackend, convert_torch
+    def __init__(self, path: Path, device: str) -> None:
+        from passerby.models import load
 
-        _only_cpu(device)
-        model = convert_torch(network, card)
-        return OpenVINOBackend(model, card, name=f"'{path}'", precision=precision), card, model_id
-    raise InputError(f"export '{path}' to ONNX first (passerby export), then give the .onnx file")
+        self.path = path
+        self.network, self.card = load(path)
+        self.model_id = content_id(self.card, path)
+        self._asked, self.device = device, _torch_device(device)
+        self.runtimes: tuple[str, ...] = ("torch",)
+        if self.device == "cpu":
+            self.runtimes += tuple(
+                runtime
+                for runtime, packages in (("openvino", ["openvino"]), ("onnx", ONNX_PACKAGES))
+                if all(importlib.util.find_spec(package) for package in packages)
+            )
+
+    def backend(self, runtime: str, precision: str) -> Backend:
+        """See :class:`NetworkFile`."""
+        from passerby.runtime.torch_backend import CompiledBackend, TorchBackend
+
+        if runtime in ("torch", "compiled"):
+            kind = TorchBackend if runtime == "torch" else CompiledBackend
+            return kind(self.network, self.card, device=self.device, precision=precision)
+        if runtime == "openvino":
+            from passerby.runtime.openvino_backend import OpenVINOBackend
+
+            _only_cpu(self._asked)
+            name = f"'{self.path}'"
+            return OpenVINOBackend(self._converted, self.card, name=name, precision=precision)
+        return _with_onnx(self._exported, self.card, f"'{self.path}'", self.device, precision)
+
+    @cached_property
+    def _converted(self) -> Any:
+        from passerby.runtime.openvino_models import convert_torch
+        from passerby.runtime.torch_backend import Normalised
+
+        try:
+            return convert_torch(Normalised(self.network, self.card), self.card)
+        except MissingExtraError:
+            raise
+        except Exception as error:  # its converter's exceptions share no base but Exception
+            raise _inconvertible(self.path, "OpenVINO", error) from None
+
+    @cached_property
+    def _exported(self) -> bytes:
+        from passerby.runtime.onnx_models import convert_to_onnx
+
+        try:
+            model = convert_to_onnx(self.network, self.card, self.model_id)
+        except MissingExtraError:
+            raise
+        except Exception as error:  # as above
+            raise _inconvertible(self.path, "ONNX", error) from None
+        written: bytes = model.SerializeToString()
+        return written
 
 
-def _open_onnx(
-    path: Path, device: str, runtime: str, precision: str
-) -> tuple[Backend, ModelCard, str]:
-    if runtime == "torch":
-        raise InputError(f"PyTorch does not run '{path}'; choose the runtime onnx or openvino")
-    from passerby.runtime.onnx_backend import OnnxBackend, read_metadata
+class OnnxFile:
+    """An ONNX file, of `passerby export` or foreign with a card."""
 
-    inside, model_id = read_metadata(path)
-    card = find_card(path) or inside or require_card(path)
-    model_id = model_id or content_id(card, path)
-    if runtime == "openvino":
-        return _with_openvino(path, card, device, precision), card, model_id
-    if precision != "fp32":
-        raise InputError(f"ONNX Runtime runs '{path}' as it is; leave the precision at auto")
-    return OnnxBackend(path, card, device=device), card, model_id
+    def __init__(self, path: Path, device: str) -> None:
+        from passerby.runtime.onnx_backend import read_metadata
 
+        inside, model_id = read_metadata(path)
+        self.path, self.device = path, device
+        self.card = find_card(path) or inside or require_card(path)
+        self.model_id = model_id or content_id(self.card, path)
+        self.runtimes: tuple[str, ...] = ("onnx",)
+        if importlib.util.find_spec("openvino") and device in ("auto", "cpu"):
+            self.runtimes += ("openvino",)
 
-def _open_ir(
-    path: Path, device: str, runtime: str, precision: str
-) -> tuple[Backend, ModelCard, str]:
-    if runtime not in ("auto", "openvino"):
-        raise InputError(f"'{path}' is an OpenVINO network; leave the runtime at auto")
-    card = require_card(path)
-    backend = _with_openvino(path, card, device, precision)
-    return backend, card, content_id(card, path, path.with_suffix(".bin"))
+    def backend(self, runtime: str, precision: str) -> Backend:
+        """See :class:`NetworkFile`."""
+        if runtime in ("torch", "compiled"):
+            raise InputError(
+                f"PyTorch does not run '{self.path}'; choose the runtime onnx or openvino"
+            )
+        if runtime == "openvino":
+            return _openvino_file(self.path, self.card, self.device, precision)
+        return _with_onnx(self.path, self.card, f"'{self.path}'", self.device, precision)
 
 
-def _with_openvino(path: Path, card: ModelCard, device: str, precision: str) -> Backend:
-    from passerby.runtime.openvino_backend import OpenVINOBackend, read_openvino
+class OpenVINOFile:
+    """An OpenVINO network: .xml with its .bin beside it."""
+
+    runtimes = ("openvino",)
+
+    def __init__(self, path: Path, device: str) -> None:
+        from passerby.runtime.openvino_models import read_notes, read_openvino
+
+        inside, model_id = read_notes(read_openvino(path))
+        self.path, self.device = path, device
+        self.card = find_card(path) or inside or require_card(path)
+        self.model_id = model_id or content_id(self.card, path, path.with_suffix(".bin"))
+
+    def backend(self, runtime: str, precision: str) -> Backend:
+        """See :class:`NetworkFile`."""
+        if runtime != "openvino":
+            raise InputError(f"'{self.path}' is an OpenVINO network; leave the runtime at auto")
+        return _openvino_file(self.path, self.card, self.device, precision)
+
+
+ONNX_PACKAGES = ("onnx", "onnxruntime")
+
+
+def _openvino_file(path: Path, card: ModelCard, device: str, precision: str) -> Backend:
+    from passerby.runtime.openvino_backend import OpenVINOBackend
+    from passerby.runtime.openvino_models import read_openvino
 
     _only_cpu(device)
     return OpenVINOBackend(read_openvino(path), card, name=f"'{path}'", precision=precision)
 
 
+def _with_onnx(
+    source: Path | bytes, card: ModelCard, name: str, device: str, precision: str
+) -> Backend:
+    from passerby.runtime.onnx_backend import OnnxBackend
+
+    if precision != "fp32":
+        raise InputError(f"ONNX Runtime runs {name} as it is; leave the precision at auto")
+    return OnnxBackend(source, card, name=name, device=device)
+
+
+def _inconvertible(path: Path, runtime: str, error: Exception) -> InputError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return InputError(f"{runtime} cannot have the network '{path}' ({reason}); choose torch")
+
+
 def _only_cpu(device: str) -> None:
     if device not in ("auto", "cpu"):
         raise InputError(f"the OpenVINO runtime runs on the CPU, not on '{device}'")
-
-
-def _has_openvino() -> bool:
-    return importlib.util.find_spec("openvino") is not None
 
 
 def _torch_device(device: str) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from passerby.errors import InputError, MissingExtraError
 from passerby.models import ModelCard
 from passerby.models.card import CARD_KEY
+from passerby.runtime.backend import OneAtATime
 
 
 def import_onnxruntime() -> Any:
@@ -25,21 +26,23 @@ ID_KEY = "passerby.model_id"
 
 def read_metadata(path: Path) -> tuple[ModelCard | None, str | None]:
     """Read the card and the model id that `passerby export` put into an ONNX file, if it did."""
-    metadata = _open(path, ["CPUExecutionProvider"]).get_modelmeta().custom_metadata_map
+    session = _open(path, ["CPUExecutionProvider"], f"'{path}'")
+    metadata = session.get_modelmeta().custom_metadata_map
     text = metadata.get(CARD_KEY)
     return (ModelCard.from_json(text) if text else None), metadata.get(ID_KEY)
 
 
-def _open(path: Path, providers: list[str]) -> Any:
+def _open(source: Path | bytes, providers: list[str], name: str) -> Any:
     onnxruntime = import_onnxruntime()
+    network = source if isinstance(source, bytes) else str(source)
     try:
-        return onnxruntime.InferenceSession(str(path), providers=providers)
+        return onnxruntime.InferenceSession(network, providers=providers)
     except Exception as error:  # its exceptions share no base but Exception
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"ONNX Runtime cannot read the network '{path}': {reason}") from None
+        raise InputError(f"ONNX Runtime cannot read the network {name}: {reason}") from None
 
 
-class OnnxBackend:
+class OnnxBackend(OneAtATime):
     """A network in ONNX Runtime.
 
     A uint8 input means that normalisation is inside the graph; a float input is normalised here
@@ -47,18 +50,27 @@ class OnnxBackend:
     """
 
     runtime = "onnx"
+    precision = "fp32"
 
-    def __init__(self, path: Path, card: ModelCard, *, device: str = "cpu") -> None:
-        """Open the file.
+    def __init__(
+        self, source: Path | bytes, card: ModelCard, *, name: str, device: str = "cpu"
+    ) -> None:
+        """Open a network.
+
+        Args:
+            source: an ONNX file, or what is in one.
+            card: how the network wants its pictures.
+            name: what to call it in messages.
+            device: "cpu", or "cuda..." where ONNX Runtime has it.
 
         Raises:
             InputError: it is not a network that turns a picture into one vector.
         """
         gpu = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-        self._session = _open(path, [*gpu, "CPUExecutionProvider"])
+        self._session = _open(source, [*gpu, "CPUExecutionProvider"], name)
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
-            raise InputError(f"'{path}' is not a network that takes one batch of pictures")
+            raise InputError(f"{name} is not a network that takes one batch of pictures")
         self._input = inputs[0]
         self._card = card
         probe = np.zeros((1, *card.input_size, 3), dtype=np.uint8)
@@ -66,7 +78,7 @@ class OnnxBackend:
             self.dimension = int(self.features(probe).shape[1])
         except Exception as error:
             reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"'{path}' does not run on a picture of its card: {reason}") from None
+            raise InputError(f"{name} does not run on a picture of its card: {reason}") from None
 
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network; see :class:`passerby.runtime.backend.Backend`."""

@@ -1,75 +1,43 @@
 """OpenVINO: IR files (.xml + .bin) and ONNX files on plain CPUs."""
 
-import sys
-import warnings
-from pathlib import Path
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from queue import SimpleQueue
 from threading import Lock
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from passerby.errors import InputError, MissingExtraError
+from passerby.errors import InputError
 from passerby.models import ModelCard
+from passerby.runtime.backend import Features, Pending, Pictures
+from passerby.runtime.openvino_models import (
+    fixed_batch,
+    import_openvino,
+    is_quantised,
+    refuse_negative_attention,
+    with_preprocessing,
+)
+from passerby.runtime.samples import smooth_pictures, unit_rows
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-
-
-def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry, or say which extra brings it.
-
-    Converting a network would report to its makers' statistics over the internet. A city's machine
-    sends nothing out, so the package that does so is made to look absent; OpenVINO then works with
-    a stand-in of its own.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        import openvino
-    except ImportError:
-        raise MissingExtraError("openvino", "openvino") from None
-    return openvino
-
-
-def read_openvino(path: Path) -> Any:
-    """Read a network file; the .bin of an IR must lie beside its .xml.
-
-    Raises:
-        InputError: a file is missing, or it is not a network.
-    """
-    openvino = import_openvino()
-    if not path.is_file():
-        raise InputError(f"there is no network file '{path}'")
-    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
-        raise InputError(f"'{path}' needs its weights '{path.with_suffix('.bin').name}' beside it")
-    try:
-        return openvino.Core().read_model(path)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"OpenVINO cannot read the network '{path}': {reason}") from None
-
-
-def convert_torch(network: Any, card: ModelCard) -> Any:
-    """Turn a PyTorch network and its card into an OpenVINO model, preprocessing inside."""
-    import torch
-
-    from passerby.runtime.torch_backend import Normalised
-
-    openvino = import_openvino()
-    height, width = card.input_size
-    example = torch.zeros((1, height, width, 3), dtype=torch.uint8)
-    with torch.inference_mode(), warnings.catch_warnings():
-        # PyTorch would rather export; that takes three times as long, and OpenVINO reads both
-        warnings.simplefilter("ignore", FutureWarning)
-        traced = torch.jit.trace(Normalised(network, card).eval(), example, check_trace=False)
-        return openvino.convert_model(traced, input=[1, height, width, 3])
+SIZES = (16, 4)  # pictures a request, beside one
+SLOW = 0.05  # seconds a picture on one stream, above which larger requests bring nothing
+SAME = 5e-7
+"""Unit vectors of two programs of one network may differ by this much where either may serve."""
 
 
 class OpenVINOBackend:
     """A network compiled by OpenVINO, with colour order and normalisation in its graph.
 
-    Each picture is a request of its own, on as many one-thread streams as there are cores: as
-    fast as batches, and a vector cannot depend on its batch (batched kernels of other shapes
-    round differently, by up to 2e-6).
+    A batch is cut into requests, which run on as many streams as OpenVINO finds right (on two
+    cores: two, of one thread each). A request holds 1, 4 or 16 pictures, such that every stream
+    gets its share: on small networks larger requests are half as fast again. A lone picture goes to
+    a program on all threads together. The programs of other sizes round differently; one whose
+    vectors differ from those of single requests by more than 5e-7 is not used, so that a vector
+    does not depend on its batch.
     """
 
     runtime = "openvino"
@@ -82,81 +50,138 @@ class OpenVINOBackend:
                 its own normalisation, (B, H, W, 3) uint8 RGB.
             card: how the network wants its pictures.
             name: what to call it in messages.
-            precision: arithmetic: "fp32", "bf16" or "fp16".
+            precision: arithmetic: "fp32", "bf16" or "fp16"; of a quantised network, that of the
+                layers that are not.
 
         Raises:
-            InputError: the network's input or output is not that of an embedding network.
+            InputError: the network's input or output is not that of an embedding network, or
+                OpenVINO is known to compute it wrongly.
         """
-        openvino = import_openvino()
-        options = {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-            "PERFORMANCE_HINT": "THROUGHPUT",
-        }
+        refuse_negative_attention(model, name)
+        self.precision = "int8" if is_quantised(model) else precision
+        self._parts = (model, card, name, PRECISIONS[precision])
+        self._single = _Requests(*self._parts, pictures=1, hint="THROUGHPUT")
+        self._tried = smooth_pictures(card, 4)
+        self._expected = self._run(self._single, self._tried)
+        self.dimension = int(self._expected.shape[1])
+        self._lock = Lock()
+        self._sized: dict[int, _Requests | None] = {1: self._single}
+
+    def features(self, pictures: Pictures) -> Features:
+        """Run the network; see :class:`passerby.runtime.backend.Backend`."""
+        return self.submit(pictures).result()
+
+    def submit(self, pictures: Pictures) -> Pending:
+        """Begin a batch; the requests of several batches run side by side."""
+        if len(pictures) == 1 and self._alone is not None:
+            return self._alone.start(pictures)
+        parts, first = [], 0
+        while first < len(pictures):
+            requests = self._share(len(pictures) - first)
+            for _ in range((len(pictures) - first) // requests.size):
+                parts.append(requests.start(pictures[first : first + requests.size]))
+                first += requests.size
+        return _Joined(parts, self.dimension)
+
+    def describe(self) -> str:
+        """Runtime and arithmetic."""
+        return f"{self.runtime} {self.precision}"
+
+    def _share(self, count: int) -> "_Requests":
+        """The largest requests of which there are enough for all streams."""
+        for size in SIZES:
+            if size * self._single.streams <= count:
+                with self._lock:
+                    if size not in self._sized:
+                        self._sized[size] = self._of_size(size)
+                if (requests := self._sized[size]) is not None:
+                    return requests
+        return self._single
+
+    def _of_size(self, size: int) -> "_Requests | None":
+        begin = time.process_time()  # other programs do not count
+        self._run(self._single, self._tried[:1])
+        if time.process_time() - begin > SLOW:
+            return None
+        return self._same(pictures=size, hint="THROUGHPUT")
+
+    @cached_property
+    def _alone(self) -> "_Requests | None":
+        """The program for one picture on all threads; where there is one stream, that has them."""
+        if self._single.streams == 1:
+            return self._single
+        return self._same(pictures=1, hint="LATENCY")
+
+    def _same(self, *, pictures: int, hint: str) -> "_Requests | None":
+        """Another program of the network, if it gives the same vectors."""
         try:
-            _one_picture(model, card, name)
-            if model.input().get_element_type() != openvino.Type.u8:
-                model = _with_preprocessing(openvino, model, card)
-            compiled = openvino.Core().compile_model(model, "CPU", options)
-            self._queue = openvino.AsyncInferQueue(compiled)
+            other = _Requests(*self._parts, pictures=pictures, hint=hint)
+            got = self._run(
+                other, np.resize(self._tried, (max(pictures, 4), *self._tried.shape[1:]))
+            )
+        except (InputError, RuntimeError):  # a network for batches of one
+            return None
+        expected = np.resize(self._expected, (len(got), self.dimension))
+        return other if np.abs(unit_rows(got) - unit_rows(expected)).max() <= SAME else None
+
+    @staticmethod
+    def _run(requests: "_Requests", pictures: Pictures) -> Features:
+        size = requests.size
+        parts = [pictures[first : first + size] for first in range(0, len(pictures), size)]
+        return np.concatenate([requests.start(part).result() for part in parts])
+
+
+class _Requests:
+    """A compiled network of a fixed batch, and as many requests as run at once."""
+
+    def __init__(
+        self,
+        model: Any,
+        card: ModelCard,
+        name: str,
+        precision: str,
+        *,
+        pictures: int,
+        hint: str,
+    ) -> None:
+        openvino = import_openvino()
+        options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": hint}
+        try:
+            fixed = fixed_batch(model, card, name, pictures)
+            if fixed.input().get_element_type() != openvino.Type.u8:
+                fixed = with_preprocessing(fixed, card)
+            compiled = openvino.Core().compile_model(fixed, "CPU", options)
+            self.streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+            self._idle: SimpleQueue[Any] = SimpleQueue()
+            for _ in range(self.streams):
+                self._idle.put(compiled.create_infer_request())
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"OpenVINO cannot run the network {name}: {reason}") from None
-        self._queue.set_callback(_keep_feature)
-        self._lock = Lock()  # the queue serves one batch at a time
-        probe = np.zeros((1, *card.input_size, 3), dtype=np.uint8)
-        self.dimension = int(self.features(probe).shape[1])
+        self.size = pictures
+        self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="openvino")
 
-    def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run the network; see :class:`passerby.runtime.backend.Backend`."""
-        rows: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(pictures)
-        with self._lock:
-            for index in range(len(pictures)):
-                self._queue.start_async(pictures[index : index + 1], (rows, index))
-            self._queue.wait_all()
-        return np.stack(rows)
+    def start(self, pictures: Pictures) -> Future[Features]:
+        """Begin as many pictures as a request holds."""
+        return self._pool.submit(self._run, pictures)
 
-
-def _keep_feature(request: Any, place: tuple[list[NDArray[np.float32]], int]) -> None:
-    rows, index = place
-    rows[index] = np.array(request.get_output_tensor(0).data, dtype=np.float32).reshape(-1)
+    def _run(self, pictures: Pictures) -> Features:
+        request = self._idle.get()
+        try:
+            request.start_async(pictures, share_inputs=True)
+            request.wait()
+            result = np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        finally:
+            self._idle.put(request)
+        return result.reshape(len(pictures), -1)
 
 
-def _one_picture(model: Any, card: ModelCard, name: str) -> None:
-    """Fix the batch at one picture; refuse networks that are not picture -> vector."""
-    height, width = card.input_size
-    if len(model.inputs) != 1:
-        raise InputError(f"{name} has {len(model.inputs)} inputs; an embedding network has one")
-    shape = model.input().get_partial_shape()
-    sides = list(shape) if shape.rank.is_static and len(shape) == 4 else []
-    for wanted in ([1, 3, height, width], [1, height, width, 3]):
-        if sides and all(
-            side.is_dynamic or side.get_length() == want
-            for side, want in zip(sides[1:], wanted[1:], strict=True)
-        ):
-            model.reshape({model.input(): wanted})
-            return
-    raise InputError(
-        f"{name} takes an input of shape {shape}, its card says 3 x {height} x {width}; "
-        "is it a person re-identification network?"
-    )
+class _Joined:
+    """The features of a batch from those of its requests."""
 
+    def __init__(self, parts: Sequence[Future[Features]], dimension: int) -> None:
+        self._parts, self._dimension = parts, dimension
 
-def _with_preprocessing(openvino: Any, model: Any, card: ModelCard) -> Any:
-    """Put layout, colour order, scale, mean and std before a float network."""
-    from openvino.preprocess import ColorFormat, PrePostProcessor
-
-    steps = PrePostProcessor(model)
-    entry = steps.input()
-    entry.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-    entry.tensor().set_color_format(ColorFormat.RGB)
-    entry.model().set_layout(openvino.Layout("NCHW"))
-    entry.preprocess().convert_element_type(openvino.Type.f32)
-    if card.colour_order == "BGR":
-        entry.preprocess().convert_color(ColorFormat.BGR)
-    scale = 255.0 / card.value_range  # pixel -> the card's range
-    mean, std = np.asarray(card.mean) * scale, np.asarray(card.std) * scale
-    if mean.any():
-        entry.preprocess().mean([float(value) for value in mean])
-    if (std != 1.0).any():
-        entry.preprocess().scale([float(value) for value in std])
-    return steps.build()
+    def result(self) -> Features:
+        rows = [part.result() for part in self._parts]
+        return np.concatenate([np.zeros((0, self._dimension), np.float32), *rows])

@@ -1,5 +1,6 @@
-"""PyTorch: Passerby weights files, eager, in channels-last layout."""
+"""PyTorch: Passerby weights files, eager or compiled, in channels-last layout."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 from passerby.errors import InputError
 from passerby.models import ModelCard
+from passerby.runtime.backend import OneAtATime
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -38,7 +40,15 @@ class Normalised(nn.Module):
         return features.flatten(1).float()
 
 
-class TorchBackend:
+class UnitVectors(Normalised):
+    """A network with its preprocessing and the division by the length."""
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Uint8 RGB (B, H, W, 3) in, unit rows (B, D) out."""
+        return nn.functional.normalize(super().forward(pictures), dim=1)
+
+
+class TorchBackend(OneAtATime):
     """A network in eager PyTorch on the CPU or a GPU."""
 
     runtime = "torch"
@@ -54,17 +64,18 @@ class TorchBackend:
         try:
             self._device = torch.device(device)
             module = Normalised(network, card).eval().requires_grad_(False)
-            self._module = module.to(self._device).to(memory_format=torch.channels_last)
+            moved = module.to(self._device).to(memory_format=torch.channels_last)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"PyTorch cannot use the device '{device}': {reason}") from None
-        self._dtype = PRECISIONS[precision]
+        self._module: Callable[[torch.Tensor], torch.Tensor] = moved
+        self.precision = precision
         self.dimension = card.dimension
 
     def _arithmetic(self) -> AbstractContextManager[None]:
         """The arithmetic asked for; fp32 on a GPU means fp32, not the shorter TF32."""
-        if self._dtype != torch.float32:
-            return torch.autocast(self._device.type, dtype=self._dtype)
+        if self.precision != "fp32":
+            return torch.autocast(self._device.type, dtype=PRECISIONS[self.precision])
         if self._device.type == "cuda":
             return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         return nullcontext()
@@ -77,3 +88,41 @@ class TorchBackend:
             features = self._module(batch)
         result: NDArray[np.float32] = features.float().cpu().numpy()
         return result
+
+
+class CompiledBackend(TorchBackend):
+    """A network compiled by PyTorch (Inductor), its weights frozen into the program.
+
+    The program is made at the first picture, which takes from seconds to a minute and needs a C++
+    compiler. It takes one picture at a time: it is made once, and a vector cannot depend on its
+    batch. Programs for batches were up to a seventh faster.
+    """
+
+    runtime = "compiled"
+
+    def __init__(
+        self, network: nn.Module, card: ModelCard, *, device: str = "cpu", precision: str = "fp32"
+    ) -> None:
+        """As for :class:`TorchBackend`."""
+        super().__init__(network, card, device=device, precision=precision)
+        self._module = torch.compile(self._module, dynamic=False)
+
+    @torch.no_grad()  # freezing does not take inference mode
+    def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the network; see :class:`passerby.runtime.backend.Backend`.
+
+        Raises:
+            InputError: the network cannot be compiled here.
+        """
+        from torch._inductor import config
+
+        rows = [np.zeros((0, self.dimension), np.float32)]
+        batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device)
+        try:
+            with config.patch(freezing=True), self._arithmetic():
+                for index in range(len(batch)):
+                    rows.append(self._module(batch[index : index + 1]).float().cpu().numpy())
+        except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"PyTorch cannot compile the network here: {reason}") from None
+        return np.concatenate(rows)

@@ -1,0 +1,164 @@
+"""OpenVINO's models: read, converted from PyTorch, fixed to a batch, written with their card."""
+
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from passerby.errors import InputError, MissingExtraError
+from passerby.models import ModelCard
+
+CARD = ["passerby", "card"]
+MODEL_ID = ["passerby", "model_id"]
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, or say which extra brings it.
+
+    Converting a network would report to its makers' statistics over the internet. A city's machine
+    sends nothing out, so the package that does so is made to look absent; OpenVINO then works with
+    a stand-in of its own.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    except ImportError:
+        raise MissingExtraError("openvino", "openvino") from None
+    return openvino
+
+
+def read_openvino(path: Path) -> Any:
+    """Read a network file; the .bin of an IR must lie beside its .xml.
+
+    Raises:
+        InputError: a file is missing, or it is not a network.
+    """
+    openvino = import_openvino()
+    if not path.is_file():
+        raise InputError(f"there is no network file '{path}'")
+    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+        raise InputError(f"'{path}' needs its weights '{path.with_suffix('.bin').name}' beside it")
+    try:
+        return openvino.Core().read_model(path)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"OpenVINO cannot read the network '{path}': {reason}") from None
+
+
+def convert_torch(module: Any, card: ModelCard) -> Any:
+    """Turn a PyTorch module that takes uint8 (B, H, W, 3) into an OpenVINO model, for any batch."""
+    import torch
+
+    openvino = import_openvino()
+    height, width = card.input_size
+    example = torch.zeros((2, height, width, 3), dtype=torch.uint8)
+    with torch.inference_mode(), warnings.catch_warnings():
+        # PyTorch would rather export; that takes three times as long, and OpenVINO reads both
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        traced = torch.jit.trace(module.eval(), example, check_trace=False)
+        return openvino.convert_model(traced, input=[-1, height, width, 3])
+
+
+def fixed_batch(model: Any, card: ModelCard, name: str, pictures: int) -> Any:
+    """A copy of ``model`` that takes a fixed number of pictures.
+
+    Raises:
+        InputError: it is no network from pictures to vectors, or not of its card's size.
+    """
+    height, width = card.input_size
+    if len(model.inputs) != 1:
+        raise InputError(f"{name} has {len(model.inputs)} inputs; an embedding network has one")
+    shape = model.input().get_partial_shape()
+    sides = list(shape) if shape.rank.is_static and len(shape) == 4 else []
+    for wanted in ([pictures, 3, height, width], [pictures, height, width, 3]):
+        if sides and all(
+            side.is_dynamic or side.get_length() == want
+            for side, want in zip(sides[1:], wanted[1:], strict=True)
+        ):
+            copy = model.clone()
+            copy.reshape({copy.input(): wanted})
+            return copy
+    raise InputError(
+        f"{name} takes an input of shape {shape}, its card says 3 x {height} x {width}; "
+        "is it a person re-identification network?"
+    )
+
+
+def with_preprocessing(model: Any, card: ModelCard) -> Any:
+    """Put layout, colour order, scale, mean and std before a float network."""
+    import numpy as np
+
+    openvino = import_openvino()
+    from openvino.preprocess import ColorFormat, PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    entry = steps.input()
+    entry.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    entry.tensor().set_color_format(ColorFormat.RGB)
+    entry.model().set_layout(openvino.Layout("NCHW"))
+    entry.preprocess().convert_element_type(openvino.Type.f32)
+    if card.colour_order == "BGR":
+        entry.preprocess().convert_color(ColorFormat.BGR)
+    scale = 255.0 / card.value_range  # pixel -> the card's range
+    mean, std = np.asarray(card.mean) * scale, np.asarray(card.std) * scale
+    if mean.any():
+        entry.preprocess().mean([float(value) for value in mean])
+    if (std != 1.0).any():
+        entry.preprocess().scale([float(value) for value in std])
+    return steps.build()
+
+
+def refuse_negative_attention(model: Any, name: str) -> None:
+    """Refuse a network in which OpenVINO has found attention with a negative scale.
+
+    It makes one operation of ``softmax(-(Q K^T)) V``, gets its inputs wrong, and then computes
+    something else, or ends the process while compiling (2026.4).
+
+    Raises:
+        InputError: there is such an operation.
+    """
+    for node in model.get_ops():
+        if node.get_type_name() == "ScaledDotProductAttention" and len(node.inputs()) > 4:
+            scale = node.input_value(4).get_node()
+            while scale.get_type_name() == "Convert":
+                scale = scale.input_value(0).get_node()
+            if scale.get_type_name() == "Constant" and (scale.data < 0).any():
+                raise InputError(
+                    f"OpenVINO gets attention with a negative scale wrong, as there is in {name}; "
+                    "choose the runtime torch"
+                )
+
+
+def is_quantised(model: Any) -> bool:
+    """Whether a network was quantised after its training."""
+    return any(node.get_type_name() == "FakeQuantize" for node in model.get_ops())
+
+
+def read_notes(model: Any) -> tuple[ModelCard | None, str | None]:
+    """The card and the model id that `passerby export` put into a network, if it did."""
+    card = model.get_rt_info(CARD).astype(str) if model.has_rt_info(CARD) else None
+    named = model.get_rt_info(MODEL_ID).astype(str) if model.has_rt_info(MODEL_ID) else None
+    return (ModelCard.from_json(card) if card else None), named
+
+
+def write_openvino(model: Any, path: Path, card: ModelCard, model_id: str | None) -> None:
+    """Write a network as .xml and .bin, with its card; the .xml appears last.
+
+    Args:
+        model: to write; it is given the card.
+        path: the .xml file.
+        card: how the network wants its pictures.
+        model_id: of the network whose vectors these are; None for a network of its own.
+    """
+    openvino = import_openvino()
+    model.set_rt_info(card.to_json(), CARD)
+    if model_id is not None:
+        model.set_rt_info(model_id, MODEL_ID)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        partial = Path(folder) / "net.xml"
+        openvino.save_model(model, partial, compress_to_fp16=False)
+        os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
+        os.replace(partial, path)

@@ -1,0 +1,112 @@
+"""Whether a network that was written is the network it was made from, on real crops."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.data import CropTable
+from passerby.errors import InputError
+from passerby.models import ModelCard
+from passerby.runtime.backend import Backend
+from passerby.runtime.embedder import Embedder
+from passerby.runtime.evaluation import evaluate_embedder
+from passerby.runtime.pictures import Picture, read_image, resize
+from passerby.runtime.samples import centred_cosines, cosines, smooth_pictures
+
+LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.995}
+"""Of every crop in fp32; of the crops' mean in int8, where single crops scatter."""
+RANK1_POINTS = 0.005  # as a fraction: half a point
+BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How near a written network is to its original."""
+
+    pictures: int
+    """How many pictures the two were compared on."""
+    lowest_cosine: float
+    """The worst agreement of a vector with the original's."""
+    mean_cosine: float
+    mean_centred_cosine: float
+    """With the original's mean vector taken away: what tells people apart."""
+    rank1: tuple[float, float] | None = None
+    """Original and written network on the labelled crops, fractions."""
+
+    def fault(self, precision: str) -> str | None:
+        """Why the written network must not be used, or None."""
+        cosine = self.lowest_cosine if precision == "fp32" else self.mean_cosine
+        which = "lowest" if precision == "fp32" else "mean"
+        if not cosine >= LOWEST_COSINE[precision]:
+            return f"{which} cosine {cosine:.6f}, wanted {LOWEST_COSINE[precision]}"
+        if self.rank1 and not abs(self.rank1[0] - self.rank1[1]) <= RANK1_POINTS:
+            return (
+                f"rank-1 {100 * self.rank1[1]:.2f} instead of {100 * self.rank1[0]:.2f}, wanted "
+                f"within {100 * RANK1_POINTS}"
+            )
+        return None
+
+
+def crops_or_samples(pictures: Sequence[Picture], card: ModelCard) -> NDArray[np.uint8]:
+    """Pictures at the card's size, (N, H, W, 3); smooth random ones when there are none."""
+    if not pictures:
+        return smooth_pictures(card, 8)
+    rows = [resize(read_image(one), card.input_size, card.interpolation) for one in pictures]
+    return np.stack(rows)
+
+
+def compare(
+    original: Backend,
+    written: Backend,
+    card: ModelCard,
+    crops: NDArray[np.uint8],
+    labelled: CropTable | None = None,
+) -> Parity:
+    """Run two networks on the same crops, in batches and, the first few, one by one.
+
+    Args:
+        original: what the other was made from.
+        written: the other.
+        card: of both.
+        crops: (N, H, W, 3) uint8 RGB.
+        labelled: a table with queries and a gallery, to find people in with both.
+    """
+    parts = [crops[first : first + BATCH] for first in range(0, len(crops), BATCH)]
+    expected = np.concatenate([original.features(part) for part in parts])
+    got = np.concatenate([written.features(part) for part in parts])
+    single = np.concatenate([written.features(one[None]) for one in crops[:8]])
+    agreement = cosines(got, expected)
+    lowest = min(agreement.min(), cosines(single, expected[:8]).min())
+    rank1 = None
+    if labelled is not None:
+        rank1 = (_rank1(original, card, labelled), _rank1(written, card, labelled))
+    return Parity(
+        pictures=len(crops),
+        lowest_cosine=float(lowest),
+        mean_cosine=float(agreement.mean()),
+        mean_centred_cosine=float(centred_cosines(got, expected).mean()),
+        rank1=rank1,
+    )
+
+
+def _rank1(backend: Backend, card: ModelCard, labelled: CropTable) -> float:
+    report = evaluate_embedder(Embedder(backend, card, "parity"), labelled)
+    return float(report.cmc[1])
+
+
+def labelled_or_none(table: CropTable) -> CropTable | None:
+    """The table, if people can be looked for in it.
+
+    Raises:
+        InputError: it has queries without a gallery, or the other way round.
+    """
+    queries, gallery = len(table.query), len(table.gallery)
+    if not queries and not gallery:
+        return None
+    if not queries or not gallery:
+        raise InputError(
+            f"'{table.name}' has {queries} queries and {gallery} gallery crops; give both or none"
+        )
+    return table

@@ -1,0 +1,48 @@
+"""Pictures to try a network on when nobody gave any, and how near two sets of vectors are."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.models import ModelCard
+from passerby.runtime.pictures import resize
+
+
+def smooth_pictures(card: ModelCard, count: int, *, seed: int = 0) -> NDArray[np.uint8]:
+    """Random coloured fields without edges, as large as the network takes them.
+
+    Args:
+        card: whose input size.
+        count: how many.
+        seed: of the fields.
+
+    Returns:
+        (count, H, W, 3) uint8 RGB.
+    """
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, 16, 8, 3)).astype(np.uint8)
+    return np.stack([resize(one, card.input_size, "bicubic") for one in coarse])
+
+
+def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide each row of (N, D) by its Euclidean length; zero rows stay zero."""
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (features / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit
+
+
+def cosines(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cosine of each row of (N, D) with the same row of the other; a broken row counts as -1."""
+    products = np.sum(unit_rows(ours).astype(np.float64) * unit_rows(theirs), axis=1)
+    return np.nan_to_num(products, nan=-1.0)
+
+
+def centred_cosines(
+    ours: NDArray[np.float32], reference: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """As :func:`cosines`, with the reference's mean unit vector taken from both.
+
+    Vectors of people share much; what is left tells them apart, so this is the stricter measure.
+    """
+    ours, reference = unit_rows(ours), unit_rows(reference)
+    mean = reference.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return cosines(ours - mean, reference - mean)

@@ -1,0 +1,97 @@
+"""INT8: calibrated on crops, written with its card, held to its bar."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from passerby.cli import main
+from passerby.data import CropTable
+from passerby.errors import InputError, MissingExtraError
+from passerby.runtime import Embedder, parity
+from passerby.runtime.export import Crops, export
+from passerby.runtime.parity import Parity
+
+
+def test_int8_on_the_users_crops(
+    weights: Path, tmp_path: Path, labelled: CropTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("nncf")
+    out = tmp_path / "net.xml"
+    words = ["export", str(weights), "--out", str(out), "--precision", "int8", "--json"]
+    words += ["--calibrate", str(labelled.root), "--parity", str(labelled.root)]
+    assert main(words) == 0
+    report = json.loads(capsys.readouterr().out)  # NNCF's own output must not be in it
+    assert report["parity"]["mean_cosine"] >= 0.995
+    assert abs(np.diff(report["parity"]["rank1"]))[0] <= 0.005
+    one, original = Embedder.load(out), Embedder.load(weights, runtime="torch")
+    assert one.model_id == report["model_id"] != original.model_id
+    assert one.backend.precision == "int8"
+    assert one.card.training["int8"]["from"] == original.model_id
+    crops = labelled.query.paths()
+    vectors = one.embed(crops)
+    assert np.sum(vectors * original.embed(crops), axis=1).mean() >= 0.995
+    for batch_size in (1, 4):
+        assert np.abs(one.embed(crops, batch_size=batch_size) - vectors).max() <= 1e-6
+    order = np.random.default_rng(0).permutation(len(crops))
+    assert np.abs(one.embed([crops[i] for i in order]) - vectors[order]).max() <= 1e-6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.bin", "net.xml"]
+
+
+def test_without_the_package(
+    weights: Path, tmp_path: Path, labelled: CropTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(MissingExtraError, match=r"passerby\[quantise\]"):
+        export(weights, tmp_path / "net.xml", precision="int8", calibrate=labelled.train.paths())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_below_the_bar_is_tried_again_and_then_refused(
+    weights: Path, tmp_path: Path, labelled: CropTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf")
+    monkeypatch.setitem(parity.LOWEST_COSINE, "int8", 1.5)
+    tried = []
+    from passerby.runtime import quantise
+
+    real = quantise.quantise
+
+    def counted(model: object, crops: np.ndarray, *, keep_ends: bool) -> object:
+        tried.append(keep_ends)
+        return real(model, crops, keep_ends=keep_ends)
+
+    monkeypatch.setattr(quantise, "quantise", counted)
+    with pytest.raises(InputError, match="mean cosine"):
+        export(weights, tmp_path / "net.xml", precision="int8", calibrate=labelled.train.paths())
+    assert tried == [False, True]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_crops_to_compare_on_are_not_calibrated_on(labelled: CropTable) -> None:
+    from passerby.models import ModelCard
+
+    card = ModelCard(architecture="slim18", dimension=256, input_size=(128, 64))
+    crops = Crops.split(labelled.train.paths(), [], card)
+    assert (len(crops.calibration), len(crops.comparison)) == (10, 2)
+    rows = {crop.tobytes() for crop in crops.calibration}
+    assert not rows & {crop.tobytes() for crop in crops.comparison}
+
+
+@pytest.mark.parametrize(
+    ("precision", "values", "fault"),
+    [
+        ("fp32", {"lowest_cosine": 0.9998}, "lowest cosine 0.999800, wanted 0.9999"),
+        ("fp32", {"lowest_cosine": float("nan")}, "lowest cosine nan"),
+        ("int8", {"lowest_cosine": 0.99}, None),
+        ("int8", {"mean_cosine": 0.994}, "mean cosine 0.994000, wanted 0.995"),
+        ("int8", {"rank1": (0.9, 0.896)}, None),
+        ("int8", {"rank1": (0.9, 0.894)}, "rank-1 89.40 instead of 90.00"),
+    ],
+)
+def test_the_bar(precision: str, values: dict[str, float], fault: str | None) -> None:
+    usual = {"lowest_cosine": 1.0, "mean_cosine": 1.0, "mean_centred_cosine": 1.0}
+    got = Parity(pictures=9, **{**usual, **values}).fault(precision)
+    assert (got is None) if fault is None else fault in str(got)
