@@ -1,8 +1,8 @@
 """The verbs of the queue: submit, look, work, submit again, stop."""
 
 import json
-import os
-import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from PIL import Image
 
 from passerby.city import City
 from passerby.cli import main
-from passerby.cli.work import asked_to_stop
 from passerby.models import ModelCard, build, save
 
 START = "2026-05-01T08:00:00+08:00"
@@ -96,13 +95,27 @@ def test_bad_words_are_told(
     assert said in capsys.readouterr().err
 
 
-def test_the_first_signal_asks_and_the_second_interrupts() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), asked_to_stop() as stop:
+SIGNALS = """
+import os, signal, time
+from passerby.cli.work import asked_to_stop
+try:
+    with asked_to_stop() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(10)
+        print(stop.wait(10), flush=True)
         os.kill(os.getpid(), signal.SIGINT)
-        stop.wait(0)
-        for _ in range(1000):
-            pass
-    assert signal.getsignal(signal.SIGTERM) is before
+        time.sleep(10)
+except KeyboardInterrupt:
+    print("interrupted", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+"""
+
+
+def test_the_first_signal_asks_and_the_second_interrupts() -> None:
+    """In a process of its own: OpenVINO 2026.4 frees the main thread's signal stack with a model.
+
+    A signal that comes after a compiled model was dropped ends that process.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "interrupted", "True"], done.stderr
+    assert "after the job at hand" in done.stderr

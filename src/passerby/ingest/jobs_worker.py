@@ -76,6 +76,8 @@ class Ingester:
 
     def _do(self, job: Job, progress: Progress) -> Mapping[str, Any]:
         path = Path(job.source)
+        if not path.exists():
+            raise InputError(f"there is no clip, folder or table '{path}' on this machine")
         if path.is_dir() or path.suffix == ".parquet":
             return self._do_crops(job, path, progress)
         if self.detector is None:
