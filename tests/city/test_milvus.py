@@ -50,6 +50,10 @@ class TestContract(GalleryContract):
     examples = 15
     opened = None  # the module's
 
+    @pytest.mark.slow
+    def test_threads_search_beside_a_writer(self, gallery: Gallery) -> None:
+        super().test_threads_search_beside_a_writer(gallery)  # ten compactions
+
 
 @pytest.mark.slow
 class TestStage(StageContract):

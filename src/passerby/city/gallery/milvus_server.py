@@ -31,7 +31,7 @@ SETTINGS = {
     "queryCoord.checkChannelInterval": "100",
     "queryCoord.distPullInterval": "100",
     "dataCoord.compaction.check.interval": "1",
-    "common.session.ttl": "60",  # seconds a busy machine may leave it without a processor
+    "common.session.ttl": "30",  # seconds; a server that was killed is waited for as long
     "log.level": "warn",
 }
 
