@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from passerby.runtime.onnx_backend import OnnxBackend
 from passerby.runtime.onnx_models import convert_to_onnx, write_onnx
 from passerby.runtime.parity import Parity, compare, crops_or_samples
 from passerby.runtime.pictures import Picture
+from passerby.runtime.quantise import SCHEMES, Scheme, quantise
 from passerby.runtime.torch_backend import TorchBackend, UnitVectors
 
 SUFFIXES = (".onnx", ".xml")
@@ -39,8 +39,8 @@ class ExportReport:
     model_id: str
     """Of the written network: the original's, but for int8, whose vectors are its own."""
     precision: str
-    attempts: int
-    """Quantisations it took; at the second, the network's ends stay in floating point."""
+    scheme: str
+    """How it was quantised, of the ways that are tried until one is near enough; "" in fp32."""
     parity: Parity
 
 
@@ -129,17 +129,19 @@ class _Job:
     def run(self, partial: Path, precision: str) -> ExportReport:
         model_id = content_id(self.card, self.path)
         original = TorchBackend(self.network, self.card)
-        fault = ""
-        for attempt in (1, 2) if precision == "int8" else (1,):
-            card = self._write(partial, model_id, precision, attempt)
+        faults = []
+        for scheme in SCHEMES if precision == "int8" else (None,):
+            card = self._write(partial, model_id, scheme)
             written = self._open(partial, card)
             parity = compare(original, written, card, self.crops.comparison, self.labelled)
-            fault = parity.fault(precision) or ""
+            fault = parity.fault(precision)
             if not fault:
                 break
+            faults.append(fault + (f" with {scheme}" if scheme else ""))
         else:
             raise InputError(
-                f"the exported network differs from '{self.path}' ({fault}); nothing was written"
+                f"the exported network differs from '{self.path}' ({'; '.join(faults)}); nothing "
+                "was written"
             )
         if precision == "int8":
             model_id = content_id(card, partial, partial.with_suffix(".bin"))
@@ -150,25 +152,24 @@ class _Job:
             path=str(self.out),
             model_id=model_id,
             precision=precision,
-            attempts=attempt,
+            scheme=str(scheme or ""),
             parity=parity,
         )
 
-    def _write(self, partial: Path, model_id: str, precision: str, attempt: int) -> ModelCard:
+    def _write(self, partial: Path, model_id: str, scheme: Scheme | None) -> ModelCard:
         if partial.suffix == ".onnx":
             write_onnx(convert_to_onnx(self.network, self.card, model_id), partial)
             return self.card
         from passerby.runtime.openvino_models import convert_torch, write_openvino
 
         model = convert_torch(UnitVectors(self.network, self.card), self.card)
-        if precision == "fp32":
+        if scheme is None:
             write_openvino(model, partial, self.card, model_id)
             return self.card
-        from passerby.runtime.quantise import quantise
-
-        calibration = self.crops.calibration
-        model = quantise(model, calibration, keep_ends=attempt > 1)
-        card = _quantised_card(self.card, model_id, len(calibration), keep_ends=attempt > 1)
+        model = quantise(model, self.crops.calibration, scheme)
+        # the scores were another network's
+        how = {"from": model_id, "crops": len(self.crops.calibration), "scheme": str(scheme)}
+        card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
         write_openvino(model, partial, card, None)
         return card
 
@@ -195,12 +196,6 @@ def _check(path: Path, out: Path, precision: str, calibrate: Sequence[Picture]) 
         raise InputError("int8 needs crops to calibrate on; give a folder or a data set of them")
     if precision == "fp32" and calibrate:
         raise InputError("fp32 is not calibrated; choose the precision int8, or leave that out")
-
-
-def _quantised_card(card: ModelCard, model_id: str, crops: int, *, keep_ends: bool) -> ModelCard:
-    """The original's card with what was done; its scores were another network's."""
-    how: dict[str, Any] = {"from": model_id, "crops": crops, "ends_in_fp32": keep_ends}
-    return replace(card, scores={}, training={**card.training, "int8": how})
 
 
 def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
