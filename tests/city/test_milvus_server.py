@@ -102,6 +102,7 @@ def test_more_rows_than_one_answer_holds(
     assert (stats.first, stats.last, stats.days) == (min(times), max(times), 3)
 
 
+@pytest.mark.slow
 def test_killed_in_mid_load_and_started_again(milvus: MilvusServer, gallery: MilvusGallery) -> None:
     """Nothing acknowledged is lost, nothing is there twice, and who waits is told why."""
     acknowledged: list[str] = []
