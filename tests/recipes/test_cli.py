@@ -58,7 +58,7 @@ def test_model_info_shows_the_card(run: Path, capsys: pytest.CaptureFixture[str]
         (["evaluate", "{run}/report.json", "--data", "{market}"], "report.json"),
         (["evaluate", "{run}/model.safetensors", "--data", "nowhere"], "nowhere"),
         (["evaluate", "{run}/model.safetensors", "--data", "{market}/query"], "no query"),
-        (["model-info", "absent.safetensors"], "the network file 'absent.safetensors' does not exist"),
+        (["model-info", "absent.safetensors"], "'absent.safetensors' does not exist"),
         (["model-info", "{run}/report.json"], "no whole safetensors file"),
     ],
 )
