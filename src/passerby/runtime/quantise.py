@@ -1,9 +1,9 @@
 """Quantise a network to 8-bit integers after its training, by NNCF, on the user's own crops.
 
 Weights get symmetric scales for each channel, activations asymmetric ones; the shift that rounding
-leaves in each layer's mean is taken out again ("fast bias correction"). What the activations' scales
-should span depends on the network, and so does what must stay in floating point: there are several
-ways to try, the fastest first.
+leaves in each layer's mean is taken out again ("fast bias correction"). What the scales of the
+activations should span depends on the network, and so does what must stay in floating point: there
+are several ways to try, the fastest first.
 
 Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference, CVPR 2018; Nagel et al., Data-Free Quantization, ICCV 2019, section 4.2.
