@@ -43,8 +43,8 @@ class Export:
 def main(arguments: list[str]) -> int:
     """Run the verb."""
     options: Export = parse(Export, arguments, "export")
-    calibrate, _ = crops(options.calibrate)
-    pictures, labelled = crops(options.parity)
+    calibrate, _ = crops(options.calibrate, "train")
+    pictures, labelled = crops(options.parity, "gallery")
     report = export(
         options.source,
         options.out,
@@ -57,10 +57,10 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def crops(source: str | None) -> tuple[Sequence[Path], CropTable | None]:
+def crops(source: str | None, split: str) -> tuple[Sequence[Path], CropTable | None]:
     """Crops of a folder or a data set, and the data set itself where it has queries.
 
-    A data set's training crops are taken, or all of them when there are none.
+    Of a data set those of ``split`` are taken, or all of them when there are none.
     """
     if source is None:
         return [], None
@@ -68,7 +68,8 @@ def crops(source: str | None) -> tuple[Sequence[Path], CropTable | None]:
     if path.is_dir() and not _is_data_set(path):
         return find_pictures(path), None
     table = resolve(source)
-    return (table.train if len(table.train) else table).paths(), labelled_or_none(table)
+    wanted = table.select(table.split == split)
+    return (wanted if len(wanted) else table).paths(), labelled_or_none(table)
 
 
 def _is_data_set(folder: Path) -> bool:

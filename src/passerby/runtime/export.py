@@ -20,7 +20,7 @@ from passerby.models.identity import content_id, find_file
 from passerby.runtime.backend import Backend
 from passerby.runtime.onnx_backend import OnnxBackend
 from passerby.runtime.onnx_models import convert_to_onnx, write_onnx
-from passerby.runtime.parity import Parity, compare, crops_or_samples
+from passerby.runtime.parity import Original, Parity, crops_or_samples
 from passerby.runtime.pictures import Picture
 from passerby.runtime.quantise import SCHEMES, Scheme, quantise
 from passerby.runtime.torch_backend import TorchBackend, UnitVectors
@@ -128,12 +128,13 @@ class _Job:
 
     def run(self, partial: Path, precision: str) -> ExportReport:
         model_id = content_id(self.card, self.path)
-        original = TorchBackend(self.network, self.card)
+        crops = self.crops.comparison
+        original = Original(TorchBackend(self.network, self.card), self.card, crops, self.labelled)
         faults = []
         for scheme in SCHEMES if precision == "int8" else (None,):
             card = self._write(partial, model_id, scheme)
             written = self._open(partial, card)
-            parity = compare(original, written, card, self.crops.comparison, self.labelled)
+            parity = original.compare(written, precision)
             fault = parity.fault(precision)
             if not fault:
                 break

@@ -1,7 +1,8 @@
 """Whether a network that was written is the network it was made from, on real crops."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,38 +58,49 @@ def crops_or_samples(pictures: Sequence[Picture], card: ModelCard) -> NDArray[np
     return np.stack(rows)
 
 
-def compare(
-    original: Backend,
-    written: Backend,
-    card: ModelCard,
-    crops: NDArray[np.uint8],
-    labelled: CropTable | None = None,
-) -> Parity:
-    """Run two networks on the same crops, in batches and, the first few, one by one.
+@dataclass(frozen=True)
+class Original:
+    """A network that others must equal, with the crops to try them on; it is run once."""
 
-    Args:
-        original: what the other was made from.
-        written: the other.
-        card: of both.
-        crops: (N, H, W, 3) uint8 RGB.
-        labelled: a table with queries and a gallery, to find people in with both.
-    """
-    parts = [crops[first : first + BATCH] for first in range(0, len(crops), BATCH)]
-    expected = np.concatenate([original.features(part) for part in parts])
-    got = np.concatenate([written.features(part) for part in parts])
-    single = np.concatenate([written.features(one[None]) for one in crops[:8]])
-    agreement = cosines(got, expected)
-    lowest = min(agreement.min(), cosines(single, expected[:8]).min())
-    rank1 = None
-    if labelled is not None:
-        rank1 = (_rank1(original, card, labelled), _rank1(written, card, labelled))
-    return Parity(
-        pictures=len(crops),
-        lowest_cosine=float(lowest),
-        mean_cosine=float(agreement.mean()),
-        mean_centred_cosine=float(centred_cosines(got, expected).mean()),
-        rank1=rank1,
-    )
+    backend: Backend
+    card: ModelCard
+    crops: NDArray[np.uint8]
+    """(N, H, W, 3) RGB."""
+    labelled: CropTable | None = None
+    """Queries and a gallery, to find people in with both networks."""
+
+    def compare(self, written: Backend, precision: str) -> Parity:
+        """Run a written network on the crops, in batches and, the first few, one by one.
+
+        People are only looked for when the vectors are near enough for ``precision``.
+        """
+        got = np.concatenate([written.features(part) for part in _parts(self.crops)])
+        single = np.concatenate([written.features(one[None]) for one in self.crops[:8]])
+        agreement = cosines(got, self._features)
+        lowest = min(agreement.min(), cosines(single, self._features[:8]).min())
+        parity = Parity(
+            pictures=len(self.crops),
+            lowest_cosine=float(lowest),
+            mean_cosine=float(agreement.mean()),
+            mean_centred_cosine=float(centred_cosines(got, self._features).mean()),
+        )
+        if self.labelled is None or parity.fault(precision):
+            return parity
+        return replace(parity, rank1=(self._rank1, _rank1(written, self.card, self.labelled)))
+
+    @cached_property
+    def _features(self) -> NDArray[np.float32]:
+        return np.concatenate([self.backend.features(part) for part in _parts(self.crops)])
+
+    @cached_property
+    def _rank1(self) -> float:
+        assert self.labelled is not None
+        return _rank1(self.backend, self.card, self.labelled)
+
+
+def _parts(crops: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    for first in range(0, len(crops), BATCH):
+        yield crops[first : first + BATCH]
 
 
 def _rank1(backend: Backend, card: ModelCard, labelled: CropTable) -> float:
