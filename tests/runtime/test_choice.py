@@ -52,6 +52,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times are taken on the process's own clock, whatever else the machine does."""
     monkeypatch.setattr(choice.time, "perf_counter", time.process_time)
     monkeypatch.setattr(choice, "ROUNDS", 2)
+    monkeypatch.setattr(choice, "usable_cores", lambda: 1)  # the paced backends have one thread
 
 
 @pytest.mark.usefixtures("quiet")

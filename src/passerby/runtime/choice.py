@@ -4,6 +4,7 @@ Speed depends on the network, the processor and the libraries, so nobody can kno
 Each installed runtime embeds a few batches; one whose vectors differ from PyTorch's is left out.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +24,11 @@ SAME = 5e-7
 DIFFERS = "its vectors differ"
 BUDGET = 4.0  # seconds of timing; opening the runtimes comes on top
 ROUNDS = 7
+PAUSE = 0.005  # seconds, in which idle threads of the runtime before fall asleep
 HOPELESS = 1.4  # times the fastest, at batches of 1 and of 8
-QUIET = 0.7  # seconds of processor that a second of timing must have had
+QUIET = 0.7  # the part of two cores, or of one where there is but one, that timing must have had
 USUAL = ("openvino", "onnx", "torch")
-ALONE = 1.02  # one backend for every batch, when it costs no more than this
+ALONE = 1.03  # one backend for every batch, when it costs no more than this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +67,17 @@ class _Trial:
     """(N, D) unit rows of the samples."""
     seconds: dict[int, float] = field(default_factory=dict)
     """Batch -> the shortest time yet: other work on the machine only ever adds."""
+    wall: float = 0.0
+    processor: float = 0.0
+    """Seconds by the clock and of the processor, of all batches together."""
 
     def run(self, pictures: Pictures) -> None:
-        begin = time.perf_counter()
+        time.sleep(PAUSE)
+        begin, used = time.perf_counter(), time.process_time()
         self.backend.features(pictures)
         spent = time.perf_counter() - begin
+        self.wall += spent
+        self.processor += time.process_time() - used
         self.seconds[len(pictures)] = min(spent, self.seconds.get(len(pictures), spent))
 
     def expected(self, batch: int) -> float:
@@ -134,18 +142,29 @@ def _time(trials: Sequence[_Trial], pictures: Pictures) -> bool:
     Returns:
         Whether the machine was quiet enough for the times to mean something.
     """
-    begin, used = time.perf_counter(), time.process_time()
+    begin = time.perf_counter()
     for trial in trials:
         for batch in (1, *BATCHES[:2]):  # the first one warms up
             trial.run(pictures[:batch])
     left = [trial for trial in trials if not _hopeless(trial, trials)]
+    if sum(trial.expected(BATCHES[-1]) for trial in left) < BUDGET / 4:
+        for trial in left:  # what is made at the first large batch does not count
+            trial.backend.features(pictures)
     for _ in range(ROUNDS if len(left) > 1 else 0):
         for batch in BATCHES:
             spent = time.perf_counter() - begin
             if spent + sum(trial.expected(batch) for trial in left) <= BUDGET:
                 for trial in left:
                     trial.run(pictures[:batch])
-    return time.process_time() - used >= QUIET * (time.perf_counter() - begin)
+    had = sum(trial.processor for trial in trials)
+    return had >= QUIET * min(2, usable_cores()) * sum(trial.wall for trial in trials)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _hopeless(trial: _Trial, trials: Sequence[_Trial]) -> bool:

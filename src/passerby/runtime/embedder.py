@@ -105,6 +105,8 @@ class Embedder:
             isinstance(images, np.ndarray) and images.ndim == 3
         ):
             images = [images]  # type: ignore[list-item]
+        if len(images) == 1:  # a query: threads to read ahead would only cost time
+            return unit_rows(self.backend.features(self.prepare(images[0])[None]))
         parts = []
         for part in self.stream(images, batch_size=batch_size):
             for problem in part.problems.values():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import passerby
 from passerby.models.zoo.cache import cache_folder
-from passerby.runtime.choice import Candidate, Choice
+from passerby.runtime.choice import Candidate, Choice, usable_cores
 
 FORMAT = 1
 LIBRARIES = ("torch", "onnxruntime", "openvino")
@@ -85,7 +85,6 @@ def _path(model_id: str, kind: str, precision: str) -> Path:
 @cache
 def _machine() -> tuple[str, ...]:
     """Processor, cores that may be used, system, and versions."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -93,7 +92,7 @@ def _machine() -> tuple[str, ...]:
         kinds = {line for line in lines if line.startswith(("model name", "flags"))}
         processor += "".join(sorted(kinds))
     versions = [f"{name} {_version(name)}" for name in LIBRARIES]
-    return (processor, str(cores), platform.system(), passerby.__version__, *versions)
+    return (processor, str(usable_cores()), platform.system(), passerby.__version__, *versions)
 
 
 def _version(package: str) -> str:

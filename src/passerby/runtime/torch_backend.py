@@ -83,7 +83,7 @@ class TorchBackend(OneAtATime):
     @torch.inference_mode()
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network; see :class:`passerby.runtime.backend.Backend`."""
-        batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device)
+        batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).to(self._device)
         with self._arithmetic():
             features = self._module(batch)
         result: NDArray[np.float32] = features.float().cpu().numpy()
@@ -117,7 +117,7 @@ class CompiledBackend(TorchBackend):
         from torch._inductor import config
 
         rows = [np.zeros((0, self.dimension), np.float32)]
-        batch = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device)
+        batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).to(self._device)
         try:
             with config.patch(freezing=True), self._arithmetic():
                 for index in range(len(batch)):
