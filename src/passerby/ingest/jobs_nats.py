@@ -52,7 +52,7 @@ except ImportError:
 
 LOG = logging.getLogger("passerby.ingest")
 PASSWORD = "PASSERBY_QUEUE_PASSWORD"  # an environment variable; with _FILE, a file's path
-PATIENCE = 10.0  # seconds for an answer
+PATIENCE = 30.0  # seconds for an answer; a server that syncs to a busy disk may need long
 WRONG_LAST = (10071, 10164)  # the server's codes for "not the revision you think"
 ONCE = {"Nats-Expected-Last-Subject-Sequence": "0"}  # only where there is no such message yet
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -108,7 +108,11 @@ class NatsQueue(JobQueue):
             LOG.info("queue at %s: %s", self._place, error)
 
         self._connection = await nats.connect(
-            **self._options, error_cb=note, max_reconnect_attempts=-1, reconnect_time_wait=1
+            **self._options,
+            error_cb=note,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            pending_size=0,  # while the server is away nothing is kept to be sent later: it failed
         )
         self._stream: JetStreamContext = self._connection.jetstream(timeout=PATIENCE / 2)
         stream = api.StreamConfig(
@@ -188,6 +192,8 @@ class NatsQueue(JobQueue):
             left = max(end - time.monotonic(), 0.2)  # the server needs a moment to answer
             message = self._run(self._fetch(left), PATIENCE + left)
             if message is None:
+                if self._run(self._more()):  # the answer came too late, on a busy machine
+                    continue
                 return None
             taken = self._run(self._take(message, worker))
             if taken is not None:
@@ -199,6 +205,13 @@ class NatsQueue(JobQueue):
         except nats.errors.TimeoutError:
             return None
         return found[0] if found else None
+
+    async def _more(self) -> bool:
+        """Whether there is a message that nobody was given yet, or one that has just come."""
+        if self._pull.pending_msgs:
+            return True
+        found = await self._pull.consumer_info()
+        return bool(found.num_pending) or bool(self._pull.pending_msgs)
 
     async def _take(self, message: Msg, worker: str) -> tuple[JobState, int] | None:
         """Write that the worker has it; None where it is nobody's to take."""
