@@ -342,6 +342,7 @@ def test_a_submission_that_was_cut_off_is_made_good(nats: Any, tmp_path: Path) -
         take(queue).done({})
 
 
+@pytest.mark.slow
 def test_a_killed_server_has_lost_nothing_and_is_found_again(nats: Any, tmp_path: Path) -> None:
     address = f"{nats.address}/killed"
     with open_queue(address, tmp_path, LONG) as queue:
