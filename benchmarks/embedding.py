@@ -112,21 +112,23 @@ def images_per_second(
 def measure(made: dict[str, Embedder], peer: FeatureExtractor, paths: list[Path], options: Options):
     """(name, batch) -> images a second, one for each round."""
     cells: dict[tuple[str, int], list[float]] = {}
-    for number in range(options.rounds + 1):  # the first one warms up
-        seconds = options.seconds if number else 0.0
-        rate = images_per_second(peer, paths, PEER_LIST, seconds)
+    for one in (peer, *(one.embed for one in made.values())):
+        one(paths[:PEER_LIST])  # what is made at the first batch does not count
+    for _ in range(options.rounds):
+        rate = images_per_second(peer, paths, PEER_LIST, options.seconds)
         cells.setdefault((PEER, PEER_LIST), []).append(rate)
         for name, one in made.items():
             for batch in options.batches:
+                one.embed(paths[:batch], batch_size=batch)
 
                 def work(chunk: list[Path], one: Embedder = one, batch: int = batch) -> object:
                     return one.embed(chunk, batch_size=batch)
 
                 # one file as a query; or many batches, as an ingest that can read ahead
                 step = 1 if batch == 1 else max(4 * batch, 64)
-                rate = images_per_second(work, paths, step, seconds)
+                rate = images_per_second(work, paths, step, options.seconds)
                 cells.setdefault((name, batch), []).append(rate)
-    return {key: rates[1:] for key, rates in cells.items()}
+    return cells
 
 
 def report(model: str, table: CropTable, scratch: Path, options: Options) -> dict[str, Any]:
