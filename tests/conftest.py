@@ -17,6 +17,8 @@ from hypothesis import settings
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+# a server is ended by the kernel when the tests are, however they end
+DIE_TOO = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 PATIENCE = 60.0  # seconds for a server to start on a busy machine
 
 
@@ -36,7 +38,7 @@ class Server:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdout=log, stderr=log, user=self.user, group=self.user
+                [*DIE_TOO, *self.command], stdout=log, stderr=log, user=self.user, group=self.user
             )
         end = time.monotonic() + PATIENCE
         while not self.answers():
