@@ -131,6 +131,38 @@ def measure(made: dict[str, Embedder], peer: FeatureExtractor, paths: list[Path]
     return cells
 
 
+def rows_of(
+    made: dict[str, Embedder],
+    cells: dict[tuple[str, int], list[float]],
+    sample: list[Path],
+    peak: dict[str, float],
+    work: float,
+) -> list[dict[str, Any]]:
+    """The peer's row, and one for each runtime and batch."""
+    reference = next(iter(made.values())).embed(sample)
+    peer_rate = statistics.median(cells[PEER, PEER_LIST])
+    rows = [{"runtime": PEER, "batch": PEER_LIST, "images_per_second": round(peer_rate, 1)}]
+    agreement = {}
+    for name, one in made.items():
+        vectors = one.embed(sample)
+        agreement[name] = {
+            "runs": one.backend.describe(),
+            "cosine": round(float(cosines(vectors, reference).mean()), 6),
+            "centred_cosine": round(float(centred_cosines(vectors, reference).mean()), 6),
+        }
+    for (name, batch), rates in cells.items():
+        if name in made:
+            rate = statistics.median(rates)
+            reachable = peak.get(made[name].backend.precision, float("nan"))
+            timed = {
+                "images_per_second": round(rate, 1),
+                "times_peer": round(rate / peer_rate, 2),
+                "of_peak": round(rate * work / reachable, 3),
+            }
+            rows.append({"runtime": name, "batch": batch, **timed, **agreement[name]})
+    return rows
+
+
 def report(model: str, table: CropTable, scratch: Path, options: Options) -> dict[str, Any]:
     """All rows of one network."""
     paths = spread(table.gallery.paths(), options.files)
@@ -149,25 +181,7 @@ def report(model: str, table: CropTable, scratch: Path, options: Options) -> dic
         name: max(value, after)
         for (name, value), after in zip(before.items(), peaks().values(), strict=True)
     }
-    reference = next(iter(made.values())).embed(paths[:128])
-    peer_rate = statistics.median(cells[PEER, PEER_LIST])
-    rows = [{"runtime": PEER, "batch": PEER_LIST, "images_per_second": round(peer_rate, 1)}]
-    for name, one in made.items():
-        vectors = one.embed(paths[:128])
-        facts = {
-            "runs": one.backend.describe(),
-            "cosine": round(float(cosines(vectors, reference).mean()), 6),
-            "centred_cosine": round(float(centred_cosines(vectors, reference).mean()), 6),
-        }
-        for batch in options.batches:
-            rate = statistics.median(cells[name, batch])
-            peak = best.get(one.backend.precision, float("nan"))
-            timed = {
-                "images_per_second": round(rate, 1),
-                "times_peer": round(rate / peer_rate, 2),
-                "of_peak": round(rate * work / peak, 3),
-            }
-            rows.append({"runtime": name, "batch": batch, **timed, **facts})
+    rows = rows_of(made, cells, paths[:128], best, work)
     return {
         "model": model,
         "gigaflops_per_image": round(work, 3),
