@@ -24,7 +24,7 @@ SAME = 5e-7
 DIFFERS = "its vectors differ"
 BUDGET = 4.0  # seconds of timing; opening the runtimes comes on top
 ROUNDS = 7
-PAUSE = 0.005  # seconds, in which idle threads of the runtime before fall asleep
+PAUSE = 0.01  # seconds, in which idle threads of the runtime before fall asleep
 HOPELESS = 1.4  # times the fastest, at batches of 1 and of 8
 QUIET = 0.7  # the part of two cores, or of one where there is but one, that timing must have had
 USUAL = ("openvino", "onnx", "torch")
@@ -144,11 +144,12 @@ def _time(trials: Sequence[_Trial], pictures: Pictures) -> bool:
     """
     begin = time.perf_counter()
     for trial in trials:
-        for batch in (1, *BATCHES[:2]):  # the first one warms up
+        for batch in BATCHES[:2]:
+            trial.backend.features(pictures[:batch])  # what is made at the first does not count
             trial.run(pictures[:batch])
     left = [trial for trial in trials if not _hopeless(trial, trials)]
     if sum(trial.expected(BATCHES[-1]) for trial in left) < BUDGET / 4:
-        for trial in left:  # what is made at the first large batch does not count
+        for trial in left:
             trial.backend.features(pictures)
     for _ in range(ROUNDS if len(left) > 1 else 0):
         for batch in BATCHES:

@@ -35,8 +35,11 @@ def read_metadata(path: Path) -> tuple[ModelCard | None, str | None]:
 def _open(source: Path | bytes, providers: list[str], name: str) -> Any:
     onnxruntime = import_onnxruntime()
     network = source if isinstance(source, bytes) else str(source)
+    options = onnxruntime.SessionOptions()
+    # idle, its threads would turn for 40 ms, each on a core that decoding or another runtime needs
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(network, providers=providers)
+        return onnxruntime.InferenceSession(network, options, providers=providers)
     except Exception as error:  # its exceptions share no base but Exception
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"ONNX Runtime cannot read the network {name}: {reason}") from None

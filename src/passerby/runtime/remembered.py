@@ -17,7 +17,7 @@ import passerby
 from passerby.models.zoo.cache import cache_folder
 from passerby.runtime.choice import Candidate, Choice, usable_cores
 
-FORMAT = 1
+FORMAT = 2
 LIBRARIES = ("torch", "onnxruntime", "openvino")
 
 
