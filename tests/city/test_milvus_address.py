@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.city import Scope
-from passerby.city.gallery import is_milvus
+from passerby.city.gallery import AwayError, is_milvus
 from passerby.city.gallery.batch import Batch
 from passerby.city.gallery.milvus_address import MilvusAddress
-from passerby.city.gallery.milvus_link import AwayError, Link
+from passerby.city.gallery.milvus_link import Link
 from passerby.city.gallery.milvus_rows import expression, outermost, rows, sighting
 from passerby.city.gallery.milvus_search import settled
 from passerby.city.gallery.milvus_server import with_settings

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from passerby.city import Scope, open_gallery
+from passerby.city.gallery import AwayError
 from passerby.city.gallery.batch import Batch
 from passerby.city.gallery.copying import copy
 from passerby.city.gallery.milvus import MilvusGallery
-from passerby.city.gallery.milvus_link import AwayError
 from passerby.city.gallery.milvus_rows import expression, rows
 from passerby.city.gallery.milvus_server import MilvusServer
 from passerby.errors import InputError

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 import passerby.service
 from passerby.city import City
+from passerby.city.gallery import AwayError
 from passerby.cli import main
 from passerby.cli.serve import check_host
 from passerby.errors import InputError
@@ -64,6 +65,21 @@ def test_a_damaged_gallery_is_no_fault_of_the_request(
     assert str(city.folder) not in answer.text
     assert "administrator" in answer.json()["what_to_do"]
     assert str(victim) in caplog.text
+
+
+def test_a_gallery_server_that_is_away_is_worth_another_try(
+    ann: Any, city: City, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise AwayError("Milvus at 10.1.2.3:19530 does not answer")
+
+    monkeypatch.setattr(city.gallery, "search", away)
+    query = {"case": "A-1", "pictures": [{"id": ann.add_picture()}]}
+    answer = ann.post("/api/searches", json=query)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_away")
+    assert answer.headers["Retry-After"] == "60"
+    assert "10.1.2.3" not in answer.text
+    assert "10.1.2.3" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -42,16 +42,21 @@ class Track:
 class TrackFinder:
     """Looks tracks up in a scope and remembers them over the passes of one question."""
 
-    def __init__(self, city: City, scope: Scope, rejected: frozenset[str]) -> None:
-        """Tracks that hold a rejected sighting are never returned."""
+    def __init__(
+        self, city: City, scope: Scope, rejected: frozenset[str], *, model: str | None
+    ) -> None:
+        """Tracks that hold a rejected sighting are never returned; vectors are of ``model``."""
         self._city = city
         self._scope = scope
         self._rejected = rejected
+        self._model = model
         self._known: dict[TrackName, Track] = {}
 
-    def near(self, vector: FloatArray, candidates: int, model: str | None) -> list[Track]:
+    def near(self, vector: FloatArray, candidates: int) -> list[Track]:
         """Tracks of the nearest sightings to a (D,) vector."""
-        hits = self._city.gallery.search(vector[None], candidates, self._scope, model=model)[0]
+        hits = self._city.gallery.search(vector[None], candidates, self._scope, model=self._model)[
+            0
+        ]
         return self.of(self._city.gallery.get(hits.ids))
 
     def of(self, sightings: Iterable[Sighting]) -> list[Track]:
@@ -80,7 +85,7 @@ class TrackFinder:
         ids = [one.id for group in members.values() for one in group]
         if not ids:
             return
-        rows = self._city.gallery.vectors(ids)
+        rows = self._city.gallery.vectors(ids, model=self._model)
         start = 0
         for name, group in members.items():
             weights = np.array([max(one.quality, 1e-3) for one in group], dtype=np.float32)

@@ -145,7 +145,7 @@ class _Search:
         self.calibration = calibration
         self.options = options
         self.anchors: list[Track] = []
-        self.finder = TrackFinder(city, scope, frozenset())
+        self.finder = TrackFinder(city, scope, frozenset(), model=model)
 
     def judge(self, confirmed: tuple[str, ...], rejected: frozenset[str]) -> None:
         """Take in what the operator has said."""
@@ -157,7 +157,7 @@ class _Search:
                 f"sightings of the tracklet '{sorted(clash)[0][1]}' are both confirmed and "
                 "rejected; it shows one person, so take one of them back"
             )
-        self.finder = TrackFinder(self.city, self.scope, rejected)
+        self.finder = TrackFinder(self.city, self.scope, rejected, model=self.model)
         inside: list[Sighting] = [
             one for one in known if one.id not in rejected and self.scope.holds(one)
         ]
@@ -170,7 +170,7 @@ class _Search:
     def widen(self, group: list[Track]) -> list[Track]:
         """Tracks near the query and the group, with the anchors, in order of time."""
         rows = np.stack([*self.query, *(track.vector for track in group)])
-        near = self.finder.near(rows.mean(axis=0), self.options.candidates, self.model)
+        near = self.finder.near(rows.mean(axis=0), self.options.candidates)
         return sorted(self.with_anchors(near), key=lambda track: (track.arrive, track.leave))
 
     def looks(self, tracks: list[Track], group: list[Track]) -> FloatArray64:

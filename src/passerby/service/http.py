@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from passerby.city import City
 from passerby.city.engines import DatabaseError
-from passerby.city.gallery import StoreError
+from passerby.city.gallery import AwayError, StoreError
 from passerby.errors import InputError
 from passerby.runtime import Embedder
 from passerby.service.access import Access
@@ -150,6 +150,12 @@ def add_error_answers(app: FastAPI) -> None:
     async def bad_input(request: Request, error: InputError) -> Response:
         said, remedy = _told(request, error)
         return answer(Refusal(422, "bad_input", said, remedy or "Change the request."))
+
+    @app.exception_handler(AwayError)
+    async def store_away(_request: Request, error: AwayError) -> Response:
+        LOG.error("%s", error)
+        said = "The gallery's server does not answer."
+        return answer(Refusal(503, "store_away", said, "Try again in a minute.", retry_after=60))
 
     @app.exception_handler(StoreError)
     async def store_fault(request: Request, error: StoreError) -> Response:

@@ -203,7 +203,8 @@ class Searches:
         """(Q, D) vectors of the query and of every confirmed sighting."""
         if not search.confirmed:
             return vectors
-        return np.concatenate([vectors, self.city.gallery.vectors(search.confirmed)])
+        confirmed = self.city.gallery.vectors(search.confirmed, model=self.embedder.model_id)
+        return np.concatenate([vectors, confirmed])
 
     def _answered(self, search: Search, vectors: FloatArray) -> Search:
         person = self._person(search, vectors)

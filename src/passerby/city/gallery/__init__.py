@@ -5,6 +5,7 @@ from pathlib import Path
 from passerby.city.gallery.embedded import EmbeddedGallery
 from passerby.city.gallery.milvus_address import is_milvus
 from passerby.city.gallery.port import (
+    AwayError,
     Coverage,
     DamagedError,
     Gallery,
@@ -17,6 +18,7 @@ from passerby.city.gallery.port import (
 )
 
 __all__ = [
+    "AwayError",
     "Coverage",
     "DamagedError",
     "EmbeddedGallery",

@@ -18,7 +18,7 @@ from passerby.city.gallery import milvus_upkeep
 from passerby.city.gallery.batch import Batch
 from passerby.city.gallery.milvus_address import MilvusAddress
 from passerby.city.gallery.milvus_collection import LEASE_MS, Spec, create, drop, remove
-from passerby.city.gallery.milvus_link import AwayError, GoneError, Link
+from passerby.city.gallery.milvus_link import GoneError, Link
 from passerby.city.gallery.milvus_reading import IDS, MOST, Reader
 from passerby.city.gallery.milvus_rows import (
     ANY,
@@ -31,7 +31,7 @@ from passerby.city.gallery.milvus_rows import (
 )
 from passerby.city.gallery.milvus_search import search, unit_rows
 from passerby.city.gallery.milvus_stage import begin
-from passerby.city.gallery.port import Coverage, Health, Hits, Stage, Stats
+from passerby.city.gallery.port import AwayError, Coverage, Health, Hits, Stage, Stats
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
 

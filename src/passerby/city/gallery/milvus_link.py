@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from passerby.city.gallery.milvus_address import TOKEN, MilvusAddress
-from passerby.city.gallery.port import StoreError
+from passerby.city.gallery.port import AwayError, StoreError
 from passerby.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -44,10 +44,6 @@ PASSING_WORDS = (
     "fail connecting to server",
     "retry timeout",
 )
-
-
-class AwayError(StoreError):
-    """The server, or a node the request needs, does not answer; later it may."""
 
 
 class GoneError(StoreError):

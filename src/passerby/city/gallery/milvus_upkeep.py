@@ -8,10 +8,9 @@ import numpy as np
 
 from passerby.city.gallery.checksum import checksum
 from passerby.city.gallery.milvus_collection import Spec, drop_when_empty
-from passerby.city.gallery.milvus_link import AwayError
 from passerby.city.gallery.milvus_reading import MOST, Reader
 from passerby.city.gallery.milvus_rows import FACTS, sighting
-from passerby.city.gallery.port import Coverage, Health, Stats, StoreError
+from passerby.city.gallery.port import AwayError, Coverage, Health, Stats, StoreError
 from passerby.city.sightings import Scope
 from passerby.city.times import DAY_MS, day_of
 

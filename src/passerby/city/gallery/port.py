@@ -16,6 +16,10 @@ class StoreError(InputError):
     """The gallery's files cannot be used as they are; no other request would help."""
 
 
+class AwayError(StoreError):
+    """The server, or a node the request needs, does not answer; later it may."""
+
+
 class DamagedError(StoreError):
     """Stored bytes are not what was written; the text names the file and the rows."""
 

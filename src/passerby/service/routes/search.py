@@ -191,7 +191,8 @@ def _query(
         parts.append(service.embedder.embed(crops))
     if new.sightings:
         find_sightings(service, session, new.sightings)
-        parts.append(service.city.gallery.vectors(new.sightings))
+        model = service.embedder.model_id
+        parts.append(service.city.gallery.vectors(new.sightings, model=model))
     return np.concatenate(parts), tuple(picture.digest for picture in chosen)
 
 

@@ -285,6 +285,7 @@ export default {
   "problem.case_expired": "This case has expired. Choose another case.",
   "problem.too_many_attempts": "Too many failed attempts. Wait a few minutes, then try again.",
   "problem.not_found": "There is no such thing among what you may see.",
+  "problem.store_away": "The server that holds the sightings does not answer. Try again in a minute.",
   "problem.store_fault": "The stored sightings cannot be read. Tell an administrator; it is not your query.",
   "problem.database_fault": "The city's database does not answer. Try again in a minute; tell an administrator if it lasts.",
   "problem.empty_gallery": "The city has no sightings yet.",

@@ -285,6 +285,7 @@ export default {
   "problem.case_expired": "该案件已过期，请选择其他案件。",
   "problem.too_many_attempts": "登录失败次数过多，请稍后再试。",
   "problem.not_found": "在您有权查看的范围内没有此项。",
+  "problem.store_away": "存储目击记录的服务器没有应答，请一分钟后再试。",
   "problem.store_fault": "存储的目击记录无法读取，与您的查询无关，请通知管理员。",
   "problem.database_fault": "城市数据库没有响应，请稍后再试；若持续出现，请通知管理员。",
   "problem.empty_gallery": "该城市还没有抓拍。",
