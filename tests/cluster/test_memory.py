@@ -58,7 +58,7 @@ def test_memory_follows_the_batch(seed: int, hard: bool) -> None:
     centroids, features, labels = batch(seed)
     memory = ClusterMemory(12, momentum=0.1, hard=hard)
     memory.begin(centroids)
-    logits = memory(features)
+    logits = memory(features, labels)
     assert torch.allclose(logits, features @ centroids.T / 0.05, atol=1e-5)
     memory.update(features, labels)
     slow = slow_hard_update if hard else slow_update
@@ -80,12 +80,32 @@ def test_an_update_before_backward_leaves_the_gradient() -> None:
         memory = ClusterMemory(12)
         memory.begin(centroids)
         rows = features.clone().requires_grad_()
-        loss = cluster_contrast_of_logits(memory(rows), labels)
+        loss = cluster_contrast_of_logits(memory(rows, labels), labels)
         if early:
             memory.update(rows, labels)
         loss.backward()
         gradients.append(rows.grad)
     assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_clusters_of_cameras_are_told_apart_within_them(seed: int) -> None:
+    centroids, features, labels = batch(seed)
+    cameras = torch.arange(len(centroids)) % 2
+    memory = ClusterMemory(12)
+    memory.begin(centroids, cameras)
+    assert memory.by_camera
+    loss = cluster_contrast_of_logits(memory(features, labels), labels, balance=1.0)
+    slow = []
+    for row, y in zip(features, labels.tolist(), strict=True):
+        near = [k for k in range(len(centroids)) if k % 2 == y % 2]
+        logits = torch.stack([row @ centroids[k] / 0.05 for k in near])
+        slow.append(logits.logsumexp(dim=0) - row @ centroids[y] / 0.05)
+    torch.testing.assert_close(loss, torch.stack(slow).mean())
+    memory.begin(centroids)
+    assert not memory.by_camera
+    with pytest.raises(InputError, match="give one each"):
+        memory.begin(centroids, cameras[1:])
 
 
 def test_centroids_are_unit_means() -> None:
@@ -100,11 +120,12 @@ def test_centroids_are_unit_means() -> None:
 def test_state_of_another_number_of_clusters_is_taken() -> None:
     centroids, features, labels = batch(2)
     memory, other = ClusterMemory(12), ClusterMemory(12)
-    memory.begin(centroids)
+    memory.begin(centroids, torch.arange(len(centroids)))
     memory.update(features, labels)
     other.begin(centroids[:3])
     other.load_state_dict(memory.state_dict())
     assert torch.equal(other.centroids, memory.centroids)
+    assert torch.equal(other.cameras, memory.cameras)
     with pytest.raises(RuntimeError, match="size mismatch"):
         ClusterMemory(5).load_state_dict(memory.state_dict())
 
@@ -113,7 +134,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match="momentum 2"):
         ClusterMemory(3, momentum=2)
     with pytest.raises(InputError, match="empty"):
-        ClusterMemory(3)(torch.ones(2, 3))
+        ClusterMemory(3)(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(InputError, match="numbered"):
         cluster_centroids(torch.ones(3, 2), np.array([0, 2, 2]))
     with pytest.raises(InputError, match="numbered"):

@@ -1,7 +1,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from passerby.data import read, read_any
 from passerby.errors import InputError
@@ -43,6 +45,29 @@ def test_simulated_trees_are_told_apart(market: Path) -> None:
     assert read_any(market).name == market.name
     assert read("simcity", market).camera.max() == 15
     assert read("auto", market).name == market.name
+
+
+def test_a_simulated_tree_knows_its_tracklets(market: Path) -> None:
+    (market / "simulation.json").write_text("{}")
+    paths = read("simcity", market).path.tolist()
+    columns = {
+        "path": list(reversed(paths)),
+        "time": list(range(len(paths))),
+        "tracklet": [f"T{row // 2}" for row in range(len(paths))],
+    }
+    parquet.write_table(pyarrow.table(columns), market / "sightings.parquet")
+    table = read_any(market)
+    assert table.time is not None
+    assert table.tracklet is not None
+    assert table.time.tolist() == list(range(len(paths)))[::-1]
+    assert table.tracklet.tolist() == [row // 2 for row in range(len(paths))][::-1]
+    cut = pyarrow.table({key: value[1:] for key, value in columns.items()})
+    parquet.write_table(cut, market / "sightings.parquet")
+    with pytest.raises(InputError, match="lacks the picture"):
+        read_any(market)
+    (market / "sightings.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="cannot read the sightings"):
+        read_any(market)
 
 
 def test_what_lacks_is_named(market: Path, picture: Callable[..., Path]) -> None:

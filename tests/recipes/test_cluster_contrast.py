@@ -104,8 +104,54 @@ def test_pictures_without_any_labels_or_queries_will_do(table: CropTable, tmp_pa
     assert json.loads((tmp_path / "report.json").read_text())["training"]["crops"] == len(train)
 
 
-def test_a_killed_run_continues_exactly(table: CropTable, tmp_path: Path) -> None:
-    whole = replace(TINY, out=tmp_path / "whole", epochs=2)
+def tracked(table: CropTable) -> CropTable:
+    """The table with a tracklet for each person at each camera, and a picture that lacks one."""
+    tracklet = 100 * table.identity + table.camera
+    tracklet[np.flatnonzero(table.split == "train")[0]] = -1
+    return replace(table, tracklet=tracklet)
+
+
+def test_random_weights_begin_with_tracklets(table: CropTable, tmp_path: Path) -> None:
+    config = replace(TINY, out=tmp_path, epochs=3, tracklet_epochs=2)
+    report = run(config, tracked(table))
+    begun = events(tmp_path, "begin")
+    train = tracked(table).train
+    known = train.tracklet[train.tracklet >= 0]  # type: ignore[index]
+    assert [line.get("tracklets") for line in begun] == [*2 * [len(np.unique(known))], None]
+    assert report is not None
+    assert report.mAP > begun[0]["mAP"] + 0.05
+
+
+def test_tracklets_are_waited_with_until_something_clusters(table: CropTable) -> None:
+    train = tracked(table).train
+    store = ImageStore.load(train, size=TINY.size)
+    config = replace(TINY, tracklet_epochs=1)
+    method = ClusterContrastMethod(config, *new_network(config), store.images)
+    method.know(tracked(table).train, train)
+    method.on_epoch_start(1)
+    method.config = replace(config, min_samples=100)
+    assert method.on_epoch_start(2)["tracklets"]
+    assert method.memory.by_camera
+    method.config = config
+    assert "tracklets" not in method.on_epoch_start(3)
+    assert not method.memory.by_camera
+
+
+def test_tracklets_that_are_not_there(table: CropTable, tmp_path: Path) -> None:
+    config = replace(TINY, out=tmp_path, tracklet_epochs=2)
+    with pytest.raises(InputError, match="says nothing of tracklets; .* --tracklet-epochs 0"):
+        run(config, table)
+    nowhere = replace(tracked(table), camera=np.full(len(table), -1))
+    with pytest.raises(InputError, match="says nothing of cameras"):
+        run(config, nowhere)
+
+
+@pytest.mark.parametrize("tracklet_epochs", [0, 2])
+def test_a_killed_run_continues_exactly(
+    table: CropTable, tmp_path: Path, tracklet_epochs: int
+) -> None:
+    table = tracked(table)
+    whole = replace(TINY, out=tmp_path / "whole", epochs=2, tracklet_epochs=tracklet_epochs)
     run(whole, table)
 
     class StopError(Exception):

@@ -35,13 +35,13 @@ class Options:
     """The weights file to go on from."""
     out: Path = Path("runs/adapt")
     """The run's folder; a killed run continues from there."""
-    epochs: int = 12
+    epochs: int = 8
     """Length of the training."""
     iterations: int = 100
     """Batches of an epoch."""
-    eps: float = 0.6
+    eps: float = 0.5
     """Largest Jaccard distance between neighbours in a cluster."""
-    k1: int = 30
+    k1: int = 20
     """Length of the neighbour lists; about the pictures you expect of a person, or fewer."""
     min_samples: int = 4
     """Pictures within eps that make a picture the core of a cluster."""
@@ -49,8 +49,8 @@ class Options:
     """P, clusters in a batch."""
     images: int = 4
     """K, pictures of each cluster in a batch."""
-    learning_rate: float = 3.5e-4
-    """Base learning rate (Adam)."""
+    learning_rate: float = 1e-4
+    """Base learning rate (Adam); it falls along half a cosine."""
     most: int = MOST_CROPS
     """Of a city, the newest so many crops."""
     seed: int = 0
@@ -112,7 +112,6 @@ def recipe(options: Options) -> "ClusterContrast":
         images=options.images,
         iterations=options.iterations,
         epochs=options.epochs,
-        milestones=(max(1, 2 * options.epochs // 3),),
         learning_rate=options.learning_rate,
         test_every=0,
         seed=options.seed,

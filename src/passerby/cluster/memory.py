@@ -81,6 +81,7 @@ class ClusterMemory(nn.Module):
     """
 
     centroids: Tensor
+    cameras: Tensor
 
     def __init__(
         self,
@@ -108,17 +109,42 @@ class ClusterMemory(nn.Module):
         self.momentum = momentum
         self.hard = hard
         self.register_buffer("centroids", torch.empty(0, dimension))
+        self.register_buffer("cameras", torch.empty(0, dtype=torch.int64))
 
-    def begin(self, centroids: Tensor) -> None:
-        """Start an epoch from centroids (K, D), as :func:`cluster_centroids` makes them."""
+    @property
+    def by_camera(self) -> bool:
+        """Whether clusters are told apart only from those of their own camera."""
+        return len(self.cameras) > 0
+
+    def begin(self, centroids: Tensor, cameras: Tensor | None = None) -> None:
+        """Start an epoch.
+
+        Args:
+            centroids: (K, D), as :func:`cluster_centroids` makes them.
+            cameras: (K,) int64, where each cluster is of one camera and says nothing about those
+                of others, as tracklets are; None where clusters are people.
+
+        Raises:
+            InputError: Another number of cameras than of centroids.
+        """
         device = self.centroids.device
+        if cameras is not None and cameras.shape != centroids.shape[:1]:
+            raise InputError(f"{len(cameras)} cameras for {len(centroids)} clusters; give one each")
         self.centroids = F.normalize(centroids.detach().float(), dim=1).to(device)
+        self.cameras = self.cameras.new_empty(0) if cameras is None else cameras.to(device)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits (B, K) of features (B, D): cosines over the temperature."""
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Logits (B, K) of features (B, D) with labels (B,): cosines over the temperature.
+
+        Where clusters have cameras the logits of other cameras than the label's are -inf.
+        """
         if not len(self.centroids):
             raise InputError("the cluster memory is empty; begin an epoch with its centroids")
-        return contrast_logits(features, self.centroids, temperature=self.temperature)
+        logits = contrast_logits(features, self.centroids, temperature=self.temperature)
+        if not self.by_camera:
+            return logits
+        elsewhere = self.cameras[labels][:, None] != self.cameras
+        return logits.masked_fill(elsewhere, -torch.inf)
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:
@@ -136,9 +162,10 @@ class ClusterMemory(nn.Module):
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # every epoch has its own number of clusters: take that of the saved one
-        saved = state.get(prefix + "centroids")
-        if isinstance(saved, Tensor) and saved.ndim == 2:
-            self.centroids = self.centroids.new_empty(len(saved), self.centroids.shape[1])
+        for name, own in (("centroids", self.centroids), ("cameras", self.cameras)):
+            saved = state.get(prefix + name)
+            if isinstance(saved, Tensor) and saved.ndim == own.ndim:
+                setattr(self, name, own.new_empty(len(saved), *own.shape[1:]))
         super()._load_from_state_dict(state, prefix, *arguments)
 
 

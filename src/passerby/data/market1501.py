@@ -32,11 +32,6 @@ def read_market1501(root: Path) -> CropTable:
     return read_market_tree(root, name="market1501", nested=("Market-1501-v15.09.15",))
 
 
-def read_simcity(root: Path) -> CropTable:
-    """Read a simulated city's crops, which have Market-1501's layout and any number of cameras."""
-    return read_market_tree(root, name=Path(root).name or "simcity")
-
-
 def read_market_tree(root: Path, *, name: str, nested: tuple[str, ...] = ()) -> CropTable:
     """Read the layout of Market-1501 under ``root`` or one of its folders ``nested``."""
     root = find_tree(Path(root), name, nested)

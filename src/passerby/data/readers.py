@@ -15,10 +15,11 @@ from passerby.data.cuhk03 import (
 from passerby.data.dukemtmc import read_dukemtmc
 from passerby.data.files import read_csv, read_parquet
 from passerby.data.folder import read_folder
-from passerby.data.market1501 import is_market_tree, read_market1501, read_simcity
+from passerby.data.market1501 import is_market_tree, read_market1501
 from passerby.data.msmt17 import is_msmt17, read_msmt17, read_msmt17_train_list
 from passerby.data.personx import read_personx, read_personx_456
 from passerby.data.published import differences
+from passerby.data.simcity import read_simcity
 from passerby.data.table import CropTable
 from passerby.errors import InputError
 

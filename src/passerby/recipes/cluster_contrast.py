@@ -7,30 +7,23 @@ in the memory and away from all others, and the memory follows. No identity is r
 but to score the clusters in the log.
 """
 
-import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from passerby.cluster import Clustering, ClusterMemory, cluster_centroids, cluster_features
 from passerby.data import CropTable, ImageStore
-from passerby.data.camera_sampler import CameraSampler
 from passerby.errors import InputError
-from passerby.losses.cluster_contrast import cluster_contrast_of_logits
 from passerby.metrics import Report
 from passerby.models import ModelCard, ReidNetwork, build, load, preprocessing
 from passerby.models.ghost_norm import ghost_batch_norm
 from passerby.models.identity import find_file
 from passerby.models.structure import plain_values
 from passerby.recipes import run_folder, supervised
+from passerby.recipes.contrast_method import ClusterContrastMethod
 from passerby.recipes.options import CAMERAS, RunOptions, augmentation, check_weights, fit_options
-from passerby.train import Batch, Method, ScheduledOptimiser, distributed, extract, fit, gather
+from passerby.train import fit
 from passerby.train.device import find_device
 
 NAME = "cluster-contrast"
@@ -80,6 +73,9 @@ class ClusterContrast(RunOptions):
     """Pictures of a virtual batch in batch normalisation, as four GPUs had; 0: the whole batch."""
     use_cameras: bool = True
     """Batches pair pictures of a cluster from different cameras."""
+    tracklet_epochs: int = 0
+    """First epochs that tell tracklets from others of their own camera, for random start weights,
+    whose features do not cluster; the data must have tracklets and cameras. In no paper."""
 
     identities: int = 16
     """P, clusters in a batch."""
@@ -116,11 +112,27 @@ def small_cpu() -> ClusterContrast:
         identities=16,
         images=4,
         ghost=0,
-        iterations=60,
-        epochs=12,
-        milestones=(8,),
-        test_every=4,
+        iterations=110,
+        epochs=8,
+        schedule="cosine",
+        learning_rate=1e-4,
+        k1=20,
+        eps=0.5,
+        test_every=1,
         precision="bf16",
+    )
+
+
+def small_from_scratch() -> ClusterContrast:
+    """A small network from random weights, on two CPU cores; its data must have tracklets."""
+    return replace(
+        small_cpu(),
+        init="",
+        backbone="slim18",
+        tracklet_epochs=8,
+        epochs=20,
+        warmup_epochs=1,
+        learning_rate=1e-3,
     )
 
 
@@ -135,142 +147,6 @@ def small_branches() -> ClusterContrast:
         branch_width=64,
         non_local="default",
     )
-
-
-class ClusterContrastMethod(Method):
-    """Clusters before each epoch, the contrast within it."""
-
-    network: ReidNetwork
-    labels: Tensor
-
-    def __init__(
-        self, config: ClusterContrast, network: ReidNetwork, card: ModelCard, crops: Tensor
-    ) -> None:
-        """Take the network, how it wants its pictures, and all of them (N, 3, H, W) uint8."""
-        super().__init__()
-        self.config = config
-        self.network = network
-        self.card = card
-        self.crops = crops
-        self.cameras: NDArray[np.int64] | None = None
-        self.identities: NDArray[np.int64] | None = None
-        self.table: CropTable | None = None
-        self.memory = ClusterMemory(
-            network.dimension,
-            temperature=config.temperature,
-            momentum=config.momentum,
-            hard=config.hard,
-        )
-        self.register_buffer("labels", torch.full((len(crops),), -1, dtype=torch.int64))
-        self.register_load_state_dict_post_hook(_resume)
-
-    def know(self, table: CropTable, train: CropTable) -> None:
-        """What else is known: cameras of the pictures, people for the scores, a set to test on."""
-        if self.config.use_cameras and (train.camera >= 0).any():
-            self.cameras = train.camera
-        if (train.identity > 0).any():
-            self.identities = np.where(train.identity > 0, train.identity, -1)
-        if len(table.query) and len(table.gallery):
-            self.table = table
-
-    def on_epoch_start(self, epoch: int) -> Mapping[str, Any]:
-        """Embed all pictures, cluster them, and fill the memory with the centroids.
-
-        An epoch whose features do not cluster keeps the clusters before it.
-
-        Raises:
-            InputError: If the first epoch's features do not cluster.
-        """
-        config = self.config
-        features = extract(
-            self.network,
-            self.card,
-            self.crops,
-            device=find_device(config.device),
-            precision=config.precision,
-            progress=config.progress,
-        )
-        clustering = distributed.once(lambda: self._cluster(features))
-        kept = not clustering.usable
-        if kept and not (self.labels >= 0).any():
-            raise InputError(f"'{config.data}' cannot be learned from: {clustering.obstacle}")
-        if not kept:
-            self.labels.copy_(torch.from_numpy(clustering.labels))
-        self.memory.begin(cluster_centroids(features, self.labels.cpu().numpy()))
-        self.renew_sampler()
-        self._tell(epoch, clustering, kept)
-        return {
-            **clustering.summary.values(),
-            "findings": [finding.kind for finding in clustering.findings],
-            **({"labels_kept": True} if kept else {}),
-            **self._score(epoch),
-        }
-
-    def _cluster(self, features: Tensor) -> Clustering:
-        config = self.config
-        return cluster_features(
-            features,
-            k1=config.k1,
-            k2=config.k2,
-            eps=config.eps,
-            min_samples=config.min_samples,
-            cameras=self.cameras,
-            identities=self.identities,
-        )
-
-    def renew_sampler(self) -> None:
-        """Batches of the clusters as they are now."""
-        config = self.config
-        self.sampler = CameraSampler(
-            labels=self.labels.cpu().numpy(),
-            cameras=self.cameras,
-            identities=config.identities,
-            images=config.images,
-            iterations=config.iterations,
-            seed=config.seed,
-        )
-
-    def _tell(self, epoch: int, clustering: Clustering, kept: bool) -> None:
-        if not (self.config.progress and distributed.is_main()):
-            return
-        lines = [f"epoch {epoch}: {clustering.summary.text}"]
-        lines += [
-            f"epoch {epoch}: {found.message}"
-            for found in clustering.findings
-            if epoch == 1 or found.stops
-        ]
-        lines += [f"epoch {epoch}: going on with the clusters of the epoch before"] if kept else []
-        print("\n".join(lines), file=sys.stderr)
-
-    def _score(self, epoch: int) -> dict[str, Any]:
-        every = self.config.test_every
-        if self.table is None or not every or (epoch - 1) % every:
-            return {}
-        report = supervised.test(self.config, self.network, self.card, self.table)
-        return {"mAP": report.mAP, "rank-1": report.cmc[1]}
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The joint contrast of a batch; the memory follows the batch behind it."""
-        features = self.network(batch.images).after_bn
-        labels = self.labels[batch.indices]
-        contrast = cluster_contrast_of_logits(
-            self.memory(features),
-            labels,
-            smoothing=self.config.smoothing,
-            balance=self.config.balance,
-        )
-        self.memory.update(gather(features.detach()), gather(labels))
-        return {"contrast": contrast}
-
-    def optimisers(self) -> list[ScheduledOptimiser]:
-        """Adam."""
-        return [supervised.adam(self.network, self.config)]
-
-
-def _resume(method: Any, _: object) -> None:
-    """A restored run has the labels of its epoch: make the batches they stand for."""
-    if (method.labels >= 0).any():
-        method.renew_sampler()
 
 
 def new_network(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
@@ -340,6 +216,15 @@ def check(config: ClusterContrast, table: CropTable) -> None:
     """
     if not len(table.train):
         raise InputError(f"'{config.data}' has no train rows to learn from; see 'passerby check'")
+    if config.tracklet_epochs and table.train.tracklet is None:
+        raise InputError(
+            f"'{config.data}' says nothing of tracklets; give data that do, or --tracklet-epochs 0"
+        )
+    if config.tracklet_epochs and (table.train.camera < 0).all():
+        raise InputError(
+            f"'{config.data}' says nothing of cameras, without which tracklets of one person "
+            "would be told apart; give data that do, or --tracklet-epochs 0"
+        )
     if config.init and config.weights is not None:
         raise InputError("both --init and --weights say where to start from; give one of them")
     check_weights(config)

@@ -117,4 +117,9 @@ VARIANTS: dict[str, Variant] = {
         options=cluster_contrast.small_cpu,
         run=cluster_contrast.run,
     ),
+    "cluster-contrast-from-scratch-small": Variant(
+        says="without labels: tracklets, then clusters, from random weights, for CPUs",
+        options=cluster_contrast.small_from_scratch,
+        run=cluster_contrast.run,
+    ),
 }

@@ -1,0 +1,184 @@
+"""How Cluster Contrast learns: clusters before each epoch, a memory of them, the contrast to it."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from passerby.cluster import Clustering, ClusterMemory, cluster_centroids, cluster_features
+from passerby.data import CropTable
+from passerby.data.camera_sampler import CameraSampler
+from passerby.errors import InputError
+from passerby.losses.cluster_contrast import cluster_contrast_of_logits
+from passerby.models import ModelCard, ReidNetwork
+from passerby.recipes import supervised
+from passerby.train import Batch, Method, ScheduledOptimiser, distributed, extract, gather
+from passerby.train.device import find_device
+
+if TYPE_CHECKING:
+    from passerby.recipes.cluster_contrast import ClusterContrast
+
+
+class ClusterContrastMethod(Method):
+    """Clusters before each epoch, the contrast within it."""
+
+    network: ReidNetwork
+    labels: Tensor
+
+    def __init__(
+        self, config: "ClusterContrast", network: ReidNetwork, card: ModelCard, crops: Tensor
+    ) -> None:
+        """Take the network, how it wants its pictures, and all of them (N, 3, H, W) uint8."""
+        super().__init__()
+        self.config = config
+        self.network = network
+        self.card = card
+        self.crops = crops
+        self.cameras: NDArray[np.int64] | None = None
+        self.identities: NDArray[np.int64] | None = None
+        self.tracklets: NDArray[np.int64] | None = None
+        self.table: CropTable | None = None
+        self.memory = ClusterMemory(
+            network.dimension,
+            temperature=config.temperature,
+            momentum=config.momentum,
+            hard=config.hard,
+        )
+        self.register_buffer("labels", torch.full((len(crops),), -1, dtype=torch.int64))
+        self.register_load_state_dict_post_hook(_resume)
+
+    def know(self, table: CropTable, train: CropTable) -> None:
+        """What else is known: cameras, tracklets, people for the scores, a set to test on."""
+        if self.config.use_cameras and (train.camera >= 0).any():
+            self.cameras = train.camera
+        if (train.identity > 0).any():
+            self.identities = np.where(train.identity > 0, train.identity, -1)
+        if len(table.query) and len(table.gallery):
+            self.table = table
+        if self.config.tracklet_epochs:
+            self.tracklets = _with_places(train)
+
+    def on_epoch_start(self, epoch: int) -> Mapping[str, Any]:
+        """Embed all pictures, cluster them, and fill the memory with the centroids.
+
+        An epoch whose features do not cluster keeps the clusters before it.
+
+        Raises:
+            InputError: If the first epoch's features do not cluster.
+        """
+        config = self.config
+        features = extract(
+            self.network,
+            self.card,
+            self.crops,
+            device=find_device(config.device),
+            precision=config.precision,
+            progress=config.progress,
+        )
+        clustering = distributed.once(lambda: self._cluster(features))
+        # clusters of tracklets that do not come about yet are waited for
+        if epoch <= config.tracklet_epochs or (self.memory.by_camera and not clustering.usable):
+            self._take_tracklets(features)
+            return {**self._told(epoch, clustering), "tracklets": len(self.memory.cameras)}
+        kept = not clustering.usable
+        if kept and not (self.labels >= 0).any():
+            raise InputError(f"'{config.data}' cannot be learned from: {clustering.obstacle}")
+        if not kept:
+            self.labels.copy_(torch.from_numpy(clustering.labels))
+        self.memory.begin(cluster_centroids(features, self.labels.cpu().numpy()))
+        self.renew_sampler()
+        return {**self._told(epoch, clustering, kept), **({"labels_kept": True} if kept else {})}
+
+    def _take_tracklets(self, features: Tensor) -> None:
+        """Labels, memory and batches of tracklets, whatever clusters there are."""
+        assert self.tracklets is not None
+        assert self.cameras is not None
+        self.labels.copy_(torch.from_numpy(self.tracklets))
+        first = np.unique(self.tracklets, return_index=True)[1]
+        first = first[self.tracklets[first] >= 0]
+        centroids = cluster_centroids(features, self.tracklets)
+        self.memory.begin(centroids, torch.from_numpy(self.cameras[first]))
+        self.renew_sampler()
+
+    def _cluster(self, features: Tensor) -> Clustering:
+        config = self.config
+        return cluster_features(
+            features,
+            k1=config.k1,
+            k2=config.k2,
+            eps=config.eps,
+            min_samples=config.min_samples,
+            cameras=self.cameras,
+            identities=self.identities,
+        )
+
+    def renew_sampler(self) -> None:
+        """Batches of the clusters as they are now."""
+        config = self.config
+        self.sampler = CameraSampler(
+            labels=self.labels.cpu().numpy(),
+            cameras=self.cameras,
+            identities=config.identities,
+            images=config.images,
+            iterations=config.iterations,
+            seed=config.seed,
+        )
+
+    def _told(self, epoch: int, clustering: Clustering, kept: bool = False) -> dict[str, Any]:
+        """Say what was found, and return it for the log."""
+        if self.config.progress and distributed.is_main():
+            lines = [clustering.summary.text]
+            lines += [found.message for found in clustering.findings if epoch == 1 or found.stops]
+            if self.memory.by_camera:
+                lines += [f"learning from {len(self.memory.cameras):,} tracklets"]
+            elif kept:
+                lines += ["going on with the clusters of the epoch before"]
+            print("\n".join(f"epoch {epoch}: {line}" for line in lines), file=sys.stderr)
+        return {
+            **clustering.summary.values(),
+            "findings": [finding.kind for finding in clustering.findings],
+            **self._score(epoch),
+        }
+
+    def _score(self, epoch: int) -> dict[str, Any]:
+        every = self.config.test_every
+        if self.table is None or not every or (epoch - 1) % every:
+            return {}
+        report = supervised.test(self.config, self.network, self.card, self.table)
+        return {"mAP": report.mAP, "rank-1": report.cmc[1]}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The joint contrast of a batch; the memory follows the batch behind it."""
+        features = self.network(batch.images).after_bn
+        labels = self.labels[batch.indices]
+        contrast = cluster_contrast_of_logits(
+            self.memory(features, labels),
+            labels,
+            smoothing=self.config.smoothing,
+            balance=1.0 if self.memory.by_camera else self.config.balance,
+        )
+        self.memory.update(gather(features.detach()), gather(labels))
+        return {"contrast": contrast}
+
+    def optimisers(self) -> list[ScheduledOptimiser]:
+        """Adam."""
+        return [supervised.adam(self.network, self.config)]
+
+
+def _resume(method: Any, _: object) -> None:
+    """A restored run has the labels of its epoch: make the batches they stand for."""
+    if (method.labels >= 0).any():
+        method.renew_sampler()
+
+
+def _with_places(train: CropTable) -> NDArray[np.int64]:
+    """(N,) tracklets numbered 0..T-1; -1 for pictures without one, or without a camera."""
+    assert train.tracklet is not None
+    usable = (train.tracklet >= 0) & (train.camera >= 0)
+    numbers = np.full(len(train), -1)
+    numbers[usable] = np.unique(train.tracklet[usable], return_inverse=True)[1]
+    return numbers
