@@ -139,7 +139,7 @@ def test_tracklets_are_waited_with_until_something_clusters(table: CropTable) ->
 
 def test_tracklets_that_are_not_there(table: CropTable, tmp_path: Path) -> None:
     config = replace(TINY, out=tmp_path, tracklet_epochs=2)
-    with pytest.raises(InputError, match="says nothing of tracklets; .* --tracklet-epochs 0"):
+    with pytest.raises(InputError, match=r"says nothing of tracklets; .* --tracklet-epochs 0"):
         run(config, table)
     nowhere = replace(tracked(table), camera=np.full(len(table), -1))
     with pytest.raises(InputError, match="says nothing of cameras"):
