@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError
 from passerby.runtime import resize
-from passerby.runtime.openvino_models import import_openvino, read_openvino
+from passerby.runtime.openvino_models import compile_network, import_openvino, read_openvino
 
 PERSON = 1  # the class of people in the retail and pedestrian networks
 FLOOR = 0.05  # confidences below it are noise, whatever the tracker does with weak boxes
@@ -83,7 +83,7 @@ class SsdDetector(Detector):
         self.name = _name(path)
         self.size = _input_size(model, path)
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        compiled = openvino.Core().compile_model(_with_pixels(openvino, model), "CPU", options)
+        compiled = compile_network(_with_pixels(openvino, model), options)
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(_keep_rows)
         self._lock = Lock()  # the queue serves one caller at a time

@@ -14,6 +14,7 @@ from passerby.errors import InputError
 from passerby.models import ModelCard
 from passerby.runtime.backend import Features, Pending, Pictures
 from passerby.runtime.openvino_models import (
+    compile_network,
     fixed_batch,
     import_openvino,
     is_quantised,
@@ -153,7 +154,7 @@ class _Requests:
             fixed = fixed_batch(model, card, name, pictures)
             if fixed.input().get_element_type() != openvino.Type.u8:
                 fixed = with_preprocessing(fixed, card)
-            compiled = openvino.Core().compile_model(fixed, "CPU", options)
+            compiled = compile_network(fixed, options)
             self.streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
             self._idle: SimpleQueue[Any] = SimpleQueue()
             for _ in range(self.streams):

@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,17 @@ def read_openvino(path: Path) -> Any:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"OpenVINO cannot read the network '{path}': {reason}") from None
+
+
+def compile_network(model: Any, options: dict[str, str]) -> Any:
+    """Compile for the processor, in a thread of its own.
+
+    OpenVINO 2026 gives the thread that compiles a stack for signals and frees it with the network,
+    whichever thread lets that go: a later Ctrl-C would crash the main thread.
+    """
+    core = import_openvino().Core()
+    with ThreadPoolExecutor(1, thread_name_prefix="openvino-compile") as aside:
+        return aside.submit(core.compile_model, model, "CPU", options).result()
 
 
 def convert_torch(module: Any, card: ModelCard) -> Any:
