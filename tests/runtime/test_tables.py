@@ -17,6 +17,7 @@ from passerby.errors import InputError
 from passerby.models import ModelCard
 from passerby.runtime import Embedded, Embedder, Picture, tables
 from passerby.runtime.folders import find_pictures, walk_pictures
+from passerby.runtime.parts import Parts
 from passerby.runtime.tables import embed_folder
 
 
@@ -90,6 +91,15 @@ def test_a_broken_run_goes_on_where_it_stopped(
     whole = tmp_path / "whole.parquet"
     embed_folder(folder, whole, embedder=embedder, batch_size=4)
     assert broken_off.read_bytes() == whole.read_bytes()
+
+
+def test_two_runs_do_not_write_one_table(folder: Path, embedder: Embedder, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    with Parts(out, embedder.dimension).alone():
+        with pytest.raises(InputError, match=r"another run is writing '.*out\.parquet'"):
+            embed_folder(folder, out, embedder=embedder)
+        embed_folder(folder, tmp_path / "other.parquet", embedder=embedder)
+    assert embed_folder(folder, out, embedder=embedder).embedded == 10
 
 
 def test_parts_may_be_missing_anywhere(

@@ -63,8 +63,9 @@ class Embedder:
         """Open a network.
 
         Args:
-            name_or_path: "default" (the bundled network), a Passerby weights file
-                (.safetensors), an ONNX file, or an OpenVINO .xml with its .bin beside it.
+            name_or_path: "default" (the bundled network), a name of the model zoo that was pulled,
+                a Passerby weights file (.safetensors), an ONNX file, or an OpenVINO .xml with its
+                .bin beside it.
             device: "auto", "cpu", "cuda", "cuda:1" ...; auto takes a GPU when the runtime has one.
             runtime: "auto", "torch", "compiled" (PyTorch's compiler), "onnx" or "openvino". On a
                 CPU, auto tries the installed ones on a few batches when a network is first opened

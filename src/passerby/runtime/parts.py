@@ -1,11 +1,13 @@
 """A table that grows in parts beside its place and appears there whole."""
 
 import csv
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +55,25 @@ class Parts:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"'{out}' cannot be written: {error.strerror}") from None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs away from these parts; a killed run lets go by itself.
+
+        Raises:
+            InputError: Another run writes the same table.
+        """
+        handle = os.open(self._folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another run is writing '{self._out}'; wait for it, or name another file"
+                ) from None
+            yield
+        finally:
+            os.close(handle)
 
     def facts(self, number: int, mark: str) -> PartFacts | None:
         """What a finished part holds; None when it is not there or was made from other things."""

@@ -85,7 +85,8 @@ def embed_folder(
         InputError: no such folder, or no picture in it, or ``out`` cannot be written.
     """
     run = _Run(Path(folder), Path(out), embedder, batch_size, on_progress or (lambda _: None))
-    return run.finished() or run.go()
+    with run.parts.alone():
+        return run.finished() or run.go()
 
 
 @dataclass(kw_only=True)
