@@ -1,6 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# two processes, a file of tests in one of them: its servers and cities are started once
+SHARED := --numprocesses 2 --dist loadfile
 
 .PHONY: setup demo test test-all lint docs bench clean
 
@@ -21,10 +23,10 @@ else
 endif
 
 test: $(READY)
-	$(BIN)/pytest -m 'not slow' $(ARGS)
+	$(BIN)/pytest $(SHARED) -m 'not slow' $(ARGS)
 
 test-all: $(READY)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(SHARED) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
