@@ -11,6 +11,8 @@ from fastapi import FastAPI
 
 from passerby.city import City
 from passerby.city.times import format_time
+from passerby.errors import InputError
+from passerby.runtime import Embedder
 
 START = 1_893_456_000_000
 VECTOR_WORDS = ("vector", "embedding")
@@ -157,6 +159,31 @@ def test_after_a_restart_a_search_can_be_read_but_not_judged(
     assert [one["id"] for one in read["matches"]] == [one["id"] for one in found["matches"]]
     answer = again.put(f"/api/searches/{found['id']}/judgement", json={})
     assert (answer.status_code, answer.json()["code"]) == (409, "query_forgotten")
+
+
+def test_the_service_follows_the_gallery_to_another_network(
+    ann: Any, make_app: Callable[..., FastAPI], city: City, embedder: Embedder
+) -> None:
+    other = Embedder(embedder.backend, embedder.card, "another-network")
+    desk = type(ann)(make_app(following=other))
+    desk.sign_in("ann", "a long enough password")
+    before = desk.search("A-1")
+    assert before["model"] == embedder.model_id
+    stage = city.gallery.stage(other.model_id)
+    ids = [one.id for one in stage.missing(1000)]
+    # every vector turned about: found again only where all of a search is of one network
+    stage.put(ids, -city.gallery.vectors(ids))
+    assert stage.switch()
+    answer = desk.put(f"/api/searches/{before['id']}/judgement", json={})
+    assert (answer.status_code, answer.json()["code"]) == (409, "other_network")
+    assert desk.get(f"/api/searches/{before['id']}").json()["model"] == embedder.model_id
+    after = desk.search("A-1")
+    assert after["model"] == other.model_id
+    assert after["matches"][0]["similarity"] < before["matches"][0]["similarity"]
+    confirmed = {"confirmed": [after["matches"][0]["id"]]}
+    assert desk.put(f"/api/searches/{after['id']}/judgement", json=confirmed).status_code == 200
+    with pytest.raises(InputError, match="the gallery was made by 'another-network', this is"):
+        make_app()
 
 
 def test_an_empty_city_says_so(make_app: Callable[..., FastAPI], city: City, ann: Any) -> None:

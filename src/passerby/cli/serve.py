@@ -27,6 +27,9 @@ class Options(OfCity):
     """Allow an address that other machines can reach; put a proxy with TLS before it."""
     model: str = "default"
     """The network that made the city's gallery."""
+    next_model: str | None = None
+    """A network that `passerby admin gallery reembed` switches the gallery to meanwhile; searches
+    then go on with it."""
     detector: Path | None = None
     """A person detector (.xml or .onnx) for query pictures; without one they are crops."""
     second_stage: Path | None = None
@@ -39,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     check_host(options.host, allow_remote=options.allow_remote)
     city = City.open(options.city)
     embedder = Embedder.load(options.model)
+    following = None if options.next_model is None else Embedder.load(options.next_model)
     detector = None if options.detector is None else Detector.load(options.detector)
     stage = None if options.second_stage is None else SecondStage.load(options.second_stage)
     return run(
@@ -47,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         host=options.host,
         port=options.port,
         allow_remote=options.allow_remote,
+        following=following,
         detector=detector,
         second_stage=stage,
     )
@@ -76,6 +81,7 @@ def run(
     host: str = "127.0.0.1",
     port: int = 8000,
     allow_remote: bool = False,
+    following: Embedder | None = None,
     detector: Detector | None = None,
     second_stage: SecondStage | None = None,
     demo: bool = False,
@@ -88,6 +94,7 @@ def run(
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
         allow_remote: the address may be one that other machines reach.
+        following: a network the gallery may be switched to.
         detector: finds people in query pictures.
         second_stage: puts the first candidates of every search in order once more.
         demo: simulated people: new passwords for the two accounts and an open case.
@@ -100,7 +107,9 @@ def run(
         from passerby.service.first_start import create_first_accounts, open_demo
     except ImportError as error:
         raise MissingExtraError("fastapi", "service") from error
-    app = create_app(city, embedder, detector=detector, second_stage=second_stage)
+    app = create_app(
+        city, embedder, following=following, detector=detector, second_stage=second_stage
+    )
     listener = _listen(host, port)
     service = app.state.service
     passwords = open_demo(service) if demo else create_first_accounts(service)

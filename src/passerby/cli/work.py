@@ -32,6 +32,9 @@ class Work(OfCity):
     """Person detector for clips, as for `passerby ingest`; without it clips are left to others."""
     model: str = "default"
     """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
+    next_model: str | None = None
+    """A network that `passerby admin gallery reembed` switches the gallery to meanwhile; jobs then
+    go on with it."""
     until_empty: bool = False
     """End when no job can be begun now."""
     lease: float = 60.0
@@ -71,7 +74,8 @@ def _work(queue: "JobQueue", options: Work) -> int:
 
     with City.open(options.city) as city:
         detector = Detector.load(options.detector) if options.detector else None
-        ingester = Ingester(city, Embedder.load(options.model), detector)
+        following = Embedder.load(options.next_model) if options.next_model else None
+        ingester = Ingester(city, Embedder.load(options.model), detector, following)
         with asked_to_stop() as stop:
             report = work(queue, ingester, stop=stop, until_empty=options.until_empty, told=_tell)
     if options.json:

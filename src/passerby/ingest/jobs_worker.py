@@ -12,6 +12,7 @@ from typing import Any
 from passerby.city import City
 from passerby.city.engines import DatabaseError
 from passerby.city.gallery import StoreError
+from passerby.city.networks import Networks
 from passerby.errors import InputError
 from passerby.ingest.detector import Detector
 from passerby.ingest.folder import FolderReport, ingest_folder, ingest_table
@@ -58,9 +59,25 @@ def worker_name() -> str:
 class Ingester:
     """Does jobs into one city, with the networks loaded once."""
 
-    def __init__(self, city: City, embedder: Embedder, detector: Detector | None) -> None:
-        """Work into ``city``; without a ``detector`` clips are left to other workers."""
-        self.city, self.embedder, self.detector = city, embedder, detector
+    def __init__(
+        self,
+        city: City,
+        embedder: Embedder,
+        detector: Detector | None,
+        following: Embedder | None = None,
+    ) -> None:
+        """Work into ``city``; without a ``detector`` clips are left to other workers.
+
+        Raises:
+            InputError: The city's gallery was made by neither ``embedder`` nor ``following``.
+        """
+        self.city, self.detector = city, detector
+        self._networks = Networks(city.gallery, embedder, following)
+
+    @property
+    def embedder(self) -> Embedder:
+        """The network of the gallery's vectors at this moment."""
+        return self._networks.now()
 
     def __call__(self, job: Job, progress: Progress) -> Mapping[str, Any]:
         """Do a job; what is in the city already is not stored again.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import passerby
 from passerby.city import City, SecondStage
-from passerby.errors import InputError, MissingExtraError
+from passerby.city.networks import Networks
+from passerby.errors import MissingExtraError
 from passerby.ingest.detector import Detector
 from passerby.runtime import Embedder
 from passerby.service.accounts import Accounts
@@ -59,6 +60,7 @@ def create_app(
     city: City,
     embedder: Embedder,
     *,
+    following: Embedder | None = None,
     detector: Detector | None = None,
     settings: Settings | None = None,
     second_stage: SecondStage | None = None,
@@ -68,6 +70,7 @@ def create_app(
     Args:
         city: units, cameras, gallery.
         embedder: the network that made the gallery's vectors.
+        following: a network the gallery may be switched to; the service then follows.
         detector: finds people in query pictures; without one a picture is taken as a crop.
         settings: limits and policy; by default those stored in the city.
         second_stage: puts the first candidates of every search in order once more.
@@ -75,16 +78,11 @@ def create_app(
     Raises:
         InputError: the gallery was made by another network; a second stage for another one.
     """
-    stored = city.gallery.model_id
-    if stored is not None and stored != embedder.model_id:
-        raise InputError(
-            f"the gallery was made by '{stored}', this is '{embedder.model_id}'; "
-            "serve it with that network, or ingest the city again"
-        )
+    networks = Networks(city.gallery, embedder, following)
     if second_stage is not None:
-        second_stage.check(embedder.model_id)
+        second_stage.check(networks.now().model_id)
     service = assemble(
-        city, embedder, detector, settings or Settings.read(city), second_stage=second_stage
+        city, networks, detector, settings or Settings.read(city), second_stage=second_stage
     )
 
     @contextlib.asynccontextmanager
@@ -115,7 +113,7 @@ def create_app(
 
 def assemble(
     city: City,
-    embedder: Embedder,
+    networks: Networks,
     detector: Detector | None,
     settings: Settings,
     *,
@@ -127,7 +125,7 @@ def assemble(
     people = Accounts(database)
     return Service(
         city=city,
-        embedder=embedder,
+        networks=networks,
         settings=settings,
         database=database,
         accounts=people,
@@ -137,7 +135,7 @@ def assemble(
         approvals=Approvals(database, settings),
         audit=chain,
         pictures=QueryPictures(settings, detector),
-        searches=Searches(city, embedder, database, settings, second_stage),
+        searches=Searches(city, networks, database, settings, second_stage),
         views=Views(chain),
     )
 

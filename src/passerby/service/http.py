@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from passerby.city import City
 from passerby.city.engines import DatabaseError
 from passerby.city.gallery import AwayError, StoreError
+from passerby.city.networks import Networks
 from passerby.errors import InputError
 from passerby.runtime import Embedder
 from passerby.service.access import Access
@@ -64,7 +65,7 @@ class Service:
     """The parts of a running service."""
 
     city: City
-    embedder: Embedder
+    networks: Networks
     settings: Settings
     database: Database
     accounts: Accounts
@@ -76,6 +77,11 @@ class Service:
     pictures: QueryPictures
     searches: Searches
     views: Views
+
+    @property
+    def embedder(self) -> Embedder:
+        """The network of the gallery's vectors at this moment."""
+        return self.networks.now()
 
     def access(self, account: Account) -> Access:
         """What an account may see of the city."""

@@ -10,10 +10,10 @@ import numpy as np
 import sqlalchemy as sa
 
 from passerby.city import Calibration, City, Scope, SecondStage, Trajectory, find, trace
+from passerby.city.networks import Networks
 from passerby.city.search import Found, Match, Per
 from passerby.city.sightings import FloatArray
 from passerby.errors import InputError
-from passerby.runtime import Embedder
 from passerby.service.database import SEARCHES, Database, now
 from passerby.service.refusals import Refusal
 from passerby.service.settings import Settings
@@ -32,6 +32,7 @@ class Search:
         case: for what.
         created: ms since the epoch.
         audit: number of its entry in the audit.
+        model: id of the network of its vectors.
         scope: where and when, already narrowed to the account's units.
         limit: the longest list wanted.
         group: one match a tracklet, a visit to a camera, or a sighting.
@@ -45,6 +46,7 @@ class Search:
     account: str
     case: str
     created: int
+    model: str
     scope: Scope
     limit: int
     pictures: tuple[str, ...]
@@ -83,17 +85,16 @@ class Searches:
     def __init__(
         self,
         city: City,
-        embedder: Embedder,
+        networks: Networks,
         database: Database,
         settings: Settings,
         second_stage: SecondStage | None = None,
     ) -> None:
         self.city = city
-        self.embedder = embedder
+        self.networks = networks
         self.database = database
         self.settings = settings
         self.second_stage = second_stage
-        self.calibration = Calibration.from_card(embedder.card.calibration)
         self._vectors: OrderedDict[str, tuple[int, FloatArray]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -102,6 +103,7 @@ class Searches:
         vectors: FloatArray,
         scope: Scope,
         *,
+        model: str,
         account: str,
         case: str,
         limit: int,
@@ -122,6 +124,7 @@ class Searches:
             account=account,
             case=case,
             created=now(),
+            model=model,
             scope=scope,
             limit=limit,
             pictures=pictures,
@@ -160,8 +163,15 @@ class Searches:
         """The query's vectors.
 
         Raises:
-            Refusal: 409, they have left the memory.
+            Refusal: 409, they have left the memory, or are of the network before.
         """
+        if search.model != self.networks.now().model_id:
+            raise Refusal(
+                409,
+                "other_network",
+                "The city has changed to another network since this search.",
+                "Add the picture again and search anew.",
+            )
         oldest = now() - int(self.settings.query_minutes * 60_000)
         with self._lock:
             for key in [k for k, (made, _) in self._vectors.items() if made < oldest]:
@@ -193,8 +203,8 @@ class Searches:
             self.city,
             self.vectors(search),
             search.scope,
-            model=self.embedder.model_id,
-            calibration=self.calibration,
+            model=search.model,
+            calibration=self._calibration(),
             confirmed=search.confirmed,
             rejected=search.rejected,
         )
@@ -203,10 +213,14 @@ class Searches:
         """(Q, D) vectors of the query and of every confirmed sighting."""
         if not search.confirmed:
             return vectors
-        confirmed = self.city.gallery.vectors(search.confirmed, model=self.embedder.model_id)
+        confirmed = self.city.gallery.vectors(search.confirmed, model=search.model)
         return np.concatenate([vectors, confirmed])
 
+    def _calibration(self) -> Calibration:
+        return Calibration.from_card(self.networks.now().card.calibration)
+
     def _answered(self, search: Search, vectors: FloatArray) -> Search:
+        stage = self.second_stage
         person = self._person(search, vectors)
         found = find(
             self.city,
@@ -214,9 +228,9 @@ class Searches:
             search.scope,
             k=search.limit + len(search.rejected),
             per=search.group,
-            model=self.embedder.model_id,
-            calibration=self.calibration,
-            second_stage=self.second_stage,
+            model=search.model,
+            calibration=self._calibration(),
+            second_stage=stage if stage and stage.card.model_id == search.model else None,
         )
         return replace(search, answer=_facts(found, search))
 
@@ -225,6 +239,7 @@ class Searches:
     def store(self, search: Search) -> None:
         """Write a search (again); no vector is written."""
         record = {
+            "model": search.model,
             "scope": search.scope.as_dict(),
             "limit": search.limit,
             "group": search.group,
@@ -289,6 +304,7 @@ def _search(row: sa.Row[Any]) -> Search:
         case=row.case,
         created=row.created,
         audit=row.audit,
+        model=record.get("model", ""),
         scope=Scope.parse(**record["scope"]),
         limit=record["limit"],
         group=record.get("group", "tracklet"),

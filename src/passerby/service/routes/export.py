@@ -56,7 +56,7 @@ def export(identifier: str, wish: Wish, session: Exporter, service: TheService) 
         legal_basis=case.legal_basis,
         audit=entry.number,
         audit_digest=entry.digest,
-        model=service.embedder.model_id,
+        model=search.model,
     )
     path = path_info(found) if found else None
     text = WRITERS[wish.format](origin, service.city, search, path)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
 from passerby.city.times import format_time
+from passerby.runtime import Embedder
 from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Searcher, Service, TheService
 from passerby.service.pictures import Box
@@ -93,7 +94,7 @@ def search_info(service: Service, session: Session, search: Search) -> SearchInf
         case=search.case,
         account=search.account,
         created=format_time(search.created),
-        model=service.embedder.model_id,
+        model=search.model,
         scope=ScopeModel.of(search.scope),
         searched=search.answer["searched"],
         calibrated=search.answer["calibrated"],
@@ -135,10 +136,12 @@ def make(new: NewSearch, session: Searcher, service: TheService) -> SearchInfo:
     approval = service.approvals.check(
         scope, case=case.id, account=account.name, units=service.city.units
     )
-    vectors, digests = _query(new, session, service)
+    embedder = service.embedder
+    vectors, digests = _query(new, session, service, embedder)
     search = service.searches.make(
         vectors,
         scope,
+        model=embedder.model_id,
         account=account.name,
         case=case.id,
         limit=min(new.limit, service.settings.most_results),
@@ -162,7 +165,7 @@ def note(service: Service, search: Search, action: str, details: dict[str, Any])
             "scope": search.scope.as_dict(),
             "pictures": search.pictures,
             "sightings": search.sightings,
-            "model": service.embedder.model_id,
+            "model": search.model,
             "results": search.result_ids,
             **details,
         },
@@ -173,7 +176,7 @@ def note(service: Service, search: Search, action: str, details: dict[str, Any])
 
 
 def _query(
-    new: NewSearch, session: Session, service: Service
+    new: NewSearch, session: Session, service: Service, embedder: Embedder
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """(Q, D) vectors of the query, and the hashes of its pictures."""
     wanted = len(new.pictures) + len(new.sightings)
@@ -188,11 +191,10 @@ def _query(
     crops = [picture.crop(choice.box) for picture, choice in zip(chosen, new.pictures, strict=True)]
     parts = []
     if crops:
-        parts.append(service.embedder.embed(crops))
+        parts.append(embedder.embed(crops))
     if new.sightings:
         find_sightings(service, session, new.sightings)
-        model = service.embedder.model_id
-        parts.append(service.city.gallery.vectors(new.sightings, model=model))
+        parts.append(service.city.gallery.vectors(new.sightings, model=embedder.model_id))
     return np.concatenate(parts), tuple(picture.digest for picture in chosen)
 
 

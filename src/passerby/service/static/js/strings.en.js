@@ -280,6 +280,7 @@ export default {
   "problem.no_person": "No person was found in this picture. Give one that shows the whole person.",
   "problem.unreadable": "The picture is damaged and cannot be read.",
   "problem.query_forgotten": "The query pictures are no longer held. Add the picture again and search anew.",
+  "problem.other_network": "The city has changed to another network since this search. Add the picture again and search anew.",
   "problem.approval_needed": "A search this wide needs a supervisor's approval. Choose smaller units or a shorter window, or ask for approval.",
   "problem.case_closed": "This case is closed. Choose another case.",
   "problem.case_expired": "This case has expired. Choose another case.",

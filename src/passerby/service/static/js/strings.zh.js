@@ -280,6 +280,7 @@ export default {
   "problem.no_person": "图片中未发现行人。请提供能看到完整人员的图片。",
   "problem.unreadable": "图片已损坏，无法读取。",
   "problem.query_forgotten": "查询图片已不再保留。请重新添加图片并检索。",
+  "problem.other_network": "系统在这次检索之后换用了另一个网络。请重新添加图片并检索。",
   "problem.approval_needed": "如此大范围的检索须经主管审批。请缩小范围，或申请审批。",
   "problem.case_closed": "该案件已结案，请选择其他案件。",
   "problem.case_expired": "该案件已过期，请选择其他案件。",

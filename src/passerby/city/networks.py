@@ -1,0 +1,44 @@
+"""The network of a gallery's vectors, now and after it is switched to another."""
+
+from typing import TYPE_CHECKING
+
+from passerby.city.gallery.port import Gallery
+from passerby.errors import InputError
+
+if TYPE_CHECKING:
+    from passerby.runtime import Embedder
+
+
+class Networks:
+    """One network, or two of which a gallery is to change from the first to the second.
+
+    ``passerby admin gallery reembed`` switches a gallery at one moment; a program that has both
+    networks at hand goes on without a restart.
+    """
+
+    def __init__(
+        self, gallery: Gallery, embedder: "Embedder", following: "Embedder | None" = None
+    ) -> None:
+        """Take the network of ``gallery`` and the one it may be switched to.
+
+        Raises:
+            InputError: The gallery was made by neither.
+        """
+        self._gallery = gallery
+        self._known = {one.model_id: one for one in (embedder, following) if one is not None}
+        self._first = embedder
+        stored = gallery.model_id
+        if stored is not None and stored not in self._known:
+            raise InputError(
+                f"the gallery was made by '{stored}', this is '{embedder.model_id}'; "
+                "use that network, or ingest the city again"
+            )
+
+    def now(self) -> "Embedder":
+        """The network the gallery's vectors are of; of an empty gallery the first.
+
+        A gallery that was meanwhile switched to a network nobody named gets the first one too: it
+        refuses its vectors.
+        """
+        stored = self._gallery.model_id
+        return self._first if stored is None else self._known.get(stored, self._first)
