@@ -21,6 +21,7 @@ from passerby.recipes.cluster_contrast import (
     run,
     small_cpu,
 )
+from passerby.recipes.variants import VARIANTS
 from passerby.train import Batch
 
 TINY = replace(
@@ -68,6 +69,11 @@ def test_defaults_are_the_papers() -> None:
     assert parameters(network) == 27_048_400
     assert card.interpolation == "bicubic"
     assert recipe.paper_literal().eps == 0.4
+    sets = ("market1501", "dukemtmc-reid", "personx", "msmt17")
+    eps = [VARIANTS[f"cluster-contrast-{name}"].options().eps for name in sets]
+    assert eps == [0.4, 0.7, 0.7, 0.7]
+    assert recipe.published("msmt17").iterations == 400
+    assert VARIANTS["cluster-contrast-literal-msmt17"].options().size == (224, 224)
 
 
 def test_learning_without_labels_finds_people(table: CropTable, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from passerby.data import CropTable
@@ -107,9 +108,27 @@ VARIANTS: dict[str, Variant] = {
         options=cluster_contrast.ClusterContrast,
         run=cluster_contrast.run,
     ),
+    **{
+        f"cluster-contrast-{data_set}": Variant(
+            says=f"the same with the settings published for {name}",
+            options=partial(cluster_contrast.published, data_set),
+            run=cluster_contrast.run,
+        )
+        for data_set, name in (
+            ("market1501", "Market-1501"),
+            ("dukemtmc-reid", "DukeMTMC-reID"),
+            ("personx", "PersonX"),
+            ("msmt17", "MSMT17"),
+        )
+    },
     "cluster-contrast-literal": Variant(
         says="the same with the one eps that the paper prints for all sets",
         options=cluster_contrast.paper_literal,
+        run=cluster_contrast.run,
+    ),
+    "cluster-contrast-literal-msmt17": Variant(
+        says="the same for MSMT17, whose pictures the paper has square",
+        options=cluster_contrast.paper_literal_msmt17,
         run=cluster_contrast.run,
     ),
     "cluster-contrast-small": Variant(
