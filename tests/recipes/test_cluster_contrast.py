@@ -150,6 +150,8 @@ def test_tracklets_that_are_not_there(table: CropTable, tmp_path: Path) -> None:
     nowhere = replace(tracked(table), camera=np.full(len(table), -1))
     with pytest.raises(InputError, match="says nothing of cameras"):
         run(config, nowhere)
+    with pytest.raises(InputError, match="no cameras, without which"):
+        run(replace(config, use_cameras=False), tracked(table))
 
 
 @pytest.mark.parametrize("tracklet_epochs", [0, 2])

@@ -151,7 +151,7 @@ def small_from_scratch() -> ClusterContrast:
         init="",
         backbone="slim18",
         tracklet_epochs=8,
-        epochs=20,
+        epochs=24,
         warmup_epochs=1,
         learning_rate=1e-3,
     )
@@ -237,19 +237,25 @@ def check(config: ClusterContrast, table: CropTable) -> None:
     """
     if not len(table.train):
         raise InputError(f"'{config.data}' has no train rows to learn from; see 'passerby check'")
-    if config.tracklet_epochs and table.train.tracklet is None:
-        raise InputError(
-            f"'{config.data}' says nothing of tracklets; give data that do, or --tracklet-epochs 0"
-        )
-    if config.tracklet_epochs and (table.train.camera < 0).all():
-        raise InputError(
-            f"'{config.data}' says nothing of cameras, without which tracklets of one person "
-            "would be told apart; give data that do, or --tracklet-epochs 0"
-        )
+    if config.tracklet_epochs:
+        _check_tracklets(config, table.train)
     if config.init and config.weights is not None:
         raise InputError("both --init and --weights say where to start from; give one of them")
     check_weights(config)
     find_device(config.device)
+
+
+def _check_tracklets(config: ClusterContrast, train: CropTable) -> None:
+    if train.tracklet is None:
+        raise InputError(
+            f"'{config.data}' says nothing of tracklets; give data that do, or --tracklet-epochs 0"
+        )
+    if not config.use_cameras or (train.camera < 0).all():
+        known = f"'{config.data}' says nothing of cameras" if config.use_cameras else "no cameras"
+        raise InputError(
+            f"{known}, without which tracklets of one person would be told apart; "
+            "give data and options with cameras, or --tracklet-epochs 0"
+        )
 
 
 def run(config: ClusterContrast, table: CropTable) -> Report | None:
