@@ -34,6 +34,10 @@ class Networks:
                 "use that network, or ingest the city again"
             )
 
+    def named(self, model_id: str) -> "Embedder":
+        """One of the networks, by the id of its vectors."""
+        return self._known[model_id]
+
     def now(self) -> "Embedder":
         """The network the gallery's vectors are of; of an empty gallery the first.
 

@@ -54,10 +54,9 @@ class TrackFinder:
 
     def near(self, vector: FloatArray, candidates: int) -> list[Track]:
         """Tracks of the nearest sightings to a (D,) vector."""
-        hits = self._city.gallery.search(vector[None], candidates, self._scope, model=self._model)[
-            0
-        ]
-        return self.of(self._city.gallery.get(hits.ids))
+        gallery = self._city.gallery
+        hits = gallery.search(vector[None], candidates, self._scope, model=self._model)[0]
+        return self.of(gallery.get(hits.ids))
 
     def of(self, sightings: Iterable[Sighting]) -> list[Track]:
         """Tracks of sightings, each with everything of it that lies in the scope."""

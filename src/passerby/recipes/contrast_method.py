@@ -87,22 +87,24 @@ class ClusterContrastMethod(Method):
         kept = not clustering.usable
         if kept and not (self.labels >= 0).any():
             raise InputError(f"'{config.data}' cannot be learned from: {clustering.obstacle}")
-        if not kept:
-            self.labels.copy_(torch.from_numpy(clustering.labels))
-        self.memory.begin(cluster_centroids(features, self.labels.cpu().numpy()))
-        self.renew_sampler()
+        self._take(self.labels.cpu().numpy() if kept else clustering.labels, features)
         return {**self._told(epoch, clustering, kept), **({"labels_kept": True} if kept else {})}
 
+    def _take(
+        self, labels: NDArray[np.int64], features: Tensor, cameras: Tensor | None = None
+    ) -> None:
+        """Labels (N,), a memory of their centroids, and batches, for this epoch."""
+        self.labels.copy_(torch.from_numpy(labels))
+        self.memory.begin(cluster_centroids(features, labels), cameras)
+        self.renew_sampler()
+
     def _take_tracklets(self, features: Tensor) -> None:
-        """Labels, memory and batches of tracklets, whatever clusters there are."""
+        """Tracklets for clusters, whatever clusters there are, each with its camera."""
         assert self.tracklets is not None
         assert self.cameras is not None
-        self.labels.copy_(torch.from_numpy(self.tracklets))
         first = np.unique(self.tracklets, return_index=True)[1]
         first = first[self.tracklets[first] >= 0]
-        centroids = cluster_centroids(features, self.tracklets)
-        self.memory.begin(centroids, torch.from_numpy(self.cameras[first]))
-        self.renew_sampler()
+        self._take(self.tracklets, features, torch.from_numpy(self.cameras[first]))
 
     def _cluster(self, features: Tensor) -> Clustering:
         config = self.config

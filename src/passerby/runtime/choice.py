@@ -14,13 +14,11 @@ import numpy as np
 from passerby.errors import InputError
 from passerby.models import ModelCard
 from passerby.runtime.backend import Backend, Features, Pictures
-from passerby.runtime.samples import cosines, smooth_pictures, unit_rows
+from passerby.runtime.samples import SAME, cosines, smooth_pictures, unit_rows
 
 BATCHES = (1, 8, 32)
 LOWEST_COSINE = {"fp32": 0.9999, "bf16": 0.999, "fp16": 0.999}
 """The least agreement with the reference, by arithmetic."""
-SAME = 5e-7
-"""Backends whose vectors differ by less may serve one network side by side."""
 DIFFERS = "its vectors differ"
 BUDGET = 4.0  # seconds of timing; opening the runtimes comes on top
 ROUNDS = 7
@@ -177,10 +175,9 @@ def _hopeless(trial: _Trial, trials: Sequence[_Trial]) -> bool:
 
 def _usual(trials: Sequence[_Trial]) -> dict[int, Candidate]:
     """What most often is the fastest."""
-    bf16 = {"bf16": 0}
 
-    def rank(candidate: Candidate) -> tuple[int, int]:
-        return USUAL.index(candidate.runtime), bf16.get(candidate.precision, 1)
+    def rank(candidate: Candidate) -> tuple[int, bool]:
+        return USUAL.index(candidate.runtime), candidate.precision != "bf16"
 
     return dict.fromkeys(BATCHES, min((trial.candidate for trial in trials), key=rank))
 

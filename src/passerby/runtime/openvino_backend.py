@@ -21,13 +21,11 @@ from passerby.runtime.openvino_models import (
     refuse_negative_attention,
     with_preprocessing,
 )
-from passerby.runtime.samples import smooth_pictures, unit_rows
+from passerby.runtime.samples import SAME, smooth_pictures, unit_rows
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 SIZES = (16, 4)  # pictures a request, beside one
 SLOW = 0.05  # seconds a picture on one stream, above which larger requests bring nothing
-SAME = 5e-7
-"""Unit vectors of two programs of one network may differ by this much where either may serve."""
 
 
 class OpenVINOBackend:

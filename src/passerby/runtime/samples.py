@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 from passerby.models import ModelCard
 from passerby.runtime.pictures import resize
 
+SAME = 5e-7
+"""Unit vectors of two programs of one network may differ by this much where either may serve."""
+
 
 def smooth_pictures(card: ModelCard, count: int, *, seed: int = 0) -> NDArray[np.uint8]:
     """Random coloured fields without edges, as large as the network takes them.

@@ -165,13 +165,6 @@ class Searches:
         Raises:
             Refusal: 409, they have left the memory, or are of the network before.
         """
-        if search.model != self.networks.now().model_id:
-            raise Refusal(
-                409,
-                "other_network",
-                "The city has changed to another network since this search.",
-                "Add the picture again and search anew.",
-            )
         oldest = now() - int(self.settings.query_minutes * 60_000)
         with self._lock:
             for key in [k for k, (made, _) in self._vectors.items() if made < oldest]:
@@ -182,6 +175,13 @@ class Searches:
                 409,
                 "query_forgotten",
                 "The query pictures of this search are no longer held.",
+                "Add the picture again and search anew.",
+            )
+        if search.model != self.networks.now().model_id:
+            raise Refusal(
+                409,
+                "other_network",
+                "The city has changed to another network since this search.",
                 "Add the picture again and search anew.",
             )
         return held[1]
@@ -204,7 +204,7 @@ class Searches:
             self.vectors(search),
             search.scope,
             model=search.model,
-            calibration=self._calibration(),
+            calibration=self._calibration(search),
             confirmed=search.confirmed,
             rejected=search.rejected,
         )
@@ -216,11 +216,13 @@ class Searches:
         confirmed = self.city.gallery.vectors(search.confirmed, model=search.model)
         return np.concatenate([vectors, confirmed])
 
-    def _calibration(self) -> Calibration:
-        return Calibration.from_card(self.networks.now().card.calibration)
+    def _calibration(self, search: Search) -> Calibration:
+        return Calibration.from_card(self.networks.named(search.model).card.calibration)
 
     def _answered(self, search: Search, vectors: FloatArray) -> Search:
         stage = self.second_stage
+        if stage is not None and stage.card.model_id != search.model:
+            stage = None
         person = self._person(search, vectors)
         found = find(
             self.city,
@@ -229,8 +231,8 @@ class Searches:
             k=search.limit + len(search.rejected),
             per=search.group,
             model=search.model,
-            calibration=self._calibration(),
-            second_stage=stage if stage and stage.card.model_id == search.model else None,
+            calibration=self._calibration(search),
+            second_stage=stage,
         )
         return replace(search, answer=_facts(found, search))
 
