@@ -14,6 +14,7 @@ from passerby.data.transforms import (
     IMAGENET_MEAN,
     Erasing,
     normalise,
+    random_box,
     random_crop,
     random_erase,
     random_flip,
@@ -107,7 +108,10 @@ def test_plain_augment_is_normalisation(images: Tensor) -> None:
 
 
 def test_augmentation_is_a_function_of_its_generator(images: Tensor) -> None:
-    augment = Augment(colour=ColourJitter(balance=0.1, grey=0.2, coarse=0.2), auto_augment=0.2)
+    colour = ColourJitter(
+        balance=0.1, grey=0.2, coarse=0.2, coarsest=4, gamma=0.3, shade=0.3, noise=0.05
+    )
+    augment = Augment(box=0.05, colour=colour, auto_augment=0.2)
     before = images.clone()
     torch.manual_seed(1)
     first = augment(images, torch_generator(7, 1, 2))
@@ -152,6 +156,65 @@ def test_grey_and_coarse_images() -> None:
     assert torch.allclose(got[is_grey][:, :1], grey(images[is_grey]))
     soft = jitter(images, torch_generator(0), dataclasses.replace(off, grey=0, coarse=1.0))
     assert soft.std() < 0.8 * images.std()
+
+
+OFF = ColourJitter(brightness=0, contrast=0, saturation=0, hue=0)
+
+
+def test_coarse_images_have_several_resolutions() -> None:
+    images = torch.rand(400, 3, 24, 24, generator=torch_generator(3))
+    options = dataclasses.replace(OFF, coarse=1.0, coarsest=4)
+    spreads = jitter(images, torch_generator(0), options).flatten(1).std(1)
+    at = [float(_halved(images, factor).flatten(1).std(1).mean()) for factor in (2, 3, 4)]
+    nearest = (spreads[:, None] - torch.tensor(at)).abs().argmin(1)
+    assert all(90 < int((nearest == which).sum()) < 180 for which in range(3))
+
+
+def _halved(images: Tensor, factor: int) -> Tensor:
+    size = 24 // factor
+    small = torch.nn.functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    return torch.nn.functional.interpolate(small, (24, 24), mode="bilinear")
+
+
+def test_tone_and_noise_keep_their_bounds() -> None:
+    images = torch.full((400, 3, 6, 6), 0.5)
+    tones = jitter(images, torch_generator(0), dataclasses.replace(OFF, gamma=0.4))
+    low, high = 0.5 ** np.exp(0.4), 0.5 ** np.exp(-0.4)
+    assert low - 1e-6 <= tones.min() < low + 0.02
+    assert high - 0.02 < tones.max() <= high + 1e-6
+    noisy = jitter(images, torch_generator(0), dataclasses.replace(OFF, noise=0.1))
+    deviations = noisy.flatten(1).std(1)
+    assert 0.4 < (deviations == 0).float().mean() < 0.6
+    assert 0.08 < deviations.max() < 0.12
+    assert abs(noisy.mean() - 0.5) < 0.005
+
+
+def test_shade_falls_off_evenly() -> None:
+    images = torch.full((300, 3, 9, 5), 0.4)
+    shaded = jitter(images, torch_generator(0), dataclasses.replace(OFF, shade=0.6))
+    assert torch.allclose(shaded[:, :, 4, 2], images[:, :, 4, 2])  # the middle stays
+    steps = shaded.diff(dim=2)
+    assert torch.allclose(steps, steps[:, :, :1].expand_as(steps), atol=1e-6)
+    ends = shaded[:, 0, -1, 2] - shaded[:, 0, 0, 2]
+    assert 0.2 < ends.max() <= 0.24
+    assert -0.24 <= ends.min() < -0.2
+
+
+def test_boxes_are_off_on_every_side() -> None:
+    ramp = torch.arange(40.0).view(1, 1, 40, 1).expand(2000, 3, 40, 20)
+    ramp = torch.cat([ramp[:, :1], ramp[:, :1] * 0 + torch.arange(20.0), ramp[:, :1]], dim=1)
+    spread = 0.05
+    got = random_box(ramp, torch_generator(0), spread=spread)
+    assert got.shape == ramp.shape
+    # away from the border, the slope tells the size of the box, the middle its place
+    down = (got[:, 0, 24, 10] - got[:, 0, 15, 10]) / 9
+    across = (got[:, 1, 20, 14] - got[:, 1, 20, 5]) / 9
+    for slope in (down, across):
+        assert abs(float(slope.mean()) - (1 + spread)) < 0.01
+        assert 0.055 < float(slope.std()) < 0.075  # two sides of 0.05 each, cut at twice that
+    middle = (got[:, 0, 19, 10] + got[:, 0, 20, 10]) / 2 - 19.5
+    assert abs(float(middle.mean())) < 0.1
+    assert 1.1 < float(middle.std()) < 1.5  # 40 rows times 0.05 / sqrt(2)
 
 
 def test_auto_augment_changes_its_share(images: Tensor) -> None:

@@ -20,7 +20,11 @@ class ColourJitter:
         hue: Rotation of the colours about the grey axis, uniform within +- this many turns.
         balance: Factor of each channel uniform in 1 +- this (white balance of cameras).
         grey: Probability of a grey image.
-        coarse: Probability of an image of half resolution (far or cheap cameras).
+        coarse: Probability of an image of lower resolution (far or cheap cameras).
+        coarsest: Largest reduction of a coarse image; whole numbers from 2 to this are drawn.
+        gamma: Exponent of the tone curve, log-uniform within e to the +- this.
+        shade: Light that falls off across the image: factor 1 +- at most this at its borders.
+        noise: Largest standard deviation of noise, uniform from 0 to this, on half the images.
     """
 
     brightness: float = 0.2
@@ -30,13 +34,17 @@ class ColourJitter:
     balance: float = 0.0
     grey: float = 0.0
     coarse: float = 0.0
+    coarsest: int = 2
+    gamma: float = 0.0
+    shade: float = 0.0
+    noise: float = 0.0
 
 
 def jitter(images: Tensor, generator: torch.Generator, options: ColourJitter) -> Tensor:
     """Apply ``options`` to float images (B, 3, H, W) in 0..1.
 
-    All changes but the coarse ones map an image's colours by one affine map, x -> M x + c; these
-    are multiplied out, and each pixel is touched once.
+    First resolution, tone and light, then the changes that map an image's colours by one affine
+    map, x -> M x + c, which are multiplied out so that each pixel is touched once, then noise.
     """
     B = len(images)
 
@@ -48,7 +56,13 @@ def jitter(images: Tensor, generator: torch.Generator, options: ColourJitter) ->
         return 1 + amount * (2 * uniform(channels, 1) - 1)
 
     if options.coarse > 0:
-        images = _coarse_ones(images, uniform() < options.coarse)
+        chosen = uniform() < options.coarse
+        drawn = uniform() if options.coarsest > 2 else torch.zeros(B, device=images.device)
+        images = _coarse_ones(images, chosen, drawn, options.coarsest)
+    if options.gamma > 0:
+        images = images.clamp(min=1e-3) ** (options.gamma * (2 * uniform(1, 1, 1) - 1)).exp()
+    if options.shade > 0:
+        images = images * _ramp(images, options.shade * (2 * uniform(2) - 1))
     pixels = images.flatten(2)
     matrix = torch.eye(3, device=images.device).expand(B, 3, 3)
     shift = torch.zeros(B, 3, 1, device=images.device)
@@ -72,7 +86,12 @@ def jitter(images: Tensor, generator: torch.Generator, options: ColourJitter) ->
         chosen = uniform(1, 1) < options.grey
         matrix = torch.where(chosen, luma @ matrix, matrix)
         shift = torch.where(chosen, luma @ shift, shift)
-    return torch.baddbmm(shift, matrix, pixels).clamp_(0.0, 1.0).view_as(images)
+    changed = torch.baddbmm(shift, matrix, pixels).view_as(images)
+    if options.noise > 0:
+        deviation = options.noise * (2 * uniform(1, 1, 1) - 1).clamp_(min=0.0)
+        drawn = torch.randn(images.shape, generator=generator, device=generator.device)
+        changed = changed + deviation * drawn.to(images.device)
+    return changed.clamp_(0.0, 1.0)
 
 
 def grey(images: Tensor) -> Tensor:
@@ -81,20 +100,34 @@ def grey(images: Tensor) -> Tensor:
     return (images * weights).sum(dim=1, keepdim=True)
 
 
-def _coarse_ones(images: Tensor, chosen: Tensor) -> Tensor:
-    """``images`` with those of ``chosen`` (B,) at half their resolution."""
-    if images.is_cuda:
-        # to blur all of them takes less time than to wait for which are chosen
-        return torch.where(chosen.view(-1, 1, 1, 1), _coarse(images), images)
-    images = images.clone()
-    images[chosen] = _coarse(images[chosen])
+def _coarse_ones(images: Tensor, chosen: Tensor, drawn: Tensor, coarsest: int) -> Tensor:
+    """``images`` with those of ``chosen`` (B,) at a lower resolution, by ``drawn`` (B,) in 0..1."""
+    factors = 2 + (drawn * (coarsest - 1)).long()
+    for factor in range(2, coarsest + 1):
+        here = chosen & (factors == factor)
+        if images.is_cuda:
+            # to blur all of them takes less time than to wait for which are chosen
+            images = torch.where(here.view(-1, 1, 1, 1), _coarse(images, factor), images)
+        elif here.any():
+            images = images.clone()
+            images[here] = _coarse(images[here], factor)
     return images
 
 
-def _coarse(images: Tensor) -> Tensor:
+def _coarse(images: Tensor, factor: int) -> Tensor:
     H, W = images.shape[-2:]
-    small = F.interpolate(images, (H // 2, W // 2), mode="bilinear", antialias=True)
+    size = max(H // factor, 1), max(W // factor, 1)
+    small = F.interpolate(images, size, mode="bilinear", antialias=True)
     return F.interpolate(small, (H, W), mode="bilinear")
+
+
+def _ramp(images: Tensor, slopes: Tensor) -> Tensor:
+    """Factors (B, 1, H, W) that rise by ``slopes`` (B, 2), down and across, about 1."""
+    H, W = images.shape[-2:]
+    down = torch.linspace(-0.5, 0.5, H, device=images.device).view(1, 1, H, 1)
+    across = torch.linspace(-0.5, 0.5, W, device=images.device).view(1, 1, 1, W)
+    by_row, by_column = slopes.view(-1, 2, 1, 1).split(1, dim=1)
+    return 1 + by_row * down + by_column * across
 
 
 def _turn(turns: Tensor) -> Tensor:

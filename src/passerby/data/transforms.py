@@ -44,10 +44,11 @@ class Erasing:
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
-    """The training transform: flip, pad, crop, (AutoAugment, colour,) normalise, erase.
+    """The training transform: (AutoAugment,) flip, (box,) pad, crop, (colour,) normalise, erase.
 
     Attributes:
         flip: Probability of a mirrored image.
+        box: Spread of an imprecise detector's box, see :func:`random_box`; 0 for none.
         padding: Pixels of black on each side before a crop of the old size; 0 for none.
         erasing: Random erasing, None for none.
         colour: Colour changes per image, None for none.
@@ -59,6 +60,7 @@ class Augment:
     """
 
     flip: float = 0.5
+    box: float = 0.0
     padding: int = 10
     erasing: Erasing | None = field(default_factory=Erasing)
     colour: ColourJitter | None = None
@@ -74,6 +76,8 @@ class Augment:
             images = auto_augment(images, generator, probability=self.auto_augment)
         if self.flip > 0:
             images = random_flip(images, generator, probability=self.flip)
+        if self.box > 0:
+            images = random_box(images, generator, spread=self.box)
         if self.padding > 0:
             images = random_crop(images, generator, padding=self.padding)
         scaled = images.float() / 255.0
@@ -89,6 +93,31 @@ def random_flip(images: Tensor, generator: torch.Generator, *, probability: floa
     """Mirror each image left to right with ``probability``."""
     chosen = _uniform(len(images), generator, images) < probability
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+def random_box(images: Tensor, generator: torch.Generator, *, spread: float) -> Tensor:
+    """Cut each image anew by a box whose four sides are off, as a detector's are.
+
+    Each side moves by a normal share of the image's height or width, standard deviation
+    ``spread``, at most twice that; beyond the border its last pixels go on. A box that is too
+    small loses a part of the person, so all are a ``spread`` larger on the whole.
+    """
+    count = len(images)
+    drawn = torch.randn(count, 4, generator=generator, device=generator.device).to(images.device)
+    off = spread * drawn.clamp(-2.0, 2.0)
+    left, top, right, bottom = (off + torch.tensor([-0.5, -0.5, 0.5, 0.5]).to(off) * spread).unbind(
+        1
+    )
+    zero = torch.zeros_like(left)
+    place = torch.stack(
+        [1 + right - left, zero, right + left, zero, 1 + bottom - top, bottom + top]
+    )
+    grid = torch.nn.functional.affine_grid(
+        place.T.reshape(count, 2, 3), list(images.shape), align_corners=False
+    )
+    return torch.nn.functional.grid_sample(
+        images.float(), grid, padding_mode="border", align_corners=False
+    )
 
 
 def random_crop(

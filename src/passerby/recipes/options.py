@@ -67,6 +67,8 @@ class RunOptions:
 
     flip: float = 0.5
     """Probability of a horizontal flip."""
+    box: float = 0.0
+    """Spread of an imprecise detector's box, shares of the picture; in no paper."""
     padding: int = 10
     """Zero pixels around the picture before the random crop."""
     random_erasing: bool = True
@@ -134,6 +136,7 @@ def augmentation(config: RunOptions) -> Augment:
     """Flip, pad and crop, colour, normalise, erase: the order of the Bag of Tricks code."""
     return Augment(
         flip=config.flip,
+        box=config.box,
         padding=config.padding,
         colour=config.colour if config.colour != NO_JITTER else None,
         erasing=config.erasing if config.random_erasing else None,

@@ -1,6 +1,6 @@
 """Sightings on their way into a store: checked, normalised, split by UTC day."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,17 @@ class Batch:
         keep = [i for i, one in enumerate(self.sightings) if one.id not in ids]
         return Batch([self.sightings[i] for i in keep], self.vectors[keep])
 
+    @classmethod
+    def joined(cls, batches: "Sequence[Batch]") -> "Batch":
+        """Several batches of one model; of an id given twice the first counts."""
+        seen: set[str] = set()
+        parts = []
+        for batch in batches:
+            parts.append(batch.without(seen))
+            seen.update(batch.ids)
+        sightings = [one for part in parts for one in part.sightings]
+        return cls(sightings, np.concatenate([part.vectors for part in parts]))
+
     def by_day(self) -> Iterator[tuple[int, "Batch"]]:
         """(UTC day, its part), by day; the order within a day stays."""
         days = np.array([day_of(one.time) for one in self.sightings])
@@ -105,7 +116,7 @@ class Batch:
             keep = np.flatnonzero(days == day)
             yield int(day), Batch([self.sightings[i] for i in keep], self.vectors[keep])
 
-    def rows(self, place: int, names: dict[str, dict[str, int]]) -> Iterator[tuple[Any, ...]]:
+    def rows(self, place: int, names: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[Any, ...]]:
         """Rows of the index's table of sightings, the first at ``place``.
 
         Args:

@@ -7,12 +7,12 @@ between the two leaves a torn tail that the next writer cuts off (``system.md`` 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from passerby.city.gallery import storing, upkeep
+from passerby.city.gallery import storing, upkeep, waiting
 from passerby.city.gallery.batch import Batch
 from passerby.city.gallery.index import place_of
 from passerby.city.gallery.port import StoreError
@@ -29,8 +29,18 @@ class EmbeddedGallery(EmbeddedReader):
     @contextmanager
     def _writing(self) -> Iterator[State]:
         """The writer lock, and the state brought up to date under it."""
+        with self._under(self._writer.held()) as state:
+            assert state is not None
+            yield state
+
+    @contextmanager
+    def _under(self, lock: AbstractContextManager[bool | None]) -> Iterator[State | None]:
+        """The state brought up to date under the writer lock; None when it was not free."""
         try:
-            with self._writer.held() as died, self.index.explained():
+            with lock as died, self.index.explained():
+                if died is None:
+                    yield None
+                    return
                 self._wrote = True
                 with self._lock:
                     self._guard.check_commits()
@@ -58,16 +68,61 @@ class EmbeddedGallery(EmbeddedReader):
         batch = Batch.of(sightings)
         if len(batch) == 0:
             return 0
-        with self._writing() as state:
-            check_model(state, batch.model, batch.dimension)
-            with self._lock:
-                old = self.index.places(batch.ids)
-            if not replace:
-                batch = batch.without(set(old))
-                old = {}
-            if len(batch):
-                storing.store(self.index, self._lock, state, self.segments, batch=batch, old=old)
-            return len(batch) - len(old)
+        if replace or len(batch) > waiting.MOST:
+            with self._writing() as state:
+                return self._store(state, batch, replace=replace)
+        return self._add_together(batch)
+
+    def _add_together(self, batch: Batch) -> int:
+        """Commit a small batch with those that wait, or wait for another writer to commit it."""
+        ticket: waiting.Ticket | None = None
+        try:
+            while ticket is None or ticket.answer() is None:
+                with self._under(self._writer.held_if_free()) as state:
+                    if state is not None and (ticket is None or ticket.answer() is None):
+                        return self._store(state, batch, own=ticket)
+                if ticket is None:
+                    ticket = self._enter(batch)
+                else:
+                    ticket.pause()
+            return ticket.answer() or 0
+        finally:
+            if ticket is not None:
+                ticket.withdraw()
+
+    def _enter(self, batch: Batch) -> waiting.Ticket:
+        try:
+            return self._room.enter(batch)
+        except OSError as error:
+            raise StoreError(
+                f"the gallery {self.folder} cannot be written, nothing was stored: {error}"
+            ) from None
+
+    def _store(
+        self,
+        state: State,
+        batch: Batch,
+        *,
+        replace: bool = False,
+        own: waiting.Ticket | None = None,
+    ) -> int:
+        """Store a batch, and what waits with it; returns how many of the batch were new."""
+        check_model(state, batch.model, batch.dimension)
+        guests = [] if replace else list(self._room.guests(batch, own))
+        together = Batch.joined([batch, *(guest.batch for guest in guests)]) if guests else batch
+        with self._lock:
+            old = self.index.places(together.ids)
+        known = set(old)
+        if not replace:
+            together, old = together.without(known), {}
+        if len(together):
+            storing.store(self.index, self._lock, state, self.segments, batch=together, old=old)
+        with self._lock:
+            self._guard.acknowledge()
+        new = _fresh(batch, known)
+        for guest in guests:
+            guest.tell(_fresh(guest.batch, known))
+        return new
 
     def delete(self, what: Scope | Sequence[str]) -> int:
         """Delete by ids or by scope; returns how many went. Bytes go with :meth:`compact`."""
@@ -145,6 +200,13 @@ class EmbeddedGallery(EmbeddedReader):
         stage = EmbeddedStage(model, self.index, self.segments, self.reading, alone)
         stage.begin()
         return stage
+
+
+def _fresh(batch: Batch, known: set[str]) -> int:
+    """How many ids of a batch are not known; they are from now on."""
+    ids = set(batch.ids) - known
+    known |= ids
+    return len(ids)
 
 
 def _places(state: State, scope: Scope) -> list[int]:

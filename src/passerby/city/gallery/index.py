@@ -166,7 +166,7 @@ class Index:
         sql = "DELETE FROM sightings WHERE place >= ? AND place < ?"
         gone = self._db.execute(sql, (low, high)).rowcount
         self._db.execute("DELETE FROM removals WHERE place >= ? AND place < ?", (low, high))
-        for table in ("blocks", "buckets", "stage_blocks", "stages"):
+        for table in ("blocks", "buckets", "stage_blocks", "stages", "kept"):
             self._db.execute(f"DELETE FROM {table} WHERE day = ?", (day,))
         return gone
 
@@ -183,13 +183,14 @@ class Index:
         # ascending order: a target is always below its source, so it is already free
         self._db.executemany("UPDATE sightings SET place = ?, crc = ? WHERE place = ?", moves)
         self._db.execute("DELETE FROM removals WHERE place >= ? AND place < ?", (low, high))
-        for table in ("blocks", "stage_blocks"):
+        for table in ("blocks", "stage_blocks", "kept"):
             self._db.execute(f"DELETE FROM {table} WHERE day = ?", (day,))
 
     def promote_stages(self) -> None:
         """The staged files become the gallery's; days without any are forgotten."""
         for day in set(self.buckets()) - set(self.stages()):
             self.drop_bucket(day)
+        self.forget_kept()
         self._db.execute("DELETE FROM blocks")
         self._db.execute("INSERT INTO blocks SELECT * FROM stage_blocks")
         self._db.execute(
@@ -209,6 +210,32 @@ class Index:
         table = "stage_blocks" if staged else "blocks"
         sql = f"SELECT first, rows, crc FROM {table} WHERE day = ? AND first >= ? ORDER BY first"
         return [Block(*row) for row in self._db.execute(sql, (day, first))]
+
+    # vectors that are kept --------------------------------------------------------------------
+
+    def keep(self, day: int, generation: int, block: Block, vectors: bytes) -> None:
+        """Keep the vectors of an appended block."""
+        row = (day, generation, block.first, block.rows, block.crc, vectors)
+        self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def kept_rows(self) -> int:
+        """How many vectors are kept."""
+        return int(self._one("SELECT coalesce(sum(rows), 0) FROM kept"))
+
+    def kept_files(self) -> list[tuple[int, int]]:
+        """(day, generation) of the files whose vectors are kept."""
+        return self._db.execute("SELECT DISTINCT day, generation FROM kept").fetchall()
+
+    def kept(self) -> Iterator[tuple[int, int, Block, bytes]]:
+        """(day, generation, block, vectors), in order."""
+        sql = "SELECT day, generation, first, rows, crc, vectors FROM kept ORDER BY 1, 2, 3"
+        for day, generation, first, rows, crc, vectors in self._db.execute(sql):
+            yield day, generation, Block(first, rows, crc), vectors
+
+    def forget_kept(self) -> None:
+        """The segment files have been synced, or are given up."""
+        self._db.execute("DELETE FROM kept")
+        self._db.execute("DELETE FROM facts WHERE name = 'boot'")
 
     def columns(self, day: int, first: int) -> list[tuple[Any, ...]]:
         """(place, time, cell, camera, labels, quality) of a day's living rows from ``first`` on."""
@@ -336,9 +363,9 @@ class Index:
         """Write a consistent copy of the index, without what is staged."""
         with sqlite3.connect(path) as copy:
             self._db.backup(copy)
-            for table in ("stages", "stage_blocks"):
+            for table in ("stages", "stage_blocks", "kept"):
                 copy.execute(f"DELETE FROM {table}")
-            copy.execute("DELETE FROM facts WHERE name LIKE 'stage_%'")
+            copy.execute("DELETE FROM facts WHERE name LIKE 'stage_%' OR name = 'boot'")
         copy.close()
 
 

@@ -9,14 +9,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery import cache, upkeep
+from passerby.city.gallery import cache, keeping, upkeep
 from passerby.city.gallery.columns import Columns
 from passerby.city.gallery.guard import Guard
 from passerby.city.gallery.index import Index
 from passerby.city.gallery.lock import WriterLock
-from passerby.city.gallery.port import Coverage, Health, Hits, Stats, UnknownSightingError
+from passerby.city.gallery.port import (
+    Coverage,
+    Health,
+    Hits,
+    Stats,
+    StoreError,
+    UnknownSightingError,
+)
 from passerby.city.gallery.scanning import Chosen, decide, propose
 from passerby.city.gallery.state import State
+from passerby.city.gallery.waiting import WaitingRoom
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
 
@@ -37,6 +45,7 @@ class EmbeddedReader:
             raise InputError(f"the gallery folder {folder} cannot be made: {error}") from None
         self._lock = threading.RLock()  # index connection and state
         self._writer = WriterLock(self.folder / "writer.lock")
+        self._room = WaitingRoom(self.folder / "waiting")
         path = self.folder / "index.sqlite"
         # only the first opening needs the lock; later ones must not wait for a long compaction
         with nullcontext() if path.exists() else self._writer.held():
@@ -48,10 +57,27 @@ class EmbeddedReader:
             with self._lock, self.index.explained():
                 self._guard.check_commits()
                 self._guard.check_seal()
+                if keeping.lost(self.index):
+                    self._recover()
                 self.state.refresh(force=True)
         except BaseException:
             self.index.close()
             raise
+
+    def _recover(self) -> None:
+        """Bring back what the disk lost when the machine lost power."""
+        try:
+            with self._writer.held() as died:
+                if died:
+                    self.index.settle()
+                if keeping.lost(self.index):  # nobody else has done it meanwhile
+                    keeping.recover(self.index, self.segments)
+                self._guard.acknowledge()
+        except OSError as error:  # a read-only or full disk
+            raise StoreError(
+                f"the machine stopped while the gallery {self.folder} was written, and it cannot "
+                f"be brought up to date: {error}"
+            ) from None
 
     @property
     def model_id(self) -> str | None:
@@ -253,8 +279,20 @@ class EmbeddedReader:
                 for day in self.state.days.values():
                     cache.save(day)
             if self._wrote:
+                with suppress(InputError, OSError, sqlite3.Error):
+                    self._sync_kept()
                 self._guard.seal()
+                self._wrote = False
             self.index.close()
+
+    def _sync_kept(self) -> None:
+        """Sync what small adds have left, unless somebody else is at work."""
+        if self.index.kept_rows() == 0:
+            return
+        with self._writer.held_if_free() as died:
+            if died is False:
+                keeping.settle(self.index, self.segments)
+                self._guard.acknowledge()
 
 
 def check_model(state: State, model: str | None, dimension: int | None) -> None:

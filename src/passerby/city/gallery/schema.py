@@ -3,19 +3,20 @@
 A row's *place* is ``day << 32 | row``: the segment it lies in and its row there, and the primary
 key, so that the rows of a day are neighbours on disk. ``removals`` tells open readers which rows
 died; ``buckets.generation`` changes when a day's rows were moved. ``stages`` and ``stage_blocks``
-are to a second set of vectors what ``buckets`` and ``blocks`` are to the first.
+are to a second set of vectors what ``buckets`` and ``blocks`` are to the first. ``kept`` holds
+vectors whose segment file was not synced since, see :mod:`passerby.city.gallery.keeping`.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from passerby.city.gallery.packing import row_crc
 from passerby.city.gallery.port import DamagedError, StoreError
 
-FORMAT = 2
+FORMAT = 3
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cells (number INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE);
@@ -31,6 +32,10 @@ CREATE TABLE IF NOT EXISTS stages (
 CREATE TABLE IF NOT EXISTS stage_blocks (
     day INTEGER NOT NULL, first INTEGER NOT NULL, rows INTEGER NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (day, first)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept (
+    day INTEGER NOT NULL, generation INTEGER NOT NULL, first INTEGER NOT NULL,
+    rows INTEGER NOT NULL, crc INTEGER NOT NULL, vectors BLOB NOT NULL,
+    PRIMARY KEY (day, generation, first)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS removals (
     number INTEGER PRIMARY KEY AUTOINCREMENT, place INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sightings (
@@ -70,8 +75,8 @@ def connect(path: Path) -> sqlite3.Connection:
             database.execute("PRAGMA secure_delete=ON")
         database.execute("PRAGMA cache_size=-32768")
         written = _format(database)
-        if written == 1:
-            _from_first(database)
+        if written in _UPGRADES:
+            _upgrade(database)
         elif written is None:
             database.executescript(SCHEMA)
             database.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
@@ -105,24 +110,39 @@ def _format(database: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _from_first(database: sqlite3.Connection) -> None:
-    """Format 1 had no attributes and no checksums of rows."""
+def _upgrade(database: sqlite3.Connection) -> None:
+    """Bring an older index up to date, all or nothing."""
     database.execute("BEGIN IMMEDIATE")
-    if _format(database) == 1:  # nobody else has done it meanwhile
-        database.execute("ALTER TABLE cameras RENAME COLUMN id TO code")
-        for column in ("labels", "crc"):
-            database.execute(
-                f"ALTER TABLE sightings ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
-            )
-        for statement in _statements():
-            database.execute(statement)
-        rows = database.execute(f"SELECT place, {FACTS} FROM sightings").fetchall()
-        database.executemany(
-            "UPDATE sightings SET crc = ? WHERE place = ?",
-            ((row_crc(place, facts), place) for place, *facts in rows),
-        )
+    written = _format(database)
+    if written in _UPGRADES:  # nobody else has done it meanwhile
+        _UPGRADES[written](database)
         database.execute("UPDATE facts SET value = ? WHERE name = 'format'", (FORMAT,))
     database.execute("COMMIT")
+
+
+def _from_first(database: sqlite3.Connection) -> None:
+    """Format 1 had no attributes and no checksums of rows."""
+    database.execute("ALTER TABLE cameras RENAME COLUMN id TO code")
+    for column in ("labels", "crc"):
+        database.execute(f"ALTER TABLE sightings ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+    _add_tables(database)
+    rows = database.execute(f"SELECT place, {FACTS} FROM sightings").fetchall()
+    database.executemany(
+        "UPDATE sightings SET crc = ? WHERE place = ?",
+        ((row_crc(place, facts), place) for place, *facts in rows),
+    )
+
+
+def _add_tables(database: sqlite3.Connection) -> None:
+    """Format 2 lacked tables alone."""
+    for statement in _statements():
+        database.execute(statement)
+
+
+_UPGRADES: dict[int | None, Callable[[sqlite3.Connection], None]] = {
+    1: _from_first,
+    2: _add_tables,
+}
 
 
 def _statements() -> Iterator[str]:
@@ -143,4 +163,4 @@ SMALL_TABLES = (
     "stage_blocks",
     "removals",
 )
-"""All others."""
+"""All others but ``kept``, whose rows have checksums of their own."""

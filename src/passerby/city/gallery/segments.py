@@ -33,6 +33,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def sync(path: Path) -> None:
+    """Make the content of a file durable."""
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Rows written together, with the CRC32 of their bytes."""
@@ -42,8 +51,10 @@ class Block:
     crc: int
 
 
-def append(path: Path, committed: int, vectors: HalfArray) -> list[Block]:
-    """Append rows after the ``committed`` ones, durably. Only with the writer lock held.
+def append(path: Path, committed: int, vectors: HalfArray, *, durable: bool = True) -> list[Block]:
+    """Append rows after the ``committed`` ones. Only with the writer lock held.
+
+    They are on the disk when it returns, unless ``durable`` is off; a new file always is.
 
     Raises:
         DamagedError: the file holds fewer rows than were committed.
@@ -68,7 +79,8 @@ def append(path: Path, committed: int, vectors: HalfArray) -> list[Block]:
             part = np.ascontiguousarray(vectors[start : start + BLOCK_ROWS], dtype="<f2")
             _write_all(handle, part.data.cast("B"))
             blocks.append(Block(committed + start, len(part), zlib.crc32(part.data)))
-        os.fsync(handle)
+        if durable or fresh:
+            os.fsync(handle)
     finally:
         os.close(handle)
     if fresh:
@@ -89,8 +101,8 @@ class Segment:
     dimension: int
     blocks: list[Block] = field(default_factory=list)
     _map: HalfArray | None = None
-    _starts: NDArray[np.int64] | None = None
-    _checked: NDArray[np.bool_] | None = None
+    _starts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _checked: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
     @property
     def rows(self) -> int:
@@ -99,14 +111,15 @@ class Segment:
 
     def extend(self, blocks: list[Block]) -> None:
         """Take note of newly committed blocks."""
-        if not blocks:
-            return
         self.blocks.extend(blocks)
-        checked = np.zeros(len(self.blocks), bool)
-        if self._checked is not None:
-            checked[: len(self._checked)] = self._checked
-        self._starts = np.array([block.first for block in self.blocks])
-        self._checked = checked
+
+    def _follow_blocks(self) -> None:
+        """Arrays over the blocks; at the next reading, not at each of many small commits."""
+        known = len(self._starts)
+        if known < len(self.blocks):
+            fresh = [block.first for block in self.blocks[known:]]
+            self._starts = np.concatenate([self._starts, np.array(fresh, np.int64)])
+            self._checked = np.concatenate([self._checked, np.zeros(len(fresh), bool)])
 
     def mapped(self) -> HalfArray:
         """(N, D) float16 view of the committed rows, not yet checked.
@@ -126,8 +139,7 @@ class Segment:
 
     def forget_checks(self) -> None:
         """Check every block again when it is next read."""
-        if self._checked is not None:
-            self._checked[:] = False
+        self._checked[:] = False
 
     def check(self, rows: NDArray[np.int64] | None = None) -> HalfArray:
         """The mapped rows, after checking each block that holds one of ``rows`` (None: all).
@@ -136,7 +148,8 @@ class Segment:
             DamagedError: the bytes of a block do not match its CRC32.
         """
         view = self.mapped()
-        if self._starts is None or self._checked is None or self._checked.all():
+        self._follow_blocks()
+        if self._checked.all():
             return view
         if rows is None:
             wanted = np.flatnonzero(~self._checked)

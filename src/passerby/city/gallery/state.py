@@ -1,5 +1,6 @@
 """What an open gallery keeps in memory, and how it follows the index."""
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from passerby.city.gallery.index import Index
 from passerby.city.gallery.packing import label_pairs
 from passerby.city.gallery.segments import Segment, segment_path
 from passerby.city.sightings import Scope, has
+
+NAMES = ("cells", "cameras", "labels")
 
 
 class State:
@@ -27,6 +30,8 @@ class State:
         self.cells: list[str] = []
         self.cameras: list[str] = []
         self.labels: list[str] = []
+        self.numbers: dict[str, dict[str, int]] = {name: {} for name in NAMES}
+        """Of each table of names: name -> number, as in the lists."""
         self.days: dict[int, Columns] = {}
         self._cells_inside: dict[tuple[tuple[str, ...], int], NDArray[np.bool_]] = {}
 
@@ -39,9 +44,11 @@ class State:
             model, dimension = self._index.fact("model"), self._index.fact("dimension")
             self.model = None if model is None else str(model)
             self.dimension = None if dimension is None else int(dimension)
-            self.cells += self._index.names("cells", len(self.cells))
-            self.cameras += self._index.names("cameras", len(self.cameras))
-            self.labels += self._index.names("labels", len(self.labels))
+            for table in NAMES:
+                known: list[str] = getattr(self, table)
+                fresh = self._index.names(table, len(known))
+                self.numbers[table].update(zip(fresh, count(len(known)), strict=False))
+                known += fresh
             committed = self._index.buckets()
             for day in [day for day in self.days if day not in committed]:
                 del self.days[day]

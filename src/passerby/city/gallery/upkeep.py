@@ -133,17 +133,24 @@ def damage(index: Index, state: State, folder: Path) -> list[str]:
 def stats(state: State, folder: Path) -> Stats:
     """Figures of a gallery."""
     days = [day for day in state.days.values() if day.living]
-    paths = [path for path in folder.rglob("*") if path.is_file()]
     return Stats(
         sightings=sum(day.living for day in state.days.values()),
         dead=sum(day.rows - day.living for day in state.days.values()),
         days=len(state.days),
-        bytes=sum(path.stat().st_size for path in paths),
+        bytes=sum(_bytes(path) for path in folder.rglob("*")),
         first=min((day.first for day in days), default=None),
         last=max((day.last for day in days), default=None),
         model_id=state.model,
         dimension=state.dimension,
     )
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file; 0 when it has gone since."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
 
 
 LITTLE_ROOM = 1 << 28  # bytes free under which a monitor is warned
