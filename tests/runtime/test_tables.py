@@ -1,6 +1,7 @@
 """A folder to a table of vectors: whole, resumable, honest about bad files."""
 
 import csv
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -231,3 +232,24 @@ def test_command_line(
     assert "bad.jpg" in captured.err
     assert main(["embed", str(tmp_path / "none"), *options]) == 2
     assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_a_folder_of_parts_that_has_just_been_removed_is_made_again(
+    tmp_path: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run begins in the instant in which another one ends and removes the folder."""
+    out = tmp_path / "out.parquet"
+    parts, ended = Parts(out, embedder.dimension), list[int]()
+    lock = fcntl.flock
+
+    def late(handle: int, kind: int) -> None:
+        if not ended:
+            ended.append(handle)
+            Parts(out, embedder.dimension).discard()
+        lock(handle, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with parts.alone():
+        assert ended
+        with pytest.raises(InputError, match="another run"), Parts(out, embedder.dimension).alone():
+            pass

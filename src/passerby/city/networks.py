@@ -9,6 +9,20 @@ if TYPE_CHECKING:
     from passerby.runtime import Embedder
 
 
+def check_network(gallery: Gallery, model_id: str) -> None:
+    """Refuse at once what the gallery would refuse after the work.
+
+    Raises:
+        InputError: The gallery was made by another network.
+    """
+    stored = gallery.model_id
+    if stored is not None and stored != model_id:
+        raise InputError(
+            f"the gallery was made by '{stored}', this is '{model_id}'; "
+            "use that network, or ingest the city again"
+        )
+
+
 class Networks:
     """One network, or two of which a gallery is to change from the first to the second.
 
@@ -27,12 +41,8 @@ class Networks:
         self._gallery = gallery
         self._known = {one.model_id: one for one in (embedder, following) if one is not None}
         self._first = embedder
-        stored = gallery.model_id
-        if stored is not None and stored not in self._known:
-            raise InputError(
-                f"the gallery was made by '{stored}', this is '{embedder.model_id}'; "
-                "use that network, or ingest the city again"
-            )
+        if gallery.model_id not in self._known:
+            check_network(gallery, embedder.model_id)
 
     def named(self, model_id: str) -> "Embedder":
         """One of the networks, by the id of its vectors."""

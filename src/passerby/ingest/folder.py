@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city import City, Sighting
+from passerby.city.networks import check_network
 from passerby.city.times import parse_time
 from passerby.errors import InputError, MissingExtraError
-from passerby.ingest.store import Stored, as_jpeg, check_model, file_hash, known, store
+from passerby.ingest.store import Stored, as_jpeg, file_hash, known, store
 from passerby.runtime import Embedder
 from passerby.runtime.tables import find_pictures
 
@@ -160,7 +161,7 @@ def _bring(
     on_stored: Stored | None,
     on_progress: FolderProgress | None,
 ) -> FolderReport:
-    check_model(city, embedder)
+    check_network(city.gallery, embedder.model_id)
     report = FolderReport(source=source, rows=len(items), problems={})
     for part in _parts(items):
         ids = [item.fact.id for item in part]

@@ -11,12 +11,13 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from passerby.city import City, Scope, Sighting
+from passerby.city.networks import check_network
 from passerby.city.times import parse_time
 from passerby.errors import InputError
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.detector import Detector
 from passerby.ingest.enhance import enhance
-from passerby.ingest.store import Stored, check_model, file_hash, store
+from passerby.ingest.store import Stored, file_hash, store
 from passerby.ingest.tracklets import Tracklet, TrackletBuilder, TrackletOptions
 from passerby.ingest.video import Clip, Frame, open_clip
 from passerby.runtime import Embedder
@@ -115,7 +116,7 @@ def ingest_clip(
     city.camera(camera)
     begin = parse_time(start, "the start of the clip")
     clip = open_clip(path, rate=options.rate)
-    check_model(city, embedder)
+    check_network(city.gallery, embedder.model_id)
     how = {**asdict(options), "detector": detector.name}
     name = _claim(city, clip, camera, begin, how)
     report = IngestReport(source=str(path), camera=camera)

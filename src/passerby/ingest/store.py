@@ -35,20 +35,6 @@ def as_jpeg(data: bytes) -> bytes:
     return data if data.startswith(b"\xff\xd8\xff") else encode_jpeg(read_image(data))
 
 
-def check_model(city: City, embedder: Embedder) -> None:
-    """Refuse at once what the gallery would refuse after the work.
-
-    Raises:
-        InputError: the gallery holds vectors of another network.
-    """
-    held = city.gallery.model_id
-    if held is not None and held != embedder.model_id:
-        raise InputError(
-            f"the city's gallery holds vectors of '{held}', these would be of "
-            f"'{embedder.model_id}'; use that network, or another city"
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class StoredBatch:
     """What became of a batch of crops."""

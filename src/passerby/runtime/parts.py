@@ -51,10 +51,13 @@ class Parts:
         self._out, self._dimension = out, dimension
         self._folder = out.with_name(f".{out.name}.parts")
         self.problems_file = out.with_name(f"{out.name}.problems.csv")
+        self._make_folder()
+
+    def _make_folder(self) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"'{out}' cannot be written: {error.strerror}") from None
+            raise InputError(f"'{self._out}' cannot be written: {error.strerror}") from None
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -63,16 +66,31 @@ class Parts:
         Raises:
             InputError: Another run writes the same table.
         """
-        handle = os.open(self._folder, os.O_RDONLY)
+        handle = self._locked()
         try:
+            yield
+        finally:
+            os.close(handle)
+
+    def _locked(self) -> int:
+        """A handle that holds the folder; one that a run has removed at its end is made again."""
+        while True:
+            self._make_folder()
+            try:
+                handle = os.open(self._folder, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(handle), self._folder.stat()):
+                    return handle
+            except FileNotFoundError:
+                pass
             except BlockingIOError:
+                os.close(handle)
                 raise InputError(
                     f"another run is writing '{self._out}'; wait for it, or name another file"
                 ) from None
-            yield
-        finally:
             os.close(handle)
 
     def facts(self, number: int, mark: str) -> PartFacts | None:
