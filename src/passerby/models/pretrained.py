@@ -10,6 +10,7 @@ from passerby.models.card import CARD_KEY, ModelCard
 from passerby.models.checkpoints import read_state
 from passerby.models.identity import BUNDLED
 from passerby.models.timm_backbone import TimmBackbone
+from passerby.models.vision_transformer import VisionTransformer
 
 # what classification checkpoints hold and a re-ID backbone does not
 DROPPED = ("fc.", "classifier.", "head.")
@@ -33,12 +34,15 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
     wanted = backbone.state_dict()
     given = own_backbone(read_state(path))
     prefix = ""
+    card = start_card(path)
+    size = card.input_size if card else None
+    if isinstance(backbone, VisionTransformer):
+        given = backbone.resampled(given, size)
     if isinstance(backbone, TimmBackbone):
         # timm's own files name what the wrapper stores one level down
         prefix = WRAPPED
         bare = {key.removeprefix(WRAPPED): value for key, value in given.items()}
-        card = start_card(path)
-        bare = backbone.resampled(bare, card.input_size if card else None)
+        bare = backbone.resampled(bare, size)
         given = {WRAPPED + key: value for key, value in bare.items()}
     left = [key for key in given if key not in wanted]
     left = [key for key in left if not key.removeprefix(prefix).startswith(DROPPED)]

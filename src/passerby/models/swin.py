@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
+from passerby.models.drop_path import drop_paths
 from passerby.models.vision_transformer import initialise_tokens
 
 PATCH = 4
@@ -51,9 +52,12 @@ class SwinStructure:
     Attributes:
         semantic_weight: Between 0 (appearance) and 1 (semantics); SOLIDER's re-ID has 0.2. Below
             zero there is no controller.
+        drop_path: Probability with which the last block's branches are left out in training; it
+            grows evenly from 0 at the first (SOLIDER: 0.1).
     """
 
     semantic_weight: float = 0.2
+    drop_path: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the range."""
@@ -155,9 +159,17 @@ class SwinBlock(nn.Module):
     """Window attention and a perceptron, each normalised before and added, (B, h, w, D)."""
 
     def __init__(
-        self, width: int, heads: int, window: int, *, grid: tuple[int, int], shift: int
+        self,
+        width: int,
+        heads: int,
+        window: int,
+        *,
+        grid: tuple[int, int],
+        shift: int,
+        drop: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        self.drop = drop or nn.Identity()
         self.norm1 = nn.LayerNorm(width)
         self.attention = WindowAttention(width, heads, window, grid=grid, shift=shift)
         self.norm2 = nn.LayerNorm(width)
@@ -167,8 +179,8 @@ class SwinBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Run both halves."""
-        features = features + self.attention(self.norm1(features))
-        out: Tensor = features + self.mlp(self.norm2(features))
+        features = features + self.drop(self.attention(self.norm1(features)))
+        out: Tensor = features + self.drop(self.mlp(self.norm2(features)))
         return out
 
 
@@ -221,7 +233,7 @@ class Swin(nn.Module):
         Args:
             shape: Widths and depths.
             input_size: (H, W) in pixels, multiples of 4; the windows are laid out for it.
-            structure: The semantic weight.
+            structure: The semantic weight and stochastic depth.
         """
         super().__init__()
         structure = structure or SwinStructure()
@@ -232,6 +244,7 @@ class Swin(nn.Module):
         self.patch_norm = nn.LayerNorm(shape.width)
         grid = (input_size[0] // PATCH, input_size[1] // PATCH)
         stages, width = [], shape.width
+        drops = iter(drop_paths(structure.drop_path, sum(shape.depths)))
         for number in range(4):
             entry: Sequence[nn.Module] = ()
             if number:
@@ -244,6 +257,7 @@ class Swin(nn.Module):
                     shape.window,
                     grid=grid,
                     shift=shape.window // 2 * (position % 2),
+                    drop=next(drops),
                 )
                 for position in range(shape.depths[number])
             )

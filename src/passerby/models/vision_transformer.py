@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
+from passerby.models.drop_path import drop_paths
 
 PATCH = 16
 
@@ -62,12 +63,15 @@ class VitStructure:
         cameras: Number of cameras (times views) with a learnt embedding; 0 for none.
         camera: The camera whose embedding is added; -1 adds the mean of all, for pictures of
             cameras that were not in the training.
+        drop_path: Probability with which the last block's branches are left out in training; it
+            grows evenly from 0 at the first (TransReID: 0.1).
     """
 
     stride: int = PATCH
     depth: int = 0
     cameras: int = 0
     camera: int = -1
+    drop_path: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -128,8 +132,9 @@ class QuickGelu(nn.Module):
 class Block(nn.Module):
     """Attention and a perceptron, each normalised before and added, (B, N, D) -> (B, N, D)."""
 
-    def __init__(self, shape: VitShape) -> None:
+    def __init__(self, shape: VitShape, drop: nn.Module | None = None) -> None:
         super().__init__()
+        self.drop = drop or nn.Identity()
         self.norm1 = make_norm(shape)
         self.attention = SelfAttention(shape)
         self.norm2 = make_norm(shape)
@@ -141,8 +146,8 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Run both halves."""
-        tokens = tokens + self.attention(self.norm1(tokens))
-        out: Tensor = tokens + self.mlp(self.norm2(tokens))
+        tokens = tokens + self.drop(self.attention(self.norm1(tokens)))
+        out: Tensor = tokens + self.drop(self.mlp(self.norm2(tokens)))
         return out
 
 
@@ -172,7 +177,7 @@ class VisionTransformer(nn.Module):
         Args:
             shape: Width, depth and family.
             input_size: (H, W) in pixels; each patch's place has an embedding of its own.
-            structure: Overlap, cut depth and cameras.
+            structure: Overlap, cut depth, cameras and stochastic depth.
         """
         super().__init__()
         self.vit = shape
@@ -188,7 +193,8 @@ class VisionTransformer(nn.Module):
         self.cameras = nn.Parameter(torch.zeros(count, shape.width)) if count else None
         self.pre_norm = make_norm(shape) if shape.clip else nn.Identity()
         depth = self.structure.depth or shape.depth
-        self.blocks = nn.Sequential(*(Block(shape) for _ in range(depth)))
+        drops = drop_paths(self.structure.drop_path, depth)
+        self.blocks = nn.Sequential(*(Block(shape, drop) for drop in drops))
         self.norm = make_norm(shape)
         initialise_tokens(self)
 
@@ -214,6 +220,40 @@ class VisionTransformer(nn.Module):
             tokens = tokens + side
         out: Tensor = self.blocks(self.pre_norm(tokens))
         return out
+
+    def resampled(
+        self, state: dict[str, Tensor], size: tuple[int, int] | None
+    ) -> dict[str, Tensor]:
+        """Bring the position embeddings in ``state`` to this network's input size and stride.
+
+        Bilinearly, as TransReID does; the class token's stays as it is.
+
+        Args:
+            state: Of another transformer of the same name.
+            size: (H, W) that ``state`` is for; None: square pictures, as for ImageNet.
+        """
+        given = state.get("positions")
+        if given is None or given.shape == self.positions.shape or given.ndim != 2:
+            return state
+        grid = self._grid_of(len(given) - 1, size)
+        if grid is None or given.shape[1] != self.dimension:
+            return state  # not a matter of size: the caller reports what differs
+        own = patch_grid((self.input_size[0], self.input_size[1]), self.structure.stride)
+        places = given[1:].T.reshape(1, self.dimension, *grid)
+        places = F.interpolate(places.float(), own, mode="bilinear", align_corners=False)
+        places = places.flatten(2)[0].T.to(given.dtype)
+        return {**state, "positions": torch.cat([given[:1], places])}
+
+    def _grid_of(self, count: int, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        """Rows and columns of ``count`` patches; None when no stride gives so many."""
+        if size is None:
+            side = round(count**0.5)
+            return (side, side) if side * side == count else None
+        for stride in (self.structure.stride, *range(PATCH, 0, -1)):
+            grid = patch_grid(size, stride)
+            if grid[0] * grid[1] == count:
+                return grid
+        return None
 
     def side_information(self) -> Tensor:
         """(D,) what is added for the camera; zeros without cameras."""
