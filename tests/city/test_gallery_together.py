@@ -1,5 +1,6 @@
 """Small adds: committed together, waiting for the disk once, safe when the machine loses power."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -132,6 +133,20 @@ def test_a_ticket_of_another_model_is_left_to_its_owner(
     assert gallery.count() == 101
     assert not tickets(folder)
     other.close()
+
+
+def test_a_ticket_nobody_understands_is_left_to_its_owner(
+    folder: Path, gallery: EmbeddedGallery
+) -> None:
+    (folder / "waiting").mkdir()
+    strange = folder / "waiting" / "1-0.ticket"
+    strange.write_bytes(b"o of a later version")
+    with strange.open("rb") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        assert gallery.add(many(200)[100:101]) == 1
+        assert strange.exists()
+    assert gallery.add(many(200)[101:102]) == 1
+    assert not strange.exists()
 
 
 WAITER = """
