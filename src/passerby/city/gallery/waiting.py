@@ -162,13 +162,15 @@ def _facts(one: Sighting) -> list[object]:
 
 
 def _unpacked(content: bytes) -> Batch | None:
-    """The batch of a ticket that waits; None when it was answered."""
-    state, _, size, rows, dimension = _HEAD.unpack_from(content)
-    if state != _OPEN:
+    """The batch of a ticket that waits; None when it was answered, or is of another Passerby."""
+    try:
+        state, _, size, rows, dimension = _HEAD.unpack_from(content)
+        vectors = np.frombuffer(content, "<f2", rows * dimension, _HEAD.size + size)
+        facts = json.loads(content[_HEAD.size : _HEAD.size + size])
+        sightings = [_sighting(*one) for one in facts]
+    except (struct.error, TypeError, ValueError):  # left to its owner
         return None
-    vectors = np.frombuffer(content, "<f2", rows * dimension, _HEAD.size + size)
-    sightings = [_sighting(*facts) for facts in json.loads(content[_HEAD.size : _HEAD.size + size])]
-    return Batch(sightings, vectors.reshape(rows, dimension))
+    return Batch(sightings, vectors.reshape(rows, dimension)) if state == _OPEN else None
 
 
 def _sighting(  # noqa: PLR0917 - the order of _facts
