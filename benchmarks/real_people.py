@@ -177,7 +177,7 @@ def main(options: Options) -> None:
             "far, cameras": score(people, changed, 0.5, cameras=False),
         }
         told = [f"{key} {one['mAP']:.3f} ({one['rank1']:.3f})" for key, one in rows[name].items()]
-        print(f"{name:<34}" + "   ".join(told))
+        print(f"{name:<36}" + "   ".join(told))
     clips = [path.name for path in options.clips]
     result = {"clips": clips, "people": count, "crops": len(people.pictures), "rows": rows}
     write_result(options.out, "real_people", result)

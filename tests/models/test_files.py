@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import nn
 from passerby.errors import InputError
 from passerby.models import ModelCard, build, load, read_card, save
 from passerby.models.card import CARD_KEY, PREPARATION
+from passerby.models.files import write_tensors
 from passerby.models.pretrained import load_backbone
 
 CARD = ModelCard(
@@ -210,3 +212,12 @@ def test_structure_round_trip(tmp_path: Path) -> None:
 def test_structures_that_are_none(structure: object) -> None:
     with pytest.raises(InputError, match="structure"):
         ModelCard.from_json(json.dumps({**json.loads(CARD.to_json()), "structure": structure}))
+
+
+def test_a_file_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_tensors({"a": torch.zeros(1)}, {}, tmp_path / "m.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "m.safetensors").stat().st_mode & 0o777 == 0o644

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from pathlib import Path
 
 import torch
@@ -49,7 +50,10 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Pa
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        partial.touch()
+        mode = stat.S_IMODE(partial.stat().st_mode)  # what the user's umask grants
         save_file(tensors, partial, metadata=metadata)
+        partial.chmod(mode)  # safetensors makes files for their owner alone
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
