@@ -30,7 +30,8 @@ The weights are the mean of those after the third epoch of the last step and tho
 are better in simulated cities and worse on the two real clips (``passerby bench real-people``).
 
 The calibration is fitted on the people of that city whom the training did not see: each query with
-its nearest gallery pictures of other cameras, which are the candidates a search weighs.
+its nearest gallery pictures of other cameras, which are the candidates a search weighs. Few of them
+are true in that large gallery: the curve is moved to a prior as searches of a city unit have it.
 """
 
 from dataclasses import dataclass, replace
@@ -65,6 +66,8 @@ class Options:
     """The file to write."""
     candidates: int = 100
     """Nearest gallery pictures of each query that the calibration sees."""
+    prior: float = 0.125
+    """Share of true pairs among the candidates that the bundled curve takes for granted."""
     out: Path | None = None
     """Where to write the JSON."""
 
@@ -105,7 +108,8 @@ def main(options: Options) -> None:
     save(network, card, options.run / "averaged.safetensors")
     embedder = Embedder.load(options.run / "averaged.safetensors")
     fitted = fit(table, *vectors(embedder, table), options.candidates)
-    calibration = fitted.as_card(table.name)
+    usual = fitted.curve.with_prior(options.prior).as_card()
+    calibration = {**fitted.as_card(table.name), **usual}
     card = replace(card, calibration=calibration, licence=LICENCE)
     save(network, card, options.weights, half=True)
     bundled = Embedder.load(options.weights)

@@ -44,7 +44,9 @@ class Options:
     """What is timed on which pictures."""
 
     models: tuple[str, ...] = ("resnet50", "default")
-    """Networks: resnet50 (random weights, fitted on the crops), default, or weights files."""
+    """Networks: resnet50 (see the next option), default, or weights files."""
+    resnet50: Path | None = None
+    """A trained ResNet-50, fitted on the crops at 256 x 128; none: random weights, fitted."""
     data: str = "simcity-s"
     """Data set, or named simulated set: its gallery is embedded, its training crops calibrate."""
     files: int = 256
@@ -169,7 +171,7 @@ def report(model: str, table: CropTable, scratch: Path, options: Options) -> dic
     training = table.train.paths()
     weights = scratch / "resnet50.safetensors"
     if model == "resnet50":
-        make_resnet50(weights, spread(training, 192))
+        make_resnet50(weights, spread(training, 192), start=options.resnet50)
     else:
         weights = find_file(model)
     network, card = load(weights)
@@ -227,7 +229,9 @@ def main(options: Options) -> None:
         for model in options.models:
             results.append(report(model, table, Path(scratch), options))
             show(results[-1])
-    write_result(options.out, "embedding", {"data": options.data, "models": results})
+    weights = f"trained, {options.resnet50.parent.name}" if options.resnet50 else "random, fitted"
+    result = {"data": options.data, "resnet50": weights, "models": results}
+    write_result(options.out, "embedding", result)
 
 
 def show(result: dict[str, Any]) -> None:

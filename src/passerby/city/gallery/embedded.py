@@ -81,10 +81,8 @@ class EmbeddedGallery(EmbeddedReader):
                 with self._under(self._writer.held_if_free()) as state:
                     if state is not None and (ticket is None or ticket.answer() is None):
                         return self._store(state, batch, own=ticket)
-                if ticket is None:
-                    ticket = self._enter(batch)
-                else:
-                    ticket.pause()
+                ticket = ticket or self._enter(batch)
+                self._writer.wait()
             return ticket.answer() or 0
         finally:
             if ticket is not None:

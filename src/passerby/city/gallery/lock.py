@@ -60,6 +60,11 @@ class WriterLock:
         finally:
             self._threads.release()
 
+    def wait(self) -> None:
+        """Wait until nobody writes; all who wait go on together, and another may begin at once."""
+        with self._opened() as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+
     @contextmanager
     def _opened(self) -> Iterator[int]:
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -52,9 +52,12 @@ def propose(queries: NDArray[np.float64], k: int, chosen: list[Chosen]) -> list[
 
 def _gather(proposals: list[kernel.Proposals], few: list[Chosen], tensor: "torch.Tensor") -> None:
     """Copy the selected rows into a buffer that stays in cache, and scan it when it is full."""
+    import torch
+
     dimension = few[0].day.segment.dimension
     size = min(kernel.SCAN_ROWS, sum(len(one.rows) for one in few if one.rows is not None))
     buffer = np.empty((size, dimension), np.float16)
+    half = torch.from_numpy(buffer)
     numbers, places, filled = np.empty(size, np.int64), np.empty(size, np.int64), 0
 
     def offer() -> None:
@@ -65,11 +68,12 @@ def _gather(proposals: list[kernel.Proposals], few: list[Chosen], tensor: "torch
 
     for one in few:
         assert one.rows is not None
-        view, start = one.day.segment.check(one.rows), 0
+        matrix, start = torch.from_numpy(one.day.segment.check(one.rows)), 0
         while start < len(one.rows):
             part = one.rows[start : start + size - filled]
             here = slice(filled, filled + len(part))
-            np.take(view, part, axis=0, out=buffer[here], mode="clip")
+            # on all cores, which numpy's take is not
+            torch.index_select(matrix, 0, torch.from_numpy(part), out=half[here])
             numbers[here], places[here] = one.number, part
             start, filled = start + len(part), filled + len(part)
             if filled == size:

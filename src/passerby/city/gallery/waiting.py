@@ -23,7 +23,6 @@ from passerby.city.gallery.batch import Batch
 from passerby.city.sightings import Sighting
 
 MOST = 256  # sightings of a ticket; larger adds fill a commit of their own
-PAUSES = (0.0002, 0.005)  # seconds between two looks at the lock: at first, at most
 DRAFT_AGE = 60.0  # seconds after which an unfinished ticket without an owner goes
 _ANSWER = struct.Struct("<cq")
 _HEAD = struct.Struct(
@@ -39,17 +38,11 @@ class Ticket:
 
     path: Path
     handle: int
-    _pause: float = PAUSES[0]
 
     def answer(self) -> int | None:
         """How many of the sightings were new, once somebody has committed them durably."""
         state, number = _ANSWER.unpack(os.pread(self.handle, _ANSWER.size, 0))
         return number if state == _DONE else None
-
-    def pause(self) -> None:
-        """Let the holder of the lock work; longer each time."""
-        time.sleep(self._pause)
-        self._pause = min(1.5 * self._pause, PAUSES[1])
 
     def withdraw(self) -> None:
         """Nobody need commit it any more."""
