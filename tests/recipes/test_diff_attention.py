@@ -31,7 +31,7 @@ from passerby.train import Batch, MultiStep
 
 LABELS = torch.arange(4).repeat_interleave(3)
 SEPARATE = SeparateDiffAttention(
-    ratio=16, identities=8, epochs=3, learning_rate=0.01, threads=1, progress=False
+    ratio=16, identities=8, epochs=8, learning_rate=1e-3, threads=1, progress=False
 )
 JOINT = JointDiffAttention(
     backbone="slim18", size=(64, 32), padding=3, ratio=16, identities=8, epochs=2,
@@ -154,7 +154,7 @@ def test_the_attention_learns(separate: Any) -> None:
     out, _ = separate
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     losses = [line["losses"]["loss"] for line in lines if line["event"] == "epoch"]
-    assert losses[-1] < losses[0]
+    assert np.mean(losses[4:]) < 0.8 * np.mean(losses[:4]), losses  # batches differ much
 
 
 def test_joint_training_leaves_network_and_attention(table: CropTable, joint: Any) -> None:
