@@ -293,6 +293,19 @@ def test_closing_syncs_what_is_kept(folder: Path, gallery: EmbeddedGallery) -> N
     again.close()
 
 
+def test_closing_after_somebody_died_at_work_settles_the_index(
+    folder: Path, gallery: EmbeddedGallery
+) -> None:
+    gallery.add(many(200)[100:101])
+    before = gallery.index.commits()
+    with (folder / "writer.lock").open("r+b") as lock:
+        lock.write(b"w")  # as one who was killed leaves it
+    gallery.close()
+    again = EmbeddedGallery(folder)
+    assert again.index.commits() == before + 2  # the settling, and what was kept
+    again.close()
+
+
 def test_a_gallery_of_the_second_format_is_brought_up_to_date(
     folder: Path, gallery: EmbeddedGallery
 ) -> None:

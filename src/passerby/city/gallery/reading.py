@@ -290,9 +290,12 @@ class EmbeddedReader:
         if self.index.kept_rows() == 0:
             return
         with self._writer.held_if_free() as died:
-            if died is False:
-                keeping.settle(self.index, self.segments)
-                self._guard.acknowledge()
+            if died is None:
+                return
+            if died:
+                self.index.settle()
+            keeping.settle(self.index, self.segments)
+            self._guard.acknowledge()
 
 
 def check_model(state: State, model: str | None, dimension: int | None) -> None:
