@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from passerby.city.disk import sync
 from passerby.errors import InputError
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -44,7 +45,7 @@ class CropStore:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync(path.parent)
         return name
 
     def path(self, name: str) -> Path:
@@ -83,11 +84,3 @@ class CropStore:
 
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / f"{name}.jpg"
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

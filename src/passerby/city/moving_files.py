@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from passerby.city.disk import sync
 from passerby.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -150,11 +151,7 @@ def opened_sink(target: Path) -> Iterator[Sink]:
         draft.mkdir()
         yield FolderSink(draft)
     draft.rename(target)
-    handle = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(target.parent)
 
 
 def read_manifest(backup: Path) -> Manifest:

@@ -115,11 +115,12 @@ class EmbeddedGallery(EmbeddedReader):
             together, old = together.without(known), {}
         if len(together):
             storing.store(self.index, self._lock, state, self.segments, batch=together, old=old)
-        with self._lock:
-            self._guard.acknowledge()
         new = _fresh(batch, known)
-        for guest in guests:
-            guest.tell(_fresh(guest.batch, known))
+        if guests:
+            with self._lock:
+                self._guard.acknowledge()  # before anybody is told
+            for guest in guests:
+                guest.tell(_fresh(guest.batch, known))
         return new
 
     def delete(self, what: Scope | Sequence[str]) -> int:

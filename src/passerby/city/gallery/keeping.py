@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from passerby.city.disk import sync
 from passerby.city.gallery.index import Index
 from passerby.city.gallery.port import DamagedError
-from passerby.city.gallery.segments import Block, HalfArray, segment_path, sync, sync_folder
+from passerby.city.gallery.segments import Block, HalfArray, segment_path
 
 SMALL = 64  # rows of an add that is kept; a larger one syncs the segment file at once
 MOST = 1024  # rows kept, then the segment files are synced
@@ -95,6 +96,6 @@ def recover(index: Index, folder: Path) -> None:
             os.close(handle)
         touched.add(path)
     sync_files(sorted(touched))
-    sync_folder(folder)
+    sync(folder)
     with index.writing():
         index.forget_kept()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.city.disk import sync, write_all
 from passerby.city.gallery.port import DamagedError
 from passerby.city.times import day_name
 
@@ -22,24 +23,6 @@ BLOCK_ROWS = 4096  # a block is read whole to check it: 4 MiB at 512 dimensions
 def segment_path(folder: Path, day: int, generation: int) -> Path:
     """Path of a day's segment file."""
     return folder / f"{day_name(day)}.{generation}.f16"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new and removed names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync(path: Path) -> None:
-    """Make the content of a file durable."""
-    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +60,15 @@ def append(path: Path, committed: int, vectors: HalfArray, *, durable: bool = Tr
         blocks = []
         for start in range(0, len(vectors), BLOCK_ROWS):
             part = np.ascontiguousarray(vectors[start : start + BLOCK_ROWS], dtype="<f2")
-            _write_all(handle, part.data.cast("B"))
+            write_all(handle, part.data.cast("B"))
             blocks.append(Block(committed + start, len(part), zlib.crc32(part.data)))
         if durable or fresh:
             os.fsync(handle)
     finally:
         os.close(handle)
     if fresh:
-        sync_folder(path.parent)
+        sync(path.parent)
     return blocks
-
-
-def _write_all(handle: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(handle, data) :]
 
 
 @dataclass(slots=True)

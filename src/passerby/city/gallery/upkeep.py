@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.city.disk import sync
 from passerby.city.gallery.columns import Columns, Selection
 from passerby.city.gallery.index import Index, place_of
 from passerby.city.gallery.port import Coverage, DamagedError, Health, Stats
@@ -17,7 +18,6 @@ from passerby.city.gallery.segments import (
     Segment,
     append,
     segment_path,
-    sync_folder,
 )
 from passerby.city.gallery.state import State
 from passerby.city.sightings import Scope
@@ -89,7 +89,7 @@ def sweep(index: Index, folder: Path) -> None:
     for path in folder.iterdir():
         if path.suffix in (".f16", ".columns", ".part") and path.stem not in named:
             path.unlink(missing_ok=True)
-    sync_folder(folder)
+    sync(folder)
 
 
 def copy(index: Index, state: State, folder: Path) -> None:
@@ -112,8 +112,8 @@ def copy(index: Index, state: State, folder: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
     index.backup(folder / "index.sqlite")
-    sync_folder(target)
-    sync_folder(folder)
+    sync(target)
+    sync(folder)
 
 
 def damage(index: Index, state: State, folder: Path) -> list[str]:

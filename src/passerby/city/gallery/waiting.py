@@ -10,26 +10,21 @@ import fcntl
 import json
 import os
 import struct
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
+from passerby.city.disk import write_all
 from passerby.city.gallery.batch import Batch
 from passerby.city.sightings import Sighting
 
 MOST = 256  # sightings of a ticket; larger adds fill a commit of their own
-DRAFT_AGE = 60.0  # seconds after which an unfinished ticket without an owner goes
-_ANSWER = struct.Struct("<cq")
-_HEAD = struct.Struct(
-    "<cqIII"
-)  # answer, number; bytes of the facts, rows and length of the vectors
+_ANSWER = struct.Struct("<cq")  # state, number of new sightings
+_HEAD = struct.Struct("<cqIII")  # the answer; bytes of the facts; rows and length of the vectors
 _OPEN, _DONE = b"o", b"d"
-_numbers = count()
 
 
 @dataclass(slots=True)
@@ -83,19 +78,16 @@ class WaitingRoom:
             OSError: the disk is full or read-only.
         """
         self.folder.mkdir(exist_ok=True)
-        name = f"{os.getpid()}-{next(_numbers)}"
-        draft = self.folder / f"{name}.new"
-        handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        path = self.folder / f"{uuid4().hex}.ticket"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        ticket = Ticket(path, handle)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)  # as long as this process lives
-            _write(handle, _packed(batch))
-            path = self.folder / f"{name}.ticket"
-            draft.rename(path)
+            write_all(handle, memoryview(_packed(batch)))  # half of one is read by nobody
         except BaseException:
-            os.close(handle)
-            draft.unlink(missing_ok=True)
+            ticket.withdraw()
             raise
-        return Ticket(path, handle)
+        return ticket
 
     def guests(self, batch: Batch, own: Ticket | None) -> Iterator[Guest]:
         """Tickets that fit into the commit of ``batch``; needs the writer lock.
@@ -103,7 +95,7 @@ class WaitingRoom:
         Those of another model or dimension are left to their owners, who will be told of it.
         """
         try:
-            paths = sorted(self.folder.iterdir())
+            paths = list(self.folder.iterdir())
         except FileNotFoundError:
             return
         for path in paths:
@@ -111,9 +103,9 @@ class WaitingRoom:
                 continue
             content = _of_living(path)
             if content is None:
-                _throw_away(path)
+                path.unlink(missing_ok=True)
                 continue
-            guest = _unpacked(content) if path.suffix == ".ticket" else None
+            guest = _unpacked(content)
             if guest and (guest.model, guest.dimension) == (batch.model, batch.dimension):
                 yield Guest(path, guest)
 
@@ -132,13 +124,6 @@ def _of_living(path: Path) -> bytes | None:
         return None
 
 
-def _throw_away(path: Path) -> None:
-    """Remove the ticket of a dead owner; a draft may be one that is not locked yet."""
-    with suppress(FileNotFoundError):
-        if path.suffix == ".ticket" or time.time() - path.stat().st_mtime > DRAFT_AGE:
-            path.unlink()
-
-
 def _packed(batch: Batch) -> bytes:
     """A batch as bytes: head, facts as JSON, vectors."""
     facts = json.dumps([_facts(one) for one in batch.sightings]).encode()
@@ -155,7 +140,7 @@ def _facts(one: Sighting) -> list[object]:
 
 
 def _unpacked(content: bytes) -> Batch | None:
-    """The batch of a ticket that waits; None when it was answered, or is of another Passerby."""
+    """The batch of a waiting ticket; None of an answered, half written or foreign one."""
     try:
         state, _, size, rows, dimension = _HEAD.unpack_from(content)
         vectors = np.frombuffer(content, "<f2", rows * dimension, _HEAD.size + size)
@@ -175,9 +160,3 @@ def _sighting(  # noqa: PLR0917 - the order of _facts
         crop=crop, quality=quality, attributes=tuple((key, value) for key, value in attributes),
     )  # fmt: skip
     return bare if box is None else replace(bare, box=(box[0], box[1], box[2], box[3]))
-
-
-def _write(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
