@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
-from passerby.models.drop_path import drop_paths
+from passerby.models.drop_path import check_drop_path, drop_paths
 from passerby.models.vision_transformer import initialise_tokens
 
 PATCH = 4
@@ -60,12 +60,13 @@ class SwinStructure:
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the range."""
+        """Check the ranges."""
         if not -1.0 <= self.semantic_weight <= 1.0:
             raise InputError(
                 f"structure option 'semantic_weight' {self.semantic_weight} is not 0..1, or -1 "
                 "for none"
             )
+        check_drop_path(self.drop_path)
 
 
 def _up_to_multiple(size: int, of: int) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import InputError, MissingExtraError
+from passerby.models.drop_path import check_drop_path
 
 Tokens = Literal["auto", "class", "average", "map"]
 
@@ -31,8 +32,7 @@ class TimmStructure:
 
     def __post_init__(self) -> None:
         """Check the probability."""
-        if not 0.0 <= self.drop_path < 1.0:
-            raise InputError(f"structure option 'drop_path' {self.drop_path} is not 0 to below 1")
+        check_drop_path(self.drop_path)
 
 
 DEFAULTS = TimmStructure()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
-from passerby.models.drop_path import drop_paths
+from passerby.models.drop_path import check_drop_path, drop_paths
 
 PATCH = 16
 
@@ -86,6 +86,7 @@ class VitStructure:
                 f"structure option 'camera' {self.camera} is not one of {self.cameras} cameras; "
                 "-1 takes their mean"
             )
+        check_drop_path(self.drop_path)
 
 
 def patch_grid(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
