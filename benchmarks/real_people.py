@@ -7,14 +7,14 @@ each, evenly over the track, are query and gallery at once. Four protocols:
 - ``near``: crops within a quarter of the track's length of the query do not count;
 - ``far``: those within half of it do not, so that hardly anybody is seen from the same side;
 - ``near, cameras`` and ``far, cameras``: the same after each crop went through one of six invented
-  cameras (exposure, white balance, tone, saturation, resolution, blur, JPEG).
+  cameras (exposure, white balance, tone, saturation, resolution, blur, JPEG); in the first, crops
+  of the query's own camera do not count either.
 
 Thirteen people are few: differences of a few points between networks say little.
 
 Run: ``passerby bench real-people --clips CLIP ... --detector NETWORK.xml --models default``
 """
 
-import io
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ from passerby.ingest.detector import Detector
 from passerby.ingest.tracker import Tracker
 from passerby.ingest.video import open_clip
 from passerby.runtime import Embedder
+from passerby.simulate.sensor import compress
 
 Picture = NDArray[np.uint8]
 CAMERAS = 6
@@ -88,11 +89,8 @@ def developed(picture: Picture, camera: int) -> Picture:
     gain = np.exp(0.3 * rng.standard_normal()) * np.exp(0.08 * rng.standard_normal(3))
     gamma = np.exp(0.2 * rng.standard_normal())
     saturation = 1 + 0.25 * rng.standard_normal()
-    height, quality, blur = (
-        int(rng.integers(50, 160)),
-        int(rng.integers(40, 90)),
-        0.8 * rng.random(),
-    )
+    height, quality = int(rng.integers(50, 160)), int(rng.integers(40, 90))
+    blur = 0.8 * rng.random()
     toned = np.clip(picture / 255 * gain, 0, 1) ** gamma
     grey = toned.mean(axis=2, keepdims=True)
     image = Image.fromarray(
@@ -101,9 +99,7 @@ def developed(picture: Picture, camera: int) -> Picture:
     height = min(height, image.height)
     size = (max(8, image.width * height // image.height), height)
     image = image.resize(size, Image.Resampling.BILINEAR).filter(ImageFilter.GaussianBlur(blur))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer).convert("RGB"))
+    return compress(np.asarray(image), quality)
 
 
 def gather(options: Options) -> People:

@@ -103,13 +103,13 @@ def grey(images: Tensor) -> Tensor:
 def _coarse_ones(images: Tensor, chosen: Tensor, drawn: Tensor, coarsest: int) -> Tensor:
     """``images`` with those of ``chosen`` (B,) at a lower resolution, by ``drawn`` (B,) in 0..1."""
     factors = 2 + (drawn * (coarsest - 1)).long()
+    images = images.clone()
     for factor in range(2, coarsest + 1):
         here = chosen & (factors == factor)
         if images.is_cuda:
             # to blur all of them takes less time than to wait for which are chosen
             images = torch.where(here.view(-1, 1, 1, 1), _coarse(images, factor), images)
         elif here.any():
-            images = images.clone()
             images[here] = _coarse(images[here], factor)
     return images
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from passerby.data.colour import ColourJitter, jitter
 from passerby.data.policies import auto_augment
@@ -105,19 +106,15 @@ def random_box(images: Tensor, generator: torch.Generator, *, spread: float) -> 
     count = len(images)
     drawn = torch.randn(count, 4, generator=generator, device=generator.device).to(images.device)
     off = spread * drawn.clamp(-2.0, 2.0)
-    left, top, right, bottom = (off + torch.tensor([-0.5, -0.5, 0.5, 0.5]).to(off) * spread).unbind(
-        1
-    )
+    larger = spread * torch.tensor([-0.5, -0.5, 0.5, 0.5]).to(off)
+    left, top, right, bottom = (off + larger).T
     zero = torch.zeros_like(left)
     place = torch.stack(
         [1 + right - left, zero, right + left, zero, 1 + bottom - top, bottom + top]
     )
-    grid = torch.nn.functional.affine_grid(
-        place.T.reshape(count, 2, 3), list(images.shape), align_corners=False
-    )
-    return torch.nn.functional.grid_sample(
-        images.float(), grid, padding_mode="border", align_corners=False
-    )
+    places = place.T.reshape(count, 2, 3)
+    grid = F.affine_grid(places, list(images.shape), align_corners=False)
+    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
 
 
 def random_crop(
@@ -125,7 +122,7 @@ def random_crop(
 ) -> Tensor:
     """Pad each side by ``padding`` pixels of ``fill``; cut the old size at a random place."""
     height, width = images.shape[-2:]
-    padded = torch.nn.functional.pad(images, (padding,) * 4, value=fill)
+    padded = F.pad(images, (padding,) * 4, value=fill)
     # (B, 3, 2p+1, 2p+1, H, W): a view of all crops, of which one each is copied
     crops = padded.unfold(2, height, 1).unfold(3, width, 1)
     offsets = torch.randint(
