@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from passerby.cli import main
 from passerby.data import CropTable
 from passerby.errors import InputError, MissingExtraError
+from passerby.models import load, save
 from passerby.runtime import Embedder, parity
 from passerby.runtime import export as exporting
 from passerby.runtime.export import Crops, export
+from passerby.runtime.openvino_models import read_openvino
 from passerby.runtime.parity import Parity
-from passerby.runtime.quantise import SCHEMES
+from passerby.runtime.quantise import LAYERS, SCHEMES
 
 
 def test_int8_on_the_users_crops(
@@ -57,7 +60,9 @@ def test_a_network_below_the_bar_is_tried_again_and_then_refused(
     pytest.importorskip("nncf")
     monkeypatch.setitem(parity.LOWEST_COSINE, "int8", 1.5)
     monkeypatch.setattr(exporting, "SCHEMES", [SCHEMES[0], SCHEMES[-1]])
-    with pytest.raises(InputError, match=r"mean range; .* whole range, sums in fp32, ends in fp32"):
+    with pytest.raises(
+        InputError, match=r"histogram range; .* whole range, sums in fp32, ends in fp32"
+    ):
         export(weights, tmp_path / "net.xml", precision="int8", calibrate=labelled.train.paths())
     assert list(tmp_path.iterdir()) == []
 
@@ -87,3 +92,44 @@ def test_the_bar(precision: str, values: dict[str, float], fault: str | None) ->
     usual = {"lowest_cosine": 1.0, "mean_cosine": 1.0, "mean_centred_cosine": 1.0}
     got = Parity(pictures=9, **{**usual, **values}).fault(precision)
     assert (got is None) if fault is None else fault in str(got)
+
+
+def test_pixels_and_the_vector_are_not_cut_off(
+    weights: Path, tmp_path: Path, labelled: CropTable
+) -> None:
+    """The input's scale spans black to white, and nothing is quantised behind the last layer."""
+    pytest.importorskip("nncf")
+    out = tmp_path / "net.xml"
+    export(weights, out, precision="int8", calibrate=labelled.train.paths())
+    ops = read_openvino(out).get_ordered_ops()
+    first, *_ = (op for op in ops if op.get_type_name() == "FakeQuantize")
+    low, high = (float(first.input_value(at).get_node().data.item()) for at in (1, 2))
+    card = Embedder.load(out).card
+    black = min(-mean / std for mean, std in zip(card.mean, card.std, strict=True))
+    white = max((1 - mean) / std for mean, std in zip(card.mean, card.std, strict=True))
+    step = (white - black) / 255
+    assert abs(low - black) <= step
+    assert abs(high - white) <= step
+    assert abs(low / step - round(low / step)) < 1e-3  # zero is a step
+    kinds = [op.get_type_name() for op in ops]
+    last = max(at for at, kind in enumerate(kinds) if kind in LAYERS)
+    pooled = kinds.index("ReduceMean", last)
+    assert "FakeQuantize" not in kinds[pooled:]
+
+
+def test_a_way_that_fails_is_not_the_last(
+    weights: Path, tmp_path: Path, labelled: CropTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NNCF makes no histogram of activations that are all but the same."""
+    pytest.importorskip("nncf")
+    network, card = load(weights)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.mul_(1e-7)
+                module.bias.fill_(1.0)
+    flat = tmp_path / "flat.safetensors"
+    save(network, card, flat)
+    monkeypatch.setitem(parity.LOWEST_COSINE, "int8", -1.0)
+    report = export(flat, tmp_path / "net.xml", precision="int8", calibrate=labelled.train.paths())
+    assert report.scheme == "whole range"

@@ -7,7 +7,9 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,8 @@ from passerby.runtime.onnx_backend import OnnxBackend
 from passerby.runtime.onnx_models import convert_to_onnx, write_onnx
 from passerby.runtime.parity import Original, Parity, crops_or_samples
 from passerby.runtime.pictures import Picture
-from passerby.runtime.quantise import SCHEMES, Scheme, quantise
+from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, quantise
+from passerby.runtime.rounding import round_weights
 from passerby.runtime.torch_backend import TorchBackend, UnitVectors
 
 SUFFIXES = (".onnx", ".xml")
@@ -132,7 +135,11 @@ class _Job:
         original = Original(TorchBackend(self.network, self.card), self.card, crops, self.labelled)
         faults = []
         for scheme in SCHEMES if precision == "int8" else (None,):
-            card = self._write(partial, model_id, scheme)
+            try:
+                card = self._write(partial, model_id, scheme)
+            except SchemeError as error:
+                faults.append(str(error))
+                continue
             written = self._open(partial, card)
             parity = original.compare(written, precision)
             fault = parity.fault(precision)
@@ -163,16 +170,24 @@ class _Job:
             return self.card
         from passerby.runtime.openvino_models import convert_torch, write_openvino
 
-        model = convert_torch(UnitVectors(self.network, self.card), self.card)
         if scheme is None:
+            model = convert_torch(UnitVectors(self.network, self.card), self.card)
             write_openvino(model, partial, self.card, model_id)
             return self.card
-        model = quantise(model, self.crops.calibration, scheme)
+        model = quantise(self._rounded, self.crops.calibration, scheme)
         # the scores were another network's
         how = {"from": model_id, "crops": len(self.crops.calibration), "scheme": str(scheme)}
         card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
         write_openvino(model, partial, card, None)
         return card
+
+    @cached_property
+    def _rounded(self) -> Any:
+        """The network with its weights on the grids of int8."""
+        from passerby.runtime.openvino_models import convert_torch
+
+        model = convert_torch(UnitVectors(self.network, self.card), self.card)
+        return round_weights(model, self.crops.calibration)
 
     def _open(self, partial: Path, card: ModelCard) -> Backend:
         name = f"'{self.out}'"

@@ -1,9 +1,11 @@
 """Quantise a network to 8-bit integers after its training, by NNCF, on the user's own crops.
 
 Weights get symmetric scales for each channel, activations asymmetric ones; the shift that rounding
-leaves in each layer's mean is taken out again ("fast bias correction"). What the scales of the
-activations should span depends on the network, and so does what must stay in floating point: there
-are several ways to try, the fastest first.
+leaves in each layer's mean is taken out again, layer after layer, with all before it quantised.
+What the scales of the activations should span depends on the network, and so does what must stay
+in floating point: there are several ways to try, the fastest first. In all of them the vector at
+the end and the last sums of residual branches stay in floating point: their rounding errors are the
+vector's own, and they cost next to nothing.
 
 Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference, CVPR 2018; Nagel et al., Data-Free Quantization, ICCV 2019, section 4.2.
@@ -19,11 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import MissingExtraError
+from passerby.errors import InputError, MissingExtraError
+from passerby.runtime.first_layer import span_pixels
 from passerby.runtime.openvino_models import import_openvino
 
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 ENDS = 3  # layers at either end of a network
+LAST_SUMS = 3  # of residual branches: the last stage of a ResNet-50
+
+
+class SchemeError(InputError):
+    """A network cannot be quantised in one way; it may be in another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +39,16 @@ class Scheme:
     """A way to quantise."""
 
     whole_range: bool = False
-    """Activations' scales span the least and greatest value of any crop, instead of the means over
-    the crops of each one's: for networks that speak in rare, large values."""
+    """Activations' scales span the least and greatest value of any crop, instead of what makes the
+    error of their histogram small: for networks that speak in rare, large values."""
     float_sums: bool = False
-    """The sums of residual branches stay in floating point."""
+    """All sums of residual branches stay in floating point, not the last three alone."""
     float_ends: bool = False
     """The first and last three layers stay in floating point."""
 
     def __str__(self) -> str:
         """In words."""
-        words = ["whole range" if self.whole_range else "mean range"]
+        words = ["whole range" if self.whole_range else "histogram range"]
         words += ["sums in fp32"] if self.float_sums else []
         words += ["ends in fp32"] if self.float_ends else []
         return ", ".join(words)
@@ -60,33 +68,56 @@ def quantise(model: Any, crops: NDArray[np.uint8], scheme: Scheme = SCHEMES[0]) 
     """Quantise an OpenVINO model; it is left as it is.
 
     Args:
-        model: takes uint8 RGB (B, H, W, 3).
+        model: takes uint8 RGB (B, H, W, 3); better one whose weights were rounded by
+            :func:`~passerby.runtime.rounding.round_weights`.
         crops: (N, H, W, 3) uint8 RGB, like those it will see; 300 are plenty.
         scheme: the way.
 
     Returns:
         The quantised model.
+
+    Raises:
+        SchemeError: NNCF finds no scales, as for activations that are all but the same.
     """
     nncf = _import_nncf()
-    ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet.MINMAX
+    ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet
     ignored = nncf.IgnoredScope(
-        names=_ends(model) if scheme.float_ends else [],
-        types=["Add"] if scheme.float_sums else [],
+        names=_vector(model)
+        + (_sums(model) if scheme.float_sums else _sums(model)[-LAST_SUMS:])
+        + (_ends(model) if scheme.float_ends else []),
         validate=False,  # a network may have no sums
     )
-    with _quietly():
-        return nncf.quantize(
-            model.clone(),
-            nncf.Dataset([one[None] for one in crops]),
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(crops),
-            fast_bias_correction=True,
-            model_type=nncf.ModelType.TRANSFORMER if _attends(model) else None,
-            ignored_scope=ignored,
-            advanced_parameters=nncf.AdvancedQuantizationParameters(
-                activations_range_estimator_params=ranges if scheme.whole_range else None
-            ),
-        )
+    try:
+        with _quietly():
+            quantised = nncf.quantize(
+                model.clone(),
+                nncf.Dataset([one[None] for one in crops]),
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=len(crops),
+                fast_bias_correction=False,
+                model_type=nncf.ModelType.TRANSFORMER if _attends(model) else None,
+                ignored_scope=ignored,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(
+                    activations_range_estimator_params=(
+                        ranges.MINMAX if scheme.whole_range else ranges.HISTOGRAM
+                    ),
+                    overflow_fix=nncf.OverflowFix.FIRST_LAYER,  # as the weights were rounded
+                ),
+            )
+    except ValueError as error:
+        raise SchemeError(f"NNCF cannot quantise the network with {scheme}: {error}") from None
+    span_pixels(quantised)
+    return quantised
+
+
+def _sums(model: Any) -> list[str]:
+    """The sums of two maps, from the front to the end."""
+    return [
+        node.get_friendly_name()
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "Add"
+        and all(one.get_node().get_type_name() != "Constant" for one in node.input_values())
+    ]
 
 
 def _ends(model: Any) -> list[str]:
@@ -96,6 +127,29 @@ def _ends(model: Any) -> list[str]:
         if node.get_type_name() in LAYERS
     ]
     return names[:ENDS] + names[-ENDS:]
+
+
+def _vector(model: Any) -> list[str]:
+    """What is done to the feature behind the last layers, once it is a vector."""
+    before: set[str] = set()
+    names = []
+    for node in reversed(model.get_ordered_ops()):
+        readers = [
+            target.get_node() for output in node.outputs() for target in output.get_target_inputs()
+        ]
+        if any(
+            one.get_type_name() in LAYERS or one.get_friendly_name() in before for one in readers
+        ):
+            before.add(node.get_friendly_name())
+        elif node.get_type_name() not in (*LAYERS, "Constant", "Result") and _is_vector(node):
+            names.append(node.get_friendly_name())
+    return names
+
+
+def _is_vector(node: Any) -> bool:
+    """Whether what it gives of a picture has one side that is not 1."""
+    sides = list(node.get_output_partial_shape(0))[1:]
+    return sum(side.is_dynamic or side.get_length() > 1 for side in sides) <= 1
 
 
 def _attends(model: Any) -> bool:
