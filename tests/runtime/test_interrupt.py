@@ -10,6 +10,7 @@ import gc, os, signal, threading, time
 import numpy as np
 from passerby.runtime.files import read_network
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 held = [read_network("default", "cpu").backend("openvino", "fp32")]
 held[0].features(np.zeros((2, 128, 64, 3), np.uint8))
 letting_go = threading.Thread(target=lambda: (held.clear(), gc.collect()))
