@@ -229,10 +229,8 @@ def bars(
     found: dict[str, Any] = {}
     for name, ratios in pairs.items():
         times, cosine = BARS[name]
-        median, near = (
-            statistics.median(ratios),
-            by_name[name, options.batches[0]]["centred_cosine"],
-        )
+        median = statistics.median(ratios)
+        near = by_name[name, options.batches[0]]["centred_cosine"]
         found[name] = {
             "times_peer": round(median, 2),
             "pairs": ratios,

@@ -15,9 +15,9 @@ from passerby.models import load, save
 from passerby.runtime import Embedder, parity
 from passerby.runtime import export as exporting
 from passerby.runtime.export import Crops, export
-from passerby.runtime.openvino_models import read_openvino
+from passerby.runtime.openvino_models import LAYERS, read_openvino
 from passerby.runtime.parity import Parity
-from passerby.runtime.quantise import LAYERS, SCHEMES
+from passerby.runtime.quantise import SCHEMES
 
 
 def test_int8_on_the_users_crops(

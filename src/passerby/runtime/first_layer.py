@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from passerby.runtime.openvino_models import compile_network, import_openvino
+from passerby.runtime.openvino_models import compile_network, import_openvino, kinds_before
 
 LAST = 255  # steps of a byte
 BEFORE = {
@@ -29,7 +29,7 @@ def span_pixels(quantised: Any) -> None:
     if scale is None or scale.get_type_name() != "FakeQuantize":
         return
     entry = scale.input_value(0)
-    if not _kinds_before(entry.get_node()) <= BEFORE:
+    if not kinds_before(entry) <= BEFORE:
         return
     part = openvino.Model([entry], quantised.get_parameters()).clone()
     height, width, _ = (side.get_length() for side in list(part.input().partial_shape)[1:])
@@ -42,13 +42,3 @@ def span_pixels(quantised: Any) -> None:
         constant = openvino.opset13.constant(np.float32(end))
         scale.input(at).replace_source_output(constant.output(0))
     quantised.validate_nodes_and_infer_types()
-
-
-def _kinds_before(node: Any) -> set[str]:
-    """The types of a node and of all that it is made from."""
-    kinds, waiting = set(), [node]
-    while waiting:
-        one = waiting.pop()
-        kinds.add(one.get_type_name())
-        waiting += [source.get_node() for source in one.input_values()]
-    return kinds

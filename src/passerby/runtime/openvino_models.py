@@ -13,6 +13,7 @@ from passerby.models import ModelCard
 
 CARD = ["passerby", "card"]
 MODEL_ID = ["passerby", "model_id"]
+LAYERS = ("Convolution", "GroupConvolution", "MatMul")  # operations with weights
 
 
 def import_openvino() -> Any:
@@ -142,6 +143,18 @@ def refuse_negative_attention(model: Any, name: str) -> None:
                     f"OpenVINO gets attention with a negative scale wrong, as there is in {name}; "
                     "choose the runtime torch"
                 )
+
+
+def kinds_before(source: Any) -> set[str]:
+    """The types of the node that makes a value, and of all that it is made from."""
+    kinds, seen, waiting = set(), set(), [source.get_node()]
+    while waiting:
+        node = waiting.pop()
+        if (name := node.get_friendly_name()) not in seen:
+            seen.add(name)
+            kinds.add(node.get_type_name())
+            waiting += [value.get_node() for value in node.input_values()]
+    return kinds
 
 
 def is_quantised(model: Any) -> bool:

@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError, MissingExtraError
 from passerby.runtime.first_layer import span_pixels
-from passerby.runtime.openvino_models import import_openvino
+from passerby.runtime.openvino_models import LAYERS, import_openvino
 
-LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 ENDS = 3  # layers at either end of a network
 LAST_SUMS = 3  # of residual branches: the last stage of a ResNet-50
 

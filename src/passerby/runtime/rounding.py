@@ -9,6 +9,7 @@ Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-tra
 ICLR 2023, equations 2 to 4 and section 3.3 (lazy batches).
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from passerby.runtime.openvino_models import compile_network, import_openvino
+from passerby.runtime.openvino_models import LAYERS, compile_network, import_openvino, kinds_before
 
 LEVELS = 127
 FIRST_LEVELS = 63  # 7 bits in the first layer: old processors add two products in 16 bits
@@ -44,7 +45,8 @@ def round_weights(model: Any, crops: NDArray[np.uint8]) -> Any:
     moments = _second_moments(model, layers, crops[:: max(1, len(crops) // CROPS)])
     for layer, moment in zip(layers, moments, strict=True):
         weights = _weights(layer)
-        levels = LEVELS if _layers_before(layer) else FIRST_LEVELS
+        first = kinds_before(layer.input_value(0)).isdisjoint(LAYERS)
+        levels = FIRST_LEVELS if first else LEVELS
         rounded = round_filters(weights.flatten(1), moment, levels).view_as(weights)
         constant = openvino.opset13.constant(rounded.float().numpy())
         layer.input(1).replace_source_output(constant.output(0))
@@ -106,19 +108,25 @@ def _weights(layer: Any) -> Tensor:
     return torch.from_numpy(np.array(layer.input_value(1).get_node().data, np.float32))
 
 
+def _name(layer: Any) -> tuple[str, int]:
+    """Of a layer's input: the node that makes it, and which of its results it is."""
+    source = layer.input_value(0)
+    return source.get_node().get_friendly_name(), source.get_index()
+
+
 def _second_moments(model: Any, layers: list[Any], crops: NDArray[np.uint8]) -> list[Tensor]:
     """Of what each layer's filters are laid on over the crops, (I, I)."""
     openvino = import_openvino()
-    names = [layer.input_value(0).get_node().get_friendly_name() for layer in layers]
-    sources = {name: layer.input_value(0) for name, layer in zip(names, layers, strict=True)}
+    sources = {_name(layer): layer.input_value(0) for layer in layers}
     part = openvino.Model(list(sources.values()), model.get_parameters()).clone()
     compiled = compile_network(part, {"INFERENCE_PRECISION_HINT": "f32"})
-    sums = [torch.zeros(2 * (_weights(layer)[0].numel(),)) for layer in layers]
+    sizes = [math.prod(layer.input_value(1).get_shape()[1:]) for layer in layers]
+    sums = [torch.zeros(size, size) for size in sizes]
     for first in range(0, len(crops), BATCH):
         found = compiled(crops[first : first + BATCH]).values()
         maps = dict(zip(sources, found, strict=True))
-        for name, layer, total in zip(names, layers, sums, strict=True):
-            patches = _patches(torch.from_numpy(np.array(maps[name])), layer)
+        for layer, total in zip(layers, sums, strict=True):
+            patches = _patches(torch.from_numpy(np.array(maps[_name(layer)])), layer)
             total.addmm_(patches.T, patches)
     return sums
 
@@ -128,20 +136,5 @@ def _patches(maps: Tensor, layer: Any) -> Tensor:
     how = layer.get_attributes()
     (top, left), (bottom, right) = how["pads_begin"], how["pads_end"]
     padded = F.pad(maps, (left, right, top, bottom))
-    kernel = _weights(layer).shape[2:]
-    return (
-        F.unfold(padded, tuple(kernel), stride=tuple(how["strides"])).transpose(1, 2).flatten(0, 1)
-    )
-
-
-def _layers_before(node: Any) -> bool:
-    """Whether what a layer is given has been through another."""
-    waiting, seen = [node.input_value(0).get_node()], set()
-    while waiting:
-        one = waiting.pop()
-        if one.get_type_name() in ("Convolution", "GroupConvolution", "MatMul"):
-            return True
-        if (name := one.get_friendly_name()) not in seen:
-            seen.add(name)
-            waiting += [source.get_node() for source in one.input_values()]
-    return False
+    kernel = tuple(layer.input_value(1).get_shape()[2:])
+    return F.unfold(padded, kernel, stride=tuple(how["strides"])).transpose(1, 2).flatten(0, 1)
