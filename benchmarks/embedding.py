@@ -29,8 +29,7 @@ from passerby.runtime import Embedder
 from passerby.runtime.export import CALIBRATION_CROPS, export
 from passerby.runtime.openvino_models import convert_torch, write_openvino
 from passerby.runtime.parity import crops_or_samples
-from passerby.runtime.quantise import quantise
-from passerby.runtime.rounding import round_weights
+from passerby.runtime.quantise import prepare, quantise
 from passerby.runtime.samples import centred_cosines, cosines
 from passerby.runtime.torch_backend import UnitVectors
 
@@ -100,7 +99,7 @@ def quantised(weights: Path, scratch: Path, calibrate: list[Path]) -> Path:
         network, card = load(weights)
         model = convert_torch(UnitVectors(network, card), card)
         crops = crops_or_samples(calibrate, card)
-        write_openvino(quantise(round_weights(model, crops), crops), out, card, None)
+        write_openvino(quantise(prepare(model, crops), crops), out, card, None)
     return out
 
 

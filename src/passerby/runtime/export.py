@@ -24,8 +24,7 @@ from passerby.runtime.onnx_backend import OnnxBackend
 from passerby.runtime.onnx_models import convert_to_onnx, write_onnx
 from passerby.runtime.parity import Original, Parity, crops_or_samples
 from passerby.runtime.pictures import Picture
-from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, quantise
-from passerby.runtime.rounding import round_weights
+from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, prepare, quantise
 from passerby.runtime.torch_backend import TorchBackend, UnitVectors
 
 SUFFIXES = (".onnx", ".xml")
@@ -174,7 +173,7 @@ class _Job:
             model = convert_torch(UnitVectors(self.network, self.card), self.card)
             write_openvino(model, partial, self.card, model_id)
             return self.card
-        model = quantise(self._rounded, self.crops.calibration, scheme)
+        model = quantise(self._prepared, self.crops.calibration, scheme)
         # the scores were another network's
         how = {"from": model_id, "crops": len(self.crops.calibration), "scheme": str(scheme)}
         card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
@@ -182,12 +181,12 @@ class _Job:
         return card
 
     @cached_property
-    def _rounded(self) -> Any:
-        """The network with its weights on the grids of int8."""
+    def _prepared(self) -> Any:
+        """The network as it is quantised in any way."""
         from passerby.runtime.openvino_models import convert_torch
 
         model = convert_torch(UnitVectors(self.network, self.card), self.card)
-        return round_weights(model, self.crops.calibration)
+        return prepare(model, self.crops.calibration)
 
     def _open(self, partial: Path, card: ModelCard) -> Backend:
         name = f"'{self.out}'"

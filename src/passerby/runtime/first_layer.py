@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from passerby.runtime.openvino_models import compile_network, import_openvino, kinds_before
+from passerby.runtime.openvino_models import import_openvino, inner_values, kinds_before
 
 LAST = 255  # steps of a byte
 BEFORE = {
@@ -31,10 +31,9 @@ def span_pixels(quantised: Any) -> None:
     entry = scale.input_value(0)
     if not kinds_before(entry) <= BEFORE:
         return
-    part = openvino.Model([entry], quantised.get_parameters()).clone()
-    height, width, _ = (side.get_length() for side in list(part.input().partial_shape)[1:])
+    height, width, _ = (side.get_length() for side in list(quantised.input().partial_shape)[1:])
     ends = np.stack([np.full((height, width, 3), level, np.uint8) for level in (0, 255)])
-    values = compile_network(part, {"INFERENCE_PRECISION_HINT": "f32"})(ends)[0]
+    [[values]] = inner_values(quantised, [entry], ends)
     low, high = float(values.min()), float(values.max())
     step = (high - low) / LAST
     low = round(low / step) * step  # zero, which convolutions pad with, is on the grid

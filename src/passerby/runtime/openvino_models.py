@@ -4,15 +4,20 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from passerby.errors import InputError, MissingExtraError
 from passerby.models import ModelCard
 
 CARD = ["passerby", "card"]
 MODEL_ID = ["passerby", "model_id"]
+BATCH = 8  # pictures at a time, where values inside a network are kept
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")  # operations with weights
 
 
@@ -102,8 +107,6 @@ def fixed_batch(model: Any, card: ModelCard, name: str, pictures: int) -> Any:
 
 def with_preprocessing(model: Any, card: ModelCard) -> Any:
     """Put layout, colour order, scale, mean and std before a float network."""
-    import numpy as np
-
     openvino = import_openvino()
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
@@ -155,6 +158,30 @@ def kinds_before(source: Any) -> set[str]:
             kinds.add(node.get_type_name())
             waiting += [value.get_node() for value in node.input_values()]
     return kinds
+
+
+def inner_values(
+    model: Any, values: Sequence[Any], pictures: NDArray[np.uint8]
+) -> Iterator[list[NDArray[np.float32]]]:
+    """What a network computes inside, in fp32.
+
+    Args:
+        model: takes uint8 RGB (B, H, W, 3).
+        values: results of its nodes; several may be the same.
+        pictures: (N, H, W, 3) uint8 RGB.
+
+    Yields:
+        Of each few pictures an array for each of the values.
+    """
+    openvino = import_openvino()
+    names = [(value.get_node().get_friendly_name(), value.get_index()) for value in values]
+    distinct = dict(zip(names, values, strict=True))
+    part = openvino.Model(list(distinct.values()), model.get_parameters()).clone()
+    compiled = compile_network(part, {"INFERENCE_PRECISION_HINT": "f32"})
+    for first in range(0, len(pictures), BATCH):
+        results = compiled(pictures[first : first + BATCH]).values()
+        found = dict(zip(distinct, results, strict=True))
+        yield [np.array(found[name]) for name in names]
 
 
 def is_quantised(model: Any) -> bool:

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from passerby.runtime.openvino_models import LAYERS, compile_network, import_openvino, kinds_before
+from passerby.runtime.openvino_models import LAYERS, import_openvino, inner_values, kinds_before
 
 LEVELS = 127
 FIRST_LEVELS = 63  # 7 bits in the first layer: old processors add two products in 16 bits
 DAMPING = 1e-3  # share of the mean eigenvalue added to all
 CROPS = 64  # the second moments are taken of
-BATCH = 8
 COLUMNS = 128  # rounded before the rest is told
 
 
@@ -108,25 +107,14 @@ def _weights(layer: Any) -> Tensor:
     return torch.from_numpy(np.array(layer.input_value(1).get_node().data, np.float32))
 
 
-def _name(layer: Any) -> tuple[str, int]:
-    """Of a layer's input: the node that makes it, and which of its results it is."""
-    source = layer.input_value(0)
-    return source.get_node().get_friendly_name(), source.get_index()
-
-
 def _second_moments(model: Any, layers: list[Any], crops: NDArray[np.uint8]) -> list[Tensor]:
     """Of what each layer's filters are laid on over the crops, (I, I)."""
-    openvino = import_openvino()
-    sources = {_name(layer): layer.input_value(0) for layer in layers}
-    part = openvino.Model(list(sources.values()), model.get_parameters()).clone()
-    compiled = compile_network(part, {"INFERENCE_PRECISION_HINT": "f32"})
+    inputs = inner_values(model, [layer.input_value(0) for layer in layers], crops)
     sizes = [math.prod(layer.input_value(1).get_shape()[1:]) for layer in layers]
     sums = [torch.zeros(size, size) for size in sizes]
-    for first in range(0, len(crops), BATCH):
-        found = compiled(crops[first : first + BATCH]).values()
-        maps = dict(zip(sources, found, strict=True))
-        for layer, total in zip(layers, sums, strict=True):
-            patches = _patches(torch.from_numpy(np.array(maps[_name(layer)])), layer)
+    for maps in inputs:
+        for layer, one, total in zip(layers, maps, sums, strict=True):
+            patches = _patches(torch.from_numpy(one), layer)
             total.addmm_(patches.T, patches)
     return sums
 
