@@ -5,7 +5,9 @@ each file is opened by PIL, resized, made a tensor and normalised by torchvision
 list is stacked and goes through the network as it is, eagerly, in fp32 and channels first.
 """
 
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,37 @@ from PIL import Image
 from torchvision import transforms
 
 from passerby.models import load
+
+
+class OwnProcess:
+    """A :class:`FeatureExtractor` in a process of its own, as who uses one has it.
+
+    A third of its time goes into fresh pages for its maps. In a process that has run other networks
+    for a while the C library keeps more memory at hand, and it is a tenth to a fifth faster.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(1, context, _open, (weights,))
+
+    def __call__(self, paths: Sequence[Path]) -> np.ndarray:
+        """(N, D) float32 of N files."""
+        return self.pool.submit(_extract, list(paths)).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self.pool.shutdown()
+
+
+_opened: list["FeatureExtractor"] = []
+
+
+def _open(weights: Path) -> None:
+    _opened.append(FeatureExtractor(weights))
+
+
+def _extract(paths: list[Path]) -> np.ndarray:
+    return _opened[0](paths)
 
 
 class FeatureExtractor:
