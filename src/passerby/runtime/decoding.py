@@ -1,7 +1,7 @@
 """Plain JPEG files decoded by simplejpeg where it is installed and gives Pillow's pixels.
 
 Both bring libjpeg-turbo; with its accurate settings their pixels are the same, and simplejpeg needs
-a third to three fifths of Pillow's time (``benchmarks/decoding.py``). That they are the same is
+a third to two thirds of Pillow's time (``benchmarks/decoding.py``). That they are the same is
 tried once in every process, on a picture made for it: where it does not hold, and for all that is
 not a plain JPEG, Pillow decodes. So a vector never depends on what is installed.
 """
