@@ -131,7 +131,9 @@ class Timed:
 
     def rate(self, paths: list[Path], options: Options) -> float:
         """Images a second."""
-        self.work(paths[: min(self.step, PEER_LIST)])  # others have run since
+        self.work(
+            paths[: min(self.step, PEER_LIST)]
+        )  # what is made at the first batch does not count
         return images_per_second(self.work, paths, self.step, options.seconds)
 
 
@@ -142,8 +144,6 @@ def measure(made: dict[str, Embedder], peer: Work, paths: list[Path], options: O
         for batch in options.batches:
             rivals[name, batch] = Timed.batches(one, batch)
     cells: dict[tuple[str, int], list[float]] = {key: [] for key in rivals}
-    for rival in rivals.values():
-        rival.work(paths[: rival.step])  # what is made at the first batch does not count
     for _ in range(options.rounds):
         for key, rival in rivals.items():
             cells[key].append(rival.rate(paths, options))

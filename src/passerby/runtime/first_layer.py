@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from passerby.runtime.openvino_models import import_openvino, inner_values, kinds_before
+from passerby.runtime.openvino_models import inner_values, kinds_before, set_constant
 
 LAST = 255  # steps of a byte
 BEFORE = {
@@ -22,7 +22,6 @@ def span_pixels(quantised: Any) -> None:
     Args:
         quantised: an OpenVINO model that takes uint8 RGB (B, H, W, 3).
     """
-    openvino = import_openvino()
     ops = quantised.get_ordered_ops()
     convolution = next((op for op in ops if op.get_type_name() == "Convolution"), None)
     scale = convolution.input_value(0).get_node() if convolution else None
@@ -38,6 +37,5 @@ def span_pixels(quantised: Any) -> None:
     step = (high - low) / LAST
     low = round(low / step) * step  # zero, which convolutions pad with, is on the grid
     for at, end in enumerate((low, low + LAST * step) * 2, start=1):
-        constant = openvino.opset13.constant(np.float32(end))
-        scale.input(at).replace_source_output(constant.output(0))
+        set_constant(scale.input(at), np.array(end, np.float32))
     quantised.validate_nodes_and_infer_types()

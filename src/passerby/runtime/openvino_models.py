@@ -148,6 +148,18 @@ def refuse_negative_attention(model: Any, name: str) -> None:
                 )
 
 
+def is_constant(value: Any) -> bool:
+    """Whether a value inside a network is known."""
+    known: bool = value.get_node().get_type_name() == "Constant"
+    return known
+
+
+def set_constant(port: Any, values: NDArray[np.float32]) -> None:
+    """Give a node's input known values, whatever it had before."""
+    constant = import_openvino().opset13.constant(values)
+    port.replace_source_output(constant.output(0))
+
+
 def kinds_before(source: Any) -> set[str]:
     """The types of the node that makes a value, and of all that it is made from."""
     kinds, seen, waiting = set(), set(), [source.get_node()]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError, MissingExtraError
 from passerby.runtime.first_layer import span_pixels
-from passerby.runtime.openvino_models import LAYERS, import_openvino
+from passerby.runtime.openvino_models import LAYERS, import_openvino, is_constant
 from passerby.runtime.rounding import round_weights
 from passerby.runtime.shortcuts import merge_shortcuts
 
@@ -125,8 +125,7 @@ def _sums(model: Any, count: int | None) -> list[str]:
     names = [
         node.get_friendly_name()
         for node in model.get_ordered_ops()
-        if node.get_type_name() == "Add"
-        and all(one.get_node().get_type_name() != "Constant" for one in node.input_values())
+        if node.get_type_name() == "Add" and not any(map(is_constant, node.input_values()))
     ]
     return names if count is None else names[max(0, len(names) - count) :]
 

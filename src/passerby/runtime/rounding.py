@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from passerby.runtime.openvino_models import LAYERS, import_openvino, inner_values, kinds_before
+from passerby.runtime.openvino_models import (
+    LAYERS,
+    inner_values,
+    is_constant,
+    kinds_before,
+    set_constant,
+)
 
 LEVELS = 127
 FIRST_LEVELS = 63  # 7 bits in the first layer: old processors add two products in 16 bits
@@ -38,7 +44,6 @@ def round_weights(model: Any, crops: NDArray[np.uint8]) -> Any:
     Returns:
         A copy.
     """
-    openvino = import_openvino()
     model = model.clone()
     layers = list(_convolutions(model))
     moments = _second_moments(model, layers, crops[:: max(1, len(crops) // CROPS)])
@@ -47,8 +52,7 @@ def round_weights(model: Any, crops: NDArray[np.uint8]) -> Any:
         first = kinds_before(layer.input_value(0)).isdisjoint(LAYERS)
         levels = FIRST_LEVELS if first else LEVELS
         rounded = round_filters(weights.flatten(1), moment, levels).view_as(weights)
-        constant = openvino.opset13.constant(rounded.float().numpy())
-        layer.input(1).replace_source_output(constant.output(0))
+        set_constant(layer.input(1), rounded.float().numpy())
     model.validate_nodes_and_infer_types()
     return model
 
@@ -97,7 +101,7 @@ def _convolutions(model: Any) -> Iterator[Any]:
     for node in model.get_ordered_ops():
         if (
             node.get_type_name() == "Convolution"
-            and node.input_value(1).get_node().get_type_name() == "Constant"
+            and is_constant(node.input_value(1))
             and list(node.get_attributes()["dilations"]) == [1, 1]
         ):
             yield node

@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.runtime.openvino_models import import_openvino, inner_values
+from passerby.runtime.openvino_models import (
+    import_openvino,
+    inner_values,
+    is_constant,
+    set_constant,
+)
 
 CROPS = 32  # the ranges are taken of
 REACH = 0.9999  # share of an input's values that its range spans
@@ -56,10 +61,12 @@ class _Layer:
         layer = cls(node)
         if node.get_type_name() == "Add":
             for known, other in (node.inputs(), node.inputs()[::-1]):
-                if _is_constant(known):
+                if is_constant(known.get_source_output()):
                     layer = cls(other.get_source_output().get_node(), known)
         convolution = layer.convolution
-        if convolution.get_type_name() != "Convolution" or not _is_constant(convolution.input(1)):
+        if convolution.get_type_name() != "Convolution" or not is_constant(
+            convolution.input_value(1)
+        ):
             return None
         return layer if _readers(node) == _readers(convolution) == 1 else None
 
@@ -89,9 +96,9 @@ class _Layer:
 
     def scale(self, by: float) -> None:
         """Multiply what it gives."""
-        _set(self.convolution.input(1), self.weights * np.float32(by))
+        set_constant(self.convolution.input(1), self.weights * np.float32(by))
         if self.bias is not None:
-            _set(self.bias, self.constant * np.float32(by))
+            set_constant(self.bias, self.constant * np.float32(by))
 
 
 @dataclass(frozen=True)
@@ -165,18 +172,9 @@ def _ratios(model: Any, blocks: list[_Block], crops: NDArray[np.uint8]) -> list[
     return [float(theirs / mine) if theirs > 0 < mine else 1.0 for theirs, mine in pairs]
 
 
-def _is_constant(port: Any) -> bool:
-    known: bool = port.get_source_output().get_node().get_type_name() == "Constant"
-    return known
-
-
 def _readers(node: Any) -> int:
     return sum(len(output.get_target_inputs()) for output in node.outputs())
 
 
 def _get(port: Any) -> NDArray[np.float32]:
     return np.array(port.get_source_output().get_node().data)
-
-
-def _set(port: Any, values: NDArray[np.float32]) -> None:
-    port.replace_source_output(import_openvino().opset1.constant(values).output(0))
