@@ -1,61 +1,229 @@
-"""The embedded gallery: exact, durable, in one folder, for many readers and one writer at a time.
+"""The embedded gallery: exact, durable, one SQLite file in a folder, for many processes at once."""
 
-A change is: append vectors to the day's segment file and sync it; then commit rows and checksums
-to the SQLite index in one transaction. What the index does not know does not exist, so a crash
-between the two leaves a torn tail that the next writer cuts off (``system.md`` 1.6), after
-:meth:`Index.settle <passerby.city.gallery.index.Index.settle>`.
-"""
-
+import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import apsw
 import numpy as np
 
-from passerby.city.gallery import storing, upkeep, waiting
-from passerby.city.gallery.batch import Batch
-from passerby.city.gallery.index import place_of
-from passerby.city.gallery.port import StoreError
-from passerby.city.gallery.reading import EmbeddedReader, check_model
+from passerby.city.gallery import writing
+from passerby.city.gallery.chunks import SLOT_BITS, read_table, read_vectors
+from passerby.city.gallery.memory import Directory, Memory, open_blob
+from passerby.city.gallery.port import (
+    Coverage,
+    Health,
+    Hits,
+    Stats,
+    StoreError,
+    UnknownSightingError,
+)
+from passerby.city.gallery.records import FIELDS, Batch, check_model, record, sighting
+from passerby.city.gallery.searching import Selection, nearest
 from passerby.city.gallery.staging import EmbeddedStage
-from passerby.city.gallery.state import State
-from passerby.city.sightings import Scope, Sighting
-from passerby.city.times import DAY_MS, day_of
+from passerby.city.gallery.store import FILE, Store
+from passerby.city.sightings import FloatArray, Scope, Sighting
+from passerby.errors import InputError
+from passerby.retrieval.screening import encode, unit_rows
+
+EVERYWHERE = Scope()
+AT_ONCE = 64  # chunks deleted or checked in one transaction
+LITTLE_ROOM = 1 << 28  # bytes free under which a monitor is warned
+_COLUMNS = ", ".join(FIELDS)
 
 
-class EmbeddedGallery(EmbeddedReader):
-    """A :class:`~passerby.city.gallery.port.Gallery` in a folder; see the module's text."""
+class EmbeddedGallery:
+    """A :class:`~passerby.city.gallery.port.Gallery` in a folder.
 
-    @contextmanager
-    def _writing(self) -> Iterator[State]:
-        """The writer lock, and the state brought up to date under it."""
-        with self._under(self._writer.held()) as state:
-            assert state is not None
-            yield state
+    A scope is answered from the chunks that it touches. Few rows are read and compared at once. Of
+    many the int8 codes are screened in memory, and what their error bound cannot rule out is read
+    and summed in float64 (:mod:`passerby.retrieval.screening`).
+    """
 
-    @contextmanager
-    def _under(self, lock: AbstractContextManager[bool | None]) -> Iterator[State | None]:
-        """The state brought up to date under the writer lock; None when it was not free."""
-        try:
-            with lock as died, self.index.explained():
-                if died is None:
-                    yield None
-                    return
-                self._wrote = True
-                with self._lock:
-                    self._guard.check_commits()
-                    if died:
-                        self.index.settle()
-                    self.state.refresh(force=True)
-                try:
-                    yield self.state
-                finally:
-                    with self._lock:
-                        self._guard.acknowledge()
-        except OSError as error:
+    def __init__(self, folder: Path | str, *, memory: int | None = None) -> None:
+        """Open the gallery in ``folder``, or make an empty one.
+
+        Args:
+            folder: of the gallery.
+            memory: bytes that codes and columns may take; None for ``PASSERBY_GALLERY_MEMORY`` in
+                MiB, or half of the machine's memory.
+
+        Raises:
+            StoreError: the folder cannot be used, or holds a gallery of the first edition.
+            DamagedError: the file is damaged or of another version.
+        """
+        self.folder = Path(folder)
+        if (self.folder / "index.sqlite").exists() and not (self.folder / FILE).exists():
             raise StoreError(
-                f"the gallery {self.folder} cannot be written, nothing was stored: {error}"
+                f"the gallery {folder} is of the first edition; take it over with "
+                "'passerby admin gallery upgrade'"
+            )
+        self._store = Store(self.folder)
+        self._memory = Memory(memory)
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[apsw.Connection, Directory]]:
+        """A connection that sees one state, and the chunks of that state."""
+        with self._store.read() as database:
+            yield database, self._memory.directory(database)
+
+    @property
+    def model_id(self) -> str | None:
+        """The model of the stored vectors; None while the gallery is empty."""
+        with self._reading() as (_, directory):
+            return directory.model
+
+    @property
+    def dimension(self) -> int | None:
+        """D of the stored vectors; None while the gallery is empty."""
+        with self._reading() as (_, directory):
+            return directory.dimension or None
+
+    # reading -------------------------------------------------------------------------------------
+
+    def search(
+        self, vectors: FloatArray, k: int, scope: Scope = EVERYWHERE, *, model: str | None = None
+    ) -> list[Hits]:
+        """The k nearest sightings in the scope for each of the (Q, D) vectors, exactly.
+
+        Cosine distance to the stored half-precision vector; ties in order of id.
+
+        Raises:
+            InputError: vectors of another dimension, or of another ``model`` than the stored.
+        """
+        if k < 1:
+            raise InputError(f"k is {k}; ask for at least one sighting")
+        try:
+            queries = unit_rows(vectors)
+        except ValueError:
+            raise InputError(
+                "a query vector is zero or not finite; embed the picture again"
             ) from None
+        with self._reading() as (database, directory):
+            if directory.model is None:
+                return [Hits(ids=(), distances=np.zeros(0, np.float32)) for _ in queries]
+            check_model(model, queries.shape[1], (directory.model, directory.dimension))
+            return nearest(database, self._memory, directory, queries, k, scope)
+
+    def _sightings(
+        self, database: apsw.Connection, directory: Directory, column: str, values: Sequence[Any]
+    ) -> list[Sighting]:
+        rows = database.execute(
+            f"SELECT {_COLUMNS} FROM sightings WHERE {column} IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(values), ensure_ascii=False),),
+        )
+        return [sighting(row, directory.model or "") for row in rows]
+
+    def get(self, ids: Sequence[str]) -> list[Sighting]:
+        """The facts of sightings, in the order asked, without vectors.
+
+        Raises:
+            UnknownSightingError: an id is not in the gallery.
+        """
+        with self._reading() as (database, directory):
+            found = {one.id: one for one in self._sightings(database, directory, "id", ids)}
+        return [found[name] for name in _all_known(ids, found)]
+
+    def latest(self, limit: int, scope: Scope = EVERYWHERE) -> list[Sighting]:
+        """The newest sightings in the scope, newest first, ties by id."""
+        if limit < 1:
+            return []
+        with self._reading() as (database, directory):
+            picked, _ = directory.select(scope)
+            first = directory.chunks["last"][picked]
+            picked = picked[np.argsort(-first, kind="stable")]
+            size, start = 2 * limit // 512 + 4, scope.start
+            while True:  # chunks that end later than the oldest row that is wanted
+                some = directory.only(picked[:size])
+                chosen = Selection(database, self._memory, some, scope)
+                keys = chosen.keys()
+                times = chosen.column("time", keys)
+                if len(times) >= limit:
+                    start = int(np.partition(times, len(times) - limit)[len(times) - limit])
+                rest = directory.chunks["last"][picked[size:]]
+                if len(rest) == 0 or (len(times) >= limit and rest.max() < (start or 0)):
+                    break
+                size *= 2
+            places = chosen.places(keys[times >= start] if start is not None else keys)
+            found = self._sightings(database, directory, "place", places.tolist())
+        return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
+
+    def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
+        """All sightings of tracklets, by time; names nobody has are left out."""
+        groups: dict[str, list[Sighting]] = {}
+        wanted = [name for name in dict.fromkeys(names) if name]
+        with self._reading() as (database, directory):
+            found = self._sightings(database, directory, "tracklet != '' AND tracklet", wanted)
+        for one in sorted(found, key=lambda one: (one.time, one.id)):
+            groups.setdefault(one.tracklet, []).append(one)
+        return groups
+
+    def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
+        """(N, D) float32 vectors in the order asked.
+
+        Raises:
+            UnknownSightingError: an id is not in the gallery.
+            InputError: the vectors are not of ``model``.
+        """
+        with self._reading() as (database, directory):
+            if directory.model is not None:
+                check_model(model, None, (directory.model, directory.dimension))
+            known = writing.known_places(database, ids)
+            places = np.array([known[name] for name in _all_known(ids, known)], np.int64)
+            out = np.zeros((len(ids), directory.dimension), np.float32)
+            numbers = places >> SLOT_BITS
+            for number in np.unique(numbers).tolist():
+                at = np.flatnonzero(numbers == number)
+                with open_blob(database, number) as blob:
+                    slots = read_table(blob)[0]["slot"]
+                    rows = np.searchsorted(slots, places[at] & ((1 << SLOT_BITS) - 1))
+                    out[at] = read_vectors(blob, rows, len(slots), directory.dimension)
+        return out
+
+    def crops_used(self, crops: Sequence[str]) -> set[str]:
+        """Those of ``crops`` that some sighting names."""
+        with self._store.read() as database:
+            rows = database.execute(
+                "SELECT DISTINCT crop FROM sightings WHERE crop != '' AND crop IN "
+                "(SELECT value FROM json_each(?))", (json.dumps(list(crops)),)
+            )
+            return {row[0] for row in rows}
+
+    def count(self, scope: Scope = EVERYWHERE) -> int:
+        """Number of sightings in the scope."""
+        with self._reading() as (database, directory):
+            picked, inside = directory.select(scope)
+            whole = int(directory.chunks["rows"][picked[inside]].sum())
+            rest = directory.only(picked[~inside])
+            return whole + Selection(database, self._memory, rest, scope).count
+
+    def coverage(self, scope: Scope = EVERYWHERE) -> list[Coverage]:
+        """Per camera with sightings in the scope: how many, the first and the last."""
+        with self._reading() as (database, directory):
+            chosen = Selection(database, self._memory, directory, scope)
+            keys = chosen.keys()
+            times, cameras = chosen.column("time", keys), chosen.column("camera", keys)
+            names = self._memory.names["camera"].texts
+        order = np.lexsort((times, cameras))
+        times, cameras = times[order], cameras[order]
+        starts = np.flatnonzero(np.diff(cameras, prepend=-1))
+        stops = np.append(starts[1:], len(times))
+        found = [
+            Coverage(
+                camera=names[int(cameras[a])],
+                sightings=int(b - a),
+                first=int(times[a]),
+                last=int(times[b - 1]),
+            )
+            for a, b in zip(starts.tolist(), stops.tolist(), strict=False)
+            if b > a
+        ]
+        return sorted(found, key=lambda one: one.camera)
+
+    # writing -------------------------------------------------------------------------------------
 
     def add(self, sightings: Iterable[Sighting], *, replace: bool = False) -> int:
         """Store sightings and return how many were new; durable when it returns.
@@ -68,121 +236,78 @@ class EmbeddedGallery(EmbeddedReader):
         batch = Batch.of(sightings)
         if len(batch) == 0:
             return 0
-        if replace or len(batch) > waiting.MOST:
-            with self._writing() as state:
-                return self._store(state, batch, replace=replace)
-        return self._add_together(batch)
-
-    def _add_together(self, batch: Batch) -> int:
-        """Commit a small batch with those that wait, or wait for another writer to commit it."""
-        ticket: waiting.Ticket | None = None
-        try:
-            while ticket is None or ticket.answer() is None:
-                with self._under(self._writer.held_if_free()) as state:
-                    if state is not None and (ticket is None or ticket.answer() is None):
-                        return self._store(state, batch, own=ticket)
-                ticket = ticket or self._enter(batch)
-                self._writer.wait()
-            return ticket.answer() or 0
-        finally:
-            if ticket is not None:
-                ticket.withdraw()
-
-    def _enter(self, batch: Batch) -> waiting.Ticket:
-        try:
-            return self._room.enter(batch)
-        except OSError as error:
-            raise StoreError(
-                f"the gallery {self.folder} cannot be written, nothing was stored: {error}"
-            ) from None
-
-    def _store(
-        self,
-        state: State,
-        batch: Batch,
-        *,
-        replace: bool = False,
-        own: waiting.Ticket | None = None,
-    ) -> int:
-        """Store a batch, and what waits with it; returns how many of the batch were new."""
-        check_model(state, batch.model, batch.dimension)
-        guests = [] if replace else list(self._room.guests(batch, own))
-        together = Batch.joined([batch, *(guest.batch for guest in guests)]) if guests else batch
-        with self._lock:
-            old = self.index.places(together.ids)
-        known = set(old)
-        if not replace:
-            together, old = together.without(known), {}
-        if len(together):
-            storing.store(self.index, self._lock, state, self.segments, batch=together, old=old)
-        new = _fresh(batch, known)
-        if guests:
-            with self._lock:
-                self._guard.acknowledge()  # before anybody is told
-            for guest in guests:
-                guest.tell(_fresh(guest.batch, known))
-        return new
+        with self._store.write() as database:
+            return writing.insert(database, batch, replace=replace)
 
     def delete(self, what: Scope | Sequence[str]) -> int:
-        """Delete by ids or by scope; returns how many went. Bytes go with :meth:`compact`."""
-        with self._writing() as state, self._lock:
+        """Delete by ids or by scope; returns how many went, with every byte of them."""
+        with self._store.write() as database:
             if isinstance(what, Scope):
-                places = _places(state, what)
+                directory = Directory().follow(database)
+                memory = Memory(0)  # of a state that nobody else may see yet
+                chosen = Selection(database, memory, directory, what)
+                places = sorted(chosen.places(chosen.keys()).tolist())
             else:
-                places = sorted(self.index.places(list(dict.fromkeys(what))).values())
-            if places:
-                with self.index.writing():
-                    self.index.remove(places)
-                state.refresh(force=True)
-            return len(places)
+                places = sorted(writing.known_places(database, what).values())
+            writing.remove(database, places)
+        if places:
+            self._settle()
+        return len(places)
 
     def drop_before(self, time: int) -> int:
         """Delete everything older than ``time`` (milliseconds); returns how many went.
 
-        Whole days lose their file at once; of the day that holds ``time`` single rows go.
+        Searches go on meanwhile; whole chunks go some at a time.
         """
-        with self._writing() as state, self._lock:
-            whole = [day for day in state.days if (day + 1) * DAY_MS <= time]
-            with self.index.writing():
-                gone = sum(self.index.drop_bucket(day) for day in whole)
-                if day_of(time) in state.days:
-                    rest = _places(state, Scope(start=day_of(time) * DAY_MS, end=time))
-                    self.index.remove(rest)
-                    gone += len(rest)
-            state.refresh(force=True)
-            upkeep.sweep(self.index, self.segments)
-            if whole:
-                self.index.checkpoint()
-            return gone
+        gone = 0
+        while True:
+            with self._store.write() as database:
+                rows = database.execute(
+                    "SELECT chunk FROM chunks WHERE last < ? ORDER BY chunk LIMIT ?",
+                    (time, AT_ONCE),
+                ).fetchall()
+                if not rows:
+                    break
+                gone += writing.remove_chunks(database, [row[0] for row in rows])
+                _vacuum(database)
+        gone += self.delete(Scope(end=time))
+        self._settle()
+        return gone
+
+    def _settle(self) -> None:
+        """Give back what is free, with what a switch of the network has left."""
+        while True:
+            with self._store.write() as database:
+                some = "SELECT chunk FROM outdated LIMIT ?"
+                database.execute(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
+                if not database.changes():
+                    break
+                _vacuum(database)
+        self._store.give_back()
 
     def compact(self) -> int:
-        """Rewrite the days that hold deleted rows or many small blocks; returns bytes freed.
+        """Write small chunks as larger ones; returns the bytes that the file became smaller by."""
+        before = self._store.path.stat().st_size
+        with self._store.write() as database:
+            writing.forget_model(database)
+            days = writing.mergeable(database)
+        for numbers in days:
+            with self._store.write() as database:
+                alive = {row[0] for row in database.execute("SELECT chunk FROM chunks")}
+                writing.merge(database, [number for number in numbers if number in alive])
+        self._settle()
+        return max(before - self._store.path.stat().st_size, 0)
 
-        A gallery that is empty after that has no model any more.
-        """
-        with self._writing() as state:
-            before = self.stats().bytes
-            for day in list(state.days.values()):
-                if day.living < day.rows or upkeep.fragmented(day):
-                    upkeep.rewrite(self.index, self._lock, self.segments, day)
-            with self._lock:
-                state.refresh(force=True)
-                if not state.days:
-                    with self.index.writing():
-                        self.index.forget_model()
-                    state.refresh(force=True)
-                upkeep.sweep(self.index, self.segments)
-                self.index.checkpoint()
-            return before - self.stats().bytes
-
-    def snapshot(self, folder: Path | str) -> None:
-        """Write a consistent copy that opens like the original.
+    def snapshot(self, folder: Path) -> None:
+        """Write a consistent copy into a new or empty folder.
 
         Raises:
-            InputError: the target is not empty.
+            InputError: the folder is not empty.
         """
-        with self._writing() as state, self._lock:
-            upkeep.copy(self.index, state, Path(folder))
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"the folder {folder} is not empty; name a new one for the snapshot")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._store.backup(folder / FILE)
 
     def stage(self, model: str) -> EmbeddedStage:
         """Begin to embed the gallery anew with another model, or go on with what was begun.
@@ -190,29 +315,119 @@ class EmbeddedGallery(EmbeddedReader):
         Raises:
             InputError: an empty gallery, its own model, or another model is being staged.
         """
-
-        @contextmanager
-        def alone() -> Iterator[State]:
-            with self._writing() as state, self._lock:
-                yield state
-
-        stage = EmbeddedStage(model, self.index, self.segments, self.reading, alone)
+        stage = EmbeddedStage(model, self._store, self._settle)
         stage.begin()
         return stage
 
+    # state ---------------------------------------------------------------------------------------
 
-def _fresh(batch: Batch, known: set[str]) -> int:
-    """How many ids of a batch are not known; they are from now on."""
-    ids = set(batch.ids) - known
-    known |= ids
-    return len(ids)
+    def stats(self) -> Stats:
+        """Size and state."""
+        with self._reading() as (_, directory):
+            chunks = directory.chunks
+        files = [path for path in self.folder.glob("*") if path.is_file()]
+        return Stats(
+            sightings=directory.rows,
+            dead=0,
+            days=len(np.unique(chunks["day"])),
+            bytes=sum(path.stat().st_size for path in files if path.exists()),
+            first=int(chunks["first"].min()) if len(chunks) else None,
+            last=int(chunks["last"].max()) if len(chunks) else None,
+            model_id=directory.model,
+            dimension=directory.dimension or None,
+        )
+
+    def health(self) -> Health:
+        """Whether the folder can be read and written, quickly; :meth:`verify` reads it all."""
+        problems = []
+        try:
+            with self._reading():
+                pass
+        except InputError as error:
+            problems.append(str(error))
+        readable = not problems
+        try:
+            disk = os.statvfs(self.folder)
+        except OSError as error:
+            return Health(readable=False, writable=False, problems=(*problems, str(error)))
+        free = disk.f_bavail * disk.f_frsize
+        writable = os.access(self.folder, os.W_OK) and not self._store.read_only and free > 0
+        if not writable:
+            problems.append(f"the gallery {self.folder} cannot be written; sightings are refused")
+        elif free < LITTLE_ROOM:
+            problems.append(
+                f"the disk of the gallery {self.folder} has only {free >> 20} MiB left"
+            )
+        return Health(
+            readable=readable,
+            writable=readable and writable,
+            problems=tuple(problems),
+            free_bytes=free,
+        )
+
+    def verify(self) -> list[str]:
+        """Read everything and name what is damaged; empty when all is well."""
+        faults: list[str] = []
+        try:
+            with self._store.read() as database:
+                faults += self._store.faults(database)
+                for table in ("chunks", "staged"):
+                    for (number,) in database.execute(f"SELECT chunk FROM {table}").fetchall():
+                        faults += _chunk_faults(database, number, staged=table == "staged")
+                loose = database.execute(
+                    "SELECT count(*) - (SELECT coalesce(sum(rows), 0) FROM chunks) FROM sightings"
+                ).fetchone()
+                if loose and loose[0]:
+                    faults.append(f"{self._store.path}: {loose[0]} sightings are in no chunk")
+        except StoreError as error:
+            faults.append(str(error))
+        return faults
+
+    def close(self) -> None:
+        """Let go of the file; the gallery must not be used afterwards."""
+        self._store.close()
 
 
-def _places(state: State, scope: Scope) -> list[int]:
-    wanted = state.select(scope)
-    places: list[int] = []
-    for number, day in state.days.items():
-        rows = day.select(wanted)
-        rows = np.arange(day.rows) if rows is None else rows
-        places += [place_of(number, int(row)) for row in rows]
-    return places
+def _vacuum(database: apsw.Connection) -> None:
+    for _ in database.execute("PRAGMA incremental_vacuum"):
+        pass
+
+
+def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:
+    for name in ids:
+        if name not in found:
+            raise UnknownSightingError(f"there is no sighting '{name}' in this gallery")
+    return ids
+
+
+def _chunk_faults(database: apsw.Connection, number: int, *, staged: bool) -> list[str]:
+    """What does not fit together in one chunk and the sightings that are in it."""
+    try:
+        chunk = writing.read_chunk(database, number, staged=staged)
+    except StoreError as error:
+        return [str(error)]
+    faults = []
+    codes = encode(chunk.vectors)
+    if not (np.array_equal(codes.values, chunk.codes)):
+        faults.append(f"the codes of chunk {number} are not those of its vectors")
+    if staged:
+        return faults
+    rows = database.execute(
+        f"SELECT place, {_COLUMNS} FROM sightings WHERE place >= ? AND place < ? ORDER BY place",
+        (number << SLOT_BITS, (number + 1) << SLOT_BITS),
+    ).fetchall()
+    told = [(place & ((1 << SLOT_BITS) - 1), time, q, c, u, a)
+            for place, _, c, u, time, _, _, _, q, a in rows]
+    names, table = chunk.names, chunk.table
+    held = list(
+        zip(
+            table["slot"].tolist(), table["time"].tolist(), table["quality"].tolist(),
+            [names["camera"][at] for at in table["camera"]],
+            [names["unit"][at] for at in table["unit"]],
+            [names["attributes"][at] for at in table["attributes"]],
+            strict=True,
+        )
+    )  # fmt: skip
+    if told != held:
+        faults.append(f"chunk {number} does not hold the vectors of its {len(rows)} sightings")
+    return [f"{database.filename}: {fault}" for fault in faults]

@@ -1,51 +1,36 @@
-"""A sighting as a row of a Milvus collection, and a scope as one of its expressions."""
+"""The collections behind a gallery on a Milvus server: their rows, expressions and life."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from passerby.city.gallery.batch import Batch
-from passerby.city.gallery.checksum import checksum
+from passerby.city.gallery import records
+from passerby.city.gallery.milvus_link import GoneError, Link
+from passerby.city.gallery.port import StoreError
+from passerby.city.gallery.records import FIELDS, Batch, checksum
 from passerby.city.sightings import Scope, Sighting
 from passerby.errors import InputError
 
-if TYPE_CHECKING:
-    from pymilvus import CollectionSchema
-
-NAME_LENGTH, ID_LENGTH = 128, 256  # bytes of a code or camera; of an id or tracklet
-LENGTHS = {
-    "id": ID_LENGTH,
-    "unit": NAME_LENGTH,
-    "camera": NAME_LENGTH,
-    "tracklet": ID_LENGTH,
-    "crop": NAME_LENGTH,
-}
-FACTS = ["id", "unit", "camera", "time", "tracklet", "crop", "quality", "box", "attributes"]
+T = TypeVar("T")
+FORMAT = 1
+STAGE = "passerby.stage"  # property: the model being staged beside this collection
+CLOSING = "passerby.closing"  # property: until when (ms) writes wait for a switch or a drop
+LEASE_MS = 60_000  # for a closing; half of it is for clocks that differ
+LENGTHS = {  # in bytes
+    "id": 256, "district": 128, "unit": 128, "camera": 128, "tracklet": 256, "crop": 128, "box": 128
+}  # fmt: skip
+FACTS = list(FIELDS)
 ANY = 'id != ""'  # Milvus deletes and pages by an expression only
-
-
-def schema(dimension: int, description: str) -> "CollectionSchema":
-    """The collection's fields; vectors as float32, their values rounded to half precision."""
-    from pymilvus import DataType, MilvusClient
-
-    made = MilvusClient.create_schema(
-        auto_id=False, enable_dynamic_field=False, description=description
-    )
-    text = DataType.VARCHAR
-    made.add_field("id", text, max_length=ID_LENGTH, is_primary=True)
-    made.add_field("district", text, max_length=NAME_LENGTH, is_partition_key=True)
-    for name in ("unit", "camera", "tracklet", "crop"):
-        made.add_field(name, text, max_length=LENGTHS[name])
-    made.add_field("time", DataType.INT64)
-    made.add_field("quality", DataType.DOUBLE)
-    made.add_field("box", text, max_length=NAME_LENGTH)
-    made.add_field("attributes", DataType.JSON)
-    made.add_field("checksum", DataType.INT64)
-    made.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-    return made
+MOST = 16_384  # rows that Milvus gives in one answer
+ANSWER_BYTES = 24 << 20
+FACT_BYTES = 1024  # room reckoned for the facts of one row in an answer
+IDS = 2000  # ids in one expression
+SAMPLE = 1000  # rows looked at to halve an answer
 
 
 def rows(batch: Batch, district: int) -> list[dict[str, Any]]:
@@ -54,68 +39,36 @@ def rows(batch: Batch, district: int) -> list[dict[str, Any]]:
     Raises:
         InputError: a name is too long for the collection.
     """
-    out = []
+    made = []
     for one, vector in zip(batch.sightings, batch.vectors, strict=True):
+        row = {
+            **dict(zip(FIELDS, records.record(one), strict=True)),
+            "attributes": dict(one.attributes),
+            "district": one.unit[:district],
+            "checksum": checksum(one, vector),
+            "vector": vector.astype(np.float32),
+        }
         for name, length in LENGTHS.items():
-            if len(getattr(one, name).encode()) > length:
+            if len(row[name].encode()) > length:
                 raise InputError(
                     f"the {name} of sighting '{one.id[:40]}' is longer than the {length} bytes "
                     "that a Milvus gallery keeps; shorten it"
                 )
-        out.append(
-            {
-                "id": one.id,
-                "district": one.unit[:district],
-                "unit": one.unit,
-                "camera": one.camera,
-                "time": one.time,
-                "tracklet": one.tracklet,
-                "crop": one.crop,
-                "quality": float(one.quality),
-                "box": "" if one.box is None else json.dumps([float(value) for value in one.box]),
-                "attributes": dict(one.attributes),
-                "checksum": checksum(one, vector),
-                "vector": vector.astype(np.float32),
-            }
-        )
-    return out
+        made.append(row)
+    return made
 
 
-def sighting(row: dict[str, Any], model: str, vector: NDArray[Any] | None = None) -> Sighting:
-    """The sighting a row holds, with a vector or without."""
-    box = json.loads(row["box"]) if row["box"] else None
-    attributes = row["attributes"]
-    if isinstance(attributes, str | bytes):
-        attributes = json.loads(attributes)
-    return Sighting(
-        id=row["id"],
-        camera=row["camera"],
-        time=int(row["time"]),
-        vector=vector,
-        model=model,
-        unit=row["unit"],
-        tracklet=row["tracklet"],
-        box=None if box is None else tuple(box),
-        crop=row["crop"],
-        quality=float(row["quality"]),
-        attributes=tuple(attributes.items()),
-    )
-
-
-def quoted(text: str) -> str:
-    """A string of the expression language."""
-    return json.dumps(text, ensure_ascii=False)
+def sighting(row: dict[str, Any], model: str) -> Sighting:
+    """The sighting of a row, without its vector."""
+    *facts, attributes = (row[name] for name in FIELDS)
+    if not isinstance(attributes, str | bytes):
+        attributes = json.dumps(attributes)
+    return records.sighting([*facts, attributes], model)
 
 
 def listed(values: Iterable[str]) -> str:
-    """A list of strings."""
-    return f"[{', '.join(map(quoted, values))}]"
-
-
-def prefixed(field: str, start: str) -> str:
-    """Strings that begin with ``start``, as a range: nothing in it can be a wildcard."""
-    after = start[:-1] + chr(ord(start[-1]) + 1)
-    return f"({field} >= {quoted(start)} and {field} < {quoted(after)})"
+    """A list of strings in the expression language."""
+    return f"[{', '.join(map(_quoted, values))}]"
 
 
 def outermost(units: Sequence[str]) -> list[str]:
@@ -138,7 +91,7 @@ def expression(scope: Scope, district: int) -> str:
         # with these Milvus reads the partitions of the districts only
         if district and all(len(code) >= district for code in units):
             parts.append(f"district in {listed(dict.fromkeys(code[:district] for code in units))}")
-        parts.append(_any(prefixed("unit", code) for code in units))
+        parts.append(_any(_prefixed("unit", code) for code in units))
     if scope.cameras:
         parts.append(f"camera in {listed(dict.fromkeys(scope.cameras))}")
     if scope.start is not None:
@@ -148,7 +101,7 @@ def expression(scope: Scope, district: int) -> str:
     if scope.quality is not None:
         parts.append(f"quality >= {float(scope.quality)!r}")
     for name, values in sorted(scope.values.items()):
-        parts.append(_any(f"attributes[{quoted(name)}] == {quoted(v)}" for v in sorted(values)))
+        parts.append(_any(f"attributes[{_quoted(name)}] == {_quoted(v)}" for v in sorted(values)))
     return " and ".join(parts)
 
 
@@ -156,7 +109,258 @@ def _any(parts: Iterable[str]) -> str:
     return f"({' or '.join(parts)})"
 
 
-def chunks(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def _prefixed(field: str, start: str) -> str:
+    """Strings that begin with ``start``, as a range: nothing in it can be a wildcard."""
+    after = start[:-1] + chr(ord(start[-1]) + 1)
+    return f"({field} >= {_quoted(start)} and {field} < {_quoted(after)})"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """The values in lists of at most ``size``."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collection:
+    """A collection as the server described it; one without a name does not exist and is empty.
+
+    Attributes:
+        link: the connection.
+        name: its own name, which no other model's collection ever has.
+        model: that made the vectors.
+        dimension: D.
+        district: leading characters of a unit's code in the partition key.
+        stage: the model being staged beside it, or empty.
+        closing: writes are not acknowledged now; it is about to be replaced or dropped.
+    """
+
+    link: Link
+    name: str = ""
+    model: str = ""
+    dimension: int = 0
+    district: int = 0
+    stage: str = ""
+    closing: bool = False
+
+    @property
+    def staged(self) -> str:
+        """The name of the collection of the model being staged."""
+        name, _, number = self.name.rpartition("__")
+        return f"{name}__{int(number) + 1}"
+
+    def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of the client for this collection."""
+        return self.link.ask(method, self.name, *arguments, **options)
+
+    def mark(self, name: str, value: str) -> None:
+        """Set one of the properties :data:`STAGE` and :data:`CLOSING`."""
+        self.ask("alter_collection_properties", properties={name: value})
+
+    def where(self, scope: Scope) -> str:
+        """The scope as an expression; with the partitions to read where that can be trusted."""
+        return expression(scope, self.district if self.link.prunes else 0)
+
+    def count(self, where: str, *, level: str | None = None) -> int:
+        """Rows that an expression holds for; all for an empty one.
+
+        ``level`` is the consistency, by default that of the address, here and below.
+        """
+        if not self.name:
+            return 0
+        return int(self._query(where, ["count(*)"], level)[0]["count(*)"])
+
+    def read(
+        self, where: str, fields: list[str] = FACTS, *, level: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """All rows that an expression holds for, in any order."""
+        for page in self.pages(where, fields, level=level):
+            yield from page
+
+    def read_any(
+        self, field: str, values: Iterable[str], fields: list[str], *, level: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """All rows in which a field has one of some values, in any order."""
+        for part in chunks([value for value in dict.fromkeys(values) if value], IDS):
+            yield from self.read(f"{field} in {listed(part)}", fields, level=level)
+
+    def pages(
+        self, where: str, fields: list[str], *, level: str | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        """All rows that an expression holds for, in lists that fit into one answer.
+
+        An answer of Milvus is complete when it is shorter than its limit. The order of its rows,
+        and which rows a cut answer holds, depend on the version. So what is cut is asked in halves.
+        """
+        room = FACT_BYTES + (4 * self.dimension if "vector" in fields else 0)
+        size = max(2, min(MOST, ANSWER_BYTES // room))
+        pending, whole = [where] if self.name else [], True
+        while pending:
+            part = pending.pop()
+            if whole or self.count(part, level="Eventually") < size:
+                found = self._query(part, fields, level, limit=size)
+                if len(found) < size:
+                    yield found
+                    continue
+            whole = False
+            pending += self._halves(part, level)
+
+    def _halves(self, where: str, level: str | None) -> list[str]:
+        """Two expressions that together hold for the same rows: the later ones, the earlier."""
+        found = self._query(where, ["id", "time"], level, limit=SAMPLE)
+        if len(found) < 2:  # deleted meanwhile
+            return [where]
+        names = sorted(row["id"] for row in found)
+        times = sorted({int(row["time"]) for row in found})
+        field, middle = "time", str(times[len(times) // 2])
+        if len(times) == 1:
+            field, middle = "id", _quoted(names[len(names) // 2])
+        first = f"{where} and " if where else ""
+        return [f"{first}{field} >= {middle}", f"{first}{field} < {middle}"]
+
+    def _query(
+        self, where: str, fields: list[str], level: str | None, **options: Any
+    ) -> list[dict[str, Any]]:
+        level = level or self.link.address.consistency
+        return list(
+            self.ask(
+                "query", filter=where, output_fields=fields, consistency_level=level, **options
+            )
+        )
+
+    def put(self, batch: Batch, at_once: int) -> None:
+        ...
+
+    def remove(self, where: str) -> None:
+        """Delete the rows that an expression holds for."""
+        self.ask("delete", filter=where, consistency_level="Strong")
+
+    @contextmanager
+    def closed(self) -> Iterator[Callable[[], bool]]:
+        """Have every process hold back its writes; yields whether that still holds.
+
+        A writer looks for the mark before and after it writes, and acknowledges nothing while it
+        is there. So what was acknowledged before is found by a strong read inside, and what is
+        written meanwhile is written again, or refused, after. The mark ends by itself when this
+        process dies.
+        """
+        start = time.monotonic()
+        self.mark(CLOSING, str(int(time.time() * 1000) + LEASE_MS))
+        try:
+            yield lambda: (time.monotonic() - start) * 1000 < LEASE_MS / 2
+        finally:
+            with suppress(GoneError):
+                self.mark(CLOSING, "0")
+
+
+def describe(link: Link, name: str) -> Collection:
+    """The collection a name or alias stands for.
+
+    Raises:
+        StoreError: a collection of that name is none of ours.
+    """
+    try:
+        found: dict[str, Any] = link.ask("describe_collection", name)
+    except GoneError:
+        return Collection(link=link)
+    try:
+        facts = json.loads(found["description"])
+        vector = next(field for field in found["fields"] if field["name"] == "vector")
+        assert facts["passerby"] == FORMAT
+        properties = found.get("properties", {})
+        return Collection(
+            link=link,
+            name=found["collection_name"],
+            model=facts["model"],
+            dimension=int(vector["params"]["dim"]),
+            district=int(facts["district"]),
+            stage=properties.get(STAGE, ""),
+            closing=int(properties.get(CLOSING) or 0) > time.time() * 1000,
+        )
+    except (ValueError, KeyError, TypeError, StopIteration, AssertionError):
+        raise StoreError(
+            f"the collection '{name}' was not made by this version of Passerby; use another name"
+        ) from None
+
+
+def create(link: Link, model: str, dimension: int) -> Collection:
+    """Make the first collection of a gallery, or use what another process has just made.
+
+    Its number is the time, so that a name never comes back with another model behind it.
+    """
+    name = link.address.name
+    wanted = (model, dimension, link.address.district)
+    for mine in collections(link):  # of a process that makes it now, or died while it did
+        known = describe(link, mine)
+        if known.name and (known.model, known.dimension, known.district) == wanted:
+            break
+    else:
+        mine = f"{name}__{int(time.time() * 1000)}"
+    make(link, mine, model, dimension)
+    with suppress(StoreError):  # when another process was faster
+        link.ask("create_alias", mine, name)
+    made = describe(link, name)
+    if not made.name:
+        raise GoneError(f"the gallery '{name}' was dropped while it was made; try again")
+    if made.name != mine:
+        link.ask("drop_collection", mine)
+    return made
+
+
+def make(link: Link, name: str, model: str, dimension: int) -> None:
+    """Make a collection with its exact index and load it; one that is there already is used."""
+    address = link.address
+    if not describe(link, name).name:
+        facts = {"passerby": FORMAT, "model": model, "district": address.district}
+        try:
+            link.ask(
+                "create_collection",
+                name,
+                schema=_schema(dimension, json.dumps(facts)),
+                num_shards=address.shards,
+                num_partitions=address.partitions,
+                consistency_level="Strong",
+            )
+        except StoreError:
+            if not describe(link, name).name:
+                raise
+    index = link.client.prepare_index_params()
+    index.add_index("vector", index_type="FLAT", metric_type="COSINE", index_name="vector")
+    link.ask("create_index", name, index)
+    link.ask("load_collection", name, replica_number=address.replicas)
+
+
+def _schema(dimension: int, description: str) -> Any:
+    """The collection's fields; vectors as float32, their values rounded to half precision."""
+    from pymilvus import DataType, MilvusClient
+
+    made = MilvusClient.create_schema(
+        auto_id=False, enable_dynamic_field=False, description=description
+    )
+    keys = {"id": {"is_primary": True}, "district": {"is_partition_key": True}}
+    for name, length in LENGTHS.items():
+        made.add_field(name, DataType.VARCHAR, max_length=length, **keys.get(name, {}))
+    made.add_field("time", DataType.INT64)
+    made.add_field("quality", DataType.DOUBLE)
+    made.add_field("attributes", DataType.JSON)
+    made.add_field("checksum", DataType.INT64)
+    made.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+    return made
+
+
+def collections(link: Link) -> list[str]:
+    """Names of all collections of the gallery, also of those without the alias."""
+    first = f"{link.address.name}__"
+    names = [name for name in link.ask("list_collections") if name.startswith(first)]
+    return sorted(name for name in names if name.removeprefix(first).isdigit())
+
+
+def drop(link: Link) -> None:
+    """Drop the gallery: its alias and every collection of it."""
+    if describe(link, link.address.name).name:
+        link.ask("drop_alias", link.address.name)
+    for name in collections(link):
+        link.ask("drop_collection", name)

@@ -1,0 +1,228 @@
+"""Exact search over the chunks of one state of a gallery."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import apsw
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.city.gallery.chunks import SLOT_BITS, read_vectors
+from passerby.city.gallery.memory import Directory, Memory, Region, Slab, by_slab, open_blob
+from passerby.city.gallery.port import Hits
+from passerby.city.sightings import Scope
+from passerby.retrieval.screening import Codes, Screen, cosine_distances
+
+FEW = 512  # rows that are read at once, without a screen
+INLINE = 32_768  # rows from which threads pay
+SPARSE = 4  # rows are gathered where fewer than one in so many of a run is in the scope
+AHEAD = 4  # slabs that may wait to be screened: their codes may be in nobody else's memory
+ROW_BITS = 32  # of a key: number of the slab in this search << 32 | row in the slab
+
+
+class Run(NamedTuple):
+    """Consecutive rows of a slab; ``mask`` tells which are in the scope, all when None."""
+
+    start: int
+    stop: int
+    mask: NDArray[np.bool_] | None
+
+    @property
+    def count(self) -> int:
+        """Rows in the scope."""
+        return self.stop - self.start if self.mask is None else int(self.mask.sum())
+
+
+class Selection:
+    """The rows of a scope."""
+
+    def __init__(
+        self, database: apsw.Connection, memory: Memory, directory: Directory, scope: Scope
+    ) -> None:
+        """Find them; columns of chunks that nobody has asked for are read."""
+        picked, self.inside = directory.select(scope)
+        self.chunks = directory.chunks[picked]
+        self.regions = memory.regions(database, directory, picked)
+        self.slabs: list[tuple[Slab, list[int]]] = list(by_slab(self.regions))
+        self.runs = [
+            self._runs(memory, slab, numbers, scope) for slab, numbers in self.slabs
+        ]
+
+    def _runs(
+        self, memory: Memory, slab: Slab, numbers: list[int], scope: Scope
+    ) -> list[Run]:
+        runs: list[list[Any]] = []
+        for number in numbers:
+            region, whole = self.regions[number], bool(self.inside[number])
+            if runs and runs[-1][1] == region.start:
+                runs[-1][1], runs[-1][2] = region.stop, runs[-1][2] and whole
+            else:
+                runs.append([region.start, region.stop, whole])
+        return [
+            Run(a, b, None if whole else memory.mask(slab.members[a:b], scope))
+            for a, b, whole in runs
+        ]
+
+    @property
+    def count(self) -> int:
+        """Rows in the scope."""
+        return sum(run.count for runs in self.runs for run in runs)
+
+    def keys(self) -> NDArray[np.int64]:
+        """Keys of all rows."""
+        found = [np.zeros(0, np.int64)]
+        for number, runs in enumerate(self.runs):
+            for a, b, mask in runs:
+                rows = np.arange(a, b) if mask is None else np.flatnonzero(mask) + a
+                found.append(rows + (number << ROW_BITS))
+        return np.concatenate(found)
+
+    def column(self, name: str, keys: NDArray[np.int64]) -> NDArray[Any]:
+        """A column of rows, in the order of their keys."""
+        out = np.empty(len(keys), self.slabs[0][0].members.dtype[name] if self.slabs else np.int64)
+        numbers = keys >> ROW_BITS
+        for number in np.unique(numbers).tolist():
+            at = np.flatnonzero(numbers == number)
+            out[at] = self.slabs[number][0].members[name][keys[at] & ((1 << ROW_BITS) - 1)]
+        return out
+
+    def parts(
+        self, keys: NDArray[np.int64]
+    ) -> Iterator[tuple[Region, NDArray[np.int64], NDArray[np.int64]]]:
+        """(region, which keys lie in it, their rows in the chunk); keys ascend."""
+        numbers, rows = keys >> ROW_BITS, keys & ((1 << ROW_BITS) - 1)
+        for number in np.unique(numbers).tolist():
+            at = np.flatnonzero(numbers == number)
+            own = [self.regions[i] for i in self.slabs[number][1]]
+            which = np.searchsorted([one.start for one in own], rows[at], side="right") - 1
+            edges = np.flatnonzero(np.diff(which, prepend=-1))
+            for some in np.split(at, edges[1:]):
+                region = own[int(which[some[0] - at[0]])]
+                yield region, some, rows[some] - region.start
+
+    def places(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of rows, in the order of their keys, which ascend."""
+        out = np.empty(len(keys), np.int64)
+        slots = self.column("slot", keys)
+        for region, some, _ in self.parts(keys):
+            out[some] = region.chunk << SLOT_BITS | slots[some].astype(np.int64)
+        return out
+
+
+def nearest(
+    database: apsw.Connection,
+    memory: Memory,
+    directory: Directory,
+    queries: NDArray[np.float64],
+    k: int,
+    scope: Scope,
+) -> list[Hits]:
+    """The k nearest sightings in the scope for each unit query (Q, D), ties by id."""
+    chosen = Selection(database, memory, directory, scope)
+    total = chosen.count
+    if total <= max(FEW, k):
+        every = chosen.keys()
+        proposed: Sequence[NDArray[np.int64]] = [every] * len(queries)
+    else:
+        proposed = list(_screened(database, memory, chosen, queries, k, total).candidates())
+    return [
+        _decided(database, directory.dimension, chosen, np.sort(keys), query, k)
+        for keys, query in zip(proposed, queries, strict=True)
+    ]
+
+
+def _screened(
+    database: apsw.Connection,
+    memory: Memory,
+    chosen: Selection,
+    queries: NDArray[np.float64],
+    k: int,
+    total: int,
+) -> Screen:
+    """Screen all rows; several slabs at once where there are many rows."""
+    threads = min(len(os.sched_getaffinity(0)), len(chosen.slabs)) if total >= INLINE else 1
+    screens: SimpleQueue[Screen] = SimpleQueue()
+    for _ in range(threads):
+        screens.put(Screen(queries, k))
+
+    def work(number: int, codes: Codes) -> None:
+        screen = screens.get()
+        for run in chosen.runs[number]:
+            _offer(screen, number << ROW_BITS, codes, run)
+        screens.put(screen)
+
+    busy = {id(slab) for slab, _ in chosen.slabs}
+    with ThreadPoolExecutor(threads) if threads > 1 else _Inline() as pool:
+        pending: list[Future[None]] = []
+        for number, (slab, numbers) in enumerate(chosen.slabs):
+            codes = memory.codes(database, slab, [chosen.regions[i] for i in numbers], busy)
+            if len(pending) >= AHEAD + threads:
+                pending.pop(0).result()
+            pending.append(pool.submit(work, number, codes))
+        for one in pending:
+            one.result()
+    first = screens.get()
+    while not screens.empty():
+        first.merge(screens.get())
+    return first
+
+
+class _Inline(ThreadPoolExecutor):
+    """An executor without threads."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def submit(self, work: Any, /, *arguments: Any, **options: Any) -> Any:
+        done: Future[Any] = Future()
+        done.set_result(work(*arguments, **options))
+        return done
+
+
+def _offer(screen: Screen, base: int, codes: Codes, run: Run) -> None:
+    start, stop, mask = run
+    if mask is None:
+        screen.offer(base + start, codes[start:stop])
+        return
+    rows = np.flatnonzero(mask)
+    if SPARSE * len(rows) < len(mask):
+        screen.offer(rows + (base + start), codes[rows + start])
+    elif len(rows):
+        screen.offer(base + start, codes[start:stop], mask)
+
+
+def _decided(
+    database: apsw.Connection,
+    D: int,
+    chosen: Selection,
+    keys: NDArray[np.int64],
+    query: NDArray[np.float64],
+    k: int,
+) -> Hits:
+    """The k nearest of some rows by their stored vectors."""
+    distances = np.empty(len(keys), np.float32)
+    if len(keys):
+        with open_blob(database, chosen.regions[0].chunk) as blob:
+            for region, some, rows in chosen.parts(keys):
+                blob.reopen(region.chunk)
+                vectors = read_vectors(blob, rows, region.stop - region.start, D)
+                distances[some] = cosine_distances(vectors, query)
+    if len(keys) > k:
+        near = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
+        keys, distances = keys[near], distances[near]
+    places = chosen.places(keys)
+    names = dict(
+        database.execute(
+            "SELECT place, id FROM sightings WHERE place IN (SELECT value FROM json_each(?))",
+            (json.dumps(places.tolist()),),
+        )
+    )
+    pairs = sorted(zip(distances.tolist(), (names[p] for p in places.tolist()), strict=True))[:k]
+    return Hits(
+        ids=tuple(name for _, name in pairs),
+        distances=np.array([distance for distance, _ in pairs], np.float32),
+    )

@@ -1,0 +1,313 @@
+"""The SQLite file of an embedded gallery: schema, transactions, errors.
+
+A change is one transaction of SQLite, durable when it is committed (``synchronous=FULL``). Every
+page carries a checksum by SQLite's extension cksumvfs, so a flipped bit is an error of whoever reads
+the page. A number in the file ``acknowledged`` counts the commits that callers were told of: SQLite
+ends its log at the first damaged frame without a word, which shows here.
+"""
+
+import ctypes
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import apsw
+import apsw.sqlite_extra
+
+from passerby.city.disk import sync
+from passerby.city.gallery.port import DamagedError, StoreError
+
+FILE, ACKNOWLEDGED = "gallery.sqlite", "acknowledged"
+FORMAT = 4  # the first edition had 1 to 3
+PATIENCE_MS = 120_000  # for another process that writes
+LOG_PAGES = 16_384  # of the write-ahead log before it is copied into the file: 64 MiB
+VACUUM_PAGES = 16_384  # given back to the file system in one transaction
+_COUNT = struct.Struct("<qI")
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE sightings (
+    place INTEGER PRIMARY KEY,  -- chunk << 10 | slot
+    id TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, unit TEXT NOT NULL, time INTEGER NOT NULL,
+    tracklet TEXT NOT NULL, box TEXT NOT NULL, crop TEXT NOT NULL, quality REAL NOT NULL,
+    attributes TEXT NOT NULL
+);
+CREATE INDEX by_tracklet ON sightings (tracklet) WHERE tracklet != '';
+CREATE INDEX by_crop ON sightings (crop) WHERE crop != '';
+CREATE TABLE chunks (
+    chunk INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL, day INTEGER NOT NULL,
+    rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    low TEXT NOT NULL, high TEXT NOT NULL,  -- least and greatest unit
+    crc INTEGER NOT NULL
+);
+CREATE INDEX by_day ON chunks (day);
+CREATE INDEX by_version ON chunks (version);
+CREATE TABLE contents (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);
+-- of the network that will replace the gallery's
+CREATE TABLE staged (chunk INTEGER PRIMARY KEY, rows INTEGER NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE staged_contents (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE outdated (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);  -- of the one before
+"""
+
+
+@cache
+def _register_checksums() -> None:
+    """Register the file system layer ``cksmvfs`` in this process."""
+    try:
+        apsw.sqlite_extra.load(apsw.Connection(":memory:"), "cksumvfs")
+    except apsw.sqlite_extra.NotAvailable as error:
+        raise StoreError(
+            f"this build of apsw lacks SQLite's checksums ({error}); "
+            "install apsw from its wheel: pip install --only-binary apsw apsw"
+        ) from None
+
+
+class Store:
+    """One file, one writing connection, and as many reading ones as there are readers."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the file in ``folder``, or make an empty one.
+
+        Raises:
+            StoreError: the folder cannot be made or used, or is not writable and was not closed.
+            DamagedError: the file is no gallery, of another version, or has lost commits.
+        """
+        self.folder, self.path = folder, folder / FILE
+        self._writer: apsw.Connection | None = None
+        self._free: list[apsw.Connection] = []
+        self._writing, self._lock = threading.RLock(), threading.Lock()
+        _register_checksums()
+        if not self.path.exists():
+            self._create()
+        self.read_only = not os.access(folder, os.W_OK) or not os.access(self.path, os.W_OK)
+        log = self.path.with_name(FILE + "-wal")
+        if self.read_only and log.exists() and log.stat().st_size:
+            raise StoreError(
+                f"the gallery {folder} was not closed by its last writer and is read-only; "
+                "make it writable and open it once"
+            )
+        told = self.acknowledged()
+        with self.read() as database:
+            self._check(database, told or 0)
+
+    def _create(self) -> None:
+        """Make an empty file under another name, then give it its own."""
+        draft = self.folder / f"{FILE}.{os.getpid()}.{threading.get_ident()}.part"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.explained():
+                made = apsw.Connection(str(draft), vfs="cksmvfs")
+                reserved = ctypes.c_int(8)  # bytes of a page that hold its checksum
+                made.file_control(
+                    "main", apsw.SQLITE_FCNTL_RESERVE_BYTES, ctypes.addressof(reserved)
+                )
+                # with larger pages SQLite left copies of deleted entries in some of them
+                made.pragma("page_size", 4096)
+                made.pragma("auto_vacuum", "incremental")
+                made.pragma("secure_delete", "on")
+                made.pragma("journal_mode", "wal")
+                made.execute(_SCHEMA)
+                made.execute("INSERT INTO meta VALUES ('format', ?), ('commit', 0)", (FORMAT,))
+                made.close()
+            with suppress(FileExistsError):  # another process was faster
+                os.link(draft, self.path)
+            sync(self.folder)
+        except OSError as error:
+            raise StoreError(f"the gallery folder {self.folder} cannot be made: {error}") from None
+        finally:
+            for path in self.folder.glob(f"{draft.name}*"):
+                path.unlink(missing_ok=True)
+
+    def _check(self, database: apsw.Connection, told: int) -> None:
+        format_ = get_meta(database, "format")
+        if str(database.pragma("checksum_verification")) != "1":
+            raise DamagedError(f"the head of {self.path} is damaged; restore it from a backup")
+        if format_ != FORMAT:
+            raise DamagedError(
+                f"the gallery {self.path} is of another version of Passerby; use that version"
+            )
+        held = int(get_meta(database, "commit"))
+        if held < told:
+            raise DamagedError(
+                f"the gallery {self.path} has lost {told - held} commits: its log {FILE}-wal is "
+                f"damaged; restore a backup, or delete {self.folder / ACKNOWLEDGED} to go on "
+                "without them"
+            )
+
+    # connections -------------------------------------------------------------------------------
+
+    def _connect(self) -> apsw.Connection:
+        if self.read_only:
+            flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+            where = f"{self.path.absolute().as_uri()}?immutable=1"
+            return apsw.Connection(where, flags=flags, vfs="cksmvfs")
+        database = apsw.Connection(
+            str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs="cksmvfs"
+        )
+        database.set_busy_timeout(PATIENCE_MS)
+        database.pragma("wal_autocheckpoint", LOG_PAGES)
+        database.pragma("journal_size_limit", LOG_PAGES * 4096)
+        database.pragma("secure_delete", "on")
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[apsw.Connection]:
+        """A connection that sees one state of the file, whatever is written meanwhile."""
+        with self.explained():
+            with self._lock:
+                database = self._free.pop() if self._free else None
+            database = database or self._connect()
+            try:
+                database.execute("BEGIN")
+                yield database
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                with self._lock:
+                    self._free.append(database)
+
+    @contextmanager
+    def write(self) -> Iterator[apsw.Connection]:
+        """All or nothing, durable at the end, one writer at a time over threads and processes."""
+        if self.read_only:
+            raise StoreError(f"the gallery {self.folder} is read-only, nothing was stored")
+        with self._writing, self.explained(", nothing was stored"):
+            if self._writer is None:
+                self._writer = self._connect()
+                self._writer.pragma("cache_size", -65_536)  # KiB
+            database = self._writer
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                number = int(get_meta(database, "commit")) + 1
+                set_meta(database, "commit", number)
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+            self._acknowledge(number)
+
+    @contextmanager
+    def explained(self, then: str = "") -> Iterator[None]:
+        """Turn SQLite's errors into ours; ``then`` says what has become of a change."""
+        try:
+            yield
+        except apsw.Error as error:
+            damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError) or (
+                getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA
+            )
+            if damaged:
+                raise DamagedError(
+                    f"the gallery {self.path} is damaged ({error}); restore it from a backup"
+                ) from None
+            raise StoreError(f"the gallery {self.path} cannot be used{then}: {error}") from None
+        except OSError as error:
+            raise StoreError(f"the gallery {self.folder} cannot be used{then}: {error}") from None
+
+    # acknowledged commits ------------------------------------------------------------------------
+
+    def _acknowledge(self, number: int) -> None:
+        """Note a commit. The note need not be synced: one that is too low does no harm."""
+        if (self.acknowledged() or 0) >= number:
+            return
+        data = _COUNT.pack(number, zlib.crc32(number.to_bytes(8, "little")))
+        with suppress(OSError):
+            handle = os.open(self.folder / ACKNOWLEDGED, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                os.pwrite(handle, data, 0)
+            finally:
+                os.close(handle)
+
+    def acknowledged(self) -> int | None:
+        """The number of the last commit that a caller was told of; None where it is damaged."""
+        try:
+            data = (self.folder / ACKNOWLEDGED).read_bytes()
+        except OSError:
+            return 0
+        if len(data) != _COUNT.size:
+            return None
+        number, crc = _COUNT.unpack(data)
+        return number if zlib.crc32(number.to_bytes(8, "little", signed=True)) == crc else None
+
+    # upkeep --------------------------------------------------------------------------------------
+
+    def give_back(self) -> bool:
+        """Return free pages to the file system and empty the log.
+
+        SQLite moves pages from the end of the file into the free ones, and cuts the end off, so no
+        deleted byte stays behind.
+
+        Returns:
+            False while a reader still needs the log; it is emptied by the next call.
+        """
+        while True:
+            with self.write() as database:
+                for _ in database.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})"):
+                    pass
+                left = database.pragma("freelist_count")
+            if left == 0:
+                break
+        with self._writing, self.explained():
+            assert self._writer is not None
+            row = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return bool(row and row[0] == 0)
+
+    def faults(self, database: apsw.Connection) -> list[str]:
+        """SQLite's own check of every page and index."""
+        rows = database.execute("PRAGMA integrity_check").fetchall()
+        found = [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
+        if self.acknowledged() is None:
+            found.append(f"{self.folder / ACKNOWLEDGED} is damaged; delete it, it is made anew")
+        return found
+
+    def backup(self, target: Path) -> None:
+        """Copy one state of the file to a new one."""
+        with self.read() as source, self.explained():
+            copy = apsw.Connection(str(target), vfs="cksmvfs")
+            try:
+                with copy.backup("main", source, "main") as job:
+                    while not job.done:
+                        job.step(4096)
+                copy.execute("DELETE FROM staged; DELETE FROM staged_contents; "
+                             "DELETE FROM outdated; "
+                             "DELETE FROM meta WHERE name IN ('stage_model', 'stage_dimension')")
+                for _ in copy.execute("PRAGMA incremental_vacuum"):
+                    pass
+                copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                copy.close()
+        sync(target)
+        sync(target.parent)
+
+    def close(self) -> None:
+        """Close all connections; the last one of all processes empties the log."""
+        with self._lock:
+            connections, self._free = self._free, []
+        if self._writer is not None:
+            connections.append(self._writer)
+            self._writer = None
+        for connection in connections:
+            with suppress(apsw.Error):
+                connection.close()
+
+
+def get_meta(database: apsw.Connection, name: str) -> Any:
+    """A stored fact (format, model, dimension, commit, ...) or None."""
+    row = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if row is None else row[0]
+
+
+def set_meta(database: apsw.Connection, name: str, value: Any) -> None:
+    """Store a fact."""
+    database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+
+def forget_meta(database: apsw.Connection, names: Sequence[str]) -> None:
+    """Forget facts."""
+    database.executemany("DELETE FROM meta WHERE name = ?", ((name,) for name in names))

@@ -1,0 +1,187 @@
+"""Exact nearest rows by way of codes of one byte: a fast screen proposes, float64 decides.
+
+A row of unit length u is kept as whole numbers c of eight bits: u = s c + r, with one scale s and
+the length e >= |r| of what the rounding has lost. A query q = t d + w likewise, |w| <= f. By
+the inequality of Cauchy and Schwarz, as |u| = |q| = 1 and |s c| <= 1 + e:
+
+    |<u, q> - s t <c, d>|  =  |<s c, w> + <r, q>|  <=  (1 + e) f + e
+
+<c, d> is a sum of whole numbers, so it is exact, whatever the order of its terms. A row whose upper
+bound is below the k-th largest lower bound cannot be among the k nearest. All others are candidates;
+their cosines are summed in float64, each row by itself. So the answer does not depend on blocks,
+threads, kernels or on the other rows.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+try:
+    import numkong
+except ImportError:  # no wheel for this machine: slower, the same answers
+    numkong = None
+
+LARGEST = 127  # code
+GROUP = 32  # rows of which the best lower bound alone is looked at
+ENCODED = 256  # rows encoded at once: they stay in the cache
+BLOCK = 4096  # rows multiplied at once
+EXACT_TERMS = 1024  # products of two codes that float32 adds up without rounding
+SLACK = 2e-6  # far more than float32 rounds off a score, a bound or a distance
+
+
+class Codes(NamedTuple):
+    """N rows of unit length as codes.
+
+    Attributes:
+        values: (N, D) int8.
+        scales: (N,) float32; a row is about its scale times its values.
+        errors: (N,) float32 lengths of the rest, rather too long than too short.
+    """
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    errors: NDArray[np.float32]
+
+    def __getitem__(self, rows: Any) -> "Codes":  # type: ignore[override]
+        """The codes of some rows: a slice, a mask or row numbers."""
+        return Codes(self.values[rows], self.scales[rows], self.errors[rows])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def encode(rows: NDArray[Any]) -> Codes:
+    """Codes of rows (N, D) of any float type and of any length from 1e-30 to 1e30."""
+    N, D = rows.shape
+    codes = Codes(np.empty((N, D), np.int8), np.empty(N, np.float32), np.empty(N, np.float32))
+    for start in range(0, N, ENCODED):
+        part = slice(start, min(start + ENCODED, N))
+        unit = rows[part].astype(np.float32, order="C")
+        unit *= (1 / np.sqrt(np.einsum("nd,nd->n", unit, unit, dtype=np.float64)))[
+            :, None
+        ].astype(np.float32)
+        scales = np.abs(unit).max(axis=1) / np.float32(LARGEST)
+        values = np.rint(unit / scales[:, None])
+        unit -= values * scales[:, None]
+        codes.values[part], codes.scales[part] = values, scales
+        # the margins are for the roundings of the sum, and of the unit row and of the rest
+        lengths = np.sqrt(np.einsum("nd,nd->n", unit, unit))
+        codes.errors[part] = lengths * (1.0001 + 2**-24 * D) + 4e-7
+    return codes
+
+
+def products(left: NDArray[np.int8], right: NDArray[np.int8]) -> NDArray[np.int32]:
+    """All products of codes (Q, D) with codes (N, D): (Q, N) whole numbers, exact."""
+    found = np.zeros((len(left), len(right)), np.int32)
+    if found.size == 0:
+        return found
+    # numkong too is given blocks: it takes twice as long for each of 32,768 rows at once
+    for start in range(0, len(right), BLOCK):
+        block, target = right[start : start + BLOCK], found[:, start : start + BLOCK]
+        if numkong is not None:
+            numkong.cdist(left, block, "dot", out=target, out_dtype="int32")
+            continue
+        for first in range(0, left.shape[1], EXACT_TERMS):
+            some = slice(first, first + EXACT_TERMS)
+            product = left[:, some].astype(np.float32) @ block[:, some].astype(np.float32).T
+            target += product.astype(np.int32)
+    return found
+
+
+def unit_rows(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Rows (Q, D) brought to unit length in float64.
+
+    Raises:
+        ValueError: a row is zero or not finite.
+    """
+    rows = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.all(np.isfinite(norms)) or np.any(norms == 0):
+        raise ValueError("a vector is zero or not finite")
+    unit: NDArray[np.float64] = rows / norms
+    return unit
+
+
+def cosine_distances(rows: NDArray[Any], query: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Distances 1 - cos (N,) of rows (N, D) to a unit query (D,), each row summed by itself."""
+    wide = rows.astype(np.float64, order="C")  # the order of the sum depends on the layout
+    lengths = np.sqrt((wide * wide).sum(axis=1))
+    return np.maximum(1.0 - (wide * query).sum(axis=1) / lengths, 0.0).astype(np.float32)
+
+
+class Screen:
+    """The candidates for the k nearest rows of unit queries (Q, D), over any number of blocks.
+
+    Blocks may be offered by several screens in several threads; :meth:`merge` joins them.
+    """
+
+    def __init__(self, queries: NDArray[np.float64], k: int) -> None:
+        """Start without candidates."""
+        self.k = k
+        self._codes = encode(queries)
+        scale, error = self._codes.scales.astype(float), self._codes.errors.astype(float)
+        # scores and bounds are kept divided by the query's scale
+        self._factor = ((1 + error) / scale).astype(np.float32)
+        self._gap = (2 * (error + SLACK) / scale).astype(np.float32)
+        self._best = np.full((len(queries), k), -np.inf, np.float32)  # lower bounds, any order
+        self._found: list[list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = [
+            [] for _ in queries
+        ]
+
+    def offer(
+        self, keys: NDArray[np.int64] | int, codes: Codes, mask: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Look for candidates among codes (n, D).
+
+        Args:
+            keys: (n,) numbers under which the rows are known, or the number of the first row.
+            codes: the rows.
+            mask: (n,) which of the rows count; all when None.
+        """
+        if len(codes) == 0:
+            return
+        multiplied = products(self._codes.values, codes.values)
+        for q, row in enumerate(multiplied):
+            score = np.multiply(row, codes.scales, dtype=np.float32)
+            doubt = codes.errors * self._factor[q]
+            if mask is not None:
+                score[~mask] = -np.inf
+            self._raise(q, _largest(score - doubt, self.k))
+            score += doubt
+            near = np.flatnonzero(score >= self._best[q].min() - self._gap[q])
+            if len(near):
+                names = keys[near] if isinstance(keys, np.ndarray) else near + keys
+                self._found[q].append((names, score[near]))
+
+    def _raise(self, q: int, lower: NDArray[np.float32]) -> None:
+        both = np.concatenate([self._best[q], lower])
+        self._best[q] = np.partition(both, len(both) - self.k)[len(both) - self.k :]
+
+    def merge(self, other: "Screen") -> None:
+        """Take over what a screen of the same queries has found."""
+        for q, found in enumerate(other._found):
+            self._raise(q, other._best[q])
+            self._found[q] += found
+
+    def candidates(self) -> Iterator[NDArray[np.int64]]:
+        """For each query the keys of all rows that may be among its k nearest."""
+        for q, found in enumerate(self._found):
+            if not found:
+                yield np.zeros(0, np.int64)
+                continue
+            keys = np.concatenate([names for names, _ in found])
+            upper = np.concatenate([bounds for _, bounds in found])
+            yield keys[(upper >= self._best[q].min() - self._gap[q]) & (upper > -np.inf)]
+
+
+def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """At most k values (n,) that are reached by as many rows; the k largest where n is small."""
+    whole = len(values) // GROUP * GROUP
+    if whole >= 8 * GROUP * k:  # the best of each group: nearly as good, and one fast pass
+        best = values[:whole].reshape(GROUP, -1).max(axis=0)
+        values = np.concatenate([best, values[whole:]])
+    if len(values) <= k:
+        return values
+    return np.partition(values, len(values) - k)[len(values) - k :]
