@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from passerby.city.gallery import milvus_server
-from passerby.city.gallery.milvus_server import MilvusServer
+from tests.city import milvus_server
+from tests.city.milvus_server import MilvusServer
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import pytest
 
 from passerby.city import Gallery
 from passerby.city.gallery.milvus import MilvusGallery
-from passerby.city.gallery.milvus_server import MilvusServer
 from tests.city.gallery_contract import GalleryContract, Opener
 from tests.city.gallery_stage_contract import StageContract
 from tests.city.milvus_fixtures import milvus
+from tests.city.milvus_server import MilvusServer
 
 __all__ = ["milvus"]
 OPTIONS = "partitions=4&shards=1&patience=120"

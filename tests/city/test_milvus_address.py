@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 
 from passerby.city import Scope
 from passerby.city.gallery import AwayError, is_milvus
-from passerby.city.gallery.batch import Batch
-from passerby.city.gallery.milvus_address import MilvusAddress
-from passerby.city.gallery.milvus_link import Link
+from passerby.city.gallery.milvus import settled
+from passerby.city.gallery.milvus_link import Link, MilvusAddress
 from passerby.city.gallery.milvus_rows import expression, outermost, rows, sighting
-from passerby.city.gallery.milvus_search import settled
-from passerby.city.gallery.milvus_server import with_settings
+from passerby.city.gallery.records import Batch
 from passerby.errors import InputError
 from tests.city.gallery_contract import many
+from tests.city.milvus_server import with_settings
 
 
 def test_an_address_and_its_text() -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from passerby.city import Scope, open_gallery
 from passerby.city.gallery import AwayError
-from passerby.city.gallery.batch import Batch
 from passerby.city.gallery.copying import copy
 from passerby.city.gallery.milvus import MilvusGallery
 from passerby.city.gallery.milvus_rows import expression, rows
-from passerby.city.gallery.milvus_server import MilvusServer
+from passerby.city.gallery.records import Batch
 from passerby.errors import InputError
 from tests.city.gallery_contract import many, matrix
 from tests.city.milvus_fixtures import milvus
+from tests.city.milvus_server import MilvusServer
 
 __all__ = ["milvus"]
 OPTIONS = "partitions=4&shards=1&patience=300"
@@ -52,11 +52,11 @@ def test_there_and_back(gallery: MilvusGallery, tmp_path: Path) -> None:
 
 def test_a_changed_row_is_named(gallery: MilvusGallery) -> None:
     gallery.add(many(20))
-    spec = gallery.reader.spec()
+    spec = gallery.collection()
     assert spec is not None
     changed = rows(Batch.of(many(20)[3:4]), spec.district)
     changed[0]["camera"] = "C99"
-    gallery.link.ask("upsert", spec.collection, data=changed)
+    gallery.link.ask("upsert", spec.name, data=changed)
     assert ["'s000003'" in fault for fault in gallery.verify()] == [True]
 
 
@@ -67,34 +67,31 @@ def test_partitions_hold_their_districts(gallery: MilvusGallery) -> None:
     """
     sightings = many(400)
     gallery.add(sightings[:1])
-    spec = gallery.reader.spec()
+    spec = gallery.collection()
     assert spec is not None
     assert not gallery.link.prunes
-    gallery.link.ask("insert", spec.collection, data=rows(Batch.of(sightings[1:]), spec.district))
+    gallery.link.ask("insert", spec.name, data=rows(Batch.of(sightings[1:]), spec.district))
     gallery.delete([sightings[0].id])
     for units in (("9901",), ("990102", "9902"), ("99020101",), ("98",), ("99",)):
         scope = Scope(units=units)
         pruned, whole = (expression(scope, length) for length in (spec.district, 0))
         want = sum(scope.holds(one) for one in sightings[1:])
-        assert gallery.reader.counted(spec, pruned) == want == gallery.reader.counted(spec, whole)
-    assert any(
-        len(gallery.link.ask("list_partitions", spec.collection)) == count for count in (4, 5)
-    )
+        assert spec.count(pruned) == want == spec.count(whole)
+    assert any(len(gallery.link.ask("list_partitions", spec.name)) == count for count in (4, 5))
 
 
 def test_more_rows_than_one_answer_holds(
     gallery: MilvusGallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from passerby.city.gallery import milvus_reading, milvus_upkeep
+    from passerby.city.gallery import milvus_rows
 
-    monkeypatch.setattr(milvus_reading, "MOST", 64)
-    monkeypatch.setattr(milvus_upkeep, "MOST", 64)
-    monkeypatch.setattr(milvus_reading, "SAMPLE", 16)
+    monkeypatch.setattr(milvus_rows, "MOST", 64)
+    monkeypatch.setattr(milvus_rows, "SAMPLE", 16)
     sightings = many(500)
     gallery.add(sightings)
-    spec = gallery.reader.spec()
+    spec = gallery.collection()
     assert spec is not None
-    pages = list(gallery.reader.pages(spec, "", ["id"]))
+    pages = list(spec.pages("", ["id"]))
     assert all(len(page) < 64 for page in pages)
     assert sorted(row["id"] for page in pages for row in page) == [one.id for one in sightings]
     assert len(gallery.latest(1000)) == 500

@@ -31,6 +31,51 @@ def test_nearest_rows_are_a_stable_sort(seed: int, N: int, k: int, rows: int, le
     assert np.array_equal(farthest.numpy(), whole.max(axis=1))
 
 
+def people(seed: int, N: int, D: int, spread: float) -> torch.Tensor:
+    """Unit rows, all much alike for small spreads; every tenth row is a copy of another."""
+    random = np.random.default_rng(seed)
+    centres = 1 + spread * random.normal(size=(max(1, N // 8), D))
+    rows = centres[random.integers(0, len(centres), N)] + 0.5 * spread * random.normal(size=(N, D))
+    copies = random.random(N) < 0.1
+    rows[copies] = rows[random.integers(0, N, int(copies.sum()))]
+    return torch.from_numpy(rows / np.linalg.norm(rows, axis=1, keepdims=True)).float()
+
+
+@given(
+    st.integers(0, 2**20),
+    st.integers(1, 150),
+    st.sampled_from([1, 2, 64, 333]),
+    st.integers(1, 12),
+    st.sampled_from([0.0, 0.01, 0.3, 3.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_cosine_lists_are_those_of_a_sort_in_float64(
+    seed: int, N: int, D: int, k: int, spread: float
+) -> None:
+    features, k = people(seed, N, D, spread), min(k, N)
+    found = nearest_rows(features, k, metric="cosine", rows=[25, 64, 2048][seed % 3])
+    columns, values, farthest = (part.numpy() for part in found)
+    rows = features.double().numpy()
+    whole, close = 1 - rows @ rows.T, 2e-6  # rounding of float32
+    assert columns.shape == values.shape == (N, k)
+    assert (np.diff(np.sort(columns, axis=1), axis=1) > 0).all()
+    assert np.abs(np.take_along_axis(whole, columns, 1) - values).max() < close
+    assert np.abs(np.sort(whole, axis=1)[:, :k] - values).max() < close
+    assert np.abs(whole.max(axis=1) - farthest).max() < close
+    # equal distances stand in order of rows
+    later, right = np.diff(values, axis=1), np.diff(columns, axis=1) > 0
+    assert ((later > 0) | ((later == 0) & right)).all()
+
+
+def test_the_farthest_are_left_out_where_not_wanted() -> None:
+    features = people(1, 90, 16, 1.0)
+    whole = nearest_rows(features, 5, metric="cosine", rows=40)
+    columns, values, farthest = nearest_rows(features, 5, metric="cosine", rows=40, farthest=False)
+    assert torch.equal(columns, whole[0])
+    assert torch.equal(values, whole[1])
+    assert farthest is None
+
+
 @pytest.mark.parametrize("direction", [1, -1])
 def test_rows_that_come_nearer_and_nearer(direction: int) -> None:
     # on a line every later row may be nearer than all before: sorting takes over from picking

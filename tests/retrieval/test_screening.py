@@ -93,6 +93,7 @@ def screened(
     queries: NDArray[np.float64],
     k: int,
     edges: list[int],
+    *,
     mask: NDArray[np.bool_] | None = None,
     order: NDArray[np.int64] | None = None,
 ) -> list[list[tuple[float, int]]]:
@@ -138,7 +139,7 @@ def test_candidates_hold_the_nearest_and_all_ties(  # noqa: PLR0917 - drawn
     edges = sorted(random.integers(0, N + 1, 4).tolist())  # some blocks are empty
     allowed = np.arange(N) if mask is None else np.flatnonzero(mask)
     expected = [nearest(allowed, rows, query, k) for query in queries]
-    assert screened(rows, queries, k, edges, mask) == expected
+    assert screened(rows, queries, k, edges, mask=mask) == expected
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
@@ -222,7 +223,7 @@ def test_products_are_exact(D: int, monkeypatch: pytest.MonkeyPatch) -> None:
     left = random.choice(np.array([-127, 127, 1], np.int8), (3, D))
     right = random.choice(np.array([-127, 127, 100], np.int8), (50, D))
     left[0], right[0] = 127, -127  # the largest sum
-    expected = left.astype(np.int64) @ right.T.astype(np.int64)
+    expected = (left.astype(np.int64) @ right.T.astype(np.int64)).astype(np.float32)
     for block in (7, 4096):
         monkeypatch.setattr(screening, "BLOCK", block)
         assert np.array_equal(products(left, right), expected)
@@ -230,7 +231,7 @@ def test_products_are_exact(D: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screening, "numkong", None)
     found = products(left, right)
     assert np.array_equal(found, expected)
-    assert found.dtype == np.int32
+    assert found.dtype == np.float32
     assert products(left, right[:0]).shape == (3, 0)
     assert products(left[:0], right).shape == (0, 50)
 

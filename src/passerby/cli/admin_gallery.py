@@ -10,6 +10,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "compact": ("passerby.cli.admin_gallery_upkeep", "compact", "make deleted bytes disappear"),
     "copy": ("passerby.cli.admin_moving", "copy", "into another store, compared; resumes"),
     "use": ("passerby.cli.admin_moving", "use", "say which store a city uses"),
+    "upgrade": ("passerby.cli.admin_gallery_upkeep", "upgrade", "take over an old gallery"),
     "check": ("passerby.cli.admin_gallery_upkeep", "check", "is it readable, writable, whole?"),
 }
 

@@ -1,4 +1,4 @@
-"""``passerby admin gallery add | reembed | compact | check``."""
+"""``passerby admin gallery add | reembed | compact | check | upgrade``."""
 
 import json
 import sys
@@ -39,6 +39,14 @@ class Reembed(OfCity):
 @dataclass(frozen=True, kw_only=True)
 class Compact(OfCity):
     """Rewrite what holds deleted sightings, so that their bytes are gone from the disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upgrade(OfCity):
+    """Take over a gallery of the first edition; compares every sighting; goes on where it stopped.
+
+    Stop the service and the workers of the city first. The old files are deleted at the end.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +120,26 @@ def compact(arguments: Sequence[str]) -> int:
 
     with City.open(options.city) as city:
         print(f"{city.compact()} bytes freed")
+    return 0
+
+
+def upgrade(arguments: Sequence[str]) -> int:
+    """Run ``passerby admin gallery upgrade``."""
+    options: Upgrade = parse(Upgrade, arguments, "admin gallery upgrade")
+    from tqdm import tqdm
+
+    from passerby.city import City
+    from passerby.city.gallery.embedded import FIRST_EDITION
+    from passerby.city.gallery.first_edition import take_over
+
+    with City.open(options.city) as city:
+        place = Path(city.gallery_place)
+    if not (place / FIRST_EDITION).exists():
+        print(f"{options.city} has no gallery of the first edition; nothing to do")
+        return 0
+    with tqdm(unit=" sightings", file=sys.stderr) as bar:
+        done = take_over(place, progress=bar.update)
+    print(f"{done} sightings taken over, each compared; the old files are deleted")
     return 0
 
 

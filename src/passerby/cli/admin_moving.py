@@ -102,7 +102,7 @@ def _gallery(where: str, *, new: bool) -> "Gallery":
     from passerby.city import City
     from passerby.city.folder import has_city
     from passerby.city.gallery import open_gallery
-    from passerby.city.gallery.milvus_address import MilvusAddress, is_milvus
+    from passerby.city.gallery.milvus_link import MilvusAddress, is_milvus
 
     if has_city(where):
         with City.open(where) as city:
@@ -120,7 +120,7 @@ def use(arguments: Sequence[str]) -> int:
     from passerby.city import City
     from passerby.city.city import GALLERY
     from passerby.city.gallery import open_gallery
-    from passerby.city.gallery.milvus_address import MilvusAddress
+    from passerby.city.gallery.milvus_link import MilvusAddress
 
     with City.open(options.city) as city:
         if options.address == "folder":

@@ -8,7 +8,6 @@ little more than its product.
 import torch
 from torch import Tensor
 
-from passerby.retrieval import scan
 from passerby.retrieval.distances import Metric, distance_block
 from passerby.retrieval.search import smallest
 
@@ -126,8 +125,7 @@ def nearest_rows(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The ``k`` nearest rows of each row among all, itself included, and the farthest distance.
 
-    Takes N^2 D multiplications and additions, half of what all pairs take; by
-    :mod:`passerby.retrieval.scan`, where it fits, they are of whole numbers.
+    Takes N^2 D multiplications and additions, half of what all pairs take.
 
     Args:
         features: (N, D), prepared.
@@ -140,16 +138,6 @@ def nearest_rows(
         Rows (N, k) int64 in order of distance, their distances (N, k), and per row the largest
         distance to any row (N,), or None.
     """
-    scanned = None
-    if scan.fits(features, k, metric):
-        scanned = scan.nearest_rows(features, k, farthest=farthest)
-    return scanned or _nearest_rows(features, k, metric, rows, farthest)
-
-
-def _nearest_rows(
-    features: Tensor, k: int, metric: Metric, rows: int, farthest: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """As :func:`nearest_rows`, by float32 products."""
     N = len(features)
     found = NearestRows(N, k, features.device)
     largest = torch.full((N,), -torch.inf, device=features.device) if farthest else None

@@ -123,7 +123,7 @@ def pair_distances(
     host = np.ascontiguousarray(features.cpu().numpy())
     found = np.empty(len(rows), dtype=np.float32)
     if metric == "cosine" and compiled.pays(len(host)):
-        from passerby.retrieval.scan_kernels import pair_products
+        from passerby.retrieval.set_kernels import pair_products
 
         pairs = (rows, columns)
         compiled.in_parts(lambda a, b: pair_products(host, pairs, found, a, b), len(rows))

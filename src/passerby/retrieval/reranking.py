@@ -189,12 +189,10 @@ def memory_estimate(
     # a row's set has about 1.3 k1 members, its mean over k2 rows at most k2 times as many; value
     # and column take 8 bytes, and at most three copies are alive at once
     encoding = 3 * 8 * N * round(1.3 * k1) * min(k2, 4)
-    # the scan for neighbours holds codes and candidates
-    scan = N * (dimension + 8 * (140 + 4 * (k1 + 2)))
     rows = max(1, BLOCK_BYTES // (4 * max(1, gallery)))
     blocks = 2 * 4 * min(rows, queries) * gallery  # one is made while one is read
     output = 4 * queries * gallery if dense else 0
-    return features + lists + max(encoding, scan) + max(blocks, 2 * NEAREST_BYTES) + output
+    return features + lists + encoding + max(blocks, 2 * NEAREST_BYTES) + output
 
 
 def _afford(

@@ -7,9 +7,9 @@ the inequality of Cauchy and Schwarz, as |u| = |q| = 1 and |s c| <= 1 + e:
     |<u, q> - s t <c, d>|  =  |<s c, w> + <r, q>|  <=  (1 + e) f + e
 
 <c, d> is a sum of whole numbers, so it is exact, whatever the order of its terms. A row whose upper
-bound is below the k-th largest lower bound cannot be among the k nearest. All others are candidates;
-their cosines are summed in float64, each row by itself. So the answer does not depend on blocks,
-threads, kernels or on the other rows.
+bound is below the k-th largest lower bound cannot be among the k nearest. All others are
+candidates; their cosines are summed in float64, each row by itself. So the answer does not depend
+on blocks, threads, kernels or on the other rows.
 """
 
 from collections.abc import Iterator
@@ -59,9 +59,9 @@ def encode(rows: NDArray[Any]) -> Codes:
     for start in range(0, N, ENCODED):
         part = slice(start, min(start + ENCODED, N))
         unit = rows[part].astype(np.float32, order="C")
-        unit *= (1 / np.sqrt(np.einsum("nd,nd->n", unit, unit, dtype=np.float64)))[
-            :, None
-        ].astype(np.float32)
+        unit *= (1 / np.sqrt(np.einsum("nd,nd->n", unit, unit, dtype=np.float64)))[:, None].astype(
+            np.float32
+        )
         scales = np.abs(unit).max(axis=1) / np.float32(LARGEST)
         values = np.rint(unit / scales[:, None])
         unit -= values * scales[:, None]
@@ -72,21 +72,21 @@ def encode(rows: NDArray[Any]) -> Codes:
     return codes
 
 
-def products(left: NDArray[np.int8], right: NDArray[np.int8]) -> NDArray[np.int32]:
-    """All products of codes (Q, D) with codes (N, D): (Q, N) whole numbers, exact."""
-    found = np.zeros((len(left), len(right)), np.int32)
-    if found.size == 0:
+def products(left: NDArray[np.int8], right: NDArray[np.int8]) -> NDArray[np.float32]:
+    """All products of codes (Q, D) with codes (N, D): (Q, N) whole numbers as float32."""
+    found = np.zeros((len(left), len(right)), np.float32)
+    if numkong is not None and found.size:
+        # sums are of whole numbers, float32 is only how they are written; as int32 numkong writes
+        # them ten times more slowly
+        numkong.cdist(left, right, "dot", out=found, out_dtype="float32")
         return found
-    # numkong too is given blocks: it takes twice as long for each of 32,768 rows at once
     for start in range(0, len(right), BLOCK):
-        block, target = right[start : start + BLOCK], found[:, start : start + BLOCK]
-        if numkong is not None:
-            numkong.cdist(left, block, "dot", out=target, out_dtype="int32")
-            continue
+        block = right[start : start + BLOCK].astype(np.float32)
+        total = np.zeros((len(left), len(block)))
         for first in range(0, left.shape[1], EXACT_TERMS):
             some = slice(first, first + EXACT_TERMS)
-            product = left[:, some].astype(np.float32) @ block[:, some].astype(np.float32).T
-            target += product.astype(np.int32)
+            total += left[:, some].astype(np.float32) @ block[:, some].T
+        found[:, start : start + BLOCK] = total
     return found
 
 

@@ -1,7 +1,7 @@
-"""Compiled forms of k-reciprocal sets and of sums of minima; importing this module needs numba.
+"""Compiled forms of k-reciprocal sets, sums of minima and products of pairs; needs numba.
 
 Bit for bit what numpy makes of the same input in :mod:`passerby.retrieval.reciprocal` and
-:mod:`passerby.cluster.jaccard`.
+:mod:`passerby.cluster.jaccard`; products of pairs of rows differ by the rounding of float32.
 """
 
 from typing import Any
@@ -143,3 +143,40 @@ def near_pairs(
                     count += 1
         sums[i:] = 0
     return rows[:count].copy(), others[:count].copy(), distances[:count].copy()
+
+
+@kernel()
+def pair_products(
+    rows: NDArray[np.float32],
+    pairs: tuple[NDArray[np.int64], NDArray[np.int32]],
+    found: NDArray[np.float32],
+    start: int,
+    stop: int,
+) -> None:
+    """Fill in products ``found`` (E,) of ``pairs`` of rows (N, D), from ``start`` to ``stop``."""
+    left, right = pairs
+    for e in range(start, stop, 4):
+        # the last one is repeated where fewer than four are left
+        f, g, h = min(e + 1, stop - 1), min(e + 2, stop - 1), min(e + 3, stop - 1)
+        found[e], found[f], found[g], found[h] = _four_products(
+            rows, (left[e], left[f], left[g], left[h]), (right[e], right[f], right[g], right[h])
+        )
+
+
+@kernel(reordered=True)
+def _four_products(
+    rows: NDArray[np.float32], left: tuple[int, int, int, int], right: tuple[int, int, int, int]
+) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """Products of four pairs of ``rows`` at once: while one waits for memory, others are added up.
+
+    A pair has the same product in each of the four places, so that equal rows stay tied.
+    """
+    a, b, c, d = rows[left[0]], rows[left[1]], rows[left[2]], rows[left[3]]
+    e, f, g, h = rows[right[0]], rows[right[1]], rows[right[2]], rows[right[3]]
+    first = second = third = fourth = np.float32(0)
+    for n in range(rows.shape[1]):
+        first += a[n] * e[n]
+        second += b[n] * f[n]
+        third += c[n] * g[n]
+        fourth += d[n] * h[n]
+    return first, second, third, fourth

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from filelock import FileLock
 
-from passerby.city.gallery.lock import WriterLock
 from passerby.service.database import AUDIT, Database, now
 
 HEAD_FILE = "audit.head"  # number and digest of the last entry, beside the database
@@ -79,7 +79,7 @@ class Audit:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
         self.head_path = folder / HEAD_FILE
-        self._lock = WriterLock(folder / LOCK_FILE)
+        self._lock = FileLock(folder / LOCK_FILE)
 
     def append(
         self,
@@ -94,7 +94,7 @@ class Audit:
 
         The lock goes around both, so that the note is never of an older entry than the last.
         """
-        with self._lock.held():
+        with self._lock:
             entry = self._append(action, account, case, units, details or {})
             self._write_head(entry)
         return entry
@@ -163,7 +163,7 @@ class Audit:
 
     def note(self) -> None:
         """Note the present last entry, where this folder has just joined the city of others."""
-        with self._lock.held():
+        with self._lock:
             last = self.entries(limit=1)
             if last:
                 self._write_head(last[0])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from passerby.city.gallery.embedded import EmbeddedGallery
-from passerby.city.gallery.milvus_address import is_milvus
+from passerby.city.gallery.milvus_link import is_milvus
 from passerby.city.gallery.port import (
     AwayError,
     Coverage,
@@ -36,7 +36,7 @@ __all__ = [
 def open_gallery(where: Path | str) -> Gallery:
     """Open the gallery in a folder, or make an empty one there; or on ``milvus://HOST:PORT/NAME``.
 
-    See :class:`~passerby.city.gallery.milvus_address.MilvusAddress` for the options of a server.
+    See :class:`~passerby.city.gallery.milvus_link.MilvusAddress` for the options of a server.
     """
     if is_milvus(where):
         from passerby.city.gallery.milvus import MilvusGallery

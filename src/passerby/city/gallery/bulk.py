@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 20_000
 WANTED = ("id", "camera", "time", "vector")
-BOX = ("x0", "y0", "x1", "y1")
+BOX = dict.fromkeys(("x0", "y0", "x1", "y1")).keys()
 
 
 def rows_in(path: Path | str) -> int:
@@ -69,27 +69,49 @@ def _open(path: Path) -> Any:
 
 
 def _sightings(batch: "pa.RecordBatch", model: str | None, path: Path | str) -> list[Sighting]:
-    columns = {
+    columns: dict[str, list[Any]] = {
         name: batch.column(name).to_pylist() for name in batch.schema.names if name != "vector"
     }
+    N = len(batch)
     columns["time"] = _times(batch.column("time"), path)
-    vectors = _vectors(batch.column("vector"), path)
-    models = columns.get("model", [model] * len(batch))
+    for name in ("id", "camera"):
+        if None in columns[name]:
+            raise InputError(
+                f"row {columns[name].index(None) + 1} of a batch of the table '{path}' has no "
+                f"{name}; every sighting needs one"
+            )
+    texts = [
+        [str(value) if value is not None else "" for value in columns.get(name, [""] * N)]
+        for name in ("id", "camera", "unit", "tracklet", "crop")
+    ]
+    models = map(str, columns.get("model", [model] * N))
+    boxes = zip(*(columns[name] for name in BOX), strict=True) if BOX <= columns.keys() else None
+    quality = columns.get("quality", [1.0] * N)
+    attributes = columns.get("attributes", [None] * N)
     return [
         Sighting(
-            id=str(columns["id"][row]),
-            camera=str(columns["camera"][row]),
-            time=columns["time"][row],
-            vector=vectors[row],
-            model=str(models[row]),
-            unit=_text(columns, "unit", row),
-            tracklet=_text(columns, "tracklet", row),
-            box=_box(columns, row),
-            crop=_text(columns, "crop", row),
-            quality=_quality(columns, row),
-            attributes=_attributes(columns, row),
+            id=name,
+            camera=camera,
+            time=time,
+            vector=vector,
+            model=model_,
+            unit=unit,
+            tracklet=tracklet,
+            box=box,
+            crop=crop,
+            quality=1.0 if good is None else float(good),
+            attributes=_attributes(labels) if labels else (),
         )
-        for row in range(len(batch))
+        for name, camera, unit, tracklet, crop, time, vector, model_, box, good, labels in zip(
+            *texts,
+            columns["time"],
+            _vectors(batch.column("vector"), path),
+            models,
+            map(_box, boxes) if boxes else [None] * N,
+            quality,
+            attributes,
+            strict=True,
+        )
     ]
 
 
@@ -118,26 +140,13 @@ def _times(column: Any, path: Path | str) -> list[int]:
     return times
 
 
-def _text(columns: dict[str, list[Any]], name: str, row: int) -> str:
-    value = columns[name][row] if name in columns else None
-    return "" if value is None else str(value)
-
-
-def _box(columns: dict[str, list[Any]], row: int) -> tuple[float, float, float, float] | None:
-    if not all(name in columns and columns[name][row] is not None for name in BOX):
+def _box(sides: tuple[Any, ...]) -> tuple[float, float, float, float] | None:
+    if None in sides:
         return None
-    x0, y0, x1, y1 = (float(columns[name][row]) for name in BOX)
+    x0, y0, x1, y1 = map(float, sides)
     return x0, y0, x1, y1
 
 
-def _quality(columns: dict[str, list[Any]], row: int) -> float:
-    value = columns["quality"][row] if "quality" in columns else None
-    return 1.0 if value is None else float(value)
-
-
-def _attributes(columns: dict[str, list[Any]], row: int) -> Pairs:
-    value = columns["attributes"][row] if "attributes" in columns else None
-    if not value:
-        return ()
+def _attributes(value: Any) -> Pairs:
     pairs = value.items() if isinstance(value, dict) else value  # a struct, or a map
     return tuple((str(name), str(text)) for name, text in pairs if text is not None)

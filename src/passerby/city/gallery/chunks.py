@@ -1,32 +1,32 @@
 """A chunk: some hundred sightings of one day as one blob, by unit, camera and time.
 
 The blob holds, one after another: :data:`MARGIN` zeros; a head; the names of cameras, units and
-attributes as JSON; a table of :data:`COLUMNS`; int8 codes (n, D); float16 vectors (n, D). What a
-scope is answered from comes first, the long vectors last, so that each part is read without the
-others.
+attributes as JSON; a table of :data:`COLUMNS`; int8 codes (n, D); float16 vectors (n, D); where
+each record ends; the records as JSON. What a scope is answered from comes first, so that each part
+is read without the others.
 
 SQLite keeps the first bytes of a blob in a page of its tree, which it copies when the tree grows;
 the margin takes these bytes. All that follows lies in pages that belong to this blob alone and are
-zeroed with it.
+zeroed with it. So no byte of a sighting is left behind when its chunk is rewritten or deleted.
 """
 
-import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from passerby.city.gallery.records import HalfArray
+from passerby.city.gallery.records import FIELDS, HalfArray
 from passerby.retrieval.screening import Codes, encode
 
 ROWS = 512  # of a full chunk
 SLOT_BITS = 10
-MARGIN = 4096  # as long as a page of the file
-_HEAD = struct.Struct("<4sIII")  # mark, rows, dimension, bytes of the names
+SLOTS = (1 << SLOT_BITS) - 1  # the bits of a place that are its slot
+MARGIN = 8192  # as long as a page of the file
 _MARK = b"PBC1"
 COLUMNS = np.dtype(
     [
@@ -41,62 +41,100 @@ COLUMNS = np.dtype(
     ]
 )
 NAMED = ("camera", "unit", "attributes")  # columns that number the chunk's own names
+_AT = {name: number for number, name in enumerate(FIELDS)}
+_HEAD = struct.Struct("<4sIII")  # mark, rows, dimension, bytes of the names
+
+
+class Layout(NamedTuple):
+    """Where the parts of a blob begin, from its head."""
+
+    rows: int
+    dimension: int
+    names: int
+    table: int
+    codes: int
+    vectors: int
+    ends: int
+    records: int
+
+    @classmethod
+    def of(cls, head: bytes) -> "Layout":
+        """Read a head.
+
+        Raises:
+            ValueError: these bytes are no chunk.
+        """
+        if len(head) < _HEAD.size or not head.startswith(_MARK):
+            raise ValueError("not a chunk")
+        _, n, D, length = _HEAD.unpack(head)
+        names = MARGIN + _HEAD.size
+        table = names + length
+        codes = table + n * COLUMNS.itemsize
+        vectors = codes + n * D
+        ends = vectors + 2 * n * D
+        return cls(n, D, names, table, codes, vectors, ends, ends + 4 * n)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The decoded rows of a chunk.
+    """The rows of a chunk in memory.
 
     Attributes:
         table: (n,) of :data:`COLUMNS`; the sighting in slot s of chunk c has the place
-            ``c << SLOT_BITS | s``. Slots of deleted sightings are missing.
+            ``c << SLOT_BITS | s``. Slots ascend; those of deleted sightings are missing.
         names: the texts that the columns of :data:`NAMED` number.
-        codes: (n, D).
+        codes: (n, D) int8.
         vectors: (n, D) float16 unit rows.
+        records: n records of :mod:`passerby.city.gallery.records` as JSON.
     """
 
     table: NDArray[Any]
     names: dict[str, list[str]]
     codes: NDArray[np.int8]
     vectors: HalfArray
+    records: list[bytes]
 
     @classmethod
-    def of(cls, facts: Sequence[Sequence[Any]], vectors: HalfArray) -> "Chunk":
-        """Encode n rows.
-
-        Args:
-            facts: n rows (time, quality, camera, unit, attributes as text).
-            vectors: (n, D) unit rows.
-        """
-        table = np.empty(len(facts), COLUMNS)
-        time, quality, *texts = zip(*facts, strict=True)
-        table["time"], table["quality"], table["slot"] = time, quality, np.arange(len(facts))
+    def of(cls, records: Sequence[Sequence[Any]], vectors: HalfArray) -> "Chunk":
+        """Encode n records and their vectors (n, D), in slots from 0 on."""
+        table = np.empty(len(records), COLUMNS)
+        columns = list(zip(*records, strict=True))
+        table["time"], table["quality"] = columns[_AT["time"]], columns[_AT["quality"]]
+        table["slot"] = np.arange(len(records))
         names: dict[str, list[str]] = {}
-        for name, values in zip(NAMED, texts, strict=True):
+        for name in NAMED:
             known: dict[str, int] = {}
-            table[name] = [known.setdefault(value, len(known)) for value in values]
+            table[name] = [known.setdefault(text, len(known)) for text in columns[_AT[name]]]
             names[name] = list(known)
-        return cls(table, names, np.empty((0, 0), np.int8), vectors).with_vectors(vectors)
+        texts = [orjson.dumps(one) for one in records]
+        return cls(table, names, np.empty((0, 0), np.int8), vectors, texts).with_vectors(vectors)
 
     def with_vectors(self, vectors: HalfArray) -> "Chunk":
         """The same rows with other vectors (n, D)."""
         table, codes = self.table.copy(), encode(vectors)
         table["scale"], table["error"] = codes.scales, codes.errors
-        return Chunk(table, self.names, codes.values, vectors)
+        return Chunk(table, self.names, codes.values, vectors, self.records)
 
-    def take(self, rows: Any) -> "Chunk":
-        """Some rows, by mask or number; they keep their slots."""
-        return Chunk(self.table[rows], self.names, self.codes[rows], self.vectors[rows])
+    def take(self, rows: NDArray[np.int64]) -> "Chunk":
+        """Some rows by number; they keep their slots."""
+        records = [self.records[row] for row in rows.tolist()]
+        return Chunk(self.table[rows], self.names, self.codes[rows], self.vectors[rows], records)
 
     def __len__(self) -> int:
         return len(self.table)
 
+    def decoded(self) -> list[tuple[Any, ...]]:
+        """The records."""
+        return [tuple(orjson.loads(text)) for text in self.records]
+
     def pack(self) -> bytes:
         """The blob."""
-        names = json.dumps([self.names[name] for name in NAMED], ensure_ascii=False).encode()
+        names = orjson.dumps([self.names[name] for name in NAMED])
         head = _HEAD.pack(_MARK, len(self), self.vectors.shape[1], len(names))
-        parts = [self.table, self.codes, self.vectors.astype("<f2", copy=False)]
-        return b"".join([bytes(MARGIN), head, names, *(part.tobytes() for part in parts)])
+        ends = np.cumsum([len(text) for text in self.records], dtype="<u4")
+        parts = [self.table, self.codes, self.vectors.astype("<f2", copy=False), ends]
+        arrays = [np.ascontiguousarray(part).data.cast("B") for part in parts]
+        return b"".join([bytes(MARGIN), head, names, *arrays, *self.records])
 
     @classmethod
     def unpack(cls, blob: bytes) -> "Chunk":
@@ -105,51 +143,83 @@ class Chunk:
         Raises:
             ValueError: these bytes are no chunk.
         """
-        n, D, names, at = _head(blob[MARGIN : MARGIN + _HEAD.size])
-        texts = json.loads(blob[at : at + names])
-        table = np.frombuffer(blob, COLUMNS, n, at + names)
-        at += names + table.nbytes
-        codes = np.frombuffer(blob, np.int8, n * D, at).reshape(n, D)
-        vectors = np.frombuffer(blob, "<f2", n * D, at + codes.nbytes).reshape(n, D)
-        return cls(table, dict(zip(NAMED, texts, strict=True)), codes, vectors)
+        at = Layout.of(blob[MARGIN : MARGIN + _HEAD.size])
+        n, D = at.rows, at.dimension
+        texts = orjson.loads(blob[at.names : at.table])
+        ends = np.frombuffer(blob, "<u4", n, at.ends) + at.records
+        starts = [at.records, *ends[:-1].tolist()]
+        return cls(
+            np.frombuffer(blob, COLUMNS, n, at.table),
+            dict(zip(NAMED, texts, strict=True)),
+            np.frombuffer(blob, np.int8, n * D, at.codes).reshape(n, D),
+            np.frombuffer(blob, "<f2", n * D, at.vectors).reshape(n, D),
+            [blob[a:b] for a, b in zip(starts, ends.tolist(), strict=True)],
+        )
 
 
-def _head(data: bytes) -> tuple[int, int, int, int]:
-    """(rows, dimension, bytes of the names, where they begin)."""
-    if len(data) < _HEAD.size:
-        raise ValueError("too short")
-    mark, n, D, names = _HEAD.unpack(data)
-    if mark != _MARK:
-        raise ValueError("not a chunk")
-    return n, D, names, MARGIN + _HEAD.size
+class ChunkReader:
+    """Reads parts of chunks without the rest; use it as a context."""
 
+    def __init__(self, database: apsw.Connection, chunk: int, table: str = "contents") -> None:
+        """Open the blob of a chunk in a table of blobs."""
+        self._blob = database.blob_open("main", table, "data", chunk, False)
+        self._chunk = chunk
+        self._look()
 
-def read_table(blob: apsw.Blob) -> tuple[NDArray[Any], dict[str, list[str]]]:
-    """Table and names of a chunk whose blob is open."""
-    blob.seek(MARGIN)
-    n, _, names, _ = _head(blob.read(_HEAD.size))
-    texts = json.loads(blob.read(names))
-    table = np.frombuffer(blob.read(n * COLUMNS.itemsize), COLUMNS)
-    return table, dict(zip(NAMED, texts, strict=True))
+    def __enter__(self) -> "ChunkReader":
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._blob.close(True)
 
-def read_codes(blob: apsw.Blob, table: NDArray[Any], out: Codes) -> None:
-    """Fill in the codes (n, D) of a chunk whose blob is open."""
-    n, D = out.values.shape
-    blob.seek(blob.length() - 3 * n * D)
-    blob.read_into(out.values.reshape(-1))
-    out.scales[:], out.errors[:] = table["scale"], table["error"]
+    def _look(self) -> None:
+        self._blob.seek(MARGIN)
+        self.at = Layout.of(self._blob.read(_HEAD.size))
 
+    def move(self, chunk: int) -> None:
+        """Go to another chunk."""
+        if chunk != self._chunk:
+            self._blob.reopen(chunk)
+            self._chunk = chunk
+            self._look()
 
-def read_vectors(blob: apsw.Blob, rows: NDArray[np.int64], count: int, D: int) -> HalfArray:
-    """(m, D) vectors of m rows of an open chunk of ``count`` rows."""
-    start = blob.length() - 2 * count * D
-    if len(rows) * 8 > count:
-        blob.seek(start)
-        whole: HalfArray = np.frombuffer(blob.read(2 * count * D), "<f2").reshape(count, D)
-        return whole[rows]
-    out = np.empty((len(rows), D), "<f2")
-    for row, target in zip(rows.tolist(), out, strict=True):
-        blob.seek(start + 2 * D * row)
-        blob.read_into(target)
-    return out
+    def table(self) -> tuple[NDArray[Any], dict[str, list[str]]]:
+        """Table and names."""
+        self._blob.seek(self.at.names)
+        texts = orjson.loads(self._blob.read(self.at.table - self.at.names))
+        table = np.frombuffer(self._blob.read(self.at.codes - self.at.table), COLUMNS)
+        return table, dict(zip(NAMED, texts, strict=True))
+
+    def slots(self) -> NDArray[np.int64]:
+        """(n,) slots, ascending."""
+        slots: NDArray[np.int64] = self.table()[0]["slot"].astype(np.int64)
+        return slots
+
+    def codes(self, out: Codes) -> None:
+        """Fill in the codes (n, D)."""
+        table, _ = self.table()
+        out.scales[:], out.errors[:] = table["scale"], table["error"]
+        self._blob.read_into(out.values.reshape(-1).data)
+
+    def vectors(self, rows: NDArray[np.int64]) -> HalfArray:
+        """Vectors (m, D) of m rows."""
+        n, D, start = self.at.rows, self.at.dimension, self.at.vectors
+        if len(rows) * 8 > n:
+            self._blob.seek(start)
+            whole: HalfArray = np.frombuffer(self._blob.read(2 * n * D), "<f2").reshape(n, D)
+            return whole[rows]
+        parts = []
+        for row in rows.tolist():
+            self._blob.seek(start + 2 * D * row)
+            parts.append(self._blob.read(2 * D))
+        return np.frombuffer(b"".join(parts), "<f2").reshape(-1, D)
+
+    def records(self, rows: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Records of some rows."""
+        self._blob.seek(self.at.ends)
+        ends = [0, *np.frombuffer(self._blob.read(4 * self.at.rows), "<u4").tolist()]
+        found = []
+        for row in rows:
+            self._blob.seek(self.at.records + ends[row])
+            found.append(tuple(orjson.loads(self._blob.read(ends[row + 1] - ends[row]))))
+        return found

@@ -1,6 +1,5 @@
 """The embedded gallery: exact, durable, one SQLite file in a folder, for many processes at once."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,10 +8,11 @@ from typing import Any
 
 import apsw
 import numpy as np
+import orjson
 
 from passerby.city.gallery import writing
-from passerby.city.gallery.chunks import SLOT_BITS, read_table, read_vectors
-from passerby.city.gallery.memory import Directory, Memory, open_blob
+from passerby.city.gallery.chunks import NAMED, SLOT_BITS, SLOTS, ChunkReader
+from passerby.city.gallery.memory import Directory, Memory
 from passerby.city.gallery.port import (
     Coverage,
     Health,
@@ -21,7 +21,7 @@ from passerby.city.gallery.port import (
     StoreError,
     UnknownSightingError,
 )
-from passerby.city.gallery.records import FIELDS, Batch, check_model, record, sighting
+from passerby.city.gallery.records import FIELDS, Batch, check_model, sighting
 from passerby.city.gallery.searching import Selection, nearest
 from passerby.city.gallery.staging import EmbeddedStage
 from passerby.city.gallery.store import FILE, Store
@@ -31,8 +31,9 @@ from passerby.retrieval.screening import encode, unit_rows
 
 EVERYWHERE = Scope()
 AT_ONCE = 64  # chunks deleted or checked in one transaction
+FIRST_EDITION = "index.sqlite"  # the file that tells a gallery of the first edition
 LITTLE_ROOM = 1 << 28  # bytes free under which a monitor is warned
-_COLUMNS = ", ".join(FIELDS)
+_TOLD = ("time", "quality", *NAMED)  # columns of a chunk that repeat its records
 
 
 class EmbeddedGallery:
@@ -56,7 +57,7 @@ class EmbeddedGallery:
             DamagedError: the file is damaged or of another version.
         """
         self.folder = Path(folder)
-        if (self.folder / "index.sqlite").exists() and not (self.folder / FILE).exists():
+        if (self.folder / FIRST_EDITION).exists() and not (self.folder / FILE).exists():
             raise StoreError(
                 f"the gallery {folder} is of the first edition; take it over with "
                 "'passerby admin gallery upgrade'"
@@ -108,15 +109,6 @@ class EmbeddedGallery:
             check_model(model, queries.shape[1], (directory.model, directory.dimension))
             return nearest(database, self._memory, directory, queries, k, scope)
 
-    def _sightings(
-        self, database: apsw.Connection, directory: Directory, column: str, values: Sequence[Any]
-    ) -> list[Sighting]:
-        rows = database.execute(
-            f"SELECT {_COLUMNS} FROM sightings WHERE {column} IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(values), ensure_ascii=False),),
-        )
-        return [sighting(row, directory.model or "") for row in rows]
-
     def get(self, ids: Sequence[str]) -> list[Sighting]:
         """The facts of sightings, in the order asked, without vectors.
 
@@ -124,8 +116,9 @@ class EmbeddedGallery:
             UnknownSightingError: an id is not in the gallery.
         """
         with self._reading() as (database, directory):
-            found = {one.id: one for one in self._sightings(database, directory, "id", ids)}
-        return [found[name] for name in _all_known(ids, found)]
+            found = writing.find(database, "id", ids)
+            model = directory.model or ""
+        return [sighting(found[name][0][1], model) for name in _all_known(ids, found)]
 
     def latest(self, limit: int, scope: Scope = EVERYWHERE) -> list[Sighting]:
         """The newest sightings in the scope, newest first, ties by id."""
@@ -148,18 +141,25 @@ class EmbeddedGallery:
                     break
                 size *= 2
             places = chosen.places(keys[times >= start] if start is not None else keys)
-            found = self._sightings(database, directory, "place", places.tolist())
+            found = [
+                sighting(values, directory.model or "")
+                for _, values in writing.records_at(database, sorted(places.tolist()))
+            ]
         return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
 
     def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
         """All sightings of tracklets, by time; names nobody has are left out."""
-        groups: dict[str, list[Sighting]] = {}
-        wanted = [name for name in dict.fromkeys(names) if name]
         with self._reading() as (database, directory):
-            found = self._sightings(database, directory, "tracklet != '' AND tracklet", wanted)
-        for one in sorted(found, key=lambda one: (one.time, one.id)):
-            groups.setdefault(one.tracklet, []).append(one)
-        return groups
+            found = writing.find(database, "tracklet", names)
+            model = directory.model or ""
+        return {
+            name: sorted(
+                (sighting(values, model) for _, values in found[name]),
+                key=lambda one: (one.time, one.id),
+            )
+            for name in dict.fromkeys(names)
+            if name in found
+        }
 
     def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
         """(N, D) float32 vectors in the order asked.
@@ -171,26 +171,19 @@ class EmbeddedGallery:
         with self._reading() as (database, directory):
             if directory.model is not None:
                 check_model(model, None, (directory.model, directory.dimension))
-            known = writing.known_places(database, ids)
-            places = np.array([known[name] for name in _all_known(ids, known)], np.int64)
+            known = writing.find(database, "id", ids)
+            rows = {known[name][0][0]: row for row, name in enumerate(_all_known(ids, known))}
             out = np.zeros((len(ids), directory.dimension), np.float32)
-            numbers = places >> SLOT_BITS
-            for number in np.unique(numbers).tolist():
-                at = np.flatnonzero(numbers == number)
-                with open_blob(database, number) as blob:
-                    slots = read_table(blob)[0]["slot"]
-                    rows = np.searchsorted(slots, places[at] & ((1 << SLOT_BITS) - 1))
-                    out[at] = read_vectors(blob, rows, len(slots), directory.dimension)
-        return out
+            for number, slots in writing.by_chunk(sorted(rows)):
+                with ChunkReader(database, number) as reader:
+                    at = np.searchsorted(reader.slots(), slots)
+                    out[[rows[number << SLOT_BITS | s] for s in slots]] = reader.vectors(at)
+        return out[[rows[known[name][0][0]] for name in ids]]
 
     def crops_used(self, crops: Sequence[str]) -> set[str]:
         """Those of ``crops`` that some sighting names."""
         with self._store.read() as database:
-            rows = database.execute(
-                "SELECT DISTINCT crop FROM sightings WHERE crop != '' AND crop IN "
-                "(SELECT value FROM json_each(?))", (json.dumps(list(crops)),)
-            )
-            return {row[0] for row in rows}
+            return set(writing.find(database, "crop", crops))
 
     def count(self, scope: Scope = EVERYWHERE) -> int:
         """Number of sightings in the scope."""
@@ -236,8 +229,13 @@ class EmbeddedGallery:
         batch = Batch.of(sightings)
         if len(batch) == 0:
             return 0
-        with self._store.write() as database:
-            return writing.insert(database, batch, replace=replace)
+        try:
+            with self._store.write() as database:
+                return writing.insert(database, batch, replace=replace)
+        except (UnicodeEncodeError, orjson.JSONEncodeError) as error:
+            raise InputError(
+                f"a text of a sighting holds half a character, nothing was stored: {error}"
+            ) from None
 
     def delete(self, what: Scope | Sequence[str]) -> int:
         """Delete by ids or by scope; returns how many went, with every byte of them."""
@@ -248,7 +246,8 @@ class EmbeddedGallery:
                 chosen = Selection(database, memory, directory, what)
                 places = sorted(chosen.places(chosen.keys()).tolist())
             else:
-                places = sorted(writing.known_places(database, what).values())
+                known = writing.find(database, "id", what)
+                places = sorted(pairs[0][0] for pairs in known.values())
             writing.remove(database, places)
         if places:
             self._settle()
@@ -346,6 +345,11 @@ class EmbeddedGallery:
         except InputError as error:
             problems.append(str(error))
         readable = not problems
+        if (self.folder / FIRST_EDITION).exists():
+            problems.append(
+                f"the gallery {self.folder} still holds files of its first edition; "
+                "run 'passerby admin gallery upgrade' again"
+            )
         try:
             disk = os.statvfs(self.folder)
         except OSError as error:
@@ -374,11 +378,7 @@ class EmbeddedGallery:
                 for table in ("chunks", "staged"):
                     for (number,) in database.execute(f"SELECT chunk FROM {table}").fetchall():
                         faults += _chunk_faults(database, number, staged=table == "staged")
-                loose = database.execute(
-                    "SELECT count(*) - (SELECT coalesce(sum(rows), 0) FROM chunks) FROM sightings"
-                ).fetchone()
-                if loose and loose[0]:
-                    faults.append(f"{self._store.path}: {loose[0]} sightings are in no chunk")
+                faults += _index_faults(database)
         except StoreError as error:
             faults.append(str(error))
         return faults
@@ -401,33 +401,35 @@ def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:
 
 
 def _chunk_faults(database: apsw.Connection, number: int, *, staged: bool) -> list[str]:
-    """What does not fit together in one chunk and the sightings that are in it."""
+    """What does not fit together in one chunk."""
     try:
         chunk = writing.read_chunk(database, number, staged=staged)
     except StoreError as error:
         return [str(error)]
     faults = []
-    codes = encode(chunk.vectors)
-    if not (np.array_equal(codes.values, chunk.codes)):
+    if not np.array_equal(encode(chunk.vectors).values, chunk.codes):
         faults.append(f"the codes of chunk {number} are not those of its vectors")
-    if staged:
-        return faults
-    rows = database.execute(
-        f"SELECT place, {_COLUMNS} FROM sightings WHERE place >= ? AND place < ? ORDER BY place",
-        (number << SLOT_BITS, (number + 1) << SLOT_BITS),
-    ).fetchall()
-    told = [(place & ((1 << SLOT_BITS) - 1), time, q, c, u, a)
-            for place, _, c, u, time, _, _, _, q, a in rows]
-    names, table = chunk.names, chunk.table
-    held = list(
-        zip(
-            table["slot"].tolist(), table["time"].tolist(), table["quality"].tolist(),
-            [names["camera"][at] for at in table["camera"]],
-            [names["unit"][at] for at in table["unit"]],
-            [names["attributes"][at] for at in table["attributes"]],
-            strict=True,
-        )
-    )  # fmt: skip
-    if told != held:
-        faults.append(f"chunk {number} does not hold the vectors of its {len(rows)} sightings")
+    told = [[values[FIELDS.index(name)] for name in _TOLD] for values in chunk.decoded()]
+    columns = [
+        [chunk.names[name][at] for at in chunk.table[name]]
+        if name in NAMED
+        else chunk.table[name].tolist()
+        for name in _TOLD
+    ]
+    if told != [list(row) for row in zip(*columns, strict=True)]:
+        faults.append(f"the columns of chunk {number} are not those of its records")
+    places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
+    for number_, place in writing.terms_of(chunk.decoded(), places):
+        row = (number_, place)
+        if not database.execute("SELECT 1 FROM terms WHERE hash=? AND place=?", row).fetchone():
+            faults.append(f"slot {place & SLOTS} of chunk {number} is missing from the index")
     return [f"{database.filename}: {fault}" for fault in faults]
+
+
+def _index_faults(database: apsw.Connection) -> list[str]:
+    """Entries of the index whose sighting is gone."""
+    rows = database.execute(
+        "SELECT count(*) FROM terms WHERE place >> ? NOT IN (SELECT chunk FROM chunks)",
+        (SLOT_BITS,),
+    ).fetchone()
+    return [f"{database.filename}: {rows[0]} entries of the index are loose"] if rows[0] else []

@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery.chunks import COLUMNS, NAMED, read_codes, read_table
+from passerby.city.gallery.chunks import NAMED, ChunkReader
 from passerby.city.gallery.records import attributes_of
 from passerby.city.gallery.store import get_meta
 from passerby.city.sightings import Scope, has
@@ -248,10 +248,10 @@ class Memory:
             if missing:
                 rows = int(chunks["rows"][[at for at, _, _ in missing]].sum())
                 self._room(rows, directory.dimension)
-                with open_blob(database, missing[0][1]) as blob:
+                with ChunkReader(database, missing[0][1]) as reader:
                     for at, chunk, version in missing:
-                        blob.reopen(chunk)
-                        found[at] = self._load(blob, chunk, version, directory.dimension, rows)
+                        reader.move(chunk)
+                        found[at] = self._load(reader, chunk, version, directory.dimension, rows)
             return found  # type: ignore[return-value]
 
     def _room(self, rows: int, dimension: int) -> None:
@@ -261,9 +261,9 @@ class Memory:
         self._regions = {c: r for c, r in self._regions.items() if id(r.slab) in kept}
 
     def _load(
-        self, blob: apsw.Blob, chunk: int, version: int, dimension: int, rows: int
+        self, reader: ChunkReader, chunk: int, version: int, dimension: int, rows: int
     ) -> Region:
-        table, names = read_table(blob)
+        table, names = reader.table()
         slab = self._slabs[-1] if self._slabs else None
         if slab is None or slab.used + len(table) > len(slab.members):
             slab = Slab(max(len(table), SLAB_ROWS if rows > 1024 else 4096), dimension)
@@ -304,11 +304,10 @@ class Memory:
                     slab.codes = codes
             missing = [region for region in regions if not (keep and region.coded)]
             if missing:
-                with open_blob(database, missing[0].chunk) as blob:
+                with ChunkReader(database, missing[0].chunk) as reader:
                     for region in missing:
-                        blob.reopen(region.chunk)
-                        table, _ = read_table(blob)
-                        read_codes(blob, table, codes[region.start : region.stop])
+                        reader.move(region.chunk)
+                        reader.codes(codes[region.start : region.stop])
                         region.coded = keep
             return codes
 
@@ -348,13 +347,6 @@ class Memory:
                 )
                 mask &= inside[members["attributes"]]
         return mask
-
-
-def open_blob(
-    database: apsw.Connection, chunk: int, *, staged: bool = False
-) -> "apsw.Blob":
-    """The blob of a chunk, for reading; ``reopen`` moves it to another chunk."""
-    return database.blob_open("main", "staged_contents" if staged else "contents", "data", chunk, False)
 
 
 def by_slab(regions: Sequence[Region]) -> Iterator[tuple[Slab, list[int]]]:

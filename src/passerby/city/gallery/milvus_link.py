@@ -14,7 +14,7 @@ from passerby.city.gallery.port import AwayError, StoreError
 from passerby.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from pymilvus import MilvusClient
+    pass
 
 SCHEMES = ("milvus", "milvus+tls")
 LEVELS = ("Strong", "Session", "Bounded", "Eventually")
@@ -131,8 +131,8 @@ class MilvusAddress:
 
     def __str__(self) -> str:
         """The address again, with the options that differ from their defaults."""
-        options = {field.name: getattr(self, field.name) for field in fields(self)[4:]}
-        changed = {key: value for key, value in options.items() if value != getattr(type(self), key)}
+        given = [(one.name, getattr(self, one.name), one.default) for one in fields(self)[4:]]
+        changed = [(name, value) for name, value, usual in given if value != usual]
         query = f"?{urlencode(changed)}" if changed else ""
         return f"{SCHEMES[self.tls]}://{self.host}:{self.port}/{self.name}{query}"
 
@@ -170,7 +170,7 @@ class Link:
         )
         version = str(self.ask("get_server_version")).removeprefix("v").split(".")
         # Whether rows lie in the partition of their key. Milvus before 2.4 writes an upsert to the
-        # partition of its primary key (milvus-io/milvus#30607): a search of the right one misses it.
+        # partition of its primary key (milvus-io/milvus #30607): a search of its own one misses it.
         self.prunes = (int(version[0]), int(version[1])) >= (2, 4)
 
     def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
@@ -194,8 +194,14 @@ class Link:
                 return attempt(max(end - time.monotonic(), 0.1))
             except (MilvusException, grpc.RpcError, OSError) as fault:
                 text = " ".join(str(getattr(fault, "message", "") or fault).split())[:200]
+                if getattr(fault, "code", None) == NO_COLLECTION:
+                    raise GoneError(f"{server} has no such collection: {text}") from None
+                if not _passing(fault) and "auth" in text.lower():
+                    raise InputError(
+                        f"{server} refuses the account ({text}); set {TOKEN}"
+                    ) from None
                 if not _passing(fault):
-                    raise _explained(fault, text, server) from None
+                    raise StoreError(f"{server} refuses the request: {text}") from None
                 if time.monotonic() + pause >= end:
                     raise AwayError(
                         f"{server} does not answer ({text}); start it or mend the address, then "
@@ -203,15 +209,6 @@ class Link:
                     ) from None
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
-
-
-def _explained(fault: BaseException, text: str, server: str) -> InputError:
-    """The error that says what to do about a fault that stays."""
-    if getattr(fault, "code", None) == NO_COLLECTION:
-        return GoneError(f"{server} has no such collection: {text}")
-    if "auth" in text.lower():
-        return InputError(f"{server} refuses the account ({text}); set {TOKEN}")
-    return StoreError(f"{server} refuses the request: {text}")
 
 
 def _passing(fault: BaseException) -> bool:

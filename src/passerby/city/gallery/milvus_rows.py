@@ -1,10 +1,12 @@
 """The collections behind a gallery on a Milvus server: their rows, expressions and life."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +31,7 @@ ANY = 'id != ""'  # Milvus deletes and pages by an expression only
 MOST = 16_384  # rows that Milvus gives in one answer
 ANSWER_BYTES = 24 << 20
 FACT_BYTES = 1024  # room reckoned for the facts of one row in an answer
+WRITE_BYTES = 8 << 20  # of vectors in one request
 IDS = 2000  # ids in one expression
 SAMPLE = 1000  # rows looked at to halve an answer
 
@@ -71,13 +74,12 @@ def listed(values: Iterable[str]) -> str:
     return f"[{', '.join(map(_quoted, values))}]"
 
 
-def outermost(units: Sequence[str]) -> list[str]:
+def outermost(units: Iterable[str]) -> list[str]:
     """The units that lie in no other of them."""
-    kept: list[str] = []
-    for code in sorted(set(units)):
-        if not kept or not code.startswith(kept[-1]):
-            kept.append(code)
-    return kept
+    known = set(units)
+    return sorted(
+        code for code in known if not any(code[:end] in known for end in range(1, len(code)))
+    )
 
 
 def expression(scope: Scope, district: int) -> str:
@@ -91,7 +93,13 @@ def expression(scope: Scope, district: int) -> str:
         # with these Milvus reads the partitions of the districts only
         if district and all(len(code) >= district for code in units):
             parts.append(f"district in {listed(dict.fromkeys(code[:district] for code in units))}")
-        parts.append(_any(_prefixed("unit", code) for code in units))
+        # what begins with a code, as a range: nothing in it can be a wildcard
+        ends = [code[:-1] + chr(ord(code[-1]) + 1) for code in units]
+        ranges = [
+            f"(unit >= {_quoted(a)} and unit < {_quoted(b)})"
+            for a, b in zip(units, ends, strict=True)
+        ]
+        parts.append(f"({' or '.join(ranges)})")
     if scope.cameras:
         parts.append(f"camera in {listed(dict.fromkeys(scope.cameras))}")
     if scope.start is not None:
@@ -101,18 +109,9 @@ def expression(scope: Scope, district: int) -> str:
     if scope.quality is not None:
         parts.append(f"quality >= {float(scope.quality)!r}")
     for name, values in sorted(scope.values.items()):
-        parts.append(_any(f"attributes[{_quoted(name)}] == {_quoted(v)}" for v in sorted(values)))
+        wanted = [f"attributes[{_quoted(name)}] == {_quoted(value)}" for value in sorted(values)]
+        parts.append(f"({' or '.join(wanted)})")
     return " and ".join(parts)
-
-
-def _any(parts: Iterable[str]) -> str:
-    return f"({' or '.join(parts)})"
-
-
-def _prefixed(field: str, start: str) -> str:
-    """Strings that begin with ``start``, as a range: nothing in it can be a wildcard."""
-    after = start[:-1] + chr(ord(start[-1]) + 1)
-    return f"({field} >= {_quoted(start)} and {field} < {_quoted(after)})"
 
 
 def _quoted(text: str) -> str:
@@ -126,31 +125,120 @@ def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collection:
-    """A collection as the server described it; one without a name does not exist and is empty.
+    """A collection as the server described it; one that does not exist is empty.
 
     Attributes:
         link: the connection.
         name: its own name, which no other model's collection ever has.
+        level: the consistency of reads.
         model: that made the vectors.
-        dimension: D.
+        dimension: D; 0 when the collection does not exist.
         district: leading characters of a unit's code in the partition key.
         stage: the model being staged beside it, or empty.
         closing: writes are not acknowledged now; it is about to be replaced or dropped.
     """
 
     link: Link
-    name: str = ""
+    name: str
+    level: str
     model: str = ""
     dimension: int = 0
     district: int = 0
     stage: str = ""
     closing: bool = False
 
+    @staticmethod
+    def of(link: Link, name: str = "") -> "Collection":
+        """The collection a name or alias stands for, by default that of the gallery.
+
+        Raises:
+            StoreError: a collection of that name is none of ours.
+        """
+        name, level = name or link.address.name, link.address.consistency
+        try:
+            found: dict[str, Any] = link.ask("describe_collection", name)
+        except GoneError:
+            return Collection(link=link, name=name, level=level)
+        try:
+            facts = json.loads(found["description"])
+            assert facts["passerby"] == FORMAT
+            vector = next(field for field in found["fields"] if field["name"] == "vector")
+            properties = found.get("properties", {})
+            return Collection(
+                link=link,
+                name=found["collection_name"],
+                level=level,
+                model=facts["model"],
+                dimension=int(vector["params"]["dim"]),
+                district=int(facts["district"]),
+                stage=properties.get(STAGE, ""),
+                closing=int(properties.get(CLOSING) or 0) > time.time() * 1000,
+            )
+        except (ValueError, KeyError, TypeError, StopIteration, AssertionError):
+            raise StoreError(
+                f"the collection '{name}' was not made by this version of Passerby; "
+                "use another name"
+            ) from None
+
+    @staticmethod
+    def names(link: Link) -> list[str]:
+        """Names of all collections of the gallery, also of those without the alias."""
+        mine = re.compile(rf"{link.address.name}__\d+")
+        return sorted(name for name in link.ask("list_collections") if mine.fullmatch(name))
+
+    @staticmethod
+    def create(link: Link, model: str, dimension: int) -> "Collection":
+        """Make the first collection of a gallery, or use what another process has just made.
+
+        Its number is the time, so that a name never comes back with another model behind it.
+        """
+        alias, wanted = link.address.name, (model, dimension, link.address.district)
+        # of a process that makes it now, or died while it did
+        known = [Collection.of(link, name) for name in Collection.names(link)]
+        fit = [one.name for one in known if (one.model, one.dimension, one.district) == wanted]
+        mine = [*fit, f"{alias}__{int(time.time() * 1000)}"][0]
+        Collection.make(link, mine, model, dimension)
+        with suppress(StoreError):  # when another process was faster
+            link.ask("create_alias", mine, alias)
+        made = Collection.of(link)
+        if not made.dimension:
+            raise GoneError(f"the gallery '{alias}' was dropped while it was made; try again")
+        if made.name != mine:
+            link.ask("drop_collection", mine)
+        return made
+
+    @staticmethod
+    def make(link: Link, name: str, model: str, dimension: int) -> "Collection":
+        """Make a collection with its exact index and load it; one that is there already is used."""
+        address = link.address
+        facts = {"passerby": FORMAT, "model": model, "district": address.district}
+        try:
+            link.ask(
+                "create_collection",
+                name,
+                schema=_schema(dimension, json.dumps(facts)),
+                num_shards=address.shards,
+                num_partitions=address.partitions,
+                consistency_level="Strong",
+            )
+        except StoreError:
+            if not Collection.of(link, name).dimension:
+                raise
+        index = link.client.prepare_index_params()
+        index.add_index("vector", index_type="FLAT", metric_type="COSINE", index_name="vector")
+        link.ask("create_index", name, index)
+        link.ask("load_collection", name, replica_number=address.replicas)
+        return Collection.of(link, name)
+
     @property
-    def staged(self) -> str:
-        """The name of the collection of the model being staged."""
+    def staged(self) -> "Collection":
+        """The collection of the model being staged."""
         name, _, number = self.name.rpartition("__")
-        return f"{name}__{int(number) + 1}"
+        return Collection.of(self.link, f"{name}__{int(number) + 1}")
+
+    def at(self, level: str) -> "Collection":
+        """The collection, read with another consistency."""
+        return replace(self, level=level)
 
     def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the client for this collection."""
@@ -164,79 +252,81 @@ class Collection:
         """The scope as an expression; with the partitions to read where that can be trusted."""
         return expression(scope, self.district if self.link.prunes else 0)
 
-    def count(self, where: str, *, level: str | None = None) -> int:
-        """Rows that an expression holds for; all for an empty one.
+    def count(self, where: str) -> int:
+        """Rows that an expression holds for; all for an empty one."""
+        return int(self._query(where, ["count(*)"])[0]["count(*)"]) if self.dimension else 0
 
-        ``level`` is the consistency, by default that of the address, here and below.
-        """
-        if not self.name:
-            return 0
-        return int(self._query(where, ["count(*)"], level)[0]["count(*)"])
+    def total(self) -> int:
+        """Rows in the segments, with those that are deleted but not yet compacted."""
+        return int(self.ask("get_collection_stats")["row_count"]) if self.dimension else 0
 
-    def read(
-        self, where: str, fields: list[str] = FACTS, *, level: str | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """All rows that an expression holds for, in any order."""
-        for page in self.pages(where, fields, level=level):
-            yield from page
+    def by_id(self, ids: Iterable[str], fields: list[str]) -> dict[str, dict[str, Any]]:
+        """The rows that have one of some ids; none of a collection that was just dropped."""
+        with suppress(GoneError):
+            return {row["id"]: row for row in self.read_any("id", ids, fields)}
+        return {}
 
     def read_any(
-        self, field: str, values: Iterable[str], fields: list[str], *, level: str | None = None
+        self, field: str, values: Iterable[str], fields: list[str]
     ) -> Iterator[dict[str, Any]]:
         """All rows in which a field has one of some values, in any order."""
         for part in chunks([value for value in dict.fromkeys(values) if value], IDS):
-            yield from self.read(f"{field} in {listed(part)}", fields, level=level)
+            yield from self.read(f"{field} in {listed(part)}", fields)
 
-    def pages(
-        self, where: str, fields: list[str], *, level: str | None = None
-    ) -> Iterator[list[dict[str, Any]]]:
+    def read(self, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+        """All rows that an expression holds for, in any order."""
+        return chain.from_iterable(self.pages(where, fields))
+
+    def pages(self, where: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         """All rows that an expression holds for, in lists that fit into one answer.
 
         An answer of Milvus is complete when it is shorter than its limit. The order of its rows,
         and which rows a cut answer holds, depend on the version. So what is cut is asked in halves.
         """
-        room = FACT_BYTES + (4 * self.dimension if "vector" in fields else 0)
+        room = FACT_BYTES + 4 * self.dimension * ("vector" in fields)
         size = max(2, min(MOST, ANSWER_BYTES // room))
-        pending, whole = [where] if self.name else [], True
+        pending, whole = [where] if self.dimension else [], True
         while pending:
             part = pending.pop()
-            if whole or self.count(part, level="Eventually") < size:
-                found = self._query(part, fields, level, limit=size)
+            if whole or self.at("Eventually").count(part) < size:
+                found = self._query(part, fields, limit=size)
                 if len(found) < size:
                     yield found
                     continue
             whole = False
-            pending += self._halves(part, level)
+            pending += self._halves(part)
 
-    def _halves(self, where: str, level: str | None) -> list[str]:
+    def _halves(self, where: str) -> list[str]:
         """Two expressions that together hold for the same rows: the later ones, the earlier."""
-        found = self._query(where, ["id", "time"], level, limit=SAMPLE)
+        found = self._query(where, ["id", "time"], limit=SAMPLE)
         if len(found) < 2:  # deleted meanwhile
             return [where]
-        names = sorted(row["id"] for row in found)
         times = sorted({int(row["time"]) for row in found})
         field, middle = "time", str(times[len(times) // 2])
         if len(times) == 1:
-            field, middle = "id", _quoted(names[len(names) // 2])
+            field, middle = "id", _quoted(sorted(row["id"] for row in found)[len(found) // 2])
         first = f"{where} and " if where else ""
         return [f"{first}{field} >= {middle}", f"{first}{field} < {middle}"]
 
-    def _query(
-        self, where: str, fields: list[str], level: str | None, **options: Any
-    ) -> list[dict[str, Any]]:
-        level = level or self.link.address.consistency
-        return list(
-            self.ask(
-                "query", filter=where, output_fields=fields, consistency_level=level, **options
-            )
-        )
+    def _query(self, where: str, fields: list[str], **limit: int) -> list[dict[str, Any]]:
+        options = {"output_fields": fields, "consistency_level": self.level, **limit}
+        return list(self.ask("query", filter=where, **options))
 
-    def put(self, batch: Batch, at_once: int) -> None:
-        ...
+    def put(self, batch: Batch) -> None:
+        """Store a batch; each request holds at most :data:`WRITE_BYTES` of vectors."""
+        together = max(1, WRITE_BYTES // (4 * self.dimension))
+        for part in chunks(rows(batch, self.district), together):
+            self.ask("upsert", data=part)
 
     def remove(self, where: str) -> None:
         """Delete the rows that an expression holds for."""
-        self.ask("delete", filter=where, consistency_level="Strong")
+        if self.dimension:
+            self.ask("delete", filter=where, consistency_level="Strong")
+
+    def remove_ids(self, ids: Sequence[str]) -> None:
+        """Delete rows by id."""
+        for part in chunks(ids, IDS):
+            self.remove(f"id in {listed(part)}")
 
     @contextmanager
     def closed(self) -> Iterator[Callable[[], bool]]:
@@ -256,83 +346,6 @@ class Collection:
                 self.mark(CLOSING, "0")
 
 
-def describe(link: Link, name: str) -> Collection:
-    """The collection a name or alias stands for.
-
-    Raises:
-        StoreError: a collection of that name is none of ours.
-    """
-    try:
-        found: dict[str, Any] = link.ask("describe_collection", name)
-    except GoneError:
-        return Collection(link=link)
-    try:
-        facts = json.loads(found["description"])
-        vector = next(field for field in found["fields"] if field["name"] == "vector")
-        assert facts["passerby"] == FORMAT
-        properties = found.get("properties", {})
-        return Collection(
-            link=link,
-            name=found["collection_name"],
-            model=facts["model"],
-            dimension=int(vector["params"]["dim"]),
-            district=int(facts["district"]),
-            stage=properties.get(STAGE, ""),
-            closing=int(properties.get(CLOSING) or 0) > time.time() * 1000,
-        )
-    except (ValueError, KeyError, TypeError, StopIteration, AssertionError):
-        raise StoreError(
-            f"the collection '{name}' was not made by this version of Passerby; use another name"
-        ) from None
-
-
-def create(link: Link, model: str, dimension: int) -> Collection:
-    """Make the first collection of a gallery, or use what another process has just made.
-
-    Its number is the time, so that a name never comes back with another model behind it.
-    """
-    name = link.address.name
-    wanted = (model, dimension, link.address.district)
-    for mine in collections(link):  # of a process that makes it now, or died while it did
-        known = describe(link, mine)
-        if known.name and (known.model, known.dimension, known.district) == wanted:
-            break
-    else:
-        mine = f"{name}__{int(time.time() * 1000)}"
-    make(link, mine, model, dimension)
-    with suppress(StoreError):  # when another process was faster
-        link.ask("create_alias", mine, name)
-    made = describe(link, name)
-    if not made.name:
-        raise GoneError(f"the gallery '{name}' was dropped while it was made; try again")
-    if made.name != mine:
-        link.ask("drop_collection", mine)
-    return made
-
-
-def make(link: Link, name: str, model: str, dimension: int) -> None:
-    """Make a collection with its exact index and load it; one that is there already is used."""
-    address = link.address
-    if not describe(link, name).name:
-        facts = {"passerby": FORMAT, "model": model, "district": address.district}
-        try:
-            link.ask(
-                "create_collection",
-                name,
-                schema=_schema(dimension, json.dumps(facts)),
-                num_shards=address.shards,
-                num_partitions=address.partitions,
-                consistency_level="Strong",
-            )
-        except StoreError:
-            if not describe(link, name).name:
-                raise
-    index = link.client.prepare_index_params()
-    index.add_index("vector", index_type="FLAT", metric_type="COSINE", index_name="vector")
-    link.ask("create_index", name, index)
-    link.ask("load_collection", name, replica_number=address.replicas)
-
-
 def _schema(dimension: int, description: str) -> Any:
     """The collection's fields; vectors as float32, their values rounded to half precision."""
     from pymilvus import DataType, MilvusClient
@@ -349,18 +362,3 @@ def _schema(dimension: int, description: str) -> Any:
     made.add_field("checksum", DataType.INT64)
     made.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
     return made
-
-
-def collections(link: Link) -> list[str]:
-    """Names of all collections of the gallery, also of those without the alias."""
-    first = f"{link.address.name}__"
-    names = [name for name in link.ask("list_collections") if name.startswith(first)]
-    return sorted(name for name in names if name.removeprefix(first).isdigit())
-
-
-def drop(link: Link) -> None:
-    """Drop the gallery: its alias and every collection of it."""
-    if describe(link, link.address.name).name:
-        link.ask("drop_alias", link.address.name)
-    for name in collections(link):
-        link.ask("drop_collection", name)

@@ -17,6 +17,8 @@ from passerby.city.sightings import FloatArray, Pairs, Sighting
 from passerby.errors import InputError
 
 HalfArray = NDArray[np.float16]
+NEAR = 2.0**-10  # of a length to 1: more than the rounding to half precision makes
+BLOCK = 1024  # vectors brought to unit length at once
 FIELDS = ("id", "camera", "unit", "time", "tracklet", "box", "crop", "quality", "attributes")
 
 
@@ -83,16 +85,22 @@ def checksum(one: Sighting, vector: NDArray[Any]) -> int:
 def unit_half(vectors: FloatArray, ids: Sequence[str]) -> HalfArray:
     """Rows (N, D) brought to unit length and rounded to half precision.
 
+    Rows that are of this length but for the rounding stay as they are, so that a stored vector that
+    is stored again is the same.
+
     Raises:
         InputError: a row is zero or not finite; its id is named.
     """
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float32))[:, None]
+    if not (norms.min(initial=1) > 1e-15 and norms.max(initial=1) < 1e15):  # NaN too
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
     if len(bad):
         raise InputError(
             f"the vector of sighting '{ids[int(bad[0])]}' is zero or not finite; "
             "embed its picture again"
         )
+    norms[np.abs(norms - 1) < NEAR] = 1
     half: HalfArray = (vectors / norms).astype(np.float16)
     return half
 
@@ -139,8 +147,12 @@ class Batch:
         first = ordered[0]
         for one in ordered:
             _check(one, first)
-        vectors = np.stack([np.asarray(one.vector, dtype=np.float32) for one in ordered])
-        return cls(ordered, unit_half(vectors, [one.id for one in ordered]))
+        half = np.empty((len(ordered), first.vector.size), np.float16)  # type: ignore[union-attr]
+        for start in range(0, len(ordered), BLOCK):  # small enough for the processor's cache
+            some = ordered[start : start + BLOCK]
+            block = np.array([one.vector for one in some], dtype=np.float32)
+            half[start : start + BLOCK] = unit_half(block, [one.id for one in some])
+        return cls(ordered, half)
 
     def __len__(self) -> int:
         return len(self.sightings)

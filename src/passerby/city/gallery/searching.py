@@ -1,6 +1,5 @@
 """Exact search over the chunks of one state of a gallery."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,8 +10,8 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery.chunks import SLOT_BITS, read_vectors
-from passerby.city.gallery.memory import Directory, Memory, Region, Slab, by_slab, open_blob
+from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader
+from passerby.city.gallery.memory import Directory, Memory, Region, Slab, by_slab
 from passerby.city.gallery.port import Hits
 from passerby.city.sightings import Scope
 from passerby.retrieval.screening import Codes, Screen, cosine_distances
@@ -130,7 +129,7 @@ def nearest(
     else:
         proposed = list(_screened(database, memory, chosen, queries, k, total).candidates())
     return [
-        _decided(database, directory.dimension, chosen, np.sort(keys), query, k)
+        _decided(database, chosen, np.sort(keys), query, k)
         for keys, query in zip(proposed, queries, strict=True)
     ]
 
@@ -197,31 +196,28 @@ def _offer(screen: Screen, base: int, codes: Codes, run: Run) -> None:
 
 def _decided(
     database: apsw.Connection,
-    D: int,
     chosen: Selection,
     keys: NDArray[np.int64],
     query: NDArray[np.float64],
     k: int,
 ) -> Hits:
-    """The k nearest of some rows by their stored vectors."""
+    """The k nearest of some rows, whose keys ascend, by their stored vectors."""
+    if len(keys) == 0:
+        return Hits(ids=(), distances=np.zeros(0, np.float32))
     distances = np.empty(len(keys), np.float32)
-    if len(keys):
-        with open_blob(database, chosen.regions[0].chunk) as blob:
-            for region, some, rows in chosen.parts(keys):
-                blob.reopen(region.chunk)
-                vectors = read_vectors(blob, rows, region.stop - region.start, D)
-                distances[some] = cosine_distances(vectors, query)
-    if len(keys) > k:
-        near = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
-        keys, distances = keys[near], distances[near]
-    places = chosen.places(keys)
-    names = dict(
-        database.execute(
-            "SELECT place, id FROM sightings WHERE place IN (SELECT value FROM json_each(?))",
-            (json.dumps(places.tolist()),),
-        )
-    )
-    pairs = sorted(zip(distances.tolist(), (names[p] for p in places.tolist()), strict=True))[:k]
+    pairs: list[tuple[float, str]] = []
+    with ChunkReader(database, chosen.regions[0].chunk) as reader:
+        for region, some, rows in chosen.parts(keys):
+            reader.move(region.chunk)
+            distances[some] = cosine_distances(reader.vectors(rows), query)
+        if len(keys) > k:
+            near = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
+            keys, distances = keys[near], distances[near]
+        for region, some, rows in chosen.parts(keys):
+            reader.move(region.chunk)
+            names = (values[0] for values in reader.records(rows.tolist()))
+            pairs += zip(distances[some].tolist(), names, strict=True)
+    pairs = sorted(pairs)[:k]
     return Hits(
         ids=tuple(name for _, name in pairs),
         distances=np.array([distance for distance, _ in pairs], np.float32),

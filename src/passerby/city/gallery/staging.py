@@ -4,18 +4,24 @@ A chunk has its staged twin in a table of its own, with those rows that were emb
 switch is one transaction that gives the tables each other's names.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import apsw
 import numpy as np
+from numpy.typing import NDArray
 
-from passerby.city.gallery.chunks import SLOT_BITS, Chunk, read_table
-from passerby.city.gallery.memory import open_blob
-from passerby.city.gallery.records import FIELDS, sighting, unit_half
+from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader
+from passerby.city.gallery.records import HalfArray, sighting, unit_half
 from passerby.city.gallery.store import Store, forget_meta, get_meta, set_meta
-from passerby.city.gallery.writing import known_places, read_chunk, write_staged
+from passerby.city.gallery.writing import (
+    by_chunk,
+    find,
+    is_staged,
+    read_chunk,
+    records_at,
+    write_staged,
+)
 from passerby.city.sightings import FloatArray, Sighting
 from passerby.errors import InputError
 
@@ -62,11 +68,7 @@ class EmbeddedStage:
             self._check(database)
             places = self._missing(database, limit)
             model = get_meta(database, "model")
-            rows = database.execute(
-                f"SELECT {', '.join(FIELDS)} FROM sightings WHERE place IN "
-                "(SELECT value FROM json_each(?)) ORDER BY place", (json.dumps(places),)
-            )
-            return [sighting(row, model) for row in rows]
+            return [sighting(values, model) for _, values in records_at(database, places)]
 
     def _missing(self, database: apsw.Connection, limit: int) -> list[int]:
         """Places of the next rows that are not staged, ascending."""
@@ -77,12 +79,11 @@ class EmbeddedStage:
         ):
             if len(found) >= limit:
                 break
-            with open_blob(database, number) as blob:
-                slots = read_table(blob)[0]["slot"]
+            with ChunkReader(database, number) as reader:
+                slots = reader.slots()
             if done:
-                with open_blob(database, number, staged=True) as blob:
-                    slots = slots[~np.isin(slots, read_table(blob)[0]["slot"])]
-            found += [number << SLOT_BITS | slot for slot in slots.tolist()]
+                slots = slots[~np.isin(slots, _staged_slots(database, number))]
+            found += (slots | number << SLOT_BITS).tolist()
         return found[:limit]
 
     def put(self, ids: Sequence[str], vectors: FloatArray) -> int:
@@ -96,53 +97,23 @@ class EmbeddedStage:
         with self.store.write() as database:
             self._check(database, half.shape[1])
             set_meta(database, "stage_dimension", half.shape[1])
-            known = known_places(database, ids)
-            places = {known[name]: row for row, name in enumerate(ids) if name in known}
+            known = find(database, "id", ids)
+            places = {known[name][0][0]: row for row, name in enumerate(ids) if name in known}
             wanted = self._missing(database, len(places))
-            fresh = [place for place in places if place in set(wanted)]
-            if fresh != wanted[: len(fresh)] or not self._staged(database, places, fresh):
+            fresh = sorted(set(places) & set(wanted))
+            old = sorted(set(places) - set(fresh))
+            in_order = [place for place in places if place in set(fresh)] == wanted[: len(fresh)]
+            if not in_order or any(
+                not np.isin(slots, _staged_slots(database, number)).all()
+                for number, slots in by_chunk(old)
+            ):
                 raise InputError(
                     "put the new vectors in the order in which their sightings are missing"
                 )
-            for number, some in _by_chunk(fresh):
-                self._write(database, number, some, half[[places[place] for place in some]])
+            for number, slots in by_chunk(fresh):
+                rows = [places[number << SLOT_BITS | slot] for slot in slots]
+                _write(database, number, slots, half[rows])
             return len(places)
-
-    def _staged(
-        self, database: apsw.Connection, places: dict[int, int], fresh: Sequence[int]
-    ) -> bool:
-        """Whether all other places are staged already."""
-        rest = sorted(set(places) - set(fresh))
-        for number, some in _by_chunk(rest):
-            row = database.execute("SELECT 1 FROM staged WHERE chunk = ?", (number,)).fetchone()
-            if row is None:
-                return False
-            with open_blob(database, number, staged=True) as blob:
-                slots = read_table(blob)[0]["slot"]
-            if not np.isin([place & ((1 << SLOT_BITS) - 1) for place in some], slots).all():
-                return False
-        return True
-
-    def _write(
-        self,
-        database: apsw.Connection,
-        number: int,
-        places: Sequence[int],
-        vectors: FloatArray,
-    ) -> None:
-        """Add rows to the staged twin of a chunk."""
-        old = read_chunk(database, number)
-        slots = np.array(places) & ((1 << SLOT_BITS) - 1)
-        rows = np.flatnonzero(np.isin(old.table["slot"], slots))
-        if database.execute("SELECT 1 FROM staged WHERE chunk = ?", (number,)).fetchone():
-            staged = read_chunk(database, number, staged=True)
-            rows = np.concatenate(
-                [np.flatnonzero(np.isin(old.table["slot"], staged.table["slot"])), rows]
-            )
-            vectors = np.concatenate([staged.vectors, vectors])
-        order = np.argsort(rows)
-        chunk = Chunk(old.table, old.names, old.codes, old.vectors).take(rows[order])
-        write_staged(database, number, chunk.with_vectors(vectors[order]))
 
     def switch(self) -> bool:
         """Make the new vectors the gallery's, all at once; False when some are still missing."""
@@ -185,9 +156,24 @@ class EmbeddedStage:
             )
 
 
-def _by_chunk(places: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Ascending places by the chunk they are in."""
-    groups: dict[int, list[int]] = {}
-    for place in places:
-        groups.setdefault(place >> SLOT_BITS, []).append(place)
-    yield from groups.items()
+def _staged_slots(database: apsw.Connection, number: int) -> NDArray[np.int64]:
+    """Slots of a chunk that have a vector of the new model."""
+    if not is_staged(database, number):
+        return np.zeros(0, np.int64)
+    with ChunkReader(database, number, "staged_contents") as reader:
+        return reader.slots()
+
+
+def _write(
+    database: apsw.Connection, number: int, slots: Sequence[int], vectors: HalfArray
+) -> None:
+    """Add rows to the staged twin of a chunk."""
+    all_slots = np.array(slots)
+    if is_staged(database, number):
+        staged = read_chunk(database, number, staged=True)
+        all_slots = np.concatenate([staged.table["slot"], all_slots])
+        vectors = np.concatenate([staged.vectors, vectors])
+    order = np.argsort(all_slots)
+    old = read_chunk(database, number)
+    rows = np.searchsorted(old.table["slot"], all_slots[order])
+    write_staged(database, number, old.take(rows).with_vectors(vectors[order]))

@@ -26,19 +26,13 @@ from passerby.city.gallery.port import DamagedError, StoreError
 FILE, ACKNOWLEDGED = "gallery.sqlite", "acknowledged"
 FORMAT = 4  # the first edition had 1 to 3
 PATIENCE_MS = 120_000  # for another process that writes
-LOG_PAGES = 16_384  # of the write-ahead log before it is copied into the file: 64 MiB
-VACUUM_PAGES = 16_384  # given back to the file system in one transaction
+PAGE = 8192  # bytes
+LOG_PAGES = 8192  # of the write-ahead log before it is copied into the file: 64 MiB
+VACUUM_PAGES = 8192  # given back to the file system in one transaction
 _COUNT = struct.Struct("<qI")
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE sightings (
-    place INTEGER PRIMARY KEY,  -- chunk << 10 | slot
-    id TEXT NOT NULL UNIQUE, camera TEXT NOT NULL, unit TEXT NOT NULL, time INTEGER NOT NULL,
-    tracklet TEXT NOT NULL, box TEXT NOT NULL, crop TEXT NOT NULL, quality REAL NOT NULL,
-    attributes TEXT NOT NULL
-);
-CREATE INDEX by_tracklet ON sightings (tracklet) WHERE tracklet != '';
-CREATE INDEX by_crop ON sightings (crop) WHERE crop != '';
+CREATE TABLE terms (hash INTEGER, place INTEGER, PRIMARY KEY (hash, place)) WITHOUT ROWID;
 CREATE TABLE chunks (
     chunk INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL, day INTEGER NOT NULL,
     rows INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -106,8 +100,7 @@ class Store:
                 made.file_control(
                     "main", apsw.SQLITE_FCNTL_RESERVE_BYTES, ctypes.addressof(reserved)
                 )
-                # with larger pages SQLite left copies of deleted entries in some of them
-                made.pragma("page_size", 4096)
+                made.pragma("page_size", PAGE)
                 made.pragma("auto_vacuum", "incremental")
                 made.pragma("secure_delete", "on")
                 made.pragma("journal_mode", "wal")
@@ -151,7 +144,7 @@ class Store:
         )
         database.set_busy_timeout(PATIENCE_MS)
         database.pragma("wal_autocheckpoint", LOG_PAGES)
-        database.pragma("journal_size_limit", LOG_PAGES * 4096)
+        database.pragma("journal_size_limit", LOG_PAGES * PAGE)
         database.pragma("secure_delete", "on")
         return database
 

@@ -1,37 +1,92 @@
-"""Changes of a gallery, each within a transaction that the caller has begun."""
+"""Changes of a gallery, each within a transaction that the caller has begun.
+
+Beside the chunks stands one index: a number for each id, tracklet and crop, with the place of the
+sighting (:func:`terms_of`). It holds no text, so what SQLite may leave of it in half filled pages
+tells nothing.
+"""
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import apsw
 import numpy as np
-from numpy.typing import NDArray
 
-from passerby.city.gallery.chunks import MARGIN, ROWS, SLOT_BITS, Chunk
+from passerby.city.gallery.chunks import MARGIN, ROWS, SLOT_BITS, SLOTS, Chunk, ChunkReader
 from passerby.city.gallery.port import DamagedError
-from passerby.city.gallery.records import FIELDS, Batch, check_model, record
+from passerby.city.gallery.records import FIELDS, Batch, HalfArray, check_model, record
 from passerby.city.gallery.store import forget_meta, get_meta, set_meta
 from passerby.city.times import day_of
 
 TIERS = (64, 384)  # rows: chunks below the first, and below the second, are merged with their like
 FANOUT = 16  # so many chunks of one tier and day
+INDEXED = ("id", "tracklet", "crop")
 _AT = {name: number for number, name in enumerate(FIELDS)}
-_ORDER = ("unit", "camera", "time")
-_FACTS = ("time", "quality", "camera", "unit", "attributes")  # as a chunk takes them
-_INSERT = f"INSERT INTO sightings VALUES ({', '.join('?' * (len(FIELDS) + 1))})"
-_OF_PLACES = "place IN (SELECT value FROM json_each(?))"
+_SEEDS = {field: zlib.crc32(field.encode()) for field in INDEXED}
+_TAIL = 3  # characters: texts that differ in these alone lie side by side in the index
+
+Record = tuple[Any, ...]
 
 
-def known_places(database: apsw.Connection, ids: Sequence[str]) -> dict[str, int]:
-    """Place by id, of the ids that exist."""
-    return dict(
-        database.execute(
-            "SELECT id, place FROM sightings WHERE id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(ids), ensure_ascii=False),),
-        )
+def term(field: str, text: str) -> int:
+    """The number under which the index knows a text of a field: two CRC32, of start and whole."""
+    data = text.encode()
+    start = zlib.crc32(data[:-_TAIL], _SEEDS[field])
+    return (start << 32 | zlib.crc32(data[-_TAIL:], start)) - (1 << 63)
+
+
+def terms_of(records: Iterable[Sequence[Any]], places: Iterable[int]) -> list[tuple[int, int]]:
+    """The entries of the index for records: ids, and tracklets and crops where there are any."""
+    columns = [(field, _AT[field], {"": 0}) for field in INDEXED]
+    entries = []
+    for values, place in zip(records, places, strict=True):
+        for field, at, known in columns:
+            text = values[at]
+            number = known.get(text)
+            if number is None:
+                known[text] = number = term(field, text)
+            if number:
+                entries.append((number, place))
+    return entries
+
+
+def find(
+    database: apsw.Connection, field: str, texts: Iterable[str]
+) -> dict[str, list[tuple[int, Record]]]:
+    """(place, record) of all sightings whose ``field`` is one of ``texts``, by text."""
+    numbers = {term(field, text): text for text in texts if text}
+    rows = database.execute(
+        "SELECT hash, place FROM terms WHERE hash IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(numbers)),),
     )
+    wanted = {place: numbers[number] for number, place in rows}
+    found: dict[str, list[tuple[int, Record]]] = {}
+    for place, values in records_at(database, sorted(wanted)):
+        if values[_AT[field]] == wanted[place]:  # not another text with the same number
+            found.setdefault(wanted[place], []).append((place, values))
+    return found
+
+
+def by_chunk(places: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
+    """Ascending places as chunks, each with its slots."""
+    for number, some in groupby(places, lambda place: place >> SLOT_BITS):
+        yield number, [place & SLOTS for place in some]
+
+
+def records_at(
+    database: apsw.Connection, places: Sequence[int]
+) -> Iterator[tuple[int, Record]]:
+    """(place, record) of ascending places."""
+    if not places:
+        return
+    with ChunkReader(database, places[0] >> SLOT_BITS) as reader:
+        for number, slots in by_chunk(places):
+            reader.move(number)
+            rows = np.searchsorted(reader.slots(), slots).tolist()
+            for slot, values in zip(slots, reader.records(rows), strict=True):
+                yield number << SLOT_BITS | slot, values
 
 
 def insert(database: apsw.Connection, batch: Batch, *, replace: bool) -> int:
@@ -47,42 +102,45 @@ def insert(database: apsw.Connection, batch: Batch, *, replace: bool) -> int:
     else:
         held = (model, int(get_meta(database, "dimension")))
         check_model(batch.model, batch.dimension, held)
-    known = known_places(database, batch.ids)
+    known = find(database, "id", batch.ids)
+    new = len(batch) - len(known)
     if known and replace:
-        remove(database, sorted(known.values()))
+        remove(database, sorted(place for pairs in known.values() for place, _ in pairs))
     elif known:
         batch = batch.without(known)
     records = [record(one) for one in batch.sightings]
     for day in _write_rows(database, records, batch.vectors):
         _merge_small(database, day)
-    return len(batch) - (len(known) if replace else 0)
+    return new
 
 
 def _write_rows(
-    database: apsw.Connection, records: list[tuple[Any, ...]], vectors: NDArray[np.float16]
+    database: apsw.Connection, records: list[Record], vectors: HalfArray
 ) -> set[int]:
     """Write rows as new chunks; returns the days that they belong to."""
-    unit, camera, time = (_AT[name] for name in _ORDER)
+    unit, camera, time = _AT["unit"], _AT["camera"], _AT["time"]
     days: dict[int, list[int]] = {}
     for row, one in enumerate(records):
         days.setdefault(day_of(one[time]), []).append(row)
+    entries: list[tuple[int, int]] = []
+    keys = [(one[unit], one[camera], one[time]) for one in records]
     for day, rows in days.items():
-        rows.sort(key=lambda row: (records[row][unit], records[row][camera], records[row][time]))
+        rows.sort(key=keys.__getitem__)
         parts = -(-len(rows) // ROWS)  # of about the same size
         for part in range(parts):
             some = rows[len(rows) * part // parts : len(rows) * (part + 1) // parts]
             database.execute(
                 "INSERT INTO chunks (version, day, rows, first, last, low, high, crc) "
-                "VALUES (0, ?, 0, 0, 0, '', '', 0)", (day,)
+                "VALUES (0, ?, 0, 0, 0, '', '', 0)",
+                (day,),
             )
             number = database.last_insert_rowid()
-            base = number << SLOT_BITS
-            database.executemany(
-                _INSERT, ((base + slot, *records[row]) for slot, row in enumerate(some))
-            )
-            picked = [_AT[name] for name in _FACTS]
-            facts = [[records[row][at] for at in picked] for row in some]
-            _write_chunk(database, number, Chunk.of(facts, vectors[some]))
+            ordered = [records[row] for row in some]
+            _write_chunk(database, number, Chunk.of(ordered, vectors[some]))
+            first = number << SLOT_BITS
+            entries += terms_of(ordered, range(first, first + len(ordered)))
+    entries.sort()
+    database.executemany("INSERT INTO terms VALUES (?, ?)", entries)
     return set(days)
 
 
@@ -123,38 +181,46 @@ def read_chunk(database: apsw.Connection, number: int, *, staged: bool = False) 
         ) from None
 
 
-def remove(database: apsw.Connection, places: Iterable[int]) -> None:
-    """Delete sightings; the chunks they were in are rewritten without them."""
-    groups: dict[int, list[int]] = {}
-    for place in places:
-        groups.setdefault(place >> SLOT_BITS, []).append(place)
-    for number, some in groups.items():
+def remove(database: apsw.Connection, places: Sequence[int]) -> None:
+    """Delete sightings at ascending places; their chunks are rewritten without them."""
+    for number, slots in by_chunk(places):
         chunk = read_chunk(database, number)
-        slots = np.array(some) & ((1 << SLOT_BITS) - 1)
-        keep = ~np.isin(chunk.table["slot"], slots)
-        if not keep.any():
+        gone = np.isin(chunk.table["slot"], slots)
+        if gone.all():
             remove_chunks(database, [number])
             continue
-        _write_chunk(database, number, chunk.take(keep))
-        if database.execute("SELECT 1 FROM staged WHERE chunk = ?", (number,)).fetchone():
+        _forget_terms(database, number, chunk.take(np.flatnonzero(gone)))
+        _write_chunk(database, number, chunk.take(np.flatnonzero(~gone)))
+        if is_staged(database, number):
             staged = read_chunk(database, number, staged=True)
-            write_staged(database, number, staged.take(~np.isin(staged.table["slot"], slots)))
-        database.execute(f"DELETE FROM sightings WHERE {_OF_PLACES}", (json.dumps(some),))
+            keep = np.flatnonzero(~np.isin(staged.table["slot"], slots))
+            write_staged(database, number, staged.take(keep))
+
+
+def _forget_terms(database: apsw.Connection, number: int, chunk: Chunk) -> None:
+    """Delete the entries of the index for all rows of a chunk, or of a part of one."""
+    places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
+    entries = terms_of(chunk.decoded(), places)
+    database.executemany("DELETE FROM terms WHERE hash = ? AND place = ?", sorted(entries))
 
 
 def remove_chunks(database: apsw.Connection, numbers: Sequence[int]) -> int:
     """Delete whole chunks; returns how many sightings went."""
     gone = 0
     for number in numbers:
-        database.execute(
-            "DELETE FROM sightings WHERE place >= ? AND place < ?",
-            (number << SLOT_BITS, (number + 1) << SLOT_BITS),
-        )
-        gone += database.changes()
+        chunk = read_chunk(database, number)
+        _forget_terms(database, number, chunk)
+        gone += len(chunk)
         for table in ("contents", "chunks", "staged", "staged_contents"):
             database.execute(f"DELETE FROM {table} WHERE chunk = ?", (number,))
     set_meta(database, "removals", int(get_meta(database, "removals") or 0) + 1)
     return gone
+
+
+def is_staged(database: apsw.Connection, number: int) -> bool:
+    """Whether some rows of a chunk have a vector of the network that is staged."""
+    row = database.execute("SELECT 1 FROM staged WHERE chunk = ?", (number,)).fetchone()
+    return row is not None
 
 
 def write_staged(database: apsw.Connection, number: int, chunk: Chunk) -> None:
@@ -166,9 +232,7 @@ def write_staged(database: apsw.Connection, number: int, chunk: Chunk) -> None:
     data = chunk.pack()
     crc = zlib.crc32(memoryview(data)[MARGIN:])
     database.execute("INSERT OR REPLACE INTO staged_contents VALUES (?, ?)", (number, data))
-    database.execute(
-        "INSERT OR REPLACE INTO staged VALUES (?, ?, ?)", (number, len(chunk), crc)
-    )
+    database.execute("INSERT OR REPLACE INTO staged VALUES (?, ?, ?)", (number, len(chunk), crc))
 
 
 def _merge_small(database: apsw.Connection, day: int) -> None:
@@ -185,25 +249,12 @@ def _merge_small(database: apsw.Connection, day: int) -> None:
 
 def merge(database: apsw.Connection, numbers: Sequence[int]) -> None:
     """Write the rows of chunks as new ones, in order; left alone while a network is staged."""
-    if get_meta(database, "stage_model") is not None:
+    if not numbers or get_meta(database, "stage_model") is not None:
         return
-    records: list[tuple[Any, ...]] = []
-    vectors = []
-    for number in numbers:
-        chunk = read_chunk(database, number)
-        rows = database.execute(
-            f"SELECT {', '.join(FIELDS)} FROM sightings WHERE place >= ? AND place < ? "
-            "ORDER BY place", (number << SLOT_BITS, (number + 1) << SLOT_BITS)
-        ).fetchall()
-        if len(rows) != len(chunk):
-            raise DamagedError(
-                f"chunk {number} of {database.filename} holds {len(chunk)} vectors of {len(rows)} "
-                "sightings; restore the gallery from a backup"
-            )
-        records += rows
-        vectors.append(chunk.vectors)
+    chunks = [read_chunk(database, number) for number in numbers]
     remove_chunks(database, numbers)
-    _write_rows(database, records, np.concatenate(vectors))
+    records = [one for chunk in chunks for one in chunk.decoded()]
+    _write_rows(database, records, np.concatenate([chunk.vectors for chunk in chunks]))
 
 
 def mergeable(database: apsw.Connection) -> list[list[int]]:
