@@ -29,7 +29,6 @@ from passerby.cluster import pseudo_labels, summarise
 from passerby.cluster.jaccard import encode, neighbours
 from passerby.cluster.labels import dbscan
 from passerby.retrieval.compiled import installed
-from passerby.retrieval.scan import has_fast_products
 
 K1, K2, MIN_SAMPLES = 30, 6, 4
 LARGE: dict[str, Any] = {
@@ -213,7 +212,7 @@ def measure(options: Options, spread: float) -> dict[str, Any]:
 def main(options: Options) -> None:
     """Measure, print, write."""
     result: dict[str, Any] = {n: getattr(options, n) for n in ("dimension", "eps")}
-    result |= {"compiled": installed(), "whole_numbers": has_fast_products()}
+    result["compiled"] = installed()
     # the large one first: what a process has freed is not all given back to the system
     large = measure(replace(options, **LARGE), LARGE_SPREAD) if options.large else None
     result["spreads"] = [measure(options, spread) for spread in options.spreads]

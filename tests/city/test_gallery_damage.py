@@ -90,42 +90,31 @@ def outcome(folder: Path) -> tuple[list[object] | None, list[str]]:
 
 def test_the_files_are_what_the_test_believes(whole: tuple[Path, list[object]]) -> None:
     names = {path.name for path in whole[0].rglob("*") if path.is_file()}
-    assert {"index.sqlite", "index.seal", "writer.lock"} <= names
-    assert any(name.endswith(".columns") for name in names)
-    assert "index.sqlite-wal" not in names
+    assert names == {"gallery.sqlite", "acknowledged"}
     assert outcome(whole[0]) == (whole[1], [])
 
 
-@pytest.mark.parametrize("flips", [8, pytest.param(80, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("flips", [40, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1800)
-def test_any_flipped_byte_is_found_and_named_or_does_no_harm(
+def test_every_flipped_bit_is_found_and_named(
     whole: tuple[Path, list[object]], memory: Path, flips: int
 ) -> None:
+    """By whoever reads it, or by ``verify``; and no answer is ever wrong."""
     folder, facts = whole
     rng = np.random.default_rng(3)
-    mended = named = 0
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         size = path.stat().st_size
-        spots = {0, size - 1, *rng.integers(0, size, flips).tolist()}
+        spots = {0, size - 1, *range(0, min(size, 100), 9), *rng.integers(0, size, flips).tolist()}
         for at in sorted(spots):
             copy = memory / "copy"
             shutil.copytree(folder, copy)
-            victim = copy / path.relative_to(folder)
-            flip(victim, at, int(rng.integers(0, 8)))
+            flip(copy / path.relative_to(folder), at, int(rng.integers(0, 8)))
             told, faults = outcome(copy)
             where = f"{path.name} byte {at}: {faults}"
-            if told is None or path.suffix == ".f16":
-                assert faults, where
-                assert all(path.name in fault for fault in faults), where
-                named += 1
-            else:  # a derived part: made anew, once and for all
-                assert told == facts, where
-                assert faults == [], where
-                assert outcome(copy) == (facts, []), where
-                mended += 1
+            assert faults, where
+            assert all(path.name in fault for fault in faults), where
+            assert told in (None, facts), where
             shutil.rmtree(copy)
-    assert named > flips
-    assert mended > flips
 
 
 # adds without closing; what it acknowledged is only in the log when it dies
@@ -145,17 +134,17 @@ def test_a_damaged_log_is_noticed(memory: Path) -> None:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     subprocess.run([sys.executable, "-c", ADDER, str(made)], check=True, env=environment)
-    size = (made / "index.sqlite-wal").stat().st_size
+    size = (made / "gallery.sqlite-wal").stat().st_size
     rng = np.random.default_rng(4)
     lost = 0
     for at in [0, size - 1, *rng.integers(0, size, 20).tolist()]:
         copy = memory / "copy"
         shutil.copytree(made, copy)
-        flip(copy / "index.sqlite-wal", at, int(rng.integers(0, 8)))
+        flip(copy / "gallery.sqlite-wal", at, int(rng.integers(0, 8)))
         try:
             gallery = open_gallery(copy)
         except StoreError as error:
-            assert "index.sqlite" in str(error)
+            assert "gallery.sqlite" in str(error)
             lost += 1
         else:  # the byte was of no account
             assert gallery.count() == 40
@@ -275,11 +264,12 @@ def test_damage_on_a_read_only_disk(disk: Path) -> None:
     gallery = open_gallery(folder)
     gallery.add(many(60))
     gallery.close()
-    size = (folder / "index.sqlite").stat().st_size
-    flip(folder / "index.sqlite", size - 7, 3)
+    size = (folder / "gallery.sqlite").stat().st_size
+    flip(folder / "gallery.sqlite", size - 700, 3)
     remount(disk, "ro")
-    with pytest.raises(StoreError, match=r"index\.sqlite does not match its checksum"):
-        open_gallery(folder)
+    gallery = open_gallery(folder)
+    assert any("gallery.sqlite" in fault for fault in gallery.verify())
+    gallery.close()
 
 
 def test_an_unclosed_gallery_on_a_read_only_disk(disk: Path) -> None:

@@ -177,27 +177,6 @@ def test_killed_writers_lose_nothing(tmp_path: Path, trials: int) -> None:
     assert version or trials < 50
 
 
-def test_a_torn_tail_is_cut_off(tmp_path: Path) -> None:
-    gallery = open_gallery(tmp_path)
-    gallery.add([made("a", number) for number in range(10)])
-    for path in (tmp_path / "vectors").glob("*.f16"):
-        with path.open("ab") as file:
-            file.write(b"torn" * 25)
-    orphan = tmp_path / "vectors" / "2026-01-01.99.f16"
-    orphan.write_bytes(b"never committed")
-    gallery.add([made("a", number) for number in range(10, 20)])
-    gallery.close()
-    again = open_gallery(tmp_path)
-    assert again.verify() == []
-    assert again.count() == 20
-    again.delete(["a3"])
-    again.compact()
-    assert not orphan.exists()
-    sizes = sum(path.stat().st_size for path in (tmp_path / "vectors").glob("*.f16"))
-    assert sizes == 19 * 32 * 2
-    again.close()
-
-
 def made(name: str, number: int) -> Sighting:
     vector = np.random.default_rng([number, 0]).standard_normal(32).astype(np.float32)
     return Sighting(

@@ -13,7 +13,8 @@ on blocks, threads, kernels or on the other rows.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 try:
     import numkong
 except ImportError:  # no wheel for this machine: slower, the same answers
-    numkong = None
+    numkong = None  # type: ignore[assignment]
 
 LARGEST = 127  # code
 GROUP = 32  # rows of which the best lower bound alone is looked at
@@ -31,7 +32,8 @@ EXACT_TERMS = 1024  # products of two codes that float32 adds up without roundin
 SLACK = 2e-6  # far more than float32 rounds off a score, a bound or a distance
 
 
-class Codes(NamedTuple):
+@dataclass(frozen=True)
+class Codes:
     """N rows of unit length as codes.
 
     Attributes:
@@ -44,7 +46,7 @@ class Codes(NamedTuple):
     scales: NDArray[np.float32]
     errors: NDArray[np.float32]
 
-    def __getitem__(self, rows: Any) -> "Codes":  # type: ignore[override]
+    def __getitem__(self, rows: Any) -> "Codes":
         """The codes of some rows: a slice, a mask or row numbers."""
         return Codes(self.values[rows], self.scales[rows], self.errors[rows])
 
@@ -142,12 +144,13 @@ class Screen:
         """
         if len(codes) == 0:
             return
+        hidden = None if mask is None else ~mask
         multiplied = products(self._codes.values, codes.values)
         for q, row in enumerate(multiplied):
             score = np.multiply(row, codes.scales, dtype=np.float32)
             doubt = codes.errors * self._factor[q]
-            if mask is not None:
-                score[~mask] = -np.inf
+            if hidden is not None:  # their codes may be anything, even NaN
+                score[hidden], doubt[hidden] = -np.inf, 0
             self._raise(q, _largest(score - doubt, self.k))
             score += doubt
             near = np.flatnonzero(score >= self._best[q].min() - self._gap[q])

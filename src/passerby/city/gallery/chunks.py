@@ -164,7 +164,11 @@ class ChunkReader:
         """Open the blob of a chunk in a table of blobs."""
         self._blob = database.blob_open("main", table, "data", chunk, False)
         self._chunk = chunk
-        self._look()
+        try:
+            self._look()
+        except BaseException:
+            self._blob.close(True)
+            raise
 
     def __enter__(self) -> "ChunkReader":
         return self

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import apsw
 import numpy as np
 import orjson
 
@@ -24,7 +23,7 @@ from passerby.city.gallery.port import (
 from passerby.city.gallery.records import FIELDS, Batch, check_model, sighting
 from passerby.city.gallery.searching import Selection, nearest
 from passerby.city.gallery.staging import EmbeddedStage
-from passerby.city.gallery.store import FILE, Store
+from passerby.city.gallery.store import FILE, Database, Store
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
 from passerby.retrieval.screening import encode, unit_rows
@@ -66,7 +65,7 @@ class EmbeddedGallery:
         self._memory = Memory(memory)
 
     @contextmanager
-    def _reading(self) -> Iterator[tuple[apsw.Connection, Directory]]:
+    def _reading(self) -> Iterator[tuple[Database, Directory]]:
         """A connection that sees one state, and the chunks of that state."""
         with self._store.read() as database:
             yield database, self._memory.directory(database)
@@ -261,10 +260,10 @@ class EmbeddedGallery:
         gone = 0
         while True:
             with self._store.write() as database:
-                rows = database.execute(
+                rows = database.ask(
                     "SELECT chunk FROM chunks WHERE last < ? ORDER BY chunk LIMIT ?",
                     (time, AT_ONCE),
-                ).fetchall()
+                )
                 if not rows:
                     break
                 gone += writing.remove_chunks(database, [row[0] for row in rows])
@@ -278,7 +277,7 @@ class EmbeddedGallery:
         while True:
             with self._store.write() as database:
                 some = "SELECT chunk FROM outdated LIMIT ?"
-                database.execute(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
+                database.ask(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
                 if not database.changes():
                     break
                 _vacuum(database)
@@ -292,7 +291,7 @@ class EmbeddedGallery:
             days = writing.mergeable(database)
         for numbers in days:
             with self._store.write() as database:
-                alive = {row[0] for row in database.execute("SELECT chunk FROM chunks")}
+                alive = {row[0] for row in database.ask("SELECT chunk FROM chunks")}
                 writing.merge(database, [number for number in numbers if number in alive])
         self._settle()
         return max(before - self._store.path.stat().st_size, 0)
@@ -376,7 +375,7 @@ class EmbeddedGallery:
             with self._store.read() as database:
                 faults += self._store.faults(database)
                 for table in ("chunks", "staged"):
-                    for (number,) in database.execute(f"SELECT chunk FROM {table}").fetchall():
+                    for (number,) in database.ask(f"SELECT chunk FROM {table}"):
                         faults += _chunk_faults(database, number, staged=table == "staged")
                 faults += _index_faults(database)
         except StoreError as error:
@@ -388,9 +387,8 @@ class EmbeddedGallery:
         self._store.close()
 
 
-def _vacuum(database: apsw.Connection) -> None:
-    for _ in database.execute("PRAGMA incremental_vacuum"):
-        pass
+def _vacuum(database: Database) -> None:
+    database.ask("PRAGMA incremental_vacuum")
 
 
 def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:
@@ -400,7 +398,7 @@ def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:
     return ids
 
 
-def _chunk_faults(database: apsw.Connection, number: int, *, staged: bool) -> list[str]:
+def _chunk_faults(database: Database, number: int, *, staged: bool) -> list[str]:
     """What does not fit together in one chunk."""
     try:
         chunk = writing.read_chunk(database, number, staged=staged)
@@ -421,15 +419,16 @@ def _chunk_faults(database: apsw.Connection, number: int, *, staged: bool) -> li
     places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
     for number_, place in writing.terms_of(chunk.decoded(), places):
         row = (number_, place)
-        if not database.execute("SELECT 1 FROM terms WHERE hash=? AND place=?", row).fetchone():
+        if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", row):
             faults.append(f"slot {place & SLOTS} of chunk {number} is missing from the index")
     return [f"{database.filename}: {fault}" for fault in faults]
 
 
-def _index_faults(database: apsw.Connection) -> list[str]:
+def _index_faults(database: Database) -> list[str]:
     """Entries of the index whose sighting is gone."""
-    rows = database.execute(
+    rows = database.ask(
         "SELECT count(*) FROM terms WHERE place >> ? NOT IN (SELECT chunk FROM chunks)",
         (SLOT_BITS,),
-    ).fetchone()
-    return [f"{database.filename}: {rows[0]} entries of the index are loose"] if rows[0] else []
+    )
+    loose = rows[0][0]
+    return [f"{database.filename}: {loose} entries of the index are loose"] if loose else []

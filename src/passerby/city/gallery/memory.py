@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import apsw
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city.gallery.chunks import NAMED, ChunkReader
 from passerby.city.gallery.records import attributes_of
-from passerby.city.gallery.store import get_meta
+from passerby.city.gallery.store import Database, get_meta
 from passerby.city.sightings import Scope, has
 from passerby.retrieval.screening import Codes
 
@@ -96,20 +95,20 @@ class Directory:
         found = np.flatnonzero(touched)
         return found, inside[found]
 
-    def follow(self, database: apsw.Connection) -> "Directory":
+    def follow(self, database: Database) -> "Directory":
         """The directory of the state that a connection sees."""
         commit = int(get_meta(database, "commit"))
         if commit == self.commit:
             return self
         removals = int(get_meta(database, "removals") or 0)
-        rows = database.execute(
+        rows = database.ask(
             "SELECT chunk, version, day, rows, first, last, low, high FROM chunks "
             "WHERE version > ?", (self.commit,)
-        ).fetchall()
+        )
         fresh = np.array([row[:6] for row in rows], np.int64).reshape(-1, 6)
         keep = ~np.isin(self.chunks["chunk"], fresh[:, 0])
         if removals != self.removals:
-            alive = [row[0] for row in database.execute("SELECT chunk FROM chunks")]
+            alive = [row[0] for row in database.ask("SELECT chunk FROM chunks")]
             keep &= np.isin(self.chunks["chunk"], alive)
         new = np.zeros(len(rows), _DIRECTORY)
         for column, name in enumerate(_DIRECTORY.names or ()):
@@ -219,7 +218,7 @@ class Memory:
         with self._lock:
             return sum(slab.bytes for slab in self._slabs)
 
-    def directory(self, database: apsw.Connection) -> Directory:
+    def directory(self, database: Database) -> Directory:
         """The chunks of the state that a connection sees."""
         with self._lock:
             known = self._directory
@@ -232,7 +231,7 @@ class Memory:
             return self._directory
 
     def regions(
-        self, database: apsw.Connection, directory: Directory, picked: NDArray[np.int64]
+        self, database: Database, directory: Directory, picked: NDArray[np.int64]
     ) -> list[Region]:
         """Where the rows of chunks are; the columns of those that are not known yet are read."""
         with self._lock:
@@ -286,7 +285,7 @@ class Memory:
         return region
 
     def codes(
-        self, database: apsw.Connection, slab: Slab, regions: Sequence[Region], busy: set[int]
+        self, database: Database, slab: Slab, regions: Sequence[Region], busy: set[int]
     ) -> Codes:
         """The codes of a slab, valid in ``regions``.
 

@@ -11,33 +11,23 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery import milvus_rows
+from passerby.city.gallery import milvus_rows, port
 from passerby.city.gallery.milvus_link import GoneError, Link, MilvusAddress
-from passerby.city.gallery.milvus_rows import ANY, FACTS, Collection, chunks, listed, sighting
+from passerby.city.gallery.milvus_rows import ANY, FACTS, Collection, Row, chunks, listed, sighting
 from passerby.city.gallery.milvus_stage import MilvusStage
-from passerby.city.gallery.port import (
-    AwayError,
-    Coverage,
-    Health,
-    Hits,
-    Stats,
-    StoreError,
-    UnknownSightingError,
-)
+from passerby.city.gallery.port import AwayError, Coverage, Health, Hits, Stats, StoreError
 from passerby.city.gallery.records import Batch, check_model, checksum
 from passerby.city.sightings import FloatArray, Scope, Sighting
-from passerby.city.times import DAY_MS, day_of
+from passerby.city.times import day_of
 from passerby.errors import InputError
 from passerby.retrieval.screening import cosine_distances, unit_rows
 
 EVERYWHERE = Scope()
 MORE = 16  # asked for beyond k, to see that no tie was cut
-FAR = 1 << 43  # milliseconds; no sighting is 278 years from 1970
 ENOUGH = 1000  # sightings that are read rather than counted
 COMPACTION_SECONDS = 3600
 
@@ -100,28 +90,19 @@ class MilvusGallery:
             return self.search(vectors, k, scope, model=model)
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
-        """The facts of sightings, in the order asked, without vectors.
-
-        Raises:
-            UnknownSightingError: an id is not in the gallery.
-        """
+        """The facts of sightings, in the order asked; UnknownSightingError for an unknown id."""
         here, found = self._of_ids(ids, FACTS)
         return [sighting(row, here.model) for row in found]
 
     def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
-        """(N, D) float32 vectors in the order asked.
-
-        Raises:
-            InputError: the vectors are of another ``model``.
-            UnknownSightingError: an id is not in the gallery.
-        """
+        """(N, D) float32 vectors in the order asked; of ``model``, known ids, or an InputError."""
         here, found = self._of_ids(ids, ["id", "vector"], model)
-        rows = [np.array(row["vector"], np.float32) for row in found]
+        rows = [row["vector"] for row in found]
         return np.array(rows, np.float32).reshape(len(ids), here.dimension)
 
     def _of_ids(
         self, ids: Sequence[str], fields: list[str], model: str | None = None
-    ) -> tuple[Collection, list[dict[str, Any]]]:
+    ) -> tuple[Collection, list[Row]]:
         """Rows in the order asked, and the collection that holds them."""
         here = self.collection()
         if here.dimension:
@@ -131,7 +112,7 @@ class MilvusGallery:
         if unknown and self.collection().name != here.name:  # another model took over
             return self._of_ids(ids, fields, model)
         if unknown:
-            raise UnknownSightingError(f"there is no sighting '{unknown[0]}' in this gallery")
+            raise port.UnknownSightingError(f"there is no sighting '{unknown[0]}' in this gallery")
         return here, [found[name] for name in ids]
 
     def latest(self, limit: int, scope: Scope = EVERYWHERE) -> list[Sighting]:
@@ -144,8 +125,8 @@ class MilvusGallery:
         wanted = min(limit, total)
         if wanted < 1:
             return []
-        start = _bound(here, scope, wanted, total, enough=max(2 * limit, ENOUGH))
-        where = here.where(_since(scope, start))
+        start = here.since(scope, wanted, total, enough=max(2 * limit, ENOUGH))
+        where = here.where(changed(scope, start=start))
         if here.count(where) < wanted:  # a replica that lags behind was asked in between
             where = here.where(scope)
         found = [sighting(row, here.model) for row in here.read(where, FACTS)]
@@ -192,8 +173,8 @@ class MilvusGallery:
         total = here.count("")
         first, last, days = None, None, 0
         if total > milvus_rows.MOST:  # counting costs less than reading
-            first, last = (_bound(here, EVERYWHERE, n, total) for n in (total, 1))
-            days = _days(here, day_of(first), day_of(last) + 1, total)
+            first, last = (here.since(EVERYWHERE, n, total) for n in (total, 1))
+            days = here.days(day_of(first), day_of(last) + 1, total)
         elif times := [int(row["time"]) for row in here.read("", ["id", "time"])]:
             first, last = min(times), max(times)
             days = len(set(map(day_of, times)))
@@ -224,7 +205,7 @@ class MilvusGallery:
                         f"{replicas} of {wanted} replicas are in memory; look for a query node "
                         "that is away"
                     )
-            here.count(f"time < {-FAR}")
+            here.count(f"time < {-milvus_rows.FAR}")
         except StoreError as fault:
             return Health(readable=False, writable=False, problems=(*problems, str(fault)))
         return Health(readable=True, writable=True, problems=tuple(problems))
@@ -280,10 +261,8 @@ class MilvusGallery:
     def _write(self, attempt: Callable[[Collection], str], batch: Batch | None = None) -> None:
         """Repeat a write until it may be acknowledged; wait while another model takes over.
 
-        Args:
-            attempt: write to a collection; returns an expression of what is to be deleted from
-                the staged collection too.
-            batch: makes the collection when there is none.
+        ``attempt`` writes to a collection and returns an expression of what is to be deleted from
+        the staged collection too. ``batch`` makes the collection when there is none.
         """
         while True:
             end = time.monotonic() + self.address.patience + milvus_rows.LEASE_MS / 1000
@@ -296,13 +275,10 @@ class MilvusGallery:
             with suppress(GoneError):  # dropped meanwhile, as it was empty: make it anew
                 if batch and not here.dimension:
                     here = Collection.create(self.link, batch.model, batch.dimension)
-                removed = attempt(here)
-                now = self.collection()
-                if now.name != here.name:
-                    continue
-                if now.stage and removed:
+                removed, now = attempt(here), self.collection()
+                if now.name == here.name and now.stage and removed:
                     now.staged.remove(removed)
-                if not now.closing:
+                if now.name == here.name and not now.closing:
                     return
 
     def compact(self) -> int:
@@ -332,12 +308,9 @@ class MilvusGallery:
         return max(before - here.total(), 0) * 4 * here.dimension
 
     def snapshot(self, folder: Path | str) -> None:
-        """Copy everything into an embedded gallery in a new or empty folder.
+        """Copy everything into an embedded gallery in a new or empty folder, or raise InputError.
 
         What is added meanwhile may be in it or not; what was there and stays is.
-
-        Raises:
-            InputError: the folder is not empty.
         """
         from passerby.city.gallery.copying import copy
         from passerby.city.gallery.embedded import EmbeddedGallery
@@ -352,11 +325,7 @@ class MilvusGallery:
             target.close()
 
     def stage(self, model: str) -> MilvusStage:
-        """Begin to embed the gallery anew with another model, or go on with what was begun.
-
-        Raises:
-            InputError: an empty gallery, its own model, or another model is being staged.
-        """
+        """Begin to embed the gallery anew with another model, or go on with what was begun."""
         return MilvusStage(self.link, model)
 
     def verify(self) -> list[str]:
@@ -382,9 +351,7 @@ class MilvusGallery:
         self.link.client.close()
 
 
-def settled(
-    answer: list[dict[str, Any]], query: NDArray[np.float64], k: int, asked: int
-) -> Hits | None:
+def settled(answer: list[Row], query: NDArray[np.float64], k: int, asked: int) -> Hits | None:
     """The k nearest of what the server proposed, or None when it may have cut one of them off.
 
     The server's sums are rounded; a row it did not name can be nearer than its last one by the
@@ -397,10 +364,9 @@ def settled(
         slack = (2 * len(query) + 16) * 2.0**-24
         if pairs[min(k, len(pairs)) - 1][0] >= 1 - float(answer[-1]["distance"]) - slack:
             return None
-    nearest = pairs[:k]
     return Hits(
-        ids=tuple(name for _, name in nearest),
-        distances=np.array([distance for distance, _ in nearest], np.float32),
+        ids=tuple(name for _, name in pairs[:k]),
+        distances=np.array([distance for distance, _ in pairs[:k]], np.float32),
     )
 
 
@@ -422,8 +388,8 @@ def _search(
             search_params={"metric_type": "COSINE"},
             consistency_level=here.level,
         )
-        pairs = zip(answers, part, strict=True)
-        sure = [one for a, q in pairs if (one := settled(list(a), q, k, asked)) is not None]
+        checked = [settled(list(a), q, k, asked) for a, q in zip(answers, part, strict=True)]
+        sure = [one for one in checked if one is not None]
         if len(sure) < len(part):
             if asked == milvus_rows.MOST:
                 raise InputError(
@@ -432,36 +398,3 @@ def _search(
             sure = _search(here, part, k, scope, min(4 * asked, milvus_rows.MOST))
         hits += sure
     return hits
-
-
-def _since(scope: Scope, start: int) -> Scope:
-    """The part of a scope from a time on."""
-    first = start if scope.start is None else max(start, scope.start)
-    return changed(scope, start=first if scope.end is None else min(first, scope.end))
-
-
-def _bound(here: Collection, scope: Scope, wanted: int, total: int, *, enough: int = 0) -> int:
-    """The latest time since which ``wanted`` of the ``total`` sightings of a scope were made.
-
-    Or an earlier time, since which at most ``enough`` were. The counts are of a state not older
-    than that of the last read, and answered at once.
-    """
-    low, high = -FAR, FAR
-    while total > enough and high - low > 1:
-        middle = (low + high) // 2
-        count = here.at("Eventually").count(here.where(_since(scope, middle)))
-        if count < wanted:
-            high = middle
-        else:
-            low, total = middle, count
-    return low
-
-
-def _days(here: Collection, start: int, end: int, total: int) -> int:
-    """UTC days in [start, end) with one of their ``total`` sightings, by counting."""
-    if total == 0 or end - start == 1:
-        return min(total, 1)
-    middle = (start + end) // 2
-    half = Scope(start=start * DAY_MS, end=middle * DAY_MS)
-    left = here.at("Eventually").count(here.where(half))
-    return _days(here, start, middle, left) + _days(here, middle, end, total - left)

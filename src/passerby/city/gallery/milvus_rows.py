@@ -16,9 +16,11 @@ from passerby.city.gallery.milvus_link import GoneError, Link
 from passerby.city.gallery.port import StoreError
 from passerby.city.gallery.records import FIELDS, Batch, checksum
 from passerby.city.sightings import Scope, Sighting
+from passerby.city.times import DAY_MS
 from passerby.errors import InputError
 
 T = TypeVar("T")
+Row = dict[str, Any]
 FORMAT = 1
 STAGE = "passerby.stage"  # property: the model being staged beside this collection
 CLOSING = "passerby.closing"  # property: until when (ms) writes wait for a switch or a drop
@@ -32,11 +34,12 @@ MOST = 16_384  # rows that Milvus gives in one answer
 ANSWER_BYTES = 24 << 20
 FACT_BYTES = 1024  # room reckoned for the facts of one row in an answer
 WRITE_BYTES = 8 << 20  # of vectors in one request
+FAR = 1 << 43  # milliseconds; no sighting is 278 years from 1970
 IDS = 2000  # ids in one expression
 SAMPLE = 1000  # rows looked at to halve an answer
 
 
-def rows(batch: Batch, district: int) -> list[dict[str, Any]]:
+def rows(batch: Batch, district: int) -> list[Row]:
     """Rows of a batch; ``district`` characters of the unit's code are its partition key.
 
     Raises:
@@ -61,7 +64,7 @@ def rows(batch: Batch, district: int) -> list[dict[str, Any]]:
     return made
 
 
-def sighting(row: dict[str, Any], model: str) -> Sighting:
+def sighting(row: Row, model: str) -> Sighting:
     """The sighting of a row, without its vector."""
     *facts, attributes = (row[name] for name in FIELDS)
     if not isinstance(attributes, str | bytes):
@@ -156,7 +159,7 @@ class Collection:
         """
         name, level = name or link.address.name, link.address.consistency
         try:
-            found: dict[str, Any] = link.ask("describe_collection", name)
+            found: Row = link.ask("describe_collection", name)
         except GoneError:
             return Collection(link=link, name=name, level=level)
         try:
@@ -260,24 +263,49 @@ class Collection:
         """Rows in the segments, with those that are deleted but not yet compacted."""
         return int(self.ask("get_collection_stats")["row_count"]) if self.dimension else 0
 
-    def by_id(self, ids: Iterable[str], fields: list[str]) -> dict[str, dict[str, Any]]:
+    def since(self, scope: Scope, wanted: int, total: int, *, enough: int = 0) -> int:
+        """The start of a part of a scope with its ``wanted`` newest of ``total`` sightings.
+
+        It is found by counting: the latest one, or an earlier one that at most ``enough`` follow.
+        The counts are of a state not older than that of the last read, and answered at once.
+        """
+        now = self.at("Eventually")
+        low = -FAR if scope.start is None else scope.start
+        high = FAR if scope.end is None else scope.end
+        while total > enough and high - low > 1:
+            middle = (low + high) // 2
+            count = now.count(self.where(replace(scope, start=middle)))
+            if count < wanted:
+                high = middle
+            else:
+                low, total = middle, count
+        return low
+
+    def days(self, start: int, end: int, total: int) -> int:
+        """UTC days in [start, end) with one of their ``total`` sightings, by counting."""
+        if total == 0 or end - start == 1:
+            return min(total, 1)
+        middle = (start + end) // 2
+        half = Scope(start=start * DAY_MS, end=middle * DAY_MS)
+        left = self.at("Eventually").count(self.where(half))
+        return self.days(start, middle, left) + self.days(middle, end, total - left)
+
+    def by_id(self, ids: Iterable[str], fields: list[str]) -> dict[str, Row]:
         """The rows that have one of some ids; none of a collection that was just dropped."""
         with suppress(GoneError):
             return {row["id"]: row for row in self.read_any("id", ids, fields)}
         return {}
 
-    def read_any(
-        self, field: str, values: Iterable[str], fields: list[str]
-    ) -> Iterator[dict[str, Any]]:
+    def read_any(self, field: str, values: Iterable[str], fields: list[str]) -> Iterator[Row]:
         """All rows in which a field has one of some values, in any order."""
         for part in chunks([value for value in dict.fromkeys(values) if value], IDS):
             yield from self.read(f"{field} in {listed(part)}", fields)
 
-    def read(self, where: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+    def read(self, where: str, fields: list[str]) -> Iterator[Row]:
         """All rows that an expression holds for, in any order."""
         return chain.from_iterable(self.pages(where, fields))
 
-    def pages(self, where: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def pages(self, where: str, fields: list[str]) -> Iterator[list[Row]]:
         """All rows that an expression holds for, in lists that fit into one answer.
 
         An answer of Milvus is complete when it is shorter than its limit. The order of its rows,
@@ -308,7 +336,7 @@ class Collection:
         first = f"{where} and " if where else ""
         return [f"{first}{field} >= {middle}", f"{first}{field} < {middle}"]
 
-    def _query(self, where: str, fields: list[str], **limit: int) -> list[dict[str, Any]]:
+    def _query(self, where: str, fields: list[str], **limit: int) -> list[Row]:
         options = {"output_fields": fields, "consistency_level": self.level, **limit}
         return list(self.ask("query", filter=where, **options))
 

@@ -5,6 +5,7 @@ from the properties of the gallery's collection. See
 :meth:`~passerby.city.gallery.milvus_rows.Collection.closed` for the moment of the switch.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -19,6 +20,7 @@ from passerby.city.sightings import FloatArray, Sighting
 from passerby.errors import InputError
 
 AT_ONCE = 1000  # ids in one question
+GRACE = 3.0  # seconds; searches that have begun in the old collection end meanwhile
 
 
 class MilvusStage:
@@ -103,6 +105,7 @@ class MilvusStage:
         with here.closed() as still:
             if here.count("") == new.count("") and still():
                 self._link.ask("alter_alias", new.name, self._link.address.name)
+                time.sleep(GRACE)  # a search of what is being dropped finds a part, or nothing
                 here.ask("drop_collection")
                 return True
         # delete what the gallery has no more: a process died while it deleted in both

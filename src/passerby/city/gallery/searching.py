@@ -6,13 +6,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-import apsw
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader
 from passerby.city.gallery.memory import Directory, Memory, Region, Slab, by_slab
 from passerby.city.gallery.port import Hits
+from passerby.city.gallery.store import Database
 from passerby.city.sightings import Scope
 from passerby.retrieval.screening import Codes, Screen, cosine_distances
 
@@ -40,7 +40,7 @@ class Selection:
     """The rows of a scope."""
 
     def __init__(
-        self, database: apsw.Connection, memory: Memory, directory: Directory, scope: Scope
+        self, database: Database, memory: Memory, directory: Directory, scope: Scope
     ) -> None:
         """Find them; columns of chunks that nobody has asked for are read."""
         picked, self.inside = directory.select(scope)
@@ -113,7 +113,7 @@ class Selection:
 
 
 def nearest(
-    database: apsw.Connection,
+    database: Database,
     memory: Memory,
     directory: Directory,
     queries: NDArray[np.float64],
@@ -135,7 +135,7 @@ def nearest(
 
 
 def _screened(
-    database: apsw.Connection,
+    database: Database,
     memory: Memory,
     chosen: Selection,
     queries: NDArray[np.float64],
@@ -195,7 +195,7 @@ def _offer(screen: Screen, base: int, codes: Codes, run: Run) -> None:
 
 
 def _decided(
-    database: apsw.Connection,
+    database: Database,
     chosen: Selection,
     keys: NDArray[np.int64],
     query: NDArray[np.float64],

@@ -7,13 +7,12 @@ switch is one transaction that gives the tables each other's names.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import apsw
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader
 from passerby.city.gallery.records import HalfArray, sighting, unit_half
-from passerby.city.gallery.store import Store, forget_meta, get_meta, set_meta
+from passerby.city.gallery.store import Database, Store, forget_meta, get_meta, set_meta
 from passerby.city.gallery.writing import (
     by_chunk,
     find,
@@ -54,7 +53,7 @@ class EmbeddedStage:
                 raise InputError(
                     f"the gallery is being embedded anew with '{staged}'; finish or drop that first"
                 )
-            if database.execute("SELECT 1 FROM chunks LIMIT 1").fetchone() is None:
+            if not database.ask("SELECT 1 FROM chunks LIMIT 1"):
                 raise InputError("the gallery is empty; add sightings by the new model at once")
             if get_meta(database, "model") == self.model_id:
                 raise InputError(
@@ -70,10 +69,10 @@ class EmbeddedStage:
             model = get_meta(database, "model")
             return [sighting(values, model) for _, values in records_at(database, places)]
 
-    def _missing(self, database: apsw.Connection, limit: int) -> list[int]:
+    def _missing(self, database: Database, limit: int) -> list[int]:
         """Places of the next rows that are not staged, ascending."""
         found: list[int] = []
-        for number, done in database.execute(
+        for number, done in database.ask(
             "SELECT chunk, coalesce(s.rows, 0) FROM chunks c LEFT JOIN staged s USING (chunk) "
             "WHERE coalesce(s.rows, 0) < c.rows ORDER BY chunk"
         ):
@@ -121,7 +120,7 @@ class EmbeddedStage:
             self._check(database)
             if self._missing(database, 1):
                 return False
-            database.execute(
+            database.ask(
                 "DROP TABLE outdated;"
                 "ALTER TABLE contents RENAME TO outdated;"
                 "ALTER TABLE staged_contents RENAME TO contents;"
@@ -129,7 +128,7 @@ class EmbeddedStage:
                 "UPDATE chunks SET crc = (SELECT crc FROM staged s WHERE s.chunk = chunks.chunk);"
                 "DELETE FROM staged;"
             )
-            database.execute("UPDATE chunks SET version = ?", (get_meta(database, "commit"),))
+            database.ask("UPDATE chunks SET version = ?", (get_meta(database, "commit"),))
             set_meta(database, "model", self.model_id)
             set_meta(database, "dimension", get_meta(database, "stage_dimension"))
             forget_meta(database, ["stage_model", "stage_dimension"])
@@ -140,11 +139,11 @@ class EmbeddedStage:
         """Give up; the new vectors are deleted."""
         with self.store.write() as database:
             self._check(database)
-            database.execute("DELETE FROM staged; DELETE FROM staged_contents")
+            database.ask("DELETE FROM staged; DELETE FROM staged_contents")
             forget_meta(database, ["stage_model", "stage_dimension"])
         self.settle()
 
-    def _check(self, database: apsw.Connection, dimension: int | None = None) -> None:
+    def _check(self, database: Database, dimension: int | None = None) -> None:
         if get_meta(database, "stage_model") != self.model_id:
             raise InputError(
                 f"the gallery is not being embedded anew with '{self.model_id}' any more"
@@ -156,7 +155,7 @@ class EmbeddedStage:
             )
 
 
-def _staged_slots(database: apsw.Connection, number: int) -> NDArray[np.int64]:
+def _staged_slots(database: Database, number: int) -> NDArray[np.int64]:
     """Slots of a chunk that have a vector of the new model."""
     if not is_staged(database, number):
         return np.zeros(0, np.int64)
@@ -165,7 +164,7 @@ def _staged_slots(database: apsw.Connection, number: int) -> NDArray[np.int64]:
 
 
 def _write(
-    database: apsw.Connection, number: int, slots: Sequence[int], vectors: HalfArray
+    database: Database, number: int, slots: Sequence[int], vectors: HalfArray
 ) -> None:
     """Add rows to the staged twin of a chunk."""
     all_slots = np.array(slots)

@@ -61,6 +61,22 @@ def _register_checksums() -> None:
         ) from None
 
 
+class Database(apsw.Connection):
+    """A connection."""
+
+    def ask(self, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a statement.
+
+        The cursor is closed at once; one with an error that is left to the garbage collector would
+        tell of it again.
+        """
+        cursor = self.cursor()
+        try:
+            return cursor.execute(sql, bindings).fetchall()
+        finally:
+            cursor.close(True)
+
+
 class Store:
     """One file, one writing connection, and as many reading ones as there are readers."""
 
@@ -72,8 +88,8 @@ class Store:
             DamagedError: the file is no gallery, of another version, or has lost commits.
         """
         self.folder, self.path = folder, folder / FILE
-        self._writer: apsw.Connection | None = None
-        self._free: list[apsw.Connection] = []
+        self._writer: Database | None = None
+        self._free: list[Database] = []
         self._writing, self._lock = threading.RLock(), threading.Lock()
         _register_checksums()
         if not self.path.exists():
@@ -95,7 +111,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.explained():
-                made = apsw.Connection(str(draft), vfs="cksmvfs")
+                made = Database(str(draft), vfs="cksmvfs")
                 reserved = ctypes.c_int(8)  # bytes of a page that hold its checksum
                 made.file_control(
                     "main", apsw.SQLITE_FCNTL_RESERVE_BYTES, ctypes.addressof(reserved)
@@ -104,8 +120,8 @@ class Store:
                 made.pragma("auto_vacuum", "incremental")
                 made.pragma("secure_delete", "on")
                 made.pragma("journal_mode", "wal")
-                made.execute(_SCHEMA)
-                made.execute("INSERT INTO meta VALUES ('format', ?), ('commit', 0)", (FORMAT,))
+                made.ask(_SCHEMA)
+                made.ask("INSERT INTO meta VALUES ('format', ?), ('commit', 0)", (FORMAT,))
                 made.close()
             with suppress(FileExistsError):  # another process was faster
                 os.link(draft, self.path)
@@ -116,7 +132,7 @@ class Store:
             for path in self.folder.glob(f"{draft.name}*"):
                 path.unlink(missing_ok=True)
 
-    def _check(self, database: apsw.Connection, told: int) -> None:
+    def _check(self, database: Database, told: int) -> None:
         format_ = get_meta(database, "format")
         if str(database.pragma("checksum_verification")) != "1":
             raise DamagedError(f"the head of {self.path} is damaged; restore it from a backup")
@@ -134,12 +150,12 @@ class Store:
 
     # connections -------------------------------------------------------------------------------
 
-    def _connect(self) -> apsw.Connection:
+    def _connect(self) -> Database:
         if self.read_only:
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             where = f"{self.path.absolute().as_uri()}?immutable=1"
-            return apsw.Connection(where, flags=flags, vfs="cksmvfs")
-        database = apsw.Connection(
+            return Database(where, flags=flags, vfs="cksmvfs")
+        database = Database(
             str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs="cksmvfs"
         )
         database.set_busy_timeout(PATIENCE_MS)
@@ -149,23 +165,23 @@ class Store:
         return database
 
     @contextmanager
-    def read(self) -> Iterator[apsw.Connection]:
+    def read(self) -> Iterator[Database]:
         """A connection that sees one state of the file, whatever is written meanwhile."""
         with self.explained():
             with self._lock:
                 database = self._free.pop() if self._free else None
             database = database or self._connect()
             try:
-                database.execute("BEGIN")
+                database.ask("BEGIN")
                 yield database
             finally:
                 if database.in_transaction:
-                    database.execute("ROLLBACK")
+                    database.ask("ROLLBACK")
                 with self._lock:
                     self._free.append(database)
 
     @contextmanager
-    def write(self) -> Iterator[apsw.Connection]:
+    def write(self) -> Iterator[Database]:
         """All or nothing, durable at the end, one writer at a time over threads and processes."""
         if self.read_only:
             raise StoreError(f"the gallery {self.folder} is read-only, nothing was stored")
@@ -174,15 +190,15 @@ class Store:
                 self._writer = self._connect()
                 self._writer.pragma("cache_size", -65_536)  # KiB
             database = self._writer
-            database.execute("BEGIN IMMEDIATE")
+            database.ask("BEGIN IMMEDIATE")
             try:
                 number = int(get_meta(database, "commit")) + 1
                 set_meta(database, "commit", number)
                 yield database
-                database.execute("COMMIT")
+                database.ask("COMMIT")
             except BaseException:
                 if database.in_transaction:
-                    database.execute("ROLLBACK")
+                    database.ask("ROLLBACK")
                 raise
             self._acknowledge(number)
 
@@ -241,19 +257,17 @@ class Store:
         """
         while True:
             with self.write() as database:
-                for _ in database.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})"):
-                    pass
+                database.ask(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
                 left = database.pragma("freelist_count")
             if left == 0:
                 break
         with self._writing, self.explained():
             assert self._writer is not None
-            row = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return bool(row and row[0] == 0)
+            return self._writer.ask("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
 
-    def faults(self, database: apsw.Connection) -> list[str]:
+    def faults(self, database: Database) -> list[str]:
         """SQLite's own check of every page and index."""
-        rows = database.execute("PRAGMA integrity_check").fetchall()
+        rows = database.ask("PRAGMA integrity_check")
         found = [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
         if self.acknowledged() is None:
             found.append(f"{self.folder / ACKNOWLEDGED} is damaged; delete it, it is made anew")
@@ -262,17 +276,17 @@ class Store:
     def backup(self, target: Path) -> None:
         """Copy one state of the file to a new one."""
         with self.read() as source, self.explained():
-            copy = apsw.Connection(str(target), vfs="cksmvfs")
+            copy = Database(str(target), vfs="cksmvfs")
             try:
                 with copy.backup("main", source, "main") as job:
                     while not job.done:
                         job.step(4096)
-                copy.execute("DELETE FROM staged; DELETE FROM staged_contents; "
+                copy.ask("DELETE FROM staged; DELETE FROM staged_contents; "
                              "DELETE FROM outdated; "
                              "DELETE FROM meta WHERE name IN ('stage_model', 'stage_dimension')")
-                for _ in copy.execute("PRAGMA incremental_vacuum"):
+                for _ in copy.ask("PRAGMA incremental_vacuum"):
                     pass
-                copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                copy.ask("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
                 copy.close()
         sync(target)
@@ -290,17 +304,17 @@ class Store:
                 connection.close()
 
 
-def get_meta(database: apsw.Connection, name: str) -> Any:
+def get_meta(database: Database, name: str) -> Any:
     """A stored fact (format, model, dimension, commit, ...) or None."""
-    row = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return None if row is None else row[0]
+    rows = database.ask("SELECT value FROM meta WHERE name = ?", (name,))
+    return rows[0][0] if rows else None
 
 
-def set_meta(database: apsw.Connection, name: str, value: Any) -> None:
+def set_meta(database: Database, name: str, value: Any) -> None:
     """Store a fact."""
-    database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+    database.ask("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
 
-def forget_meta(database: apsw.Connection, names: Sequence[str]) -> None:
+def forget_meta(database: Database, names: Sequence[str]) -> None:
     """Forget facts."""
     database.executemany("DELETE FROM meta WHERE name = ?", ((name,) for name in names))

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-import apsw
 import numpy as np
 
 from passerby.city.gallery.chunks import MARGIN, ROWS, SLOT_BITS, SLOTS, Chunk, ChunkReader
 from passerby.city.gallery.port import DamagedError
 from passerby.city.gallery.records import FIELDS, Batch, HalfArray, check_model, record
-from passerby.city.gallery.store import forget_meta, get_meta, set_meta
+from passerby.city.gallery.store import Database, forget_meta, get_meta, set_meta
 from passerby.city.times import day_of
 
 TIERS = (64, 384)  # rows: chunks below the first, and below the second, are merged with their like
@@ -53,11 +52,11 @@ def terms_of(records: Iterable[Sequence[Any]], places: Iterable[int]) -> list[tu
 
 
 def find(
-    database: apsw.Connection, field: str, texts: Iterable[str]
+    database: Database, field: str, texts: Iterable[str]
 ) -> dict[str, list[tuple[int, Record]]]:
     """(place, record) of all sightings whose ``field`` is one of ``texts``, by text."""
     numbers = {term(field, text): text for text in texts if text}
-    rows = database.execute(
+    rows = database.ask(
         "SELECT hash, place FROM terms WHERE hash IN (SELECT value FROM json_each(?))",
         (json.dumps(list(numbers)),),
     )
@@ -76,7 +75,7 @@ def by_chunk(places: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
 
 
 def records_at(
-    database: apsw.Connection, places: Sequence[int]
+    database: Database, places: Sequence[int]
 ) -> Iterator[tuple[int, Record]]:
     """(place, record) of ascending places."""
     if not places:
@@ -89,7 +88,7 @@ def records_at(
                 yield number << SLOT_BITS | slot, values
 
 
-def insert(database: apsw.Connection, batch: Batch, *, replace: bool) -> int:
+def insert(database: Database, batch: Batch, *, replace: bool) -> int:
     """Store a batch; returns how many of its ids were new.
 
     Raises:
@@ -115,7 +114,7 @@ def insert(database: apsw.Connection, batch: Batch, *, replace: bool) -> int:
 
 
 def _write_rows(
-    database: apsw.Connection, records: list[Record], vectors: HalfArray
+    database: Database, records: list[Record], vectors: HalfArray
 ) -> set[int]:
     """Write rows as new chunks; returns the days that they belong to."""
     unit, camera, time = _AT["unit"], _AT["camera"], _AT["time"]
@@ -129,7 +128,7 @@ def _write_rows(
         parts = -(-len(rows) // ROWS)  # of about the same size
         for part in range(parts):
             some = rows[len(rows) * part // parts : len(rows) * (part + 1) // parts]
-            database.execute(
+            database.ask(
                 "INSERT INTO chunks (version, day, rows, first, last, low, high, crc) "
                 "VALUES (0, ?, 0, 0, 0, '', '', 0)",
                 (day,),
@@ -144,13 +143,13 @@ def _write_rows(
     return set(days)
 
 
-def _write_chunk(database: apsw.Connection, number: int, chunk: Chunk) -> None:
+def _write_chunk(database: Database, number: int, chunk: Chunk) -> None:
     """Write the content of a chunk and what the directory says of it."""
     data = chunk.pack()
     times, used = chunk.table["time"], np.unique(chunk.table["unit"]).tolist()
     units = [chunk.names["unit"][at] for at in used]
-    database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?)", (number, data))
-    database.execute(
+    database.ask("INSERT OR REPLACE INTO contents VALUES (?, ?)", (number, data))
+    database.ask(
         "UPDATE chunks SET version = ?, rows = ?, first = ?, last = ?, low = ?, high = ?, crc = ? "
         "WHERE chunk = ?",
         (
@@ -160,20 +159,20 @@ def _write_chunk(database: apsw.Connection, number: int, chunk: Chunk) -> None:
     )  # fmt: skip
 
 
-def read_chunk(database: apsw.Connection, number: int, *, staged: bool = False) -> Chunk:
+def read_chunk(database: Database, number: int, *, staged: bool = False) -> Chunk:
     """A whole chunk, checked.
 
     Raises:
         DamagedError: it does not match its checksum.
     """
     table, crcs = ("staged_contents", "staged") if staged else ("contents", "chunks")
-    row = database.execute(
+    rows = database.ask(
         f"SELECT data, crc FROM {table} JOIN {crcs} USING (chunk) WHERE chunk = ?", (number,)
-    ).fetchone()
+    )
     try:
-        if row is None or zlib.crc32(memoryview(row[0])[MARGIN:]) != row[1]:
+        if not rows or zlib.crc32(memoryview(rows[0][0])[MARGIN:]) != rows[0][1]:
             raise ValueError("checksum")
-        return Chunk.unpack(row[0])
+        return Chunk.unpack(rows[0][0])
     except ValueError:
         raise DamagedError(
             f"chunk {number} in the table {table} of {database.filename} does not match its "
@@ -181,7 +180,7 @@ def read_chunk(database: apsw.Connection, number: int, *, staged: bool = False) 
         ) from None
 
 
-def remove(database: apsw.Connection, places: Sequence[int]) -> None:
+def remove(database: Database, places: Sequence[int]) -> None:
     """Delete sightings at ascending places; their chunks are rewritten without them."""
     for number, slots in by_chunk(places):
         chunk = read_chunk(database, number)
@@ -197,14 +196,14 @@ def remove(database: apsw.Connection, places: Sequence[int]) -> None:
             write_staged(database, number, staged.take(keep))
 
 
-def _forget_terms(database: apsw.Connection, number: int, chunk: Chunk) -> None:
+def _forget_terms(database: Database, number: int, chunk: Chunk) -> None:
     """Delete the entries of the index for all rows of a chunk, or of a part of one."""
     places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
     entries = terms_of(chunk.decoded(), places)
     database.executemany("DELETE FROM terms WHERE hash = ? AND place = ?", sorted(entries))
 
 
-def remove_chunks(database: apsw.Connection, numbers: Sequence[int]) -> int:
+def remove_chunks(database: Database, numbers: Sequence[int]) -> int:
     """Delete whole chunks; returns how many sightings went."""
     gone = 0
     for number in numbers:
@@ -212,42 +211,41 @@ def remove_chunks(database: apsw.Connection, numbers: Sequence[int]) -> int:
         _forget_terms(database, number, chunk)
         gone += len(chunk)
         for table in ("contents", "chunks", "staged", "staged_contents"):
-            database.execute(f"DELETE FROM {table} WHERE chunk = ?", (number,))
+            database.ask(f"DELETE FROM {table} WHERE chunk = ?", (number,))
     set_meta(database, "removals", int(get_meta(database, "removals") or 0) + 1)
     return gone
 
 
-def is_staged(database: apsw.Connection, number: int) -> bool:
+def is_staged(database: Database, number: int) -> bool:
     """Whether some rows of a chunk have a vector of the network that is staged."""
-    row = database.execute("SELECT 1 FROM staged WHERE chunk = ?", (number,)).fetchone()
-    return row is not None
+    return bool(database.ask("SELECT 1 FROM staged WHERE chunk = ?", (number,)))
 
 
-def write_staged(database: apsw.Connection, number: int, chunk: Chunk) -> None:
+def write_staged(database: Database, number: int, chunk: Chunk) -> None:
     """Write a chunk of the network that is staged; one without rows is deleted."""
     if len(chunk) == 0:
         for table in ("staged", "staged_contents"):
-            database.execute(f"DELETE FROM {table} WHERE chunk = ?", (number,))
+            database.ask(f"DELETE FROM {table} WHERE chunk = ?", (number,))
         return
     data = chunk.pack()
     crc = zlib.crc32(memoryview(data)[MARGIN:])
-    database.execute("INSERT OR REPLACE INTO staged_contents VALUES (?, ?)", (number, data))
-    database.execute("INSERT OR REPLACE INTO staged VALUES (?, ?, ?)", (number, len(chunk), crc))
+    database.ask("INSERT OR REPLACE INTO staged_contents VALUES (?, ?)", (number, data))
+    database.ask("INSERT OR REPLACE INTO staged VALUES (?, ?, ?)", (number, len(chunk), crc))
 
 
-def _merge_small(database: apsw.Connection, day: int) -> None:
+def _merge_small(database: Database, day: int) -> None:
     """Merge the small chunks of a day where there are many of one size."""
     low = 0
     for high in TIERS:
-        found = database.execute(
+        found = database.ask(
             "SELECT chunk FROM chunks WHERE day = ? AND rows >= ? AND rows < ?", (day, low, high)
-        ).fetchall()
+        )
         if len(found) >= FANOUT:
             merge(database, [row[0] for row in found])
         low = high
 
 
-def merge(database: apsw.Connection, numbers: Sequence[int]) -> None:
+def merge(database: Database, numbers: Sequence[int]) -> None:
     """Write the rows of chunks as new ones, in order; left alone while a network is staged."""
     if not numbers or get_meta(database, "stage_model") is not None:
         return
@@ -257,10 +255,10 @@ def merge(database: apsw.Connection, numbers: Sequence[int]) -> None:
     _write_rows(database, records, np.concatenate([chunk.vectors for chunk in chunks]))
 
 
-def mergeable(database: apsw.Connection) -> list[list[int]]:
+def mergeable(database: Database) -> list[list[int]]:
     """Chunks that can become fewer ones, by day."""
     days: dict[int, list[tuple[int, int]]] = {}
-    for number, day, rows in database.execute(
+    for number, day, rows in database.ask(
         "SELECT chunk, day, rows FROM chunks WHERE rows < ? ORDER BY day, chunk", (TIERS[-1],)
     ):
         days.setdefault(day, []).append((number, rows))
@@ -271,7 +269,7 @@ def mergeable(database: apsw.Connection) -> list[list[int]]:
     ]
 
 
-def forget_model(database: apsw.Connection) -> None:
+def forget_model(database: Database) -> None:
     """Let the next sighting decide on the model, where none is left."""
-    if database.execute("SELECT 1 FROM chunks LIMIT 1").fetchone() is None:
+    if not database.ask("SELECT 1 FROM chunks LIMIT 1"):
         forget_meta(database, ["model", "dimension", "stage_model", "stage_dimension"])
