@@ -94,7 +94,9 @@ def acknowledged(output: str, name: str) -> tuple[set[str], set[str], set[str]]:
     sure: set[str] = set()
     gone: set[str] = set()
     open_ids: set[str] = set()
-    for line in output.splitlines():
+    for line in output.splitlines(keepends=True):
+        if not line.endswith("\n"):  # the worker died in the middle of it
+            break
         what, *numbers = line.split()
         ids = {name + number for number in numbers}
         if what in ("adding", "deleting"):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from passerby.city import City, Gallery, Sighting, open_gallery
 from passerby.city.gallery import copying
-from passerby.city.gallery.checksum import checksum
 from passerby.city.gallery.copying import copy
+from passerby.city.gallery.records import checksum
 from passerby.city.moving import back_up, check, read_manifest, restore
 from passerby.cli import main
 from passerby.errors import InputError

@@ -358,9 +358,7 @@ class EmbeddedGallery:
         if not writable:
             problems.append(f"the gallery {self.folder} cannot be written; sightings are refused")
         elif free < LITTLE_ROOM:
-            problems.append(
-                f"the disk of the gallery {self.folder} has only {free >> 20} MiB left"
-            )
+            problems.append(f"the disk of the gallery {self.folder} has only {free >> 20} MiB left")
         return Health(
             readable=readable,
             writable=readable and writable,

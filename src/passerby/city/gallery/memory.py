@@ -25,8 +25,9 @@ VARIABLE = "PASSERBY_GALLERY_MEMORY"  # MiB of codes and columns
 _DIRECTORY = np.dtype(
     [(name, "<i8") for name in ("chunk", "version", "day", "rows", "first", "last")]
 )
-_MEMBERS = np.dtype([("time", "<i8"), ("quality", "<f8"), ("slot", "<u2")]
-                    + [(name, "<i4") for name in NAMED])
+_MEMBERS = np.dtype(
+    [("time", "<i8"), ("quality", "<f8"), ("slot", "<u2")] + [(name, "<i4") for name in NAMED]
+)
 _COPIED = ["time", "quality", "slot"]
 
 
@@ -103,7 +104,8 @@ class Directory:
         removals = int(get_meta(database, "removals") or 0)
         rows = database.ask(
             "SELECT chunk, version, day, rows, first, last, low, high FROM chunks "
-            "WHERE version > ?", (self.commit,)
+            "WHERE version > ?",
+            (self.commit,),
         )
         fresh = np.array([row[:6] for row in rows], np.int64).reshape(-1, 6)
         keep = ~np.isin(self.chunks["chunk"], fresh[:, 0])
@@ -150,7 +152,9 @@ class Slab:
         """Empty arrays for the codes of all rows."""
         N = len(self.members)
         return Codes(
-            np.empty((N, self._dimension), np.int8), np.empty(N, np.float32), np.empty(N, np.float32)
+            np.empty((N, self._dimension), np.int8),
+            np.empty(N, np.float32),
+            np.empty(N, np.float32),
         )
 
 
@@ -235,7 +239,8 @@ class Memory:
     ) -> list[Region]:
         """Where the rows of chunks are; the columns of those that are not known yet are read."""
         with self._lock:
-            found, missing = [], []
+            found: list[Region | None] = []
+            missing = []
             chunks = directory.chunks[picked]
             for chunk, version in zip(
                 chunks["chunk"].tolist(), chunks["version"].tolist(), strict=True

@@ -31,8 +31,8 @@ class Run(NamedTuple):
     mask: NDArray[np.bool_] | None
 
     @property
-    def count(self) -> int:
-        """Rows in the scope."""
+    def rows(self) -> int:
+        """How many are in the scope."""
         return self.stop - self.start if self.mask is None else int(self.mask.sum())
 
 
@@ -47,13 +47,9 @@ class Selection:
         self.chunks = directory.chunks[picked]
         self.regions = memory.regions(database, directory, picked)
         self.slabs: list[tuple[Slab, list[int]]] = list(by_slab(self.regions))
-        self.runs = [
-            self._runs(memory, slab, numbers, scope) for slab, numbers in self.slabs
-        ]
+        self.runs = [self._runs(memory, slab, numbers, scope) for slab, numbers in self.slabs]
 
-    def _runs(
-        self, memory: Memory, slab: Slab, numbers: list[int], scope: Scope
-    ) -> list[Run]:
+    def _runs(self, memory: Memory, slab: Slab, numbers: list[int], scope: Scope) -> list[Run]:
         runs: list[list[Any]] = []
         for number in numbers:
             region, whole = self.regions[number], bool(self.inside[number])
@@ -69,7 +65,7 @@ class Selection:
     @property
     def count(self) -> int:
         """Rows in the scope."""
-        return sum(run.count for runs in self.runs for run in runs)
+        return sum(run.rows for runs in self.runs for run in runs)
 
     def keys(self) -> NDArray[np.int64]:
         """Keys of all rows."""
@@ -150,9 +146,11 @@ def _screened(
 
     def work(number: int, codes: Codes) -> None:
         screen = screens.get()
-        for run in chosen.runs[number]:
-            _offer(screen, number << ROW_BITS, codes, run)
-        screens.put(screen)
+        try:
+            for run in chosen.runs[number]:
+                _offer(screen, number << ROW_BITS, codes, run)
+        finally:
+            screens.put(screen)
 
     busy = {id(slab) for slab, _ in chosen.slabs}
     with ThreadPoolExecutor(threads) if threads > 1 else _Inline() as pool:

@@ -163,9 +163,7 @@ def _staged_slots(database: Database, number: int) -> NDArray[np.int64]:
         return reader.slots()
 
 
-def _write(
-    database: Database, number: int, slots: Sequence[int], vectors: HalfArray
-) -> None:
+def _write(database: Database, number: int, slots: Sequence[int], vectors: HalfArray) -> None:
     """Add rows to the staged twin of a chunk."""
     all_slots = np.array(slots)
     if is_staged(database, number):

@@ -155,9 +155,7 @@ class Store:
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
             where = f"{self.path.absolute().as_uri()}?immutable=1"
             return Database(where, flags=flags, vfs="cksmvfs")
-        database = Database(
-            str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs="cksmvfs"
-        )
+        database = Database(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs="cksmvfs")
         database.set_busy_timeout(PATIENCE_MS)
         database.pragma("wal_autocheckpoint", LOG_PAGES)
         database.pragma("journal_size_limit", LOG_PAGES * PAGE)
@@ -281,9 +279,11 @@ class Store:
                 with copy.backup("main", source, "main") as job:
                     while not job.done:
                         job.step(4096)
-                copy.ask("DELETE FROM staged; DELETE FROM staged_contents; "
-                             "DELETE FROM outdated; "
-                             "DELETE FROM meta WHERE name IN ('stage_model', 'stage_dimension')")
+                copy.ask(
+                    "DELETE FROM staged; DELETE FROM staged_contents; "
+                    "DELETE FROM outdated; "
+                    "DELETE FROM meta WHERE name IN ('stage_model', 'stage_dimension')"
+                )
                 for _ in copy.ask("PRAGMA incremental_vacuum"):
                     pass
                 copy.ask("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -74,9 +74,7 @@ def by_chunk(places: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
         yield number, [place & SLOTS for place in some]
 
 
-def records_at(
-    database: Database, places: Sequence[int]
-) -> Iterator[tuple[int, Record]]:
+def records_at(database: Database, places: Sequence[int]) -> Iterator[tuple[int, Record]]:
     """(place, record) of ascending places."""
     if not places:
         return
@@ -113,9 +111,7 @@ def insert(database: Database, batch: Batch, *, replace: bool) -> int:
     return new
 
 
-def _write_rows(
-    database: Database, records: list[Record], vectors: HalfArray
-) -> set[int]:
+def _write_rows(database: Database, records: list[Record], vectors: HalfArray) -> set[int]:
     """Write rows as new chunks; returns the days that they belong to."""
     unit, camera, time = _AT["unit"], _AT["camera"], _AT["time"]
     days: dict[int, list[int]] = {}
