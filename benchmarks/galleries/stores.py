@@ -40,7 +40,7 @@ class PasserbyStore:
         self.adding = 0.0
 
     def build(self, source: Source) -> None:
-        from passerby.city.gallery.bulk import read_sightings
+        from passerby.ingest.vectors import read_sightings
 
         for number in range(source.chunks):
             path = self.tables / f"{number}.parquet"

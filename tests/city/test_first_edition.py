@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from passerby.city import Sighting, open_gallery
-from passerby.city.gallery import DamagedError, StoreError, first_edition
-from passerby.city.gallery.first_edition import take_over
+from passerby.city import Sighting, first_edition, open_gallery
+from passerby.city.first_edition import take_over
+from passerby.city.gallery import DamagedError, StoreError
 from passerby.city.gallery.records import checksum
 from passerby.city.times import DAY_MS, format_time
 from passerby.cli import main

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from passerby.city import Scope, open_gallery
+from passerby.city.copying import copy
 from passerby.city.gallery import AwayError
-from passerby.city.gallery.copying import copy
 from passerby.city.gallery.milvus import MilvusGallery
 from passerby.city.gallery.milvus_rows import expression, rows
 from passerby.city.gallery.records import Batch

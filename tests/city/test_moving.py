@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby.city import City, Gallery, Sighting, open_gallery
-from passerby.city.gallery import copying
-from passerby.city.gallery.copying import copy
+from passerby.city import City, Gallery, Sighting, copying, open_gallery
+from passerby.city.copying import copy
 from passerby.city.gallery.records import checksum
 from passerby.city.moving import back_up, check, read_manifest, restore
 from passerby.cli import main

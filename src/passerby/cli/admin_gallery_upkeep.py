@@ -65,7 +65,7 @@ def add(arguments: Sequence[str]) -> int:
     from tqdm import tqdm
 
     from passerby.city import City
-    from passerby.city.gallery.bulk import read_sightings, rows_in
+    from passerby.ingest.vectors import read_sightings, rows_in
 
     new = 0
     with (
@@ -85,8 +85,8 @@ def reembed(arguments: Sequence[str]) -> int:
     from tqdm import tqdm
 
     from passerby.city import City
-    from passerby.city.gallery.reembed import Reembedding
-    from passerby.city.gallery.reembed import reembed as embed_anew
+    from passerby.city.reembedding import Reembedding
+    from passerby.city.reembedding import reembed as embed_anew
     from passerby.runtime import Embedder
 
     embedder = Embedder.load(options.model)
@@ -129,8 +129,8 @@ def upgrade(arguments: Sequence[str]) -> int:
     from tqdm import tqdm
 
     from passerby.city import City
+    from passerby.city.first_edition import take_over
     from passerby.city.gallery.embedded import FIRST_EDITION
-    from passerby.city.gallery.first_edition import take_over
 
     with City.open(options.city) as city:
         place = Path(city.gallery_place)

@@ -65,7 +65,7 @@ def copy(arguments: Sequence[str]) -> int:
     options: Copy = parse(Copy, arguments, "admin gallery copy")
     from tqdm import tqdm
 
-    from passerby.city.gallery.copying import copy as copied
+    from passerby.city.copying import copy as copied
 
     start = time.monotonic()
     source = _gallery(options.source, new=False)

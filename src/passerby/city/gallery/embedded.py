@@ -14,6 +14,7 @@ from passerby.city.gallery.chunks import NAMED, SLOT_BITS, SLOTS, ChunkReader
 from passerby.city.gallery.memory import Directory, Memory
 from passerby.city.gallery.port import (
     Coverage,
+    Gallery,
     Health,
     Hits,
     Stats,
@@ -35,7 +36,7 @@ LITTLE_ROOM = 1 << 28  # bytes free under which a monitor is warned
 _TOLD = ("time", "quality", *NAMED)  # columns of a chunk that repeat its records
 
 
-class EmbeddedGallery:
+class EmbeddedGallery(Gallery):
     """A :class:`~passerby.city.gallery.port.Gallery` in a folder.
 
     A scope is answered from the chunks that it touches. Few rows are read and compared at once. Of
@@ -72,13 +73,11 @@ class EmbeddedGallery:
 
     @property
     def model_id(self) -> str | None:
-        """The model of the stored vectors; None while the gallery is empty."""
         with self._reading() as (_, directory):
             return directory.model
 
     @property
     def dimension(self) -> int | None:
-        """D of the stored vectors; None while the gallery is empty."""
         with self._reading() as (_, directory):
             return directory.dimension or None
 
@@ -87,13 +86,6 @@ class EmbeddedGallery:
     def search(
         self, vectors: FloatArray, k: int, scope: Scope = EVERYWHERE, *, model: str | None = None
     ) -> list[Hits]:
-        """The k nearest sightings in the scope for each of the (Q, D) vectors, exactly.
-
-        Cosine distance to the stored half-precision vector; ties in order of id.
-
-        Raises:
-            InputError: vectors of another dimension, or of another ``model`` than the stored.
-        """
         if k < 1:
             raise InputError(f"k is {k}; ask for at least one sighting")
         try:
@@ -106,21 +98,15 @@ class EmbeddedGallery:
             if directory.model is None:
                 return [Hits(ids=(), distances=np.zeros(0, np.float32)) for _ in queries]
             check_model(model, queries.shape[1], (directory.model, directory.dimension))
-            return nearest(database, self._memory, directory, queries, k, scope)
+            return nearest(database, self._memory, directory, queries, k=k, scope=scope)
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
-        """The facts of sightings, in the order asked, without vectors.
-
-        Raises:
-            UnknownSightingError: an id is not in the gallery.
-        """
         with self._reading() as (database, directory):
             found = writing.find(database, "id", ids)
             model = directory.model or ""
         return [sighting(found[name][0][1], model) for name in _all_known(ids, found)]
 
     def latest(self, limit: int, scope: Scope = EVERYWHERE) -> list[Sighting]:
-        """The newest sightings in the scope, newest first, ties by id."""
         if limit < 1:
             return []
         with self._reading() as (database, directory):
@@ -147,7 +133,6 @@ class EmbeddedGallery:
         return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
 
     def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
-        """All sightings of tracklets, by time; names nobody has are left out."""
         with self._reading() as (database, directory):
             found = writing.find(database, "tracklet", names)
             model = directory.model or ""
@@ -161,12 +146,6 @@ class EmbeddedGallery:
         }
 
     def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
-        """(N, D) float32 vectors in the order asked.
-
-        Raises:
-            UnknownSightingError: an id is not in the gallery.
-            InputError: the vectors are not of ``model``.
-        """
         with self._reading() as (database, directory):
             if directory.model is not None:
                 check_model(model, None, (directory.model, directory.dimension))
@@ -180,12 +159,10 @@ class EmbeddedGallery:
         return out[[rows[known[name][0][0]] for name in ids]]
 
     def crops_used(self, crops: Sequence[str]) -> set[str]:
-        """Those of ``crops`` that some sighting names."""
         with self._store.read() as database:
             return set(writing.find(database, "crop", crops))
 
     def count(self, scope: Scope = EVERYWHERE) -> int:
-        """Number of sightings in the scope."""
         with self._reading() as (database, directory):
             picked, inside = directory.select(scope)
             whole = int(directory.chunks["rows"][picked[inside]].sum())
@@ -193,7 +170,6 @@ class EmbeddedGallery:
             return whole + Selection(database, self._memory, rest, scope).count
 
     def coverage(self, scope: Scope = EVERYWHERE) -> list[Coverage]:
-        """Per camera with sightings in the scope: how many, the first and the last."""
         with self._reading() as (database, directory):
             chosen = Selection(database, self._memory, directory, scope)
             keys = chosen.keys()
@@ -218,13 +194,6 @@ class EmbeddedGallery:
     # writing -------------------------------------------------------------------------------------
 
     def add(self, sightings: Iterable[Sighting], *, replace: bool = False) -> int:
-        """Store sightings and return how many were new; durable when it returns.
-
-        An id that is already there is left as it is, or replaced when ``replace`` is set.
-
-        Raises:
-            InputError: another model or dimension, a vector missing, zero or not finite.
-        """
         batch = Batch.of(sightings)
         if len(batch) == 0:
             return 0
@@ -297,22 +266,12 @@ class EmbeddedGallery:
         return max(before - self._store.path.stat().st_size, 0)
 
     def snapshot(self, folder: Path) -> None:
-        """Write a consistent copy into a new or empty folder.
-
-        Raises:
-            InputError: the folder is not empty.
-        """
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"the folder {folder} is not empty; name a new one for the snapshot")
         folder.mkdir(parents=True, exist_ok=True)
         self._store.backup(folder / FILE)
 
     def stage(self, model: str) -> EmbeddedStage:
-        """Begin to embed the gallery anew with another model, or go on with what was begun.
-
-        Raises:
-            InputError: an empty gallery, its own model, or another model is being staged.
-        """
         stage = EmbeddedStage(model, self._store, self._settle)
         stage.begin()
         return stage
@@ -320,7 +279,6 @@ class EmbeddedGallery:
     # state ---------------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
-        """Size and state."""
         with self._reading() as (_, directory):
             chunks = directory.chunks
         files = [path for path in self.folder.glob("*") if path.is_file()]
@@ -336,7 +294,6 @@ class EmbeddedGallery:
         )
 
     def health(self) -> Health:
-        """Whether the folder can be read and written, quickly; :meth:`verify` reads it all."""
         problems = []
         try:
             with self._reading():
@@ -367,21 +324,23 @@ class EmbeddedGallery:
         )
 
     def verify(self) -> list[str]:
-        """Read everything and name what is damaged; empty when all is well."""
         faults: list[str] = []
         try:
             with self._store.read() as database:
                 faults += self._store.faults(database)
+                left = database.ask("SELECT count(*) FROM terms")[0][0]
                 for table in ("chunks", "staged"):
                     for (number,) in database.ask(f"SELECT chunk FROM {table}"):
-                        faults += _chunk_faults(database, number, staged=table == "staged")
-                faults += _index_faults(database)
+                        found, entries = _check_chunk(database, number, staged=table == "staged")
+                        faults += [f"{self._store.path}: {fault}" for fault in found]
+                        left -= entries
+                if left and not faults:
+                    faults.append(f"{self._store.path}: {left} entries of the index are loose")
         except StoreError as error:
             faults.append(str(error))
         return faults
 
     def close(self) -> None:
-        """Let go of the file; the gallery must not be used afterwards."""
         self._store.close()
 
 
@@ -396,37 +355,30 @@ def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:
     return ids
 
 
-def _chunk_faults(database: Database, number: int, *, staged: bool) -> list[str]:
-    """What does not fit together in one chunk."""
+def _check_chunk(database: Database, number: int, *, staged: bool) -> tuple[list[str], int]:
+    """What does not fit together in one chunk, and its number of entries in the index."""
     try:
         chunk = writing.read_chunk(database, number, staged=staged)
     except StoreError as error:
-        return [str(error)]
+        return [str(error)], 0
     faults = []
     if not np.array_equal(encode(chunk.vectors).values, chunk.codes):
         faults.append(f"the codes of chunk {number} are not those of its vectors")
-    told = [[values[FIELDS.index(name)] for name in _TOLD] for values in chunk.decoded()]
+    records = chunk.decoded()
     columns = [
         [chunk.names[name][at] for at in chunk.table[name]]
         if name in NAMED
         else chunk.table[name].tolist()
         for name in _TOLD
     ]
-    if told != [list(row) for row in zip(*columns, strict=True)]:
+    told = [tuple(values[FIELDS.index(name)] for name in _TOLD) for values in records]
+    if told != list(zip(*columns, strict=True)):
         faults.append(f"the columns of chunk {number} are not those of its records")
+    if staged:
+        return faults, 0
     places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
-    for number_, place in writing.terms_of(chunk.decoded(), places):
-        row = (number_, place)
-        if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", row):
-            faults.append(f"slot {place & SLOTS} of chunk {number} is missing from the index")
-    return [f"{database.filename}: {fault}" for fault in faults]
-
-
-def _index_faults(database: Database) -> list[str]:
-    """Entries of the index whose sighting is gone."""
-    rows = database.ask(
-        "SELECT count(*) FROM terms WHERE place >> ? NOT IN (SELECT chunk FROM chunks)",
-        (SLOT_BITS,),
-    )
-    loose = rows[0][0]
-    return [f"{database.filename}: {loose} entries of the index are loose"] if loose else []
+    entries = writing.terms_of(records, places)
+    for entry in entries:
+        if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", entry):
+            faults.append(f"slot {entry[1] & SLOTS} of chunk {number} is missing from the index")
+    return faults, len(entries)

@@ -19,7 +19,7 @@ from passerby.city.gallery import milvus_rows, port
 from passerby.city.gallery.milvus_link import GoneError, Link, MilvusAddress
 from passerby.city.gallery.milvus_rows import ANY, FACTS, Collection, Row, chunks, listed, sighting
 from passerby.city.gallery.milvus_stage import MilvusStage
-from passerby.city.gallery.port import AwayError, Coverage, Health, Hits, Stats, StoreError
+from passerby.city.gallery.port import AwayError, Coverage, Gallery, Health, Hits, Stats, StoreError
 from passerby.city.gallery.records import Batch, check_model, checksum
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.times import day_of
@@ -32,7 +32,7 @@ ENOUGH = 1000  # sightings that are read rather than counted
 COMPACTION_SECONDS = 3600
 
 
-class MilvusGallery:
+class MilvusGallery(Gallery):
     """A :class:`~passerby.city.gallery.port.Gallery` on a server; see the module's text."""
 
     def __init__(self, address: MilvusAddress | str) -> None:
@@ -51,13 +51,11 @@ class MilvusGallery:
 
     @property
     def model_id(self) -> str | None:
-        """The model of the stored vectors; None while the gallery is empty."""
         here = self.collection()
         return here.model if here.dimension else None
 
     @property
     def dimension(self) -> int | None:
-        """D of the stored vectors; None while the gallery is empty."""
         return self.collection().dimension or None
 
     def search(
@@ -90,12 +88,10 @@ class MilvusGallery:
             return self.search(vectors, k, scope, model=model)
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
-        """The facts of sightings, in the order asked; UnknownSightingError for an unknown id."""
         here, found = self._of_ids(ids, FACTS)
         return [sighting(row, here.model) for row in found]
 
     def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
-        """(N, D) float32 vectors in the order asked; of ``model``, known ids, or an InputError."""
         here, found = self._of_ids(ids, ["id", "vector"], model)
         rows = [row["vector"] for row in found]
         return np.array(rows, np.float32).reshape(len(ids), here.dimension)
@@ -116,10 +112,6 @@ class MilvusGallery:
         return here, [found[name] for name in ids]
 
     def latest(self, limit: int, scope: Scope = EVERYWHERE) -> list[Sighting]:
-        """The newest sightings in the scope, newest first, ties by id.
-
-        Milvus does not sort by a field. Counting finds a window that holds them and few more.
-        """
         here = self.collection()
         total = here.count(here.where(scope))
         wanted = min(limit, total)
@@ -133,7 +125,6 @@ class MilvusGallery:
         return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
 
     def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
-        """All sightings of tracklets, by time; names nobody has are left out."""
         here = self.collection()
         found = [sighting(row, here.model) for row in here.read_any("tracklet", names, FACTS)]
         groups: dict[str, list[Sighting]] = {}
@@ -142,12 +133,10 @@ class MilvusGallery:
         return groups
 
     def crops_used(self, crops: Sequence[str]) -> set[str]:
-        """Those of ``crops`` that some sighting names."""
         found = self.collection().at("Strong").read_any("crop", crops, ["id", "crop"])
         return {row["crop"] for row in found}
 
     def count(self, scope: Scope = EVERYWHERE) -> int:
-        """Number of sightings in the scope."""
         here = self.collection()
         return here.count(here.where(scope))
 
@@ -236,7 +225,6 @@ class MilvusGallery:
         return len(new)
 
     def delete(self, what: Scope | Sequence[str]) -> int:
-        """Delete by ids or by scope; returns how many went. Bytes go with :meth:`compact`."""
         if isinstance(what, Scope):
             return self._delete(milvus_rows.expression(what, 0) or ANY)
         parts = chunks(list(dict.fromkeys(what)), milvus_rows.IDS)
@@ -255,7 +243,6 @@ class MilvusGallery:
         return sum(gone)
 
     def drop_before(self, time: int) -> int:
-        """Delete everything older than ``time`` (milliseconds); returns how many went."""
         return self.delete(Scope(end=time))
 
     def _write(self, attempt: Callable[[Collection], str], batch: Batch | None = None) -> None:
@@ -312,7 +299,7 @@ class MilvusGallery:
 
         What is added meanwhile may be in it or not; what was there and stays is.
         """
-        from passerby.city.gallery.copying import copy
+        from passerby.city.copying import copy
         from passerby.city.gallery.embedded import EmbeddedGallery
 
         folder = Path(folder)
@@ -325,11 +312,9 @@ class MilvusGallery:
             target.close()
 
     def stage(self, model: str) -> MilvusStage:
-        """Begin to embed the gallery anew with another model, or go on with what was begun."""
         return MilvusStage(self.link, model)
 
     def verify(self) -> list[str]:
-        """Read everything and name the sightings that do not match their checksum."""
         here = self.collection()
         return [
             f"sighting '{row['id']}' of the collection '{here.name}' does not match its checksum; "
@@ -347,7 +332,6 @@ class MilvusGallery:
             self.link.ask("drop_collection", name)
 
     def close(self) -> None:
-        """Let go of the connection."""
         self.link.client.close()
 
 

@@ -47,7 +47,6 @@ class MilvusStage:
             here.mark(STAGE, model)
 
     def missing(self, limit: int) -> list[Sighting]:
-        """The next sightings without a vector of the new model; empty when all have one."""
         found = self._next(limit)
         if len(found) < limit:  # the end of the list; what came in since may lie anywhere
             pages = Collection.of(self._link).pages("", ["id", "time"])
@@ -68,12 +67,6 @@ class MilvusStage:
         return kept[:limit]
 
     def put(self, ids: Sequence[str], vectors: FloatArray) -> int:
-        """Store new vectors durably, in the order of :meth:`missing`, without leaving one out.
-
-        Raises:
-            InputError: another order; vectors zero, not finite, or of another dimension than
-                those already put; the stage was dropped or switched.
-        """
         here, new = self._pair()
         half = unit_half(np.atleast_2d(np.asarray(vectors, np.float32)), ids)
         if new.dimension not in (0, half.shape[1]):
@@ -98,7 +91,6 @@ class MilvusStage:
         return len(keep)
 
     def switch(self) -> bool:
-        """Make the new vectors the gallery's, all at once; False when some are still missing."""
         here, new = self._pair()
         if self.missing(1) or not new.dimension:
             return False
@@ -116,7 +108,6 @@ class MilvusStage:
         return False
 
     def drop(self) -> None:
-        """Give up; the new vectors are deleted."""
         here, new = self._pair()
         here.mark(STAGE, "")
         with suppress(GoneError):

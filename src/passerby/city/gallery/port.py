@@ -151,6 +151,10 @@ class Gallery(Protocol):
         """Store sightings and return how many were new; durable when it returns.
 
         An id that is already there is left as it is, or replaced when ``replace`` is set.
+
+        Raises:
+            InputError: another model or dimension; a vector missing, zero or not finite; a text
+                that is no Unicode. Nothing is stored then.
         """
         ...
 
@@ -162,11 +166,22 @@ class Gallery(Protocol):
         *,
         model: str | None = None,
     ) -> list[Hits]:
-        """The k nearest sightings in the scope for each of the (Q, D) vectors, exactly."""
+        """The k nearest sightings in the scope for each of the (Q, D) vectors, exactly.
+
+        Cosine distance to the stored half-precision vector; ties in order of id.
+
+        Raises:
+            InputError: vectors of another dimension, or of another ``model`` than the stored; k
+                below 1.
+        """
         ...
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
-        """The facts of sightings, in the order asked, without vectors."""
+        """The facts of sightings, in the order asked, without vectors.
+
+        Raises:
+            UnknownSightingError: an id is not in the gallery.
+        """
         ...
 
     def latest(self, limit: int, scope: Scope = Scope()) -> list[Sighting]:
@@ -174,11 +189,16 @@ class Gallery(Protocol):
         ...
 
     def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
-        """All sightings of tracklets, by time."""
+        """All sightings of tracklets, by time; names nobody has are left out."""
         ...
 
     def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
-        """(N, D) float32 vectors in the order asked; of ``model``, or an InputError."""
+        """(N, D) float32 vectors in the order asked.
+
+        Raises:
+            UnknownSightingError: an id is not in the gallery.
+            InputError: the vectors are not of ``model``.
+        """
         ...
 
     def count(self, scope: Scope = Scope()) -> int:
@@ -186,7 +206,7 @@ class Gallery(Protocol):
         ...
 
     def coverage(self, scope: Scope = Scope()) -> list[Coverage]:
-        """Per camera: sightings in the scope, first and last."""
+        """Per camera with sightings in the scope: how many, the first and the last."""
         ...
 
     def delete(self, what: Scope | Sequence[str]) -> int:
@@ -206,7 +226,11 @@ class Gallery(Protocol):
         ...
 
     def snapshot(self, folder: Path) -> None:
-        """Write a consistent copy into a new or empty folder, as an embedded gallery."""
+        """Write a consistent copy into a new or empty folder, as an embedded gallery.
+
+        Raises:
+            InputError: the folder is not empty.
+        """
         ...
 
     def stage(self, model: str) -> Stage:

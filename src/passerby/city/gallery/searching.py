@@ -113,6 +113,7 @@ def nearest(
     memory: Memory,
     directory: Directory,
     queries: NDArray[np.float64],
+    *,
     k: int,
     scope: Scope,
 ) -> list[Hits]:
@@ -123,7 +124,7 @@ def nearest(
         every = chosen.keys()
         proposed: Sequence[NDArray[np.int64]] = [every] * len(queries)
     else:
-        proposed = list(_screened(database, memory, chosen, queries, k, total).candidates())
+        proposed = list(_screened(database, memory, chosen, queries, k=k, total=total).candidates())
     return [
         _decided(database, chosen, np.sort(keys), query, k)
         for keys, query in zip(proposed, queries, strict=True)
@@ -135,6 +136,7 @@ def _screened(
     memory: Memory,
     chosen: Selection,
     queries: NDArray[np.float64],
+    *,
     k: int,
     total: int,
 ) -> Screen:

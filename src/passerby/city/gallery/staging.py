@@ -62,7 +62,6 @@ class EmbeddedStage:
             set_meta(database, "stage_model", self.model_id)
 
     def missing(self, limit: int) -> list[Sighting]:
-        """The next sightings without a vector of the new model; empty when all have one."""
         with self.store.read() as database:
             self._check(database)
             places = self._missing(database, limit)
@@ -86,12 +85,6 @@ class EmbeddedStage:
         return found[:limit]
 
     def put(self, ids: Sequence[str], vectors: FloatArray) -> int:
-        """Store new vectors durably, in the order of :meth:`missing`, without leaving one out.
-
-        Raises:
-            InputError: another order; vectors zero, not finite, or of another dimension than
-                those already put; the stage was dropped or switched.
-        """
         half = unit_half(np.atleast_2d(vectors), ids)
         with self.store.write() as database:
             self._check(database, half.shape[1])
@@ -115,7 +108,6 @@ class EmbeddedStage:
             return len(places)
 
     def switch(self) -> bool:
-        """Make the new vectors the gallery's, all at once; False when some are still missing."""
         with self.store.write() as database:
             self._check(database)
             if self._missing(database, 1):
@@ -136,7 +128,6 @@ class EmbeddedStage:
         return True
 
     def drop(self) -> None:
-        """Give up; the new vectors are deleted."""
         with self.store.write() as database:
             self._check(database)
             database.ask("DELETE FROM staged; DELETE FROM staged_contents")

@@ -1,9 +1,9 @@
 """The SQLite file of an embedded gallery: schema, transactions, errors.
 
-A change is one transaction of SQLite, durable when it is committed (``synchronous=FULL``). Every
-page carries a checksum by SQLite's extension cksumvfs, so a flipped bit is an error of whoever reads
-the page. A number in the file ``acknowledged`` counts the commits that callers were told of: SQLite
-ends its log at the first damaged frame without a word, which shows here.
+A change is one transaction, durable when it is committed (``synchronous=FULL``). Every page carries
+a checksum by SQLite's extension cksumvfs, so a flipped bit is an error of whoever reads the page.
+The file ``acknowledged`` holds the number of the last commit that a caller was told of: SQLite ends
+its log at the first damaged frame without a word, and the number shows that commits are missing.
 """
 
 import ctypes
@@ -159,6 +159,7 @@ class Store:
         database.set_busy_timeout(PATIENCE_MS)
         database.pragma("wal_autocheckpoint", LOG_PAGES)
         database.pragma("journal_size_limit", LOG_PAGES * PAGE)
+        database.pragma("synchronous", "full")
         database.pragma("secure_delete", "on")
         return database
 

@@ -12,9 +12,9 @@ from PIL import Image
 from pyarrow import parquet
 
 from passerby.city import City, Sighting
-from passerby.city.gallery.bulk import read_sightings, rows_in
-from passerby.city.gallery.reembed import reembed
+from passerby.city.reembedding import reembed
 from passerby.errors import InputError
+from passerby.ingest.vectors import read_sightings, rows_in
 from passerby.models import ModelCard, build, save
 from passerby.runtime import Embedder
 from tests.city.gallery_contract import many, matrix

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from passerby.city.gallery.records import checksum
 from passerby.city.gallery.port import DamagedError, Gallery
+from passerby.city.gallery.records import checksum
 from passerby.city.sightings import Scope
 from passerby.errors import InputError
 

@@ -1,6 +1,7 @@
 """Sightings with their vectors from a Parquet table, a batch at a time."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,9 @@ def rows_in(path: Path | str) -> int:
 def read_sightings(
     path: Path | str, *, model: str | None = None, at_once: int = AT_ONCE
 ) -> Iterator[list[Sighting]]:
-    """Read a table of sightings in batches, to hand to ``add``; memory holds one batch.
+    """Read a table of sightings in batches, to hand to ``add``.
+
+    Memory holds two batches: the next one is read while the caller works on the last.
 
     Columns: ``id``, ``camera``, ``time`` (int64 milliseconds or a timestamp with a zone) and
     ``vector`` (a list of floats); where known ``model``, ``unit``, ``tracklet``, ``x0`` ``y0``
@@ -50,8 +53,17 @@ def read_sightings(
         missing.append("model")
     if missing:
         raise InputError(f"the table '{path}' lacks the columns {', '.join(missing)}")
-    for batch in table.iter_batches(batch_size=at_once):
-        yield _sightings(batch, model, path)
+    batches = table.iter_batches(batch_size=at_once)
+
+    def read_next() -> list[Sighting] | None:
+        batch = next(batches, None)
+        return None if batch is None else _sightings(batch, model, path)
+
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(read_next)
+        while (part := pending.result()) is not None:
+            pending = pool.submit(read_next)
+            yield part
 
 
 def _open(path: Path) -> Any:
@@ -85,7 +97,7 @@ def _sightings(batch: "pa.RecordBatch", model: str | None, path: Path | str) -> 
         for name in ("id", "camera", "unit", "tracklet", "crop")
     ]
     models = map(str, columns.get("model", [model] * N))
-    boxes = zip(*(columns[name] for name in BOX), strict=True) if BOX <= columns.keys() else None
+    boxes = zip(*(columns[name] for name in BOX), strict=True) if columns.keys() >= BOX else None
     quality = columns.get("quality", [1.0] * N)
     attributes = columns.get("attributes", [None] * N)
     return [
