@@ -24,7 +24,7 @@ from passerby.city.gallery.port import (
 from passerby.city.gallery.records import FIELDS, Batch, check_model, sighting
 from passerby.city.gallery.searching import Selection, nearest
 from passerby.city.gallery.staging import EmbeddedStage
-from passerby.city.gallery.store import FILE, Database, Store
+from passerby.city.gallery.store import FILE, Database, Store, whole_pages
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
 from passerby.retrieval.screening import encode, unit_rows
@@ -235,8 +235,8 @@ class EmbeddedGallery(Gallery):
                 )
                 if not rows:
                     break
-                gone += writing.remove_chunks(database, [row[0] for row in rows])
-                _vacuum(database)
+                with whole_pages(database):
+                    gone += writing.remove_chunks(database, [row[0] for row in rows])
         gone += self.delete(Scope(end=time))
         self._settle()
         return gone
@@ -246,10 +246,11 @@ class EmbeddedGallery(Gallery):
         while True:
             with self._store.write() as database:
                 some = "SELECT chunk FROM outdated LIMIT ?"
-                database.ask(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
-                if not database.changes():
-                    break
-                _vacuum(database)
+                with whole_pages(database):
+                    database.ask(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
+                    left = database.changes()
+            if not left:
+                break
         self._store.give_back()
 
     def compact(self) -> int:
@@ -342,10 +343,6 @@ class EmbeddedGallery(Gallery):
 
     def close(self) -> None:
         self._store.close()
-
-
-def _vacuum(database: Database) -> None:
-    database.ask("PRAGMA incremental_vacuum")
 
 
 def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:

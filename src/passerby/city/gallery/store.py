@@ -7,9 +7,11 @@ its log at the first damaged frame without a word, and the number shows that com
 """
 
 import ctypes
+import logging
 import os
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +31,8 @@ PATIENCE_MS = 120_000  # for another process that writes
 PAGE = 8192  # bytes
 LOG_PAGES = 8192  # of the write-ahead log before it is copied into the file: 64 MiB
 VACUUM_PAGES = 8192  # given back to the file system in one transaction
+LOG_SECONDS = 30  # for readers that need the log
+_LOG = logging.getLogger(__name__)
 _COUNT = struct.Struct("<qI")
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -245,14 +249,11 @@ class Store:
 
     # upkeep --------------------------------------------------------------------------------------
 
-    def give_back(self) -> bool:
-        """Return free pages to the file system and empty the log.
+    def give_back(self) -> None:
+        """Return free pages to the file system and empty the log, so that no deleted byte stays.
 
-        SQLite moves pages from the end of the file into the free ones, and cuts the end off, so no
-        deleted byte stays behind.
-
-        Returns:
-            False while a reader still needs the log; it is emptied by the next call.
+        SQLite moves pages from the end of the file into the free ones, and cuts the end off. A
+        reader that does not end holds the log back; a warning says so.
         """
         while True:
             with self.write() as database:
@@ -260,9 +261,26 @@ class Store:
                 left = database.pragma("freelist_count")
             if left == 0:
                 break
+        end = time.monotonic() + LOG_SECONDS
         with self._writing, self.explained():
             assert self._writer is not None
-            return self._writer.ask("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
+            while time.monotonic() < end:
+                # readers that begin after the whole log was copied do not need it; asked to empty
+                # it at once, SQLite would wait for a moment without readers
+                _, frames, copied = self._writer.ask("PRAGMA wal_checkpoint(PASSIVE)")[0]
+                if frames == copied:
+                    self._writer.set_busy_timeout(1000)
+                    try:
+                        if self._writer.ask("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0:
+                            return
+                    finally:
+                        self._writer.set_busy_timeout(PATIENCE_MS)
+                time.sleep(0.01)
+        _LOG.warning(
+            "deleted bytes are still in the log of %s, which a reader needs; run 'passerby admin "
+            "gallery compact' when it has ended",
+            self.path,
+        )
 
     def faults(self, database: Database) -> list[str]:
         """SQLite's own check of every page and index."""
@@ -303,6 +321,21 @@ class Store:
         for connection in connections:
             with suppress(apsw.Error):
                 connection.close()
+
+
+@contextmanager
+def whole_pages(database: Database) -> Iterator[None]:
+    """Give the pages that are freed inside back to the file system, without zeroing them first.
+
+    Nothing may be written inside: a new blob could end in a page that still holds old bytes. The
+    vacuum overwrites every freed page with another one or cuts it off.
+    """
+    database.pragma("secure_delete", "fast")
+    try:
+        yield
+        database.ask("PRAGMA incremental_vacuum")
+    finally:
+        database.pragma("secure_delete", "on")
 
 
 def get_meta(database: Database, name: str) -> Any:
