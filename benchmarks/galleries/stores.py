@@ -32,28 +32,38 @@ class PasserbyStore:
 
     name = "passerby"
 
-    def __init__(self, folder: Path, tables: Path) -> None:
-        from passerby.city import open_gallery
+    def __init__(self, folder: Path, tables: Path, *, memory: int | None = None) -> None:
+        from passerby.city.gallery import EmbeddedGallery
 
-        self.gallery = open_gallery(folder)
+        self.gallery = EmbeddedGallery(folder, memory=memory)
         self.tables = tables
         self.adding = 0.0
 
     def build(self, source: Source) -> None:
+        fill(source, self.tables, [self])
+
+    def add_table(self, path: Path) -> None:
+        """Add a Parquet table."""
         from passerby.ingest.vectors import read_sightings
 
-        for number in range(source.chunks):
-            path = self.tables / f"{number}.parquet"
-            write_table(source, number, path)
-            begin = time.perf_counter()
-            for part in read_sightings(path):
-                self.gallery.add(part)
-            self.adding += time.perf_counter() - begin
-            path.unlink()
+        begin = time.perf_counter()
+        for part in read_sightings(path):
+            self.gallery.add(part)
+        self.adding += time.perf_counter() - begin
 
     def search(self, query: NDArray[np.float32], k: int, wanted: Wanted) -> Rows:
         hits = self.gallery.search(query, k, wanted.scope)[0]
         return np.array([int(name[1:]) for name in hits.ids], np.int64)
+
+
+def fill(source: Source, tables: Path, stores: list[Any]) -> None:
+    """Write every chunk as a table and have each store add it."""
+    for number in range(source.chunks):
+        path = tables / f"{number}.parquet"
+        write_table(source, number, path)
+        for store in stores:
+            store.add_table(path)
+        path.unlink()
 
 
 def write_table(source: Source, number: int, path: Path) -> None:

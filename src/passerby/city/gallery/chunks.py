@@ -163,9 +163,8 @@ class ChunkReader:
     def __init__(self, database: apsw.Connection, chunk: int, table: str = "contents") -> None:
         """Open the blob of a chunk in a table of blobs."""
         self._blob = database.blob_open("main", table, "data", chunk, False)
-        self._chunk = chunk
         try:
-            self._look()
+            self.at = self._layout()
         except BaseException:
             self._blob.close(True)
             raise
@@ -176,22 +175,23 @@ class ChunkReader:
     def __exit__(self, *_: object) -> None:
         self._blob.close(True)
 
-    def _look(self) -> None:
-        self._blob.seek(MARGIN)
-        self.at = Layout.of(self._blob.read(_HEAD.size))
+    def _layout(self) -> Layout:
+        return Layout.of(self._read(MARGIN, _HEAD.size))
 
-    def move(self, chunk: int) -> None:
-        """Go to another chunk."""
-        if chunk != self._chunk:
-            self._blob.reopen(chunk)
-            self._chunk = chunk
-            self._look()
+    def _read(self, start: int, length: int) -> bytes:
+        self._blob.seek(start)
+        return self._blob.read(length)
+
+    def move(self, chunk: int, at: Layout | None = None) -> None:
+        """Go to another chunk, whose layout may be known."""
+        self._blob.reopen(chunk)
+        self.at = at or self._layout()
 
     def table(self) -> tuple[NDArray[Any], dict[str, list[str]]]:
         """Table and names."""
-        self._blob.seek(self.at.names)
-        texts = orjson.loads(self._blob.read(self.at.table - self.at.names))
-        table = np.frombuffer(self._blob.read(self.at.codes - self.at.table), COLUMNS)
+        data = self._read(self.at.names, self.at.codes - self.at.names)
+        texts = orjson.loads(data[: self.at.table - self.at.names])
+        table = np.frombuffer(data, COLUMNS, self.at.rows, self.at.table - self.at.names)
         return table, dict(zip(NAMED, texts, strict=True))
 
     def slots(self) -> NDArray[np.int64]:
@@ -203,27 +203,29 @@ class ChunkReader:
         """Fill in the codes (n, D)."""
         table, _ = self.table()
         out.scales[:], out.errors[:] = table["scale"], table["error"]
+        self._blob.seek(self.at.codes)
         self._blob.read_into(out.values.reshape(-1).data)
 
-    def vectors(self, rows: NDArray[np.int64]) -> HalfArray:
-        """Vectors (m, D) of m rows."""
-        n, D, start = self.at.rows, self.at.dimension, self.at.vectors
-        if len(rows) * 8 > n:
-            self._blob.seek(start)
-            whole: HalfArray = np.frombuffer(self._blob.read(2 * n * D), "<f2").reshape(n, D)
-            return whole[rows]
-        parts = []
-        for row in rows.tolist():
-            self._blob.seek(start + 2 * D * row)
-            parts.append(self._blob.read(2 * D))
-        return np.frombuffer(b"".join(parts), "<f2").reshape(-1, D)
+    def vectors(self, rows: Sequence[int]) -> list[bytes]:
+        """The bytes of the vectors of some rows, D little-endian float16 each."""
+        start, size = self.at.vectors, 2 * self.at.dimension
+        if len(rows) * 8 > self.at.rows:
+            data = self._read(start, self.at.rows * size)
+            return [data[row * size : (row + 1) * size] for row in rows]
+        return [self._read(start + row * size, size) for row in rows]
 
     def records(self, rows: Sequence[int]) -> list[tuple[Any, ...]]:
         """Records of some rows."""
-        self._blob.seek(self.at.ends)
-        ends = [0, *np.frombuffer(self._blob.read(4 * self.at.rows), "<u4").tolist()]
         found = []
         for row in rows:
-            self._blob.seek(self.at.records + ends[row])
-            found.append(tuple(orjson.loads(self._blob.read(ends[row + 1] - ends[row]))))
+            ends = self._read(self.at.ends + 4 * max(row - 1, 0), 8 if row else 4)
+            *first, last = struct.unpack(f"<{len(ends) // 4}I", ends)
+            start = first[0] if first else 0
+            found.append(tuple(orjson.loads(self._read(self.at.records + start, last - start))))
         return found
+
+
+def as_vectors(parts: Sequence[bytes], D: int) -> HalfArray:
+    """(m, D) vectors from the bytes of each."""
+    vectors: HalfArray = np.frombuffer(b"".join(parts), "<f2").reshape(-1, D)
+    return vectors

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from passerby.city.gallery import writing
-from passerby.city.gallery.chunks import NAMED, SLOT_BITS, SLOTS, ChunkReader
+from passerby.city.gallery.chunks import NAMED, SLOT_BITS, SLOTS, ChunkReader, as_vectors
 from passerby.city.gallery.memory import Directory, Memory
 from passerby.city.gallery.port import (
     Coverage,
@@ -22,7 +22,7 @@ from passerby.city.gallery.port import (
     UnknownSightingError,
 )
 from passerby.city.gallery.records import FIELDS, Batch, check_model, sighting
-from passerby.city.gallery.searching import Selection, nearest
+from passerby.city.gallery.searching import Selection, nearest, select
 from passerby.city.gallery.staging import EmbeddedStage
 from passerby.city.gallery.store import FILE, Database, Store, whole_pages
 from passerby.city.sightings import FloatArray, Scope, Sighting
@@ -128,7 +128,7 @@ class EmbeddedGallery(Gallery):
             places = chosen.places(keys[times >= start] if start is not None else keys)
             found = [
                 sighting(values, directory.model or "")
-                for _, values in writing.records_at(database, sorted(places.tolist()))
+                for _, values in writing.records_at(database, sorted(places))
             ]
         return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
 
@@ -154,8 +154,9 @@ class EmbeddedGallery(Gallery):
             out = np.zeros((len(ids), directory.dimension), np.float32)
             for number, slots in writing.by_chunk(sorted(rows)):
                 with ChunkReader(database, number) as reader:
-                    at = np.searchsorted(reader.slots(), slots)
-                    out[[rows[number << SLOT_BITS | s] for s in slots]] = reader.vectors(at)
+                    at = np.searchsorted(reader.slots(), slots).tolist()
+                    found = as_vectors(reader.vectors(at), directory.dimension)
+                out[[rows[number << SLOT_BITS | slot] for slot in slots]] = found
         return out[[rows[known[name][0][0]] for name in ids]]
 
     def crops_used(self, crops: Sequence[str]) -> set[str]:
@@ -165,13 +166,13 @@ class EmbeddedGallery(Gallery):
     def count(self, scope: Scope = EVERYWHERE) -> int:
         with self._reading() as (database, directory):
             picked, inside = directory.select(scope)
-            whole = int(directory.chunks["rows"][picked[inside]].sum())
-            rest = directory.only(picked[~inside])
-            return whole + Selection(database, self._memory, rest, scope).count
+            if inside.all():
+                return int(directory.chunks["rows"][picked].sum())
+            return select(database, self._memory, directory, scope).count
 
     def coverage(self, scope: Scope = EVERYWHERE) -> list[Coverage]:
         with self._reading() as (database, directory):
-            chosen = Selection(database, self._memory, directory, scope)
+            chosen = select(database, self._memory, directory, scope)
             keys = chosen.keys()
             times, cameras = chosen.column("time", keys), chosen.column("camera", keys)
             names = self._memory.names["camera"].texts
@@ -212,7 +213,7 @@ class EmbeddedGallery(Gallery):
                 directory = Directory().follow(database)
                 memory = Memory(0)  # of a state that nobody else may see yet
                 chosen = Selection(database, memory, directory, what)
-                places = sorted(chosen.places(chosen.keys()).tolist())
+                places = sorted(chosen.places(chosen.keys()))
             else:
                 known = writing.find(database, "id", what)
                 places = sorted(pairs[0][0] for pairs in known.values())

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery.chunks import NAMED, ChunkReader
+from passerby.city.gallery.chunks import NAMED, ChunkReader, Layout
 from passerby.city.gallery.records import attributes_of
 from passerby.city.gallery.store import Database, get_meta
 from passerby.city.sightings import Scope, has
@@ -167,6 +167,7 @@ class Region:
     version: int
     start: int
     stop: int
+    at: Layout
     coded: bool = False
 
 
@@ -210,6 +211,7 @@ class Memory:
         """
         self.limit = memory_limit() if limit is None else limit
         self.names: Mapping[str, Names] = {name: Names() for name in NAMED}
+        self.selections: dict[Any, Any] = {}  # of searching.select
         self._directory = Directory()
         self._regions: dict[int, Region] = {}
         self._slabs: list[Slab] = []
@@ -230,6 +232,8 @@ class Memory:
             if commit < known.commit:  # another thread has seen a later one
                 return Directory().follow(database)
             self._directory = known.follow(database)
+            if self._directory is not known:
+                self.selections.clear()
             if (self._directory.model, self._directory.dimension) != (known.model, known.dimension):
                 self._slabs, self._regions = [], {}
             return self._directory
@@ -272,7 +276,7 @@ class Memory:
         if slab is None or slab.used + len(table) > len(slab.members):
             slab = Slab(max(len(table), SLAB_ROWS if rows > 1024 else 4096), dimension)
             self._slabs.append(slab)
-        region = Region(slab, chunk, version, slab.used, slab.used + len(table))
+        region = Region(slab, chunk, version, slab.used, slab.used + len(table), reader.at)
         target = slab.members[region.start : region.stop]
         for name in _COPIED:
             target[name] = table[name]
@@ -310,7 +314,7 @@ class Memory:
             if missing:
                 with ChunkReader(database, missing[0].chunk) as reader:
                     for region in missing:
-                        reader.move(region.chunk)
+                        reader.move(region.chunk, region.at)
                         reader.codes(codes[region.start : region.stop])
                         region.coded = keep
             return codes

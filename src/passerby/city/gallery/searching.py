@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader
+from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader, as_vectors
 from passerby.city.gallery.memory import Directory, Memory, Region, Slab, by_slab
 from passerby.city.gallery.port import Hits
 from passerby.city.gallery.store import Database
@@ -20,6 +21,7 @@ FEW = 512  # rows that are read at once, without a screen
 INLINE = 32_768  # rows from which threads pay
 SPARSE = 4  # rows are gathered where fewer than one in so many of a run is in the scope
 AHEAD = 4  # slabs that may wait to be screened: their codes may be in nobody else's memory
+SELECTIONS = 16  # that are kept
 ROW_BITS = 32  # of a key: number of the slab in this search << 32 | row in the slab
 
 
@@ -37,7 +39,15 @@ class Run(NamedTuple):
 
 
 class Selection:
-    """The rows of a scope."""
+    """The rows of a scope.
+
+    Attributes:
+        chunks: of :class:`~passerby.city.gallery.memory.Directory`, those that hold some.
+        regions: where the rows of each are in memory.
+        slabs: the slabs of the regions, each with the numbers of its regions.
+        runs: for each slab the runs of its rows.
+        count: how many rows are in the scope.
+    """
 
     def __init__(
         self, database: Database, memory: Memory, directory: Directory, scope: Scope
@@ -48,6 +58,7 @@ class Selection:
         self.regions = memory.regions(database, directory, picked)
         self.slabs: list[tuple[Slab, list[int]]] = list(by_slab(self.regions))
         self.runs = [self._runs(memory, slab, numbers, scope) for slab, numbers in self.slabs]
+        self.count = sum(run.rows for runs in self.runs for run in runs)
 
     def _runs(self, memory: Memory, slab: Slab, numbers: list[int], scope: Scope) -> list[Run]:
         runs: list[list[Any]] = []
@@ -61,11 +72,6 @@ class Selection:
             Run(a, b, None if whole else memory.mask(slab.members[a:b], scope))
             for a, b, whole in runs
         ]
-
-    @property
-    def count(self) -> int:
-        """Rows in the scope."""
-        return sum(run.rows for runs in self.runs for run in runs)
 
     def keys(self) -> NDArray[np.int64]:
         """Keys of all rows."""
@@ -85,27 +91,37 @@ class Selection:
             out[at] = self.slabs[number][0].members[name][keys[at] & ((1 << ROW_BITS) - 1)]
         return out
 
-    def parts(
-        self, keys: NDArray[np.int64]
-    ) -> Iterator[tuple[Region, NDArray[np.int64], NDArray[np.int64]]]:
-        """(region, which keys lie in it, their rows in the chunk); keys ascend."""
-        numbers, rows = keys >> ROW_BITS, keys & ((1 << ROW_BITS) - 1)
-        for number in np.unique(numbers).tolist():
-            at = np.flatnonzero(numbers == number)
-            own = [self.regions[i] for i in self.slabs[number][1]]
-            which = np.searchsorted([one.start for one in own], rows[at], side="right") - 1
-            edges = np.flatnonzero(np.diff(which, prepend=-1))
-            for some in np.split(at, edges[1:]):
-                region = own[int(which[some[0] - at[0]])]
-                yield region, some, rows[some] - region.start
+    def chunk_rows(self, keys: NDArray[np.int64]) -> Iterator[tuple[Region, list[int]]]:
+        """The chunks of rows whose keys ascend, each with the numbers of its rows."""
+        ordered = [
+            (number << ROW_BITS | self.regions[i].start, self.regions[i])
+            for number, (_, own) in enumerate(self.slabs)
+            for i in own
+        ]
+        starts = np.array([start for start, _ in ordered], np.int64)
+        which = np.searchsorted(starts, keys, side="right") - 1
+        rows = (keys - starts[which]).tolist()
+        edges = [*np.flatnonzero(np.diff(which, prepend=-1)).tolist(), len(keys)]
+        for a, b in pairwise(edges):
+            yield ordered[int(which[a])][1], rows[a:b]
 
-    def places(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    def places(self, keys: NDArray[np.int64]) -> list[int]:
         """Places of rows, in the order of their keys, which ascend."""
-        out = np.empty(len(keys), np.int64)
-        slots = self.column("slot", keys)
-        for region, some, _ in self.parts(keys):
-            out[some] = region.chunk << SLOT_BITS | slots[some].astype(np.int64)
-        return out
+        slots = self.column("slot", keys).tolist()
+        chunks = (region.chunk for region, rows in self.chunk_rows(keys) for _ in rows)
+        return [chunk << SLOT_BITS | slot for chunk, slot in zip(chunks, slots, strict=True)]
+
+
+def select(database: Database, memory: Memory, directory: Directory, scope: Scope) -> Selection:
+    """The rows of a scope; the last selections of a state are kept."""
+    key = (directory.commit, scope)
+    known = memory.selections.get(key)
+    if known is None:
+        known = Selection(database, memory, directory, scope)
+        if len(memory.selections) >= SELECTIONS:
+            memory.selections.clear()
+        memory.selections[key] = known
+    return known
 
 
 def nearest(
@@ -118,7 +134,7 @@ def nearest(
     scope: Scope,
 ) -> list[Hits]:
     """The k nearest sightings in the scope for each unit query (Q, D), ties by id."""
-    chosen = Selection(database, memory, directory, scope)
+    chosen = select(database, memory, directory, scope)
     total = chosen.count
     if total <= max(FEW, k):
         every = chosen.keys()
@@ -204,20 +220,22 @@ def _decided(
     """The k nearest of some rows, whose keys ascend, by their stored vectors."""
     if len(keys) == 0:
         return Hits(ids=(), distances=np.zeros(0, np.float32))
-    distances = np.empty(len(keys), np.float32)
-    pairs: list[tuple[float, str]] = []
-    with ChunkReader(database, chosen.regions[0].chunk) as reader:
-        for region, some, rows in chosen.parts(keys):
-            reader.move(region.chunk)
-            distances[some] = cosine_distances(reader.vectors(rows), query)
+    parts: list[bytes] = []
+    found: list[tuple[Any, ...]] = []
+    first = chosen.regions[0]
+    with ChunkReader(database, first.chunk) as reader:
+        for region, rows in chosen.chunk_rows(keys):
+            reader.move(region.chunk, region.at)
+            parts += reader.vectors(rows)
+        distances = cosine_distances(as_vectors(parts, first.at.dimension), query)
         if len(keys) > k:
             near = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
             keys, distances = keys[near], distances[near]
-        for region, some, rows in chosen.parts(keys):
-            reader.move(region.chunk)
-            names = (values[0] for values in reader.records(rows.tolist()))
-            pairs += zip(distances[some].tolist(), names, strict=True)
-    pairs = sorted(pairs)[:k]
+        for region, rows in chosen.chunk_rows(keys):
+            reader.move(region.chunk, region.at)
+            found += reader.records(rows)
+    names = [values[0] for values in found]
+    pairs = sorted(zip(distances.tolist(), names, strict=True))[:k]
     return Hits(
         ids=tuple(name for _, name in pairs),
         distances=np.array([distance for distance, _ in pairs], np.float32),
