@@ -9,6 +9,7 @@ its log at the first damaged frame without a word, and the number shows that com
 import ctypes
 import logging
 import os
+import random
 import struct
 import threading
 import time
@@ -27,7 +28,7 @@ from passerby.city.gallery.port import DamagedError, StoreError
 
 FILE, ACKNOWLEDGED = "gallery.sqlite", "acknowledged"
 FORMAT = 4  # the first edition had 1 to 3
-PATIENCE_MS = 120_000  # for another process that writes
+PATIENCE = 120  # seconds, for another process that writes
 PAGE = 8192  # bytes
 LOG_PAGES = 8192  # of the write-ahead log before it is copied into the file: 64 MiB
 VACUUM_PAGES = 8192  # given back to the file system in one transaction
@@ -79,6 +80,24 @@ class Database(apsw.Connection):
             return cursor.execute(sql, bindings).fetchall()
         finally:
             cursor.close(True)
+
+
+class _Patience:
+    """Waits for a lock in short steps of random length, so that each of many writers gets it.
+
+    SQLite's own waiting grows to a tenth of a second, however short the others' work is.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = 0.0
+
+    def __call__(self, tries: int) -> bool:
+        now = time.monotonic()
+        if tries == 0:
+            self._end = now + self._seconds
+        time.sleep(random.uniform(0.0005, 0.002))
+        return now < self._end
 
 
 class Store:
@@ -160,7 +179,7 @@ class Store:
             where = f"{self.path.absolute().as_uri()}?immutable=1"
             return Database(where, flags=flags, vfs="cksmvfs")
         database = Database(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs="cksmvfs")
-        database.set_busy_timeout(PATIENCE_MS)
+        database.set_busy_handler(_Patience(PATIENCE))
         database.pragma("wal_autocheckpoint", LOG_PAGES)
         database.pragma("journal_size_limit", LOG_PAGES * PAGE)
         database.pragma("synchronous", "full")
@@ -269,12 +288,12 @@ class Store:
                 # it at once, SQLite would wait for a moment without readers
                 _, frames, copied = self._writer.ask("PRAGMA wal_checkpoint(PASSIVE)")[0]
                 if frames == copied:
-                    self._writer.set_busy_timeout(1000)
+                    self._writer.set_busy_handler(_Patience(1))
                     try:
                         if self._writer.ask("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0:
                             return
                     finally:
-                        self._writer.set_busy_timeout(PATIENCE_MS)
+                        self._writer.set_busy_handler(_Patience(PATIENCE))
                 time.sleep(0.01)
         _LOG.warning(
             "deleted bytes are still in the log of %s, which a reader needs; run 'passerby admin "
