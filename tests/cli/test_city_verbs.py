@@ -249,13 +249,14 @@ def test_admin(
     assert run(capsys, "admin", "create", tmp_path / "x")[0] == 2
     assert run(capsys, "admin", "fly", folder)[0] == 2
     assert run(capsys, "admin")[0] == 0
-    victim = next((folder / "gallery" / "vectors").glob("*.f16"))
+    victim = folder / "gallery" / "gallery.sqlite"
     content = bytearray(victim.read_bytes())
-    content[0] ^= 1
+    content[-100] ^= 1  # the last page is one of a chunk
     victim.write_bytes(content)
     status, out, err = run(capsys, "admin", "verify", folder)
-    assert (status, out) == (1, "16 sightings, 1 faults\n")
+    assert (status, out) == (1, "16 sightings, 2 faults\n")  # SQLite's own check, and the chunk
     assert victim.name in err
+    assert "chunk" in err
 
 
 def test_retention_deletes_what_is_old(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

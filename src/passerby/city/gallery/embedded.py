@@ -333,8 +333,12 @@ class EmbeddedGallery(Gallery):
                 left = database.ask("SELECT count(*) FROM terms")[0][0]
                 for table in ("chunks", "staged"):
                     for (number,) in database.ask(f"SELECT chunk FROM {table}"):
-                        found, entries = _check_chunk(database, number, staged=table == "staged")
-                        faults += [f"{self._store.path}: {fault}" for fault in found]
+                        try:
+                            with self._store.explained(f", chunk {number} of the table {table}"):
+                                found, entries = _check_chunk(database, number, table)
+                        except StoreError as error:
+                            found, entries = [str(error)], 0
+                        faults += found
                         left -= entries
                 if left and not faults:
                     faults.append(f"{self._store.path}: {left} entries of the index are loose")
@@ -353,12 +357,9 @@ def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:
     return ids
 
 
-def _check_chunk(database: Database, number: int, *, staged: bool) -> tuple[list[str], int]:
+def _check_chunk(database: Database, number: int, table: str) -> tuple[list[str], int]:
     """What does not fit together in one chunk, and its number of entries in the index."""
-    try:
-        chunk = writing.read_chunk(database, number, staged=staged)
-    except StoreError as error:
-        return [str(error)], 0
+    chunk = writing.read_chunk(database, number, staged=table == "staged")
     faults = []
     if not np.array_equal(encode(chunk.vectors).values, chunk.codes):
         faults.append(f"the codes of chunk {number} are not those of its vectors")
@@ -372,11 +373,12 @@ def _check_chunk(database: Database, number: int, *, staged: bool) -> tuple[list
     told = [tuple(values[FIELDS.index(name)] for name in _TOLD) for values in records]
     if told != list(zip(*columns, strict=True)):
         faults.append(f"the columns of chunk {number} are not those of its records")
-    if staged:
-        return faults, 0
+    where = f"{database.filename}: "
+    if table == "staged":
+        return [where + fault for fault in faults], 0
     places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
     entries = writing.terms_of(records, places)
     for entry in entries:
         if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", entry):
             faults.append(f"slot {entry[1] & SLOTS} of chunk {number} is missing from the index")
-    return faults, len(entries)
+    return [where + fault for fault in faults], len(entries)

@@ -235,7 +235,7 @@ class Store:
             )
             if damaged:
                 raise DamagedError(
-                    f"the gallery {self.path} is damaged ({error}); restore it from a backup"
+                    f"the gallery {self.path} is damaged ({error}){then}; restore it from a backup"
                 ) from None
             raise StoreError(f"the gallery {self.path} cannot be used{then}: {error}") from None
         except OSError as error:
@@ -303,8 +303,12 @@ class Store:
 
     def faults(self, database: Database) -> list[str]:
         """SQLite's own check of every page and index."""
-        rows = database.ask("PRAGMA integrity_check")
-        found = [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
+        try:
+            with self.explained():
+                rows = database.ask("PRAGMA integrity_check")
+            found = [f"{self.path}: {row[0]}" for row in rows if row[0] != "ok"]
+        except StoreError as error:
+            found = [str(error)]
         if self.acknowledged() is None:
             found.append(f"{self.folder / ACKNOWLEDGED} is damaged; delete it, it is made anew")
         return found
