@@ -1,7 +1,9 @@
 """The embedded gallery: the contract, and what a folder of files must stand."""
 
+import os
 import random
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -12,9 +14,11 @@ import numpy as np
 import pytest
 
 from passerby.city import Gallery, Scope, Sighting, open_gallery
-from passerby.city.gallery import DamagedError, EmbeddedGallery
+from passerby.city.gallery import DamagedError, EmbeddedGallery, writing
+from passerby.city.gallery.searching import nearest
+from passerby.city.times import DAY_MS
 from passerby.errors import InputError
-from passerby.retrieval.screening import encode
+from passerby.retrieval.screening import encode, unit_rows
 from tests.city.gallery_contract import (
     D,
     GalleryContract,
@@ -79,13 +83,18 @@ def marks_of(sightings: list[Sighting]) -> list[bytes]:
     """What would betray sightings: vectors, codes, ids, crops, tracklets."""
     vectors = matrix(sightings).astype(np.float16)
     marks = [row.tobytes() for row in (*vectors, *encode(vectors).values)]
-    return marks + [
-        f'"{text}"'.encode() for one in sightings for text in (one.id, one.crop, one.tracklet)
-    ]
+    names = [text for one in sightings for text in (one.id, one.crop, one.tracklet)]
+    plates = [value.encode() for one in sightings for _, value in one.attributes]
+    return [*marks, *(f'"{text}"'.encode() for text in names), *plates]
+
+
+def marked(sightings: list[Sighting]) -> list[Sighting]:
+    """Each with an attribute of its own."""
+    return [replace(one, attributes=(("plate", f"AB-{one.id}"),)) for one in sightings]
 
 
 def test_a_deletion_leaves_no_byte_behind(folder: Path, gallery: Gallery) -> None:
-    few = many(60)
+    few = marked(many(60))
     gallery.add(few)
     gone = [one for one in few if int(one.tracklet[1:]) % 2]
     marks = marks_of(gone)
@@ -111,7 +120,8 @@ def test_no_history_leaves_a_byte_behind(folder: Path, seed: int) -> None:
     living: dict[str, Sighting] = {}
     gone: dict[str, Sighting] = {}
     for step in range(40):
-        new = many(chance.choice([1, 8, 60, 700]), first=1000 * step, seed=seed, dimension=32)
+        size = chance.choice([1, 8, 60, 700])
+        new = marked(many(size, first=1000 * step, seed=seed, dimension=32))
         gallery.add(new)
         living |= {one.id: one for one in new}
         drop = chance.sample(sorted(living), len(living) // chance.choice([3, 10, 40]))
@@ -192,6 +202,10 @@ def change(folder: Path, sql: str) -> None:
     ("sql", "fault"),
     [
         ("UPDATE chunks SET crc = crc + 1 WHERE chunk = 2", "checksum"),
+        ("UPDATE chunks SET rows = rows + 1 WHERE chunk = 2", "directory"),
+        ("UPDATE chunks SET high = '98' WHERE chunk = 2", "directory"),
+        ("UPDATE meta SET value = 17 WHERE name = 'dimension'", "dimension"),
+        ("INSERT INTO contents VALUES (77, x'00')", "belong to no chunk"),
         ("DELETE FROM terms WHERE place >> 10 = 2", "missing from the index"),
         ("INSERT INTO terms VALUES (5, 99 << 10)", "loose"),
         ("DELETE FROM contents WHERE chunk = 2", "checksum"),
@@ -231,6 +245,124 @@ def test_answers_do_not_depend_on_memory(folder: Path, limit: int) -> None:
 
 
 def test_a_text_that_cannot_be_stored_is_refused(gallery: Gallery) -> None:
-    with pytest.raises(InputError, match="half a character"):
+    with pytest.raises(InputError, match="no Unicode"):
         gallery.add([replace(many(1)[0], tracklet="\ud800")])
     assert gallery.count() == 0
+
+
+def test_two_ids_of_one_number_in_the_index(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "term", lambda field, text: len(text) % 2)
+    few = many(60)
+    assert gallery.add(few[:40]) == 40
+    assert gallery.add(few) == 20
+    assert gallery.add(few[:5], replace=True) == 0
+    assert gallery.get([one.id for one in few]) == few
+    assert [one.id for one in gallery.tracklets(["t3"])["t3"]] == ["s000009", "s000010", "s000011"]
+    assert gallery.crops_used([few[3].crop, "nothing"]) == {few[3].crop}
+    assert gallery.delete([few[3].id, few[30].id, "nobody"]) == 2
+    assert gallery.count() == 58
+    assert gallery.verify() == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"quality": float("nan")}, {"time": 1 << 63}, {"time": 1.5}, {"crop": "\udfff"}]
+)
+def test_what_cannot_be_stored_is_refused(gallery: Gallery, change: dict[str, object]) -> None:
+    few = many(3)
+    with pytest.raises(InputError):
+        gallery.add([few[0], replace(few[1], **change)])  # type: ignore[arg-type]
+    assert gallery.count() == 0
+    assert gallery.drop_before(10**30) == 0
+    with pytest.raises(InputError, match="no sighting"):
+        gallery.get(["\ud800"])
+
+
+def test_an_interrupt_while_another_process_writes(
+    folder: Path, gallery: EmbeddedGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = many(60)
+    gallery.add(few[:20])
+
+    def interrupt(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with (
+        closing(EmbeddedGallery(folder)) as other,
+        other._store.write(),
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr("passerby.city.gallery.store._Patience.__call__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            gallery.add(few[20:40])
+    assert gallery.add(few[40:]) == 20
+    assert gallery.count() == 40
+
+
+def test_a_model_for_a_gallery_that_was_emptied_meanwhile(gallery: Gallery) -> None:
+    gallery.add(many(30))
+    stage = gallery.stage("next")
+    gallery.delete(Scope())
+    assert stage.switch()
+    assert gallery.model_id is None
+    assert gallery.add(many(5, model="other", dimension=8)) == 5
+
+
+def test_a_search_that_began_before_a_switch(gallery: EmbeddedGallery) -> None:
+    """It sees the old network to its end, and does the later ones no harm."""
+    few = many(2000)
+    gallery.add(few)
+    stage = gallery.stage("next")
+    new = dict(zip((one.id for one in few), matrix(many(2000, seed=3, dimension=24)), strict=True))
+    while part := stage.missing(1000):
+        stage.put([one.id for one in part], np.stack([new[one.id] for one in part]))
+    query = unit_rows(matrix(few)[7])
+    with gallery._reading() as (database, directory):
+        assert stage.switch()
+        assert gallery.search(new[few[9].id], 3, model="next")[0].ids[0] == few[9].id
+        old = nearest(database, gallery._memory, directory, query, k=3, scope=Scope())
+        assert old[0].ids[0] == few[7].id
+    gallery.add(many(1500, first=5000, model="next", dimension=24))
+    for one in few[:5]:
+        assert gallery.search(new[one.id], 3, model="next")[0].ids[0] == one.id
+
+
+def test_memory_forgets_what_is_gone(gallery: EmbeddedGallery) -> None:
+    sizes = []
+    for day in range(30):
+        few = [
+            replace(one, time=one.time % DAY_MS + day * DAY_MS)
+            for one in many(600, first=600 * day)
+        ]
+        gallery.add(few)
+        gallery.drop_before((day - 1) * DAY_MS)
+        assert len(gallery.search(matrix(few)[0], 5)[0]) == 5
+        sizes.append(gallery._memory.bytes)
+    assert max(sizes[20:]) <= 2 * max(sizes[:10])
+
+
+FORK = """
+import os, sys
+from passerby.city import open_gallery
+from tests.city.gallery_contract import many, matrix
+gallery = open_gallery(sys.argv[1])
+few = many(60)
+gallery.add(few[:20])
+child = os.fork()
+if child == 0:
+    added = gallery.add(few[20:])
+    os._exit(0 if added == 40 and gallery.count() == 60 else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert gallery.count() == 60
+gallery.close()
+"""
+
+
+def test_a_process_that_was_forked(folder: Path) -> None:
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", FORK, str(folder)], check=True, env=environment)
+    with closing(open_gallery(folder)) as gallery:
+        assert gallery.count() == 60
+        assert gallery.verify() == []

@@ -21,6 +21,7 @@ import orjson
 from numpy.typing import NDArray
 
 from passerby.city.gallery.records import FIELDS, HalfArray
+from passerby.errors import InputError
 from passerby.retrieval.screening import Codes, encode
 
 ROWS = 512  # of a full chunk
@@ -106,7 +107,12 @@ class Chunk:
             known: dict[str, int] = {}
             table[name] = [known.setdefault(text, len(known)) for text in columns[_AT[name]]]
             names[name] = list(known)
-        texts = [orjson.dumps(one) for one in records]
+        try:
+            texts = [orjson.dumps(one) for one in records]
+        except orjson.JSONEncodeError as error:  # half a surrogate pair
+            raise InputError(
+                f"a text of a sighting is no Unicode, nothing was stored: {error}"
+            ) from None
         return cls(table, names, np.empty((0, 0), np.int8), vectors, texts).with_vectors(vectors)
 
     def with_vectors(self, vectors: HalfArray) -> "Chunk":
@@ -116,9 +122,13 @@ class Chunk:
         return Chunk(table, self.names, codes.values, vectors, self.records)
 
     def take(self, rows: NDArray[np.int64]) -> "Chunk":
-        """Some rows by number; they keep their slots."""
+        """Some rows by number; they keep their slots. Names that no row has are forgotten."""
+        table, names = self.table[rows], {}
+        for name, texts in self.names.items():
+            used, table[name] = np.unique(table[name], return_inverse=True)
+            names[name] = [texts[at] for at in used.tolist()]
         records = [self.records[row] for row in rows.tolist()]
-        return Chunk(self.table[rows], self.names, self.codes[rows], self.vectors[rows], records)
+        return Chunk(table, names, self.codes[rows], self.vectors[rows], records)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -1,5 +1,6 @@
 """The embedded gallery: exact, durable, one SQLite file in a folder, for many processes at once."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from passerby.city.gallery import writing
 from passerby.city.gallery.chunks import NAMED, SLOT_BITS, SLOTS, ChunkReader, as_vectors
@@ -21,18 +21,22 @@ from passerby.city.gallery.port import (
     StoreError,
     UnknownSightingError,
 )
-from passerby.city.gallery.records import FIELDS, Batch, check_model, sighting
+from passerby.city.gallery.records import FAR, FIELDS, Batch, check_model, sighting
 from passerby.city.gallery.searching import Selection, nearest, select
 from passerby.city.gallery.staging import EmbeddedStage
-from passerby.city.gallery.store import FILE, Database, Store, whole_pages
+from passerby.city.gallery.store import FILE, Database, Store, get_meta, whole_pages
 from passerby.city.sightings import FloatArray, Scope, Sighting
+from passerby.city.times import day_of
 from passerby.errors import InputError
 from passerby.retrieval.screening import encode, unit_rows
 
 EVERYWHERE = Scope()
+_LOG = logging.getLogger(__name__)
 AT_ONCE = 64  # chunks deleted or checked in one transaction
 FIRST_EDITION = "index.sqlite"  # the file that tells a gallery of the first edition
 LITTLE_ROOM = 1 << 28  # bytes free under which a monitor is warned
+_ONE = "WHERE chunk = ?"
+_ORPHANS = "SELECT count(*) FROM contents WHERE chunk NOT IN (SELECT chunk FROM chunks)"
 _TOLD = ("time", "quality", *NAMED)  # columns of a chunk that repeat its records
 
 
@@ -64,6 +68,11 @@ class EmbeddedGallery(Gallery):
             )
         self._store = Store(self.folder)
         self._memory = Memory(memory)
+        if not self._store.read_only:
+            with self._store.read() as database:
+                left = database.ask("SELECT 1 FROM outdated LIMIT 1")
+            if left:  # a process died in the middle of a switch
+                self._settle()
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[Database, Directory]]:
@@ -198,13 +207,8 @@ class EmbeddedGallery(Gallery):
         batch = Batch.of(sightings)
         if len(batch) == 0:
             return 0
-        try:
-            with self._store.write() as database:
-                return writing.insert(database, batch, replace=replace)
-        except (UnicodeEncodeError, orjson.JSONEncodeError) as error:
-            raise InputError(
-                f"a text of a sighting holds half a character, nothing was stored: {error}"
-            ) from None
+        with self._store.write() as database:
+            return writing.insert(database, batch, replace=replace)
 
     def delete(self, what: Scope | Sequence[str]) -> int:
         """Delete by ids or by scope; returns how many went, with every byte of them."""
@@ -218,8 +222,7 @@ class EmbeddedGallery(Gallery):
                 known = writing.find(database, "id", what)
                 places = sorted(pairs[0][0] for pairs in known.values())
             writing.remove(database, places)
-        if places:
-            self._settle()
+        self._settle()
         return len(places)
 
     def drop_before(self, time: int) -> int:
@@ -227,7 +230,7 @@ class EmbeddedGallery(Gallery):
 
         Searches go on meanwhile; whole chunks go some at a time.
         """
-        gone = 0
+        gone, time = 0, min(max(time, -FAR), FAR)
         while True:
             with self._store.write() as database:
                 rows = database.ask(
@@ -238,21 +241,25 @@ class EmbeddedGallery(Gallery):
                     break
                 with whole_pages(database):
                     gone += writing.remove_chunks(database, [row[0] for row in rows])
-        gone += self.delete(Scope(end=time))
-        self._settle()
-        return gone
+        return gone + self.delete(Scope(end=time))
 
     def _settle(self) -> None:
-        """Give back what is free, with what a switch of the network has left."""
-        while True:
-            with self._store.write() as database:
-                some = "SELECT chunk FROM outdated LIMIT ?"
-                with whole_pages(database):
-                    database.ask(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
-                    left = database.changes()
-            if not left:
-                break
-        self._store.give_back()
+        """Give back what is free, with what a switch of the network has left.
+
+        What was committed before stays so when this fails, on a full disk; the next call completes
+        it.
+        """
+        try:
+            left = 1
+            while left:
+                with self._store.write() as database:
+                    some = "SELECT chunk FROM outdated LIMIT ?"
+                    with whole_pages(database):
+                        database.ask(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
+                        left = database.changes()
+            self._store.give_back()
+        except StoreError as error:
+            _LOG.warning("the change of %s is stored, but not tidied up: %s", self.folder, error)
 
     def compact(self) -> int:
         """Write small chunks as larger ones; returns the bytes that the file became smaller by."""
@@ -274,7 +281,7 @@ class EmbeddedGallery(Gallery):
         self._store.backup(folder / FILE)
 
     def stage(self, model: str) -> EmbeddedStage:
-        stage = EmbeddedStage(model, self._store, self._settle)
+        stage = EmbeddedStage(model, self._store, self.compact)
         stage.begin()
         return stage
 
@@ -331,6 +338,9 @@ class EmbeddedGallery(Gallery):
             with self._store.read() as database:
                 faults += self._store.faults(database)
                 left = database.ask("SELECT count(*) FROM terms")[0][0]
+                orphans = database.ask(_ORPHANS)[0][0]
+                if orphans:
+                    faults.append(f"{self._store.path}: {orphans} blobs belong to no chunk")
                 for table in ("chunks", "staged"):
                     for (number,) in database.ask(f"SELECT chunk FROM {table}"):
                         try:
@@ -373,6 +383,14 @@ def _check_chunk(database: Database, number: int, table: str) -> tuple[list[str]
     told = [tuple(values[FIELDS.index(name)] for name in _TOLD) for values in records]
     if told != list(zip(*columns, strict=True)):
         faults.append(f"the columns of chunk {number} are not those of its records")
+    told_of = database.ask(
+        f"SELECT day, rows, first, last, low, high FROM chunks {_ONE}", (number,)
+    )
+    held = writing.summary(chunk)
+    if table == "chunks" and told_of != [(day_of(held[1]), *held)]:
+        faults.append(f"the directory's entry of chunk {number} is not true")
+    if table == "chunks" and chunk.vectors.shape[1] != get_meta(database, "dimension"):
+        faults.append(f"the vectors of chunk {number} are not of the gallery's dimension")
     where = f"{database.filename}: "
     if table == "staged":
         return [where + fault for fault in faults], 0

@@ -136,7 +136,7 @@ class Slab:
         self.members = np.empty(rows, _MEMBERS)
         self.regions: list[Region] = []
         self.codes: Codes | None = None
-        self._dimension = dimension
+        self.dimension = dimension
 
     @property
     def bytes(self) -> int:
@@ -146,13 +146,13 @@ class Slab:
     @property
     def code_bytes(self) -> int:
         """Memory that codes take once they are loaded."""
-        return len(self.members) * (self._dimension + 8)
+        return len(self.members) * (self.dimension + 8)
 
     def make_codes(self) -> Codes:
         """Empty arrays for the codes of all rows."""
         N = len(self.members)
         return Codes(
-            np.empty((N, self._dimension), np.int8),
+            np.empty((N, self.dimension), np.int8),
             np.empty(N, np.float32),
             np.empty(N, np.float32),
         )
@@ -233,10 +233,21 @@ class Memory:
                 return Directory().follow(database)
             self._directory = known.follow(database)
             if self._directory is not known:
-                self.selections.clear()
-            if (self._directory.model, self._directory.dimension) != (known.model, known.dimension):
-                self._slabs, self._regions = [], {}
+                self._forget_outdated()
             return self._directory
+
+    def _forget_outdated(self) -> None:
+        """Let go of chunks that are gone or were rewritten."""
+        self.selections.clear()
+        chunks = self._directory.chunks
+        now = dict(zip(chunks["chunk"].tolist(), chunks["version"].tolist(), strict=True))
+        for chunk, region in list(self._regions.items()):
+            if now.get(chunk) != region.version:
+                region.slab.outdated += region.stop - region.start
+                del self._regions[chunk]
+        self._slabs = [slab for slab in self._slabs if 2 * slab.outdated <= slab.used]
+        kept = set(map(id, self._slabs))
+        self._regions = {c: r for c, r in self._regions.items() if id(r.slab) in kept}
 
     def regions(
         self, database: Database, directory: Directory, picked: NDArray[np.int64]
@@ -255,27 +266,30 @@ class Memory:
                 found.append(region)
             if missing:
                 rows = int(chunks["rows"][[at for at, _, _ in missing]].sum())
-                self._room(rows, directory.dimension)
+                # a reader that is behind the others has slabs of its own
+                current = directory.commit == self._directory.commit
+                slabs = self._slabs if current else []
                 with ChunkReader(database, missing[0][1]) as reader:
                     for at, chunk, version in missing:
                         reader.move(chunk)
-                        found[at] = self._load(reader, chunk, version, directory.dimension, rows)
+                        slab = self._slab(slabs, reader.at, rows)
+                        region = self._load(reader, slab, chunk, version)
+                        found[at] = region
+                        if current:
+                            self._regions[chunk] = region
             return found  # type: ignore[return-value]
 
-    def _room(self, rows: int, dimension: int) -> None:
-        """Drop outdated slabs."""
-        self._slabs = [slab for slab in self._slabs if 2 * slab.outdated <= slab.used]
-        kept = set(map(id, self._slabs))
-        self._regions = {c: r for c, r in self._regions.items() if id(r.slab) in kept}
+    def _slab(self, slabs: list[Slab], at: Layout, rows: int) -> Slab:
+        """The last slab, or a new one where a chunk does not fit into it."""
+        slab = slabs[-1] if slabs else None
+        fits = slab is not None and slab.dimension == at.dimension
+        if slab is None or not fits or slab.used + at.rows > len(slab.members):
+            slab = Slab(max(at.rows, SLAB_ROWS if rows > 1024 else 4096), at.dimension)
+            slabs.append(slab)
+        return slab
 
-    def _load(
-        self, reader: ChunkReader, chunk: int, version: int, dimension: int, rows: int
-    ) -> Region:
+    def _load(self, reader: ChunkReader, slab: Slab, chunk: int, version: int) -> Region:
         table, names = reader.table()
-        slab = self._slabs[-1] if self._slabs else None
-        if slab is None or slab.used + len(table) > len(slab.members):
-            slab = Slab(max(len(table), SLAB_ROWS if rows > 1024 else 4096), dimension)
-            self._slabs.append(slab)
         region = Region(slab, chunk, version, slab.used, slab.used + len(table), reader.at)
         target = slab.members[region.start : region.stop]
         for name in _COPIED:
@@ -284,13 +298,6 @@ class Memory:
             target[name] = self.names[name].number(names[name])[table[name]]
         slab.used = region.stop
         slab.regions.append(region)
-        old = self._regions.get(chunk)
-        if old is not None and old.version < version:
-            old.slab.outdated += old.stop - old.start
-        if old is None or old.version < version:
-            self._regions[chunk] = region
-        else:  # of a reader that is behind
-            slab.outdated += region.stop - region.start
         return region
 
     def codes(

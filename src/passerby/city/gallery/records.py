@@ -5,6 +5,7 @@ sighting beside its vector and its model.
 """
 
 import json
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from passerby.errors import InputError
 
 HalfArray = NDArray[np.float16]
 NEAR = 2.0**-10  # of a length to 1: more than the rounding to half precision makes
+FAR = 1 << 62  # milliseconds: as far as a time may be
 BLOCK = 1024  # vectors brought to unit length at once
 FIELDS = ("id", "camera", "unit", "time", "tracklet", "box", "crop", "quality", "attributes")
 
@@ -183,6 +185,10 @@ class Batch:
 
 
 def _check(one: Sighting, first: Sighting) -> None:
+    if not isinstance(one.time, int | np.integer) or not -FAR <= one.time <= FAR:
+        raise InputError(f"sighting '{one.id}' has the time {one.time}; give whole milliseconds")
+    if not math.isfinite(one.quality):
+        raise InputError(f"sighting '{one.id}' has the quality {one.quality}; give a number")
     if not one.id or not one.camera or not one.unit:
         raise InputError(f"sighting '{one.id}' lacks an id, a camera or a unit")
     if one.vector is None or one.vector.ndim != 1:

@@ -16,6 +16,7 @@ from passerby.city.gallery.store import Database, Store, forget_meta, get_meta, 
 from passerby.city.gallery.writing import (
     by_chunk,
     find,
+    forget_model,
     is_staged,
     read_chunk,
     records_at,
@@ -85,7 +86,7 @@ class EmbeddedStage:
         return found[:limit]
 
     def put(self, ids: Sequence[str], vectors: FloatArray) -> int:
-        half = unit_half(np.atleast_2d(vectors), ids)
+        half = unit_half(np.atleast_2d(np.asarray(vectors, np.float32)), ids)
         with self.store.write() as database:
             self._check(database, half.shape[1])
             set_meta(database, "stage_dimension", half.shape[1])
@@ -112,6 +113,9 @@ class EmbeddedStage:
             self._check(database)
             if self._missing(database, 1):
                 return False
+            if not database.ask("SELECT 1 FROM chunks LIMIT 1"):  # all was deleted meanwhile
+                forget_model(database)
+                return True
             database.ask(
                 "DROP TABLE outdated;"
                 "ALTER TABLE contents RENAME TO outdated;"

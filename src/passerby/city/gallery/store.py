@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import apsw
 import apsw.sqlite_extra
@@ -32,7 +33,8 @@ PATIENCE = 120  # seconds, for another process that writes
 PAGE = 8192  # bytes
 LOG_PAGES = 8192  # of the write-ahead log before it is copied into the file: 64 MiB
 VACUUM_PAGES = 8192  # given back to the file system in one transaction
-LOG_SECONDS = 30  # for readers that need the log
+LOG_SECONDS = 5  # for readers that need the log
+_FOREIGN: list[apsw.Connection] = []  # of a process we were forked from; never closed here
 _LOG = logging.getLogger(__name__)
 _COUNT = struct.Struct("<qI")
 _SCHEMA = """
@@ -117,9 +119,13 @@ class Store:
         _register_checksums()
         if not self.path.exists():
             self._create()
-        self.read_only = not os.access(folder, os.W_OK) or not os.access(self.path, os.W_OK)
+        self._process, self._closed = os.getpid(), False
+        self._immutable = bool(os.statvfs(folder).f_flag & os.ST_RDONLY)  # nobody can write
+        self.read_only = self._immutable or not all(
+            os.access(path, os.W_OK) for path in (folder, self.path)
+        )
         log = self.path.with_name(FILE + "-wal")
-        if self.read_only and log.exists() and log.stat().st_size:
+        if self._immutable and log.exists() and log.stat().st_size:
             raise StoreError(
                 f"the gallery {folder} was not closed by its last writer and is read-only; "
                 "make it writable and open it once"
@@ -130,7 +136,7 @@ class Store:
 
     def _create(self) -> None:
         """Make an empty file under another name, then give it its own."""
-        draft = self.folder / f"{FILE}.{os.getpid()}.{threading.get_ident()}.part"
+        draft = self.folder / f"{FILE}.{uuid4().hex}.part"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.explained():
@@ -176,7 +182,7 @@ class Store:
     def _connect(self) -> Database:
         if self.read_only:
             flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-            where = f"{self.path.absolute().as_uri()}?immutable=1"
+            where = self.path.absolute().as_uri() + "?immutable=1" * self._immutable
             return Database(where, flags=flags, vfs="cksmvfs")
         database = Database(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs="cksmvfs")
         database.set_busy_handler(_Patience(PATIENCE))
@@ -191,6 +197,7 @@ class Store:
         """A connection that sees one state of the file, whatever is written meanwhile."""
         with self.explained():
             with self._lock:
+                self._after_fork()
                 database = self._free.pop() if self._free else None
             database = database or self._connect()
             try:
@@ -200,7 +207,16 @@ class Store:
                 if database.in_transaction:
                     database.ask("ROLLBACK")
                 with self._lock:
-                    self._free.append(database)
+                    if self._closed:
+                        database.close()
+                    else:
+                        self._free.append(database)
+
+    def _after_fork(self) -> None:
+        """Leave connections alone that belong to the process we were forked from."""
+        if self._process != os.getpid():
+            _FOREIGN.extend([*self._free, *filter(None, [self._writer])])
+            self._free, self._writer, self._process = [], None, os.getpid()
 
     @contextmanager
     def write(self) -> Iterator[Database]:
@@ -208,12 +224,13 @@ class Store:
         if self.read_only:
             raise StoreError(f"the gallery {self.folder} is read-only, nothing was stored")
         with self._writing, self.explained(", nothing was stored"):
+            self._after_fork()
             if self._writer is None:
                 self._writer = self._connect()
                 self._writer.pragma("cache_size", -65_536)  # KiB
             database = self._writer
-            database.ask("BEGIN IMMEDIATE")
             try:
+                database.ask("BEGIN IMMEDIATE")
                 number = int(get_meta(database, "commit")) + 1
                 set_meta(database, "commit", number)
                 yield database
@@ -262,7 +279,7 @@ class Store:
         except OSError:
             return 0
         if len(data) != _COUNT.size:
-            return None
+            return None if data else 0
         number, crc = _COUNT.unpack(data)
         return number if zlib.crc32(number.to_bytes(8, "little", signed=True)) == crc else None
 
@@ -281,25 +298,33 @@ class Store:
             if left == 0:
                 break
         end = time.monotonic() + LOG_SECONDS
-        with self._writing, self.explained():
-            assert self._writer is not None
-            while time.monotonic() < end:
-                # readers that begin after the whole log was copied do not need it; asked to empty
-                # it at once, SQLite would wait for a moment without readers
-                _, frames, copied = self._writer.ask("PRAGMA wal_checkpoint(PASSIVE)")[0]
-                if frames == copied:
-                    self._writer.set_busy_handler(_Patience(1))
-                    try:
-                        if self._writer.ask("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0:
-                            return
-                    finally:
-                        self._writer.set_busy_handler(_Patience(PATIENCE))
-                time.sleep(0.01)
+        while time.monotonic() < end:
+            if self._empty_log():
+                return
+            time.sleep(0.01)
         _LOG.warning(
             "deleted bytes are still in the log of %s, which a reader needs; run 'passerby admin "
             "gallery compact' when it has ended",
             self.path,
         )
+
+    def _empty_log(self) -> bool:
+        """Try to empty the log.
+
+        Readers that begin after the whole log was copied do not need it. Asked to empty it at once,
+        SQLite would wait for a moment without any reader.
+        """
+        with self._writing, self.explained():
+            if self._writer is None:
+                self._writer = self._connect()
+            _, frames, copied = self._writer.ask("PRAGMA wal_checkpoint(PASSIVE)")[0]
+            if frames != copied:
+                return False
+            self._writer.set_busy_handler(_Patience(0.1))
+            try:
+                return bool(self._writer.ask("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0)
+            finally:
+                self._writer.set_busy_handler(_Patience(PATIENCE))
 
     def faults(self, database: Database) -> list[str]:
         """SQLite's own check of every page and index."""
@@ -315,7 +340,7 @@ class Store:
 
     def backup(self, target: Path) -> None:
         """Copy one state of the file to a new one."""
-        with self.read() as source, self.explained():
+        with self.read() as source:
             copy = Database(str(target), vfs="cksmvfs")
             try:
                 with copy.backup("main", source, "main") as job:
@@ -329,15 +354,19 @@ class Store:
                 for _ in copy.ask("PRAGMA incremental_vacuum"):
                     pass
                 copy.ask("PRAGMA wal_checkpoint(TRUNCATE)")
+            except apsw.Error as error:
+                copy.close(True)
+                target.unlink(missing_ok=True)
+                raise StoreError(f"the copy {target} cannot be written: {error}") from None
             finally:
-                copy.close()
+                copy.close(True)
         sync(target)
         sync(target.parent)
 
     def close(self) -> None:
         """Close all connections; the last one of all processes empties the log."""
         with self._lock:
-            connections, self._free = self._free, []
+            connections, self._free, self._closed = self._free, [], True
         if self._writer is not None:
             connections.append(self._writer)
             self._writer = None

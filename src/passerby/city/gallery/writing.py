@@ -8,6 +8,7 @@ tells nothing.
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import groupby
 from typing import Any
 
@@ -23,48 +24,48 @@ TIERS = (64, 384)  # rows: chunks below the first, and below the second, are mer
 FANOUT = 16  # so many chunks of one tier and day
 INDEXED = ("id", "tracklet", "crop")
 _AT = {name: number for number, name in enumerate(FIELDS)}
-_SEEDS = {field: zlib.crc32(field.encode()) for field in INDEXED}
 _TAIL = 3  # characters: texts that differ in these alone lie side by side in the index
 
 Record = tuple[Any, ...]
 
 
 def term(field: str, text: str) -> int:
-    """The number under which the index knows a text of a field: two CRC32, of start and whole."""
-    data = text.encode()
-    start = zlib.crc32(data[:-_TAIL], _SEEDS[field])
-    return (start << 32 | zlib.crc32(data[-_TAIL:], start)) - (1 << 63)
+    """The number under which the index knows a text of a field: hashes of its start and of it all.
+
+    Several texts may have one number; what is found by it is compared.
+    """
+    data = text.encode(errors="surrogatepass")
+    whole = blake2b(data, digest_size=4, person=field.encode()).digest()
+    return (zlib.crc32(data[:-_TAIL]) << 32 | int.from_bytes(whole)) - (1 << 63)
 
 
 def terms_of(records: Iterable[Sequence[Any]], places: Iterable[int]) -> list[tuple[int, int]]:
     """The entries of the index for records: ids, and tracklets and crops where there are any."""
-    columns = [(field, _AT[field], {"": 0}) for field in INDEXED]
-    entries = []
+    columns: list[tuple[str, int, dict[str, int]]] = [(name, _AT[name], {}) for name in INDEXED]
+    entries = set()  # two texts of one sighting may have one number
     for values, place in zip(records, places, strict=True):
         for field, at, known in columns:
-            text = values[at]
-            number = known.get(text)
-            if number is None:
-                known[text] = number = term(field, text)
-            if number:
-                entries.append((number, place))
-    return entries
+            if text := values[at]:
+                number = known.get(text)
+                if number is None:
+                    number = known[text] = term(field, text)
+                entries.add((number, place))
+    return sorted(entries)
 
 
 def find(
     database: Database, field: str, texts: Iterable[str]
 ) -> dict[str, list[tuple[int, Record]]]:
     """(place, record) of all sightings whose ``field`` is one of ``texts``, by text."""
-    numbers = {term(field, text): text for text in texts if text}
+    wanted = {text for text in texts if text}
     rows = database.ask(
-        "SELECT hash, place FROM terms WHERE hash IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(numbers)),),
+        "SELECT DISTINCT place FROM terms WHERE hash IN (SELECT value FROM json_each(?))",
+        (json.dumps([term(field, text) for text in wanted]),),
     )
-    wanted = {place: numbers[number] for number, place in rows}
     found: dict[str, list[tuple[int, Record]]] = {}
-    for place, values in records_at(database, sorted(wanted)):
-        if values[_AT[field]] == wanted[place]:  # not another text with the same number
-            found.setdefault(wanted[place], []).append((place, values))
+    for place, values in records_at(database, sorted(row[0] for row in rows)):
+        if values[_AT[field]] in wanted:  # not another text with the same number
+            found.setdefault(values[_AT[field]], []).append((place, values))
     return found
 
 
@@ -81,7 +82,13 @@ def records_at(database: Database, places: Sequence[int]) -> Iterator[tuple[int,
     with ChunkReader(database, places[0] >> SLOT_BITS) as reader:
         for number, slots in by_chunk(places):
             reader.move(number)
-            rows = np.searchsorted(reader.slots(), slots).tolist()
+            held = reader.slots()
+            rows = np.searchsorted(held, slots).tolist()
+            if not np.isin(slots, held).all():
+                raise DamagedError(
+                    f"{database.filename}: the index names sightings that chunk {number} does not "
+                    "hold; restore the gallery from a backup"
+                )
             for slot, values in zip(slots, reader.records(rows), strict=True):
                 yield number << SLOT_BITS | slot, values
 
@@ -142,17 +149,19 @@ def _write_rows(database: Database, records: list[Record], vectors: HalfArray) -
 def _write_chunk(database: Database, number: int, chunk: Chunk) -> None:
     """Write the content of a chunk and what the directory says of it."""
     data = chunk.pack()
-    times, used = chunk.table["time"], np.unique(chunk.table["unit"]).tolist()
-    units = [chunk.names["unit"][at] for at in used]
+    crc = zlib.crc32(memoryview(data)[MARGIN:])
     database.ask("INSERT OR REPLACE INTO contents VALUES (?, ?)", (number, data))
     database.ask(
-        "UPDATE chunks SET version = ?, rows = ?, first = ?, last = ?, low = ?, high = ?, crc = ? "
+        "UPDATE chunks SET rows = ?, first = ?, last = ?, low = ?, high = ?, version = ?, crc = ? "
         "WHERE chunk = ?",
-        (
-            get_meta(database, "commit"), len(chunk), int(times.min()), int(times.max()),
-            min(units), max(units), zlib.crc32(memoryview(data)[MARGIN:]), number,
-        ),
-    )  # fmt: skip
+        (*summary(chunk), get_meta(database, "commit"), crc, number),
+    )
+
+
+def summary(chunk: Chunk) -> tuple[int, int, int, str, str]:
+    """What the directory says of a chunk: rows, first and last time, least and greatest unit."""
+    times, units = chunk.table["time"], chunk.names["unit"]
+    return len(chunk), int(times.min()), int(times.max()), min(units), max(units)
 
 
 def read_chunk(database: Database, number: int, *, staged: bool = False) -> Chunk:
@@ -196,7 +205,7 @@ def _forget_terms(database: Database, number: int, chunk: Chunk) -> None:
     """Delete the entries of the index for all rows of a chunk, or of a part of one."""
     places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
     entries = terms_of(chunk.decoded(), places)
-    database.executemany("DELETE FROM terms WHERE hash = ? AND place = ?", sorted(entries))
+    database.executemany("DELETE FROM terms WHERE hash = ? AND place = ?", entries)
 
 
 def remove_chunks(database: Database, numbers: Sequence[int]) -> int:
