@@ -250,3 +250,34 @@ def test_processes_come_and_go(tmp_path: Path) -> None:
     reader.close()
     stays.close()
     assert stored(tmp_path) == ({f"{name}{at}" for name in "ab" for at in range(120)}, 0)
+
+
+STREAM = """
+import sys
+from passerby.city import open_gallery
+from tests.city.gallery_contract import many
+gallery, own = open_gallery(sys.argv[1]), int(sys.argv[2])
+rows = many(400)
+print(sum(gallery.add([rows[at]]) for at in range(own, 400, 2)))
+"""
+
+
+def test_streams_of_several_processes_count_each_sighting_once(tmp_path: Path) -> None:
+    """Each sighting is added by two of four processes; one of them is told that it was new."""
+    open_gallery(tmp_path).close()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", STREAM, str(tmp_path), str(number % 2)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for number in range(4)
+    ]
+    told = [int(worker.communicate()[0]) for worker in workers]
+    assert sum(told) == 400
+    gallery = open_gallery(tmp_path)
+    assert gallery.count() == 400
+    assert gallery.verify() == []
+    gallery.close()

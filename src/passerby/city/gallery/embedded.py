@@ -395,7 +395,7 @@ def _check_chunk(database: Database, number: int, table: str) -> tuple[list[str]
     if table == "staged":
         return [where + fault for fault in faults], 0
     places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
-    entries = writing.terms_of(records, places)
+    entries = set(writing.terms_of(records, places))
     for entry in entries:
         if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", entry):
             faults.append(f"slot {entry[1] & SLOTS} of chunk {number} is missing from the index")

@@ -8,7 +8,6 @@ tells nothing.
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import blake2b
 from itertools import groupby
 from typing import Any
 
@@ -24,33 +23,37 @@ TIERS = (64, 384)  # rows: chunks below the first, and below the second, are mer
 FANOUT = 16  # so many chunks of one tier and day
 INDEXED = ("id", "tracklet", "crop")
 _AT = {name: number for number, name in enumerate(FIELDS)}
+_SEEDS = {field: zlib.crc32(field.encode()) for field in INDEXED}
 _TAIL = 3  # characters: texts that differ in these alone lie side by side in the index
 
 Record = tuple[Any, ...]
 
 
 def term(field: str, text: str) -> int:
-    """The number under which the index knows a text of a field: hashes of its start and of it all.
+    """The number under which the index knows a text of a field: CRC32 of its start and of it all.
 
     Several texts may have one number; what is found by it is compared.
     """
     data = text.encode(errors="surrogatepass")
-    whole = blake2b(data, digest_size=4, person=field.encode()).digest()
-    return (zlib.crc32(data[:-_TAIL]) << 32 | int.from_bytes(whole)) - (1 << 63)
+    # backwards: forwards the second would follow from the first and the last characters
+    return (zlib.crc32(data[:-_TAIL]) << 32 | zlib.crc32(data[::-1], _SEEDS[field])) - (1 << 63)
 
 
 def terms_of(records: Iterable[Sequence[Any]], places: Iterable[int]) -> list[tuple[int, int]]:
-    """The entries of the index for records: ids, and tracklets and crops where there are any."""
+    """The entries of the index for records: ids, and tracklets and crops where there are any.
+
+    An entry may come twice, where two texts of a sighting have one number.
+    """
     columns: list[tuple[str, int, dict[str, int]]] = [(name, _AT[name], {}) for name in INDEXED]
-    entries = set()  # two texts of one sighting may have one number
+    entries = []
     for values, place in zip(records, places, strict=True):
         for field, at, known in columns:
             if text := values[at]:
                 number = known.get(text)
                 if number is None:
                     number = known[text] = term(field, text)
-                entries.add((number, place))
-    return sorted(entries)
+                entries.append((number, place))
+    return entries
 
 
 def find(
@@ -142,7 +145,7 @@ def _write_rows(database: Database, records: list[Record], vectors: HalfArray) -
             first = number << SLOT_BITS
             entries += terms_of(ordered, range(first, first + len(ordered)))
     entries.sort()
-    database.executemany("INSERT INTO terms VALUES (?, ?)", entries)
+    database.executemany("INSERT OR IGNORE INTO terms VALUES (?, ?)", entries)
     return set(days)
 
 
