@@ -5,15 +5,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from passerby.city import Gallery, Sighting, open_gallery
-from passerby.city.gallery import StoreError
-from tests.city.gallery_contract import D, many, matrix
+from passerby.city import Gallery, Scope, Sighting, open_gallery
+from passerby.city.gallery import Stage, StoreError
+from passerby.city.times import DAY_MS
+from tests.city.gallery_contract import START, D, many, matrix
 
 COUNT = 240
 
@@ -232,6 +233,59 @@ def test_deleting_on_a_full_disk(disk: Path) -> None:
     gallery.close()
     (disk / "rest").unlink()
     survives(folder, few[300 - left :])
+
+
+CHANGES: dict[str, Callable[[Gallery], object]] = {
+    "add": lambda gallery: gallery.add(many(300, first=900, dimension=64)),
+    "replace": lambda gallery: gallery.add(many(300, dimension=64, seed=5), replace=True),
+    "delete": lambda gallery: gallery.delete([f"s{number:06d}" for number in range(0, 300, 2)]),
+    "delete a scope": lambda gallery: gallery.delete(Scope(units=("9901",))),
+    "drop": lambda gallery: gallery.drop_before(START + DAY_MS),
+    "compact": lambda gallery: gallery.compact(),
+    "put": lambda gallery: put(gallery.stage("new"), 100),
+    "switch": lambda gallery: gallery.stage("new").switch(),
+}
+
+
+def put(stage: Stage, limit: int) -> None:
+    ids = [one.id for one in stage.missing(limit)]
+    stage.put(ids, matrix(many(limit, seed=7, dimension=64))[: len(ids)])
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_change_on_a_full_disk_is_done_or_not(disk: Path, name: str) -> None:
+    folder = disk / "gallery"
+    gallery = open_gallery(folder)
+    for start in range(0, 300, 30):
+        gallery.add(many(30, first=start, dimension=64))
+    if name == "switch":
+        put(gallery.stage("new"), 1000)
+
+    def state() -> list[object]:
+        return [gallery.latest(1000), gallery.model_id]
+
+    before = state()
+    handle = os.open(disk / "rest", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="No space"):
+        while True:
+            os.write(handle, bytes(4096))
+    os.close(handle)
+    try:
+        CHANGES[name](gallery)
+    except StoreError as error:
+        assert "nothing was stored" in str(error)
+        if name not in ("drop", "compact"):  # these go in steps
+            assert state() == before
+    assert gallery.verify() == []
+    gallery.close()
+    (disk / "rest").unlink()
+    gallery = open_gallery(folder)
+    assert gallery.verify() == []
+    if gallery.model_id == "toy":
+        CHANGES[name](gallery)
+    assert (gallery.model_id == "new") == (name == "switch")
+    assert gallery.verify() == []
+    gallery.close()
 
 
 def test_a_read_only_disk(disk: Path) -> None:
