@@ -12,7 +12,7 @@ candidates; their cosines are summed in float64, each row by itself. So the answ
 on blocks, threads, kernels or on the other rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +113,30 @@ def cosine_distances(rows: NDArray[Any], query: NDArray[np.float64]) -> NDArray[
     return np.maximum(1.0 - (wide * query).sum(axis=1) / lengths, 0.0).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows that are offered to a screen.
+
+    Attributes:
+        keys: (n,) numbers under which the rows are known, or the number of the first row.
+        codes: of the n rows.
+        mask: (n,) which of the rows count; all when None.
+    """
+
+    keys: NDArray[np.int64] | int
+    codes: Codes
+    mask: NDArray[np.bool_] | None = None
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """(n,) which of the rows count."""
+        return np.ones(len(self.codes), bool) if self.mask is None else self.mask
+
+    def names(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The keys of some rows."""
+        return self.keys[rows] if isinstance(self.keys, np.ndarray) else rows + self.keys
+
+
 class Screen:
     """The candidates for the k nearest rows of unit queries (Q, D), over any number of blocks.
 
@@ -135,28 +159,37 @@ class Screen:
     def offer(
         self, keys: NDArray[np.int64] | int, codes: Codes, mask: NDArray[np.bool_] | None = None
     ) -> None:
-        """Look for candidates among codes (n, D).
+        """Look for candidates in one :class:`Piece`."""
+        self.offer_all([Piece(keys, codes, mask)])
 
-        Args:
-            keys: (n,) numbers under which the rows are known, or the number of the first row.
-            codes: the rows.
-            mask: (n,) which of the rows count; all when None.
-        """
-        if len(codes) == 0:
+    def offer_all(self, pieces: Sequence["Piece"]) -> None:
+        """Look for candidates in pieces; many small ones take hardly longer than a large one."""
+        pieces = [piece for piece in pieces if len(piece.codes)]
+        if not pieces:
             return
-        hidden = None if mask is None else ~mask
-        multiplied = products(self._codes.values, codes.values)
+        edges = np.cumsum([0, *(len(piece.codes) for piece in pieces)])
+        multiplied = np.empty((len(self._codes), edges[-1]), np.float32)
+        for start, piece in zip(edges.tolist(), pieces, strict=False):
+            stop = start + len(piece.codes)
+            multiplied[:, start:stop] = products(self._codes.values, piece.codes.values)
+        scales = _joined([piece.codes.scales for piece in pieces])
+        errors = _joined([piece.codes.errors for piece in pieces])
+        hidden = None
+        if any(piece.mask is not None for piece in pieces):
+            hidden = ~np.concatenate([piece.shown for piece in pieces])
         for q, row in enumerate(multiplied):
-            score = np.multiply(row, codes.scales, dtype=np.float32)
-            doubt = codes.errors * self._factor[q]
+            score = np.multiply(row, scales, out=row)
+            doubt = errors * self._factor[q]
             if hidden is not None:  # their codes may be anything, even NaN
                 score[hidden], doubt[hidden] = -np.inf, 0
             self._raise(q, _largest(score - doubt, self.k))
             score += doubt
             near = np.flatnonzero(score >= self._best[q].min() - self._gap[q])
-            if len(near):
-                names = keys[near] if isinstance(keys, np.ndarray) else near + keys
-                self._found[q].append((names, score[near]))
+            cuts = np.searchsorted(near, edges)
+            for piece, start, a, b in zip(pieces, edges, cuts[:-1], cuts[1:], strict=False):
+                if b > a:
+                    rows = near[a:b] - start
+                    self._found[q].append((piece.names(rows), score[near[a:b]]))
 
     def _raise(self, q: int, lower: NDArray[np.float32]) -> None:
         both = np.concatenate([self._best[q], lower])
@@ -177,6 +210,10 @@ class Screen:
             keys = np.concatenate([names for names, _ in found])
             upper = np.concatenate([bounds for _, bounds in found])
             yield keys[(upper >= self._best[q].min() - self._gap[q]) & (upper > -np.inf)]
+
+
+def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.float32]:

@@ -226,10 +226,17 @@ class ChunkReader:
 
     def records(self, rows: Sequence[int]) -> list[tuple[Any, ...]]:
         """Records of some rows."""
+        if len(rows) * 8 > self.at.rows:
+            data = self._read(self.at.ends, self._blob.length() - self.at.ends)
+            start = self.at.records - self.at.ends
+            ends = [0, *np.frombuffer(data, "<u4", self.at.rows).tolist()]
+            return [
+                tuple(orjson.loads(data[start + ends[row] : start + ends[row + 1]])) for row in rows
+            ]
         found = []
         for row in rows:
-            ends = self._read(self.at.ends + 4 * max(row - 1, 0), 8 if row else 4)
-            *first, last = struct.unpack(f"<{len(ends) // 4}I", ends)
+            near = self._read(self.at.ends + 4 * max(row - 1, 0), 8 if row else 4)
+            *first, last = struct.unpack(f"<{len(near) // 4}I", near)
             start = first[0] if first else 0
             found.append(tuple(orjson.loads(self._read(self.at.records + start, last - start))))
         return found

@@ -15,12 +15,13 @@ from passerby.city.gallery.memory import Directory, Memory, Region, Slab, by_sla
 from passerby.city.gallery.port import Hits
 from passerby.city.gallery.store import Database
 from passerby.city.sightings import Scope
-from passerby.retrieval.screening import Codes, Screen, cosine_distances
+from passerby.retrieval.screening import Piece, Screen, cosine_distances
 
 FEW = 512  # rows that are read at once, without a screen
 INLINE = 32_768  # rows from which threads pay
 SPARSE = 4  # rows are gathered where fewer than one in so many of a run is in the scope
-AHEAD = 4  # slabs that may wait to be screened: their codes may be in nobody else's memory
+TOGETHER = 16_384  # rows screened at once
+AHEAD = 4  # lists of them that may wait: their codes may be in nobody else's memory
 SELECTIONS = 16  # that are kept
 ROW_BITS = 32  # of a key: number of the slab in this search << 32 | row in the slab
 
@@ -156,34 +157,53 @@ def _screened(
     k: int,
     total: int,
 ) -> Screen:
-    """Screen all rows; several slabs at once where there are many rows."""
-    threads = min(len(os.sched_getaffinity(0)), len(chosen.slabs)) if total >= INLINE else 1
+    """Screen all rows, some thousands at once; in several threads where there are many."""
+    threads = len(os.sched_getaffinity(0)) if total >= INLINE else 1
     screens: SimpleQueue[Screen] = SimpleQueue()
     for _ in range(threads):
         screens.put(Screen(queries, k))
 
-    def work(number: int, codes: Codes) -> None:
+    def work(pieces: list[Piece]) -> None:
         screen = screens.get()
         try:
-            for run in chosen.runs[number]:
-                _offer(screen, number << ROW_BITS, codes, run)
+            screen.offer_all(pieces)
         finally:
             screens.put(screen)
 
-    busy = {id(slab) for slab, _ in chosen.slabs}
     with ThreadPoolExecutor(threads) if threads > 1 else _Inline() as pool:
         pending: list[Future[None]] = []
-        for number, (slab, numbers) in enumerate(chosen.slabs):
-            codes = memory.codes(database, slab, [chosen.regions[i] for i in numbers], busy)
+        for pieces in _pieces(database, memory, chosen):
             if len(pending) >= AHEAD + threads:
                 pending.pop(0).result()
-            pending.append(pool.submit(work, number, codes))
+            pending.append(pool.submit(work, pieces))
         for one in pending:
             one.result()
     first = screens.get()
     while not screens.empty():
         first.merge(screens.get())
     return first
+
+
+def _pieces(database: Database, memory: Memory, chosen: Selection) -> Iterator[list[Piece]]:
+    """The rows of a selection, at least :data:`TOGETHER` at once, but for the last ones."""
+    busy = {id(slab) for slab, _ in chosen.slabs}
+    pieces: list[Piece] = []
+    rows = 0
+    for number, (slab, numbers) in enumerate(chosen.slabs):
+        codes = memory.codes(database, slab, [chosen.regions[i] for i in numbers], busy)
+        for start, stop, mask in chosen.runs[number]:
+            key = (number << ROW_BITS) + start
+            shown = np.flatnonzero(mask) if mask is not None else None
+            if shown is None or SPARSE * len(shown) >= stop - start:
+                pieces.append(Piece(key, codes[start:stop], mask))
+            elif len(shown):
+                pieces.append(Piece(key + shown, codes[start + shown]))
+            rows += stop - start
+            if rows >= TOGETHER:
+                yield pieces
+                pieces, rows = [], 0
+    if pieces:
+        yield pieces
 
 
 class _Inline(ThreadPoolExecutor):
@@ -196,18 +216,6 @@ class _Inline(ThreadPoolExecutor):
         done: Future[Any] = Future()
         done.set_result(work(*arguments, **options))
         return done
-
-
-def _offer(screen: Screen, base: int, codes: Codes, run: Run) -> None:
-    start, stop, mask = run
-    if mask is None:
-        screen.offer(base + start, codes[start:stop])
-        return
-    rows = np.flatnonzero(mask)
-    if SPARSE * len(rows) < len(mask):
-        screen.offer(rows + (base + start), codes[rows + start])
-    elif len(rows):
-        screen.offer(base + start, codes[start:stop], mask)
 
 
 def _decided(

@@ -196,7 +196,8 @@ def remove(database: Database, places: Sequence[int]) -> None:
         if gone.all():
             remove_chunks(database, [number])
             continue
-        _forget_terms(database, number, chunk.take(np.flatnonzero(gone)))
+        rest = chunk.take(np.flatnonzero(gone)).decoded()
+        _forget_terms(database, terms_of(rest, (number << SLOT_BITS | slot for slot in slots)))
         _write_chunk(database, number, chunk.take(np.flatnonzero(~gone)))
         if is_staged(database, number):
             staged = read_chunk(database, number, staged=True)
@@ -204,22 +205,23 @@ def remove(database: Database, places: Sequence[int]) -> None:
             write_staged(database, number, staged.take(keep))
 
 
-def _forget_terms(database: Database, number: int, chunk: Chunk) -> None:
-    """Delete the entries of the index for all rows of a chunk, or of a part of one."""
-    places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
-    entries = terms_of(chunk.decoded(), places)
-    database.executemany("DELETE FROM terms WHERE hash = ? AND place = ?", entries)
+def _forget_terms(database: Database, entries: list[tuple[int, int]]) -> None:
+    """Delete entries of the index."""
+    database.executemany("DELETE FROM terms WHERE hash = ? AND place = ?", sorted(entries))
 
 
 def remove_chunks(database: Database, numbers: Sequence[int]) -> int:
     """Delete whole chunks; returns how many sightings went."""
+    entries: list[tuple[int, int]] = []
     gone = 0
     for number in numbers:
-        chunk = read_chunk(database, number)
-        _forget_terms(database, number, chunk)
-        gone += len(chunk)
+        with ChunkReader(database, number) as reader:
+            places = (reader.slots() | number << SLOT_BITS).tolist()
+            entries += terms_of(reader.records(range(len(places))), places)
+        gone += len(places)
         for table in ("contents", "chunks", "staged", "staged_contents"):
             database.ask(f"DELETE FROM {table} WHERE chunk = ?", (number,))
+    _forget_terms(database, entries)
     set_meta(database, "removals", int(get_meta(database, "removals") or 0) + 1)
     return gone
 
