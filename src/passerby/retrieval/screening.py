@@ -7,9 +7,10 @@ the inequality of Cauchy and Schwarz, as |u| = |q| = 1 and |s c| <= 1 + e:
     |<u, q> - s t <c, d>|  =  |<s c, w> + <r, q>|  <=  (1 + e) f + e
 
 <c, d> is a sum of whole numbers, so it is exact, whatever the order of its terms. A row whose upper
-bound is below the k-th largest lower bound cannot be among the k nearest. All others are
-candidates; their cosines are summed in float64, each row by itself. So the answer does not depend
-on blocks, threads, kernels or on the other rows.
+bound is below the k-th largest lower bound cannot be among the k nearest. The few others are
+bounded once more by the query itself, within e. What is left are the candidates; their cosines are
+summed in float64, each row by itself. So the answer does not depend on blocks, threads, kernels or
+on the other rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -147,11 +148,18 @@ class Screen:
         """Start without candidates."""
         self.k = k
         self._codes = encode(queries)
-        scale, error = self._codes.scales.astype(float), self._codes.errors.astype(float)
-        # scores and bounds are kept divided by the query's scale
-        self._factor = ((1 + error) / scale).astype(np.float32)
-        self._gap = (2 * (error + SLACK) / scale).astype(np.float32)
-        self._best = np.full((len(queries), k), -np.inf, np.float32)  # lower bounds, any order
+        self._unit = queries.astype(np.float32)
+        self._scale, self._error = (
+            self._codes.scales.astype(float),
+            self._codes.errors.astype(float),
+        )
+        # scores and bounds by the query's codes are kept divided by its scale
+        self._factor = ((1 + self._error) / self._scale).astype(np.float32)
+        self._gap = 2 * (self._error + SLACK) / self._scale
+        # the k largest lower bounds in any order: by the query's codes, and by the query itself
+        self._best = np.full((len(queries), k), -np.inf, np.float32)
+        self._fine = self._best.copy()
+        self._rounding = queries.shape[1] * 2.0**-23  # of a sum of float32, and more
         self._found: list[list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = [
             [] for _ in queries
         ]
@@ -182,23 +190,36 @@ class Screen:
             doubt = errors * self._factor[q]
             if hidden is not None:  # their codes may be anything, even NaN
                 score[hidden], doubt[hidden] = -np.inf, 0
-            self._raise(q, _largest(score - doubt, self.k))
+            _raise(self._best[q], _largest(score - doubt, self.k))
             score += doubt
-            near = np.flatnonzero(score >= self._best[q].min() - self._gap[q])
+            near = np.flatnonzero(score >= self._limit(q))
             cuts = np.searchsorted(near, edges)
             for piece, start, a, b in zip(pieces, edges, cuts[:-1], cuts[1:], strict=False):
                 if b > a:
-                    rows = near[a:b] - start
-                    self._found[q].append((piece.names(rows), score[near[a:b]]))
+                    self._look_closely(q, piece, near[a:b] - start)
 
-    def _raise(self, q: int, lower: NDArray[np.float32]) -> None:
-        both = np.concatenate([self._best[q], lower])
-        self._best[q] = np.partition(both, len(both) - self.k)[len(both) - self.k :]
+    def _limit(self, q: int) -> float:
+        """The least upper bound, by the query's codes, of a row that may be a candidate."""
+        fine = (float(self._fine[q].min()) - self._error[q] - 2 * SLACK) / self._scale[q]
+        return max(float(self._best[q].min()) - self._gap[q], fine)
+
+    def _look_closely(self, q: int, piece: "Piece", rows: NDArray[np.int64]) -> None:
+        """Bound few rows by the query itself, without the error of its codes: |<r, q>| <= e."""
+        if piece.mask is not None:  # hidden rows come here while there are fewer than k others
+            rows = rows[piece.mask[rows]]
+        codes = piece.codes[rows]
+        score = (codes.values.astype(np.float32) @ self._unit[q]) * codes.scales
+        error = codes.errors + np.float32(self._rounding)
+        _raise(self._fine[q], score - error)
+        upper = score + error
+        keep = upper >= self._fine[q].min() - SLACK
+        self._found[q].append((piece.names(rows[keep]), upper[keep]))
 
     def merge(self, other: "Screen") -> None:
         """Take over what a screen of the same queries has found."""
         for q, found in enumerate(other._found):
-            self._raise(q, other._best[q])
+            _raise(self._best[q], other._best[q])
+            _raise(self._fine[q], other._fine[q])
             self._found[q] += found
 
     def candidates(self) -> Iterator[NDArray[np.int64]]:
@@ -209,7 +230,13 @@ class Screen:
                 continue
             keys = np.concatenate([names for names, _ in found])
             upper = np.concatenate([bounds for _, bounds in found])
-            yield keys[(upper >= self._best[q].min() - self._gap[q]) & (upper > -np.inf)]
+            yield keys[upper >= self._fine[q].min() - SLACK]
+
+
+def _raise(best: NDArray[np.float32], values: NDArray[np.float32]) -> None:
+    """Keep the k largest of k values and some others, in place."""
+    both = np.concatenate([best, values])
+    best[:] = np.partition(both, len(both) - len(best))[len(both) - len(best) :]
 
 
 def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
