@@ -54,16 +54,11 @@ def read_sightings(
     if missing:
         raise InputError(f"the table '{path}' lacks the columns {', '.join(missing)}")
     batches = table.iter_batches(batch_size=at_once)
-
-    def read_next() -> list[Sighting] | None:
-        batch = next(batches, None)
-        return None if batch is None else _sightings(batch, model, path)
-
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(read_next)
-        while (part := pending.result()) is not None:
-            pending = pool.submit(read_next)
-            yield part
+    with ThreadPoolExecutor(1) as pool:  # decodes without the lock of Python
+        pending = pool.submit(next, batches, None)
+        while (batch := pending.result()) is not None:
+            pending = pool.submit(next, batches, None)
+            yield _sightings(batch, model, path)
 
 
 def _open(path: Path) -> Any:
