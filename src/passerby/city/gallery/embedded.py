@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from passerby.city.gallery import writing
-from passerby.city.gallery.chunks import NAMED, SLOT_BITS, SLOTS, ChunkReader, as_vectors
+from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader, as_vectors
 from passerby.city.gallery.memory import Directory, Memory
 from passerby.city.gallery.port import (
     Coverage,
@@ -21,23 +21,20 @@ from passerby.city.gallery.port import (
     StoreError,
     UnknownSightingError,
 )
-from passerby.city.gallery.records import FAR, FIELDS, Batch, check_model, sighting
+from passerby.city.gallery.records import FAR, Batch, check_model, sighting
 from passerby.city.gallery.searching import Selection, nearest, select
 from passerby.city.gallery.staging import EmbeddedStage
-from passerby.city.gallery.store import FILE, Database, Store, get_meta, whole_pages
+from passerby.city.gallery.store import FILE, Database, Store, whole_pages
 from passerby.city.sightings import FloatArray, Scope, Sighting
-from passerby.city.times import day_of
 from passerby.errors import InputError
-from passerby.retrieval.screening import encode, unit_rows
+from passerby.retrieval.screening import unit_rows
 
 EVERYWHERE = Scope()
 _LOG = logging.getLogger(__name__)
 AT_ONCE = 64  # chunks deleted or checked in one transaction
 FIRST_EDITION = "index.sqlite"  # the file that tells a gallery of the first edition
 LITTLE_ROOM = 1 << 28  # bytes free under which a monitor is warned
-_ONE = "WHERE chunk = ?"
 _ORPHANS = "SELECT count(*) FROM contents WHERE chunk NOT IN (SELECT chunk FROM chunks)"
-_TOLD = ("time", "quality", *NAMED)  # columns of a chunk that repeat its records
 
 
 class EmbeddedGallery(Gallery):
@@ -345,7 +342,7 @@ class EmbeddedGallery(Gallery):
                     for (number,) in database.ask(f"SELECT chunk FROM {table}"):
                         try:
                             with self._store.explained(f", chunk {number} of the table {table}"):
-                                found, entries = _check_chunk(database, number, table)
+                                found, entries = writing.check_chunk(database, number, table)
                         except StoreError as error:
                             found, entries = [str(error)], 0
                         faults += found
@@ -365,38 +362,3 @@ def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:
         if name not in found:
             raise UnknownSightingError(f"there is no sighting '{name}' in this gallery")
     return ids
-
-
-def _check_chunk(database: Database, number: int, table: str) -> tuple[list[str], int]:
-    """What does not fit together in one chunk, and its number of entries in the index."""
-    chunk = writing.read_chunk(database, number, staged=table == "staged")
-    faults = []
-    if not np.array_equal(encode(chunk.vectors).values, chunk.codes):
-        faults.append(f"the codes of chunk {number} are not those of its vectors")
-    records = chunk.decoded()
-    columns = [
-        [chunk.names[name][at] for at in chunk.table[name]]
-        if name in NAMED
-        else chunk.table[name].tolist()
-        for name in _TOLD
-    ]
-    told = [tuple(values[FIELDS.index(name)] for name in _TOLD) for values in records]
-    if told != list(zip(*columns, strict=True)):
-        faults.append(f"the columns of chunk {number} are not those of its records")
-    told_of = database.ask(
-        f"SELECT day, rows, first, last, low, high FROM chunks {_ONE}", (number,)
-    )
-    held = writing.summary(chunk)
-    if table == "chunks" and told_of != [(day_of(held[1]), *held)]:
-        faults.append(f"the directory's entry of chunk {number} is not true")
-    if table == "chunks" and chunk.vectors.shape[1] != get_meta(database, "dimension"):
-        faults.append(f"the vectors of chunk {number} are not of the gallery's dimension")
-    where = f"{database.filename}: "
-    if table == "staged":
-        return [where + fault for fault in faults], 0
-    places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
-    entries = set(writing.terms_of(records, places))
-    for entry in entries:
-        if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", entry):
-            faults.append(f"slot {entry[1] & SLOTS} of chunk {number} is missing from the index")
-    return [where + fault for fault in faults], len(entries)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader
 from passerby.city.gallery.records import HalfArray, sighting, unit_half
-from passerby.city.gallery.store import Database, Store, forget_meta, get_meta, set_meta
+from passerby.city.gallery.store import Database, Store, get_meta, set_meta
 from passerby.city.gallery.writing import (
     by_chunk,
     find,
@@ -127,7 +127,8 @@ class EmbeddedStage:
             database.ask("UPDATE chunks SET version = ?", (get_meta(database, "commit"),))
             set_meta(database, "model", self.model_id)
             set_meta(database, "dimension", get_meta(database, "stage_dimension"))
-            forget_meta(database, ["stage_model", "stage_dimension"])
+            set_meta(database, "stage_model", None)
+            set_meta(database, "stage_dimension", None)
         self.settle()
         return True
 
@@ -135,7 +136,8 @@ class EmbeddedStage:
         with self.store.write() as database:
             self._check(database)
             database.ask("DELETE FROM staged; DELETE FROM staged_contents")
-            forget_meta(database, ["stage_model", "stage_dimension"])
+            set_meta(database, "stage_model", None)
+            set_meta(database, "stage_dimension", None)
         self.settle()
 
     def _check(self, database: Database, dimension: int | None = None) -> None:

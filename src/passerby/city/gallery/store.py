@@ -258,8 +258,6 @@ class Store:
         except OSError as error:
             raise StoreError(f"the gallery {self.folder} cannot be used{then}: {error}") from None
 
-    # acknowledged commits ------------------------------------------------------------------------
-
     def _acknowledge(self, number: int) -> None:
         """Note a commit. The note need not be synced: one that is too low does no harm."""
         if (self.acknowledged() or 0) >= number:
@@ -397,10 +395,5 @@ def get_meta(database: Database, name: str) -> Any:
 
 
 def set_meta(database: Database, name: str, value: Any) -> None:
-    """Store a fact."""
+    """Store a fact; None forgets it."""
     database.ask("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
-
-
-def forget_meta(database: Database, names: Sequence[str]) -> None:
-    """Forget facts."""
-    database.executemany("DELETE FROM meta WHERE name = ?", ((name,) for name in names))

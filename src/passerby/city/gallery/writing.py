@@ -13,14 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from passerby.city.gallery.chunks import MARGIN, ROWS, SLOT_BITS, SLOTS, Chunk, ChunkReader
+from passerby.city.gallery.chunks import (
+    MARGIN,
+    NAMED,
+    ROWS,
+    SLOT_BITS,
+    SLOTS,
+    Chunk,
+    ChunkReader,
+)
 from passerby.city.gallery.port import DamagedError
 from passerby.city.gallery.records import FIELDS, Batch, HalfArray, check_model, record
-from passerby.city.gallery.store import Database, forget_meta, get_meta, set_meta
+from passerby.city.gallery.store import Database, get_meta, set_meta
 from passerby.city.times import day_of
+from passerby.retrieval.screening import encode
 
 TIERS = (64, 384)  # rows: chunks below the first, and below the second, are merged with their like
 FANOUT = 16  # so many chunks of one tier and day
+_REPEATED = ("time", "quality", *NAMED)  # columns of a chunk that repeat its records
 INDEXED = ("id", "tracklet", "crop")
 _AT = {name: number for number, name in enumerate(FIELDS)}
 _SEEDS = {field: zlib.crc32(field.encode()) for field in INDEXED}
@@ -188,6 +198,41 @@ def read_chunk(database: Database, number: int, *, staged: bool = False) -> Chun
         ) from None
 
 
+def check_chunk(database: Database, number: int, table: str) -> tuple[list[str], int]:
+    """What does not fit together in one chunk, and its number of entries in the index."""
+    chunk = read_chunk(database, number, staged=table == "staged")
+    faults = []
+    if not np.array_equal(encode(chunk.vectors).values, chunk.codes):
+        faults.append(f"the codes of chunk {number} are not those of its vectors")
+    records = chunk.decoded()
+    columns = [
+        [chunk.names[name][at] for at in chunk.table[name]]
+        if name in NAMED
+        else chunk.table[name].tolist()
+        for name in _REPEATED
+    ]
+    told = [tuple(values[FIELDS.index(name)] for name in _REPEATED) for values in records]
+    if told != list(zip(*columns, strict=True)):
+        faults.append(f"the columns of chunk {number} are not those of its records")
+    told_of = database.ask(
+        "SELECT day, rows, first, last, low, high FROM chunks WHERE chunk = ?", (number,)
+    )
+    held = summary(chunk)
+    if table == "chunks" and told_of != [(day_of(held[1]), *held)]:
+        faults.append(f"the directory's entry of chunk {number} is not true")
+    if table == "chunks" and chunk.vectors.shape[1] != get_meta(database, "dimension"):
+        faults.append(f"the vectors of chunk {number} are not of the gallery's dimension")
+    where = f"{database.filename}: "
+    if table == "staged":
+        return [where + fault for fault in faults], 0
+    places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
+    entries = set(terms_of(records, places))
+    for entry in entries:
+        if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", entry):
+            faults.append(f"slot {entry[1] & SLOTS} of chunk {number} is missing from the index")
+    return [where + fault for fault in faults], len(entries)
+
+
 def remove(database: Database, places: Sequence[int]) -> None:
     """Delete sightings at ascending places; their chunks are rewritten without them."""
     for number, slots in by_chunk(places):
@@ -282,4 +327,5 @@ def mergeable(database: Database) -> list[list[int]]:
 def forget_model(database: Database) -> None:
     """Let the next sighting decide on the model, where none is left."""
     if not database.ask("SELECT 1 FROM chunks LIMIT 1"):
-        forget_meta(database, ["model", "dimension", "stage_model", "stage_dimension"])
+        for name in ("model", "dimension", "stage_model", "stage_dimension"):
+            set_meta(database, name, None)
