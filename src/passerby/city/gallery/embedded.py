@@ -21,13 +21,12 @@ from passerby.city.gallery.port import (
     StoreError,
     UnknownSightingError,
 )
-from passerby.city.gallery.records import FAR, Batch, check_model, sighting
+from passerby.city.gallery.records import FAR, Batch, check_model, sighting, unit_queries
 from passerby.city.gallery.searching import Selection, nearest, select
 from passerby.city.gallery.staging import EmbeddedStage
 from passerby.city.gallery.store import FILE, Database, Store, whole_pages
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
-from passerby.retrieval.screening import unit_rows
 
 EVERYWHERE = Scope()
 _LOG = logging.getLogger(__name__)
@@ -94,12 +93,7 @@ class EmbeddedGallery(Gallery):
     ) -> list[Hits]:
         if k < 1:
             raise InputError(f"k is {k}; ask for at least one sighting")
-        try:
-            queries = unit_rows(vectors)
-        except ValueError:
-            raise InputError(
-                "a query vector is zero or not finite; embed the picture again"
-            ) from None
+        queries = unit_queries(vectors)
         with self._reading() as (database, directory):
             if directory.model is None:
                 return [Hits(ids=(), distances=np.zeros(0, np.float32)) for _ in queries]

@@ -20,11 +20,11 @@ from passerby.city.gallery.milvus_link import GoneError, Link, MilvusAddress
 from passerby.city.gallery.milvus_rows import ANY, FACTS, Collection, Row, chunks, listed, sighting
 from passerby.city.gallery.milvus_stage import MilvusStage
 from passerby.city.gallery.port import AwayError, Coverage, Gallery, Health, Hits, Stats, StoreError
-from passerby.city.gallery.records import Batch, check_model, checksum
+from passerby.city.gallery.records import Batch, check_model, checksum, unit_queries
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.times import day_of
 from passerby.errors import InputError
-from passerby.retrieval.screening import cosine_distances, unit_rows
+from passerby.retrieval.screening import cosine_distances
 
 EVERYWHERE = Scope()
 MORE = 16  # asked for beyond k, to see that no tie was cut
@@ -72,12 +72,7 @@ class MilvusGallery(Gallery):
             raise InputError(
                 f"k is {k}; ask for at least one sighting and at most {milvus_rows.MOST}"
             )
-        try:
-            queries = unit_rows(vectors)
-        except ValueError:
-            raise InputError(
-                "a query vector is zero or not finite; embed the picture again"
-            ) from None
+        queries = unit_queries(vectors)
         here = self.collection()
         if not here.dimension:
             return [Hits(ids=(), distances=np.zeros(0, np.float32)) for _ in queries]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from passerby.city.sightings import FloatArray, Pairs, Sighting
 from passerby.errors import InputError
+from passerby.retrieval.screening import unit_rows
 
 HalfArray = NDArray[np.float16]
 NEAR = 2.0**-10  # of a length to 1: more than the rounding to half precision makes
@@ -105,6 +106,18 @@ def unit_half(vectors: FloatArray, ids: Sequence[str]) -> HalfArray:
     norms[np.abs(norms - 1) < NEAR] = 1
     half: HalfArray = (vectors / norms).astype(np.float16)
     return half
+
+
+def unit_queries(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Queries (Q, D), or one (D,), brought to unit length.
+
+    Raises:
+        InputError: one is zero or not finite.
+    """
+    try:
+        return unit_rows(vectors)
+    except ValueError:
+        raise InputError("a query vector is zero or not finite; embed the picture again") from None
 
 
 def check_model(model: str | None, dimension: int | None, held: tuple[str, int]) -> None:
