@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 20_000
 WANTED = ("id", "camera", "time", "vector")
-BOX = dict.fromkeys(("x0", "y0", "x1", "y1")).keys()
+BOX = ("x0", "y0", "x1", "y1")
 
 
 def rows_in(path: Path | str) -> int:
@@ -92,7 +92,7 @@ def _sightings(batch: "pa.RecordBatch", model: str | None, path: Path | str) -> 
         for name in ("id", "camera", "unit", "tracklet", "crop")
     ]
     models = map(str, columns.get("model", [model] * N))
-    boxes = zip(*(columns[name] for name in BOX), strict=True) if columns.keys() >= BOX else None
+    boxes = zip(*(columns[name] for name in BOX), strict=True) if columns.keys() >= {*BOX} else None
     quality = columns.get("quality", [1.0] * N)
     attributes = columns.get("attributes", [None] * N)
     return [

@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from passerby.city.gallery.records import FIELDS, HalfArray
+from passerby.city.gallery.records import POSITION, HalfArray
 from passerby.errors import InputError
 from passerby.retrieval.screening import Codes, encode
 
@@ -42,7 +42,6 @@ COLUMNS = np.dtype(
     ]
 )
 NAMED = ("camera", "unit", "attributes")  # columns that number the chunk's own names
-_AT = {name: number for number, name in enumerate(FIELDS)}
 _HEAD = struct.Struct("<4sIII")  # mark, rows, dimension, bytes of the names
 
 
@@ -100,12 +99,12 @@ class Chunk:
         """Encode n records and their vectors (n, D), in slots from 0 on."""
         table = np.empty(len(records), COLUMNS)
         columns = list(zip(*records, strict=True))
-        table["time"], table["quality"] = columns[_AT["time"]], columns[_AT["quality"]]
+        table["time"], table["quality"] = columns[POSITION["time"]], columns[POSITION["quality"]]
         table["slot"] = np.arange(len(records))
         names: dict[str, list[str]] = {}
         for name in NAMED:
             known: dict[str, int] = {}
-            table[name] = [known.setdefault(text, len(known)) for text in columns[_AT[name]]]
+            table[name] = [known.setdefault(text, len(known)) for text in columns[POSITION[name]]]
             names[name] = list(known)
         try:
             texts = [orjson.dumps(one) for one in records]

@@ -23,6 +23,7 @@ NEAR = 2.0**-10  # of a length to 1: more than the rounding to half precision ma
 FAR = 1 << 62  # milliseconds: as far as a time may be
 BLOCK = 1024  # vectors brought to unit length at once
 FIELDS = ("id", "camera", "unit", "time", "tracklet", "box", "crop", "quality", "attributes")
+POSITION = {name: number for number, name in enumerate(FIELDS)}  # of a field in a record
 
 
 def record(one: Sighting) -> tuple[Any, ...]:

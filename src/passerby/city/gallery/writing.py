@@ -23,7 +23,7 @@ from passerby.city.gallery.chunks import (
     ChunkReader,
 )
 from passerby.city.gallery.port import DamagedError
-from passerby.city.gallery.records import FIELDS, Batch, HalfArray, check_model, record
+from passerby.city.gallery.records import POSITION, Batch, HalfArray, check_model, record
 from passerby.city.gallery.store import Database, get_meta, set_meta
 from passerby.city.times import day_of
 from passerby.retrieval.screening import encode
@@ -32,7 +32,6 @@ TIERS = (64, 384)  # rows: chunks below the first, and below the second, are mer
 FANOUT = 16  # so many chunks of one tier and day
 _REPEATED = ("time", "quality", *NAMED)  # columns of a chunk that repeat its records
 INDEXED = ("id", "tracklet", "crop")
-_AT = {name: number for number, name in enumerate(FIELDS)}
 _SEEDS = {field: zlib.crc32(field.encode()) for field in INDEXED}
 _TAIL = 3  # characters: texts that differ in these alone lie side by side in the index
 
@@ -54,7 +53,9 @@ def terms_of(records: Iterable[Sequence[Any]], places: Iterable[int]) -> list[tu
 
     An entry may come twice, where two texts of a sighting have one number.
     """
-    columns: list[tuple[str, int, dict[str, int]]] = [(name, _AT[name], {}) for name in INDEXED]
+    columns: list[tuple[str, int, dict[str, int]]] = [
+        (name, POSITION[name], {}) for name in INDEXED
+    ]
     entries = []
     for values, place in zip(records, places, strict=True):
         for field, at, known in columns:
@@ -77,8 +78,8 @@ def find(
     )
     found: dict[str, list[tuple[int, Record]]] = {}
     for place, values in records_at(database, sorted(row[0] for row in rows)):
-        if values[_AT[field]] in wanted:  # not another text with the same number
-            found.setdefault(values[_AT[field]], []).append((place, values))
+        if values[POSITION[field]] in wanted:  # not another text with the same number
+            found.setdefault(values[POSITION[field]], []).append((place, values))
     return found
 
 
@@ -133,7 +134,7 @@ def insert(database: Database, batch: Batch, *, replace: bool) -> int:
 
 def _write_rows(database: Database, records: list[Record], vectors: HalfArray) -> set[int]:
     """Write rows as new chunks; returns the days that they belong to."""
-    unit, camera, time = _AT["unit"], _AT["camera"], _AT["time"]
+    unit, camera, time = POSITION["unit"], POSITION["camera"], POSITION["time"]
     days: dict[int, list[int]] = {}
     for row, one in enumerate(records):
         days.setdefault(day_of(one[time]), []).append(row)
@@ -211,25 +212,26 @@ def check_chunk(database: Database, number: int, table: str) -> tuple[list[str],
         else chunk.table[name].tolist()
         for name in _REPEATED
     ]
-    told = [tuple(values[FIELDS.index(name)] for name in _REPEATED) for values in records]
-    if told != list(zip(*columns, strict=True)):
+    wanted = [tuple(values[POSITION[name]] for name in _REPEATED) for values in records]
+    if wanted != list(zip(*columns, strict=True)):
         faults.append(f"the columns of chunk {number} are not those of its records")
-    told_of = database.ask(
-        "SELECT day, rows, first, last, low, high FROM chunks WHERE chunk = ?", (number,)
-    )
-    held = summary(chunk)
-    if table == "chunks" and told_of != [(day_of(held[1]), *held)]:
-        faults.append(f"the directory's entry of chunk {number} is not true")
-    if table == "chunks" and chunk.vectors.shape[1] != get_meta(database, "dimension"):
-        faults.append(f"the vectors of chunk {number} are not of the gallery's dimension")
     where = f"{database.filename}: "
     if table == "staged":
         return [where + fault for fault in faults], 0
+    entry = database.ask(
+        "SELECT day, rows, first, last, low, high FROM chunks WHERE chunk = ?", (number,)
+    )
+    held = summary(chunk)
+    if entry != [(day_of(held[1]), *held)]:
+        faults.append(f"the directory's entry of chunk {number} is not true")
+    if chunk.vectors.shape[1] != get_meta(database, "dimension"):
+        faults.append(f"the vectors of chunk {number} are not of the gallery's dimension")
     places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
     entries = set(terms_of(records, places))
-    for entry in entries:
-        if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", entry):
-            faults.append(f"slot {entry[1] & SLOTS} of chunk {number} is missing from the index")
+    for number_and_place in entries:
+        if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", number_and_place):
+            slot = number_and_place[1] & SLOTS
+            faults.append(f"slot {slot} of chunk {number} is missing from the index")
     return [where + fault for fault in faults], len(entries)
 
 
