@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,8 @@ from PIL import Image
 from pyarrow import parquet
 
 from passerby.city import City, Sighting
+from passerby.city.gallery.embedded import EmbeddedGallery
+from passerby.city.gallery.records import Batch
 from passerby.city.reembedding import reembed
 from passerby.errors import InputError
 from passerby.ingest.vectors import read_sightings, rows_in
@@ -42,6 +45,67 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     read = [one for part in parts for one in part]
     assert read == few
     np.testing.assert_array_equal(matrix(read), matrix(few))
+
+
+def test_columns_are_stored_as_objects_are(tmp_path: Path) -> None:
+    few = [*many(60), replace(many(1, first=60)[0], box=None, attributes=()), *many(2, first=5)]
+    parquet.write_table(table_of(few), tmp_path / "t.parquet")
+    (batch,) = read_sightings(tmp_path / "t.parquet")
+    columns, objects = Batch.of(batch), Batch.of(few)
+    assert len(columns) == 61  # an id that comes again is left out
+    assert columns.records() == objects.records()
+    np.testing.assert_array_equal(columns.vectors, objects.vectors)
+    galleries = [EmbeddedGallery(tmp_path / name) for name in ("columns", "objects")]
+    for gallery, given in zip(galleries, (batch, few), strict=True):
+        assert gallery.add(given) == 61
+        assert gallery.add(given) == 0
+        assert gallery.add(given, replace=True) == 0
+        assert gallery.verify() == []
+    everything = [gallery.latest(100) for gallery in galleries]
+    assert everything[0] == everything[1]
+    names = [one.id for one in everything[0]]
+    stored = [gallery.vectors(names) for gallery in galleries]
+    np.testing.assert_array_equal(stored[0], stored[1])
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "text"),
+    [
+        ("unit", ["", "11", "11", "11"], "'s000000' lacks an id, a camera or a unit"),
+        ("quality", [1.0, float("nan"), 1.0, 1.0], "'s000001' has the quality nan"),
+        ("time", [1, 2, (1 << 62) + 1, 3], "'s000002' has the time"),
+        ("model", ["toy", "toy", "other", "toy"], "models other, toy"),
+        ("attributes", [[("", "red")], None, None, None], "attributes of sighting 's000000'"),
+        ("vector", [[1.0], [0.0], [1.0], [1.0]], "vector of sighting 's000001' is zero"),
+    ],
+)
+def test_columns_with_faults_are_refused(
+    tmp_path: Path, column: str, values: list[Any], text: str
+) -> None:
+    table = table_of(many(4))
+    at = table.column_names.index(column)
+    table = table.set_column(at, column, pa.array(values, table.schema.field(at).type))
+    parquet.write_table(table, tmp_path / "t.parquet")
+    gallery = EmbeddedGallery(tmp_path / "gallery")
+    with pytest.raises(InputError, match=text):
+        gallery.add(next(read_sightings(tmp_path / "t.parquet")))
+    assert gallery.count() == 0
+
+
+def test_a_city_fills_in_the_units_of_columns(city: City, tmp_path: Path) -> None:
+    few = many(30)
+    table = table_of(few)
+    at = table.column_names.index("unit")
+    empty = pa.array([None, "", *(one.unit for one in few[2:])], pa.string())
+    parquet.write_table(table.set_column(at, "unit", empty), tmp_path / "t.parquet")
+    assert city.add_sightings(next(read_sightings(tmp_path / "t.parquet"))) == 30
+    found = city.gallery.get([one.id for one in few])
+    assert [one.unit for one in found[:2]] == [city.camera(one.camera).unit for one in few[:2]]
+    assert found[2:] == few[2:]
+    unknown = table.set_column(1, "camera", pa.array(["nowhere"] * 30))
+    parquet.write_table(unknown, tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="nowhere"):
+        city.add_sightings(next(read_sightings(tmp_path / "t.parquet")))
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float16()), pa.list_(pa.float64(), 16)])

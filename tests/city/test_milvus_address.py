@@ -85,7 +85,7 @@ def test_the_outermost_units_hold_the_same(units: list[str], code: str) -> None:
 
 def test_a_row_and_back() -> None:
     batch = Batch.of(many(40))
-    for row, one in zip(rows(batch, 4), batch.sightings, strict=True):
+    for row, one in zip(rows(batch, 4), batch, strict=True):
         assert row["district"] == one.unit[:4]
         assert sighting(row, "toy") == one
     from dataclasses import replace

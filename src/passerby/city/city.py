@@ -12,6 +12,7 @@ from passerby.city.cameras import Camera, cameras_from_geojson
 from passerby.city.crops import CropStore
 from passerby.city.folder import has_city
 from passerby.city.gallery import Coverage, Gallery, open_gallery
+from passerby.city.gallery.records import Batch
 from passerby.city.sightings import Scope, Sighting
 from passerby.city.streets import StreetGraph, streets_from_geojson
 from passerby.city.units import UnitTree
@@ -180,12 +181,19 @@ class City:
         Raises:
             InputError: an unknown camera or unit, or vectors of another model.
         """
-        placed = []
-        for one in sightings:
-            camera = self.camera(one.camera)
-            unit = self.units[one.unit].code if one.unit else camera.unit
-            placed.append(one if one.unit else replace(one, unit=unit))
+        placed: Iterable[Sighting]
+        if isinstance(sightings, Batch):
+            pairs = list(zip(sightings.columns["camera"], sightings.columns["unit"], strict=True))
+            units = {pair: self._unit_of(*pair) for pair in dict.fromkeys(pairs)}
+            placed = sightings.with_column("unit", [units[pair] for pair in pairs])
+        else:
+            placed = [replace(one, unit=self._unit_of(one.camera, one.unit)) for one in sightings]
         return self.gallery.add(placed, replace=replace_known)
+
+    def _unit_of(self, camera: str, unit: str) -> str:
+        """The unit of a sighting: its own, or that of its camera."""
+        default = self.camera(camera).unit
+        return self.units[unit].code if unit else default
 
     def check(self, scope: Scope) -> Scope:
         """The scope, when its units and cameras exist.

@@ -51,13 +51,7 @@ class Sighting:
 
     def __post_init__(self) -> None:
         if self.attributes:
-            ordered = tuple(sorted((str(name), str(value)) for name, value in self.attributes))
-            names = [name for name, _ in ordered]
-            if "" in names or len(set(names)) < len(names):
-                raise InputError(
-                    f"the attributes of sighting '{self.id}' must have names, each of its own"
-                )
-            object.__setattr__(self, "attributes", ordered)
+            object.__setattr__(self, "attributes", ordered_attributes(self.attributes, self.id))
 
     def facts(self) -> dict[str, Any]:
         """What may leave the city as JSON: everything but the vector."""
@@ -157,6 +151,21 @@ class Scope:
             **({} if self.quality is None else {"quality": self.quality}),
             **({"attributes": [list(pair) for pair in self.attributes]} if self.attributes else {}),
         }
+
+
+def ordered_attributes(attributes: Iterable[tuple[Any, Any]], sighting: str) -> Pairs:
+    """(name, value) pairs as texts in order of name.
+
+    Raises:
+        InputError: a pair without a name, or a name twice; the text names the sighting.
+    """
+    ordered = tuple(sorted((str(name), str(value)) for name, value in attributes))
+    names = [name for name, _ in ordered]
+    if "" in names or len(set(names)) < len(names):
+        raise InputError(
+            f"the attributes of sighting '{sighting}' must have names, each of its own"
+        )
+    return ordered
 
 
 def has(attributes: Pairs, wanted: Mapping[str, frozenset[str]]) -> bool:

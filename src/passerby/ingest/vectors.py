@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from passerby.city.sightings import FloatArray, Pairs, Sighting
+from passerby.city.gallery.records import FIELDS, Batch, attributes_text, box_text
+from passerby.city.sightings import ordered_attributes
 from passerby.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def rows_in(path: Path | str) -> int:
 
 def read_sightings(
     path: Path | str, *, model: str | None = None, at_once: int = AT_ONCE
-) -> Iterator[list[Sighting]]:
+) -> Iterator[Batch]:
     """Read a table of sightings in batches, to hand to ``add``.
 
     Memory holds two batches: the next one is read while the caller works on the last.
@@ -58,7 +60,7 @@ def read_sightings(
         pending = pool.submit(next, batches, None)
         while (batch := pending.result()) is not None:
             pending = pool.submit(next, batches, None)
-            yield _sightings(batch, model, path)
+            yield _batch(batch, model, path)
 
 
 def _open(path: Path) -> Any:
@@ -75,62 +77,56 @@ def _open(path: Path) -> Any:
         raise InputError(f"'{path}' cannot be read as Parquet: {reason}") from None
 
 
-def _sightings(batch: "pa.RecordBatch", model: str | None, path: Path | str) -> list[Sighting]:
-    columns: dict[str, list[Any]] = {
-        name: batch.column(name).to_pylist() for name in batch.schema.names if name != "vector"
-    }
-    N = len(batch)
-    columns["time"] = _times(batch.column("time"), path)
+def _batch(rows: "pa.RecordBatch", model: str | None, path: Path | str) -> Batch:
+    """The rows of a table as columns; ``Batch.of`` checks what they hold."""
+    given = {name: rows.column(name).to_pylist() for name in rows.schema.names if name != "vector"}
+    N = len(rows)
     for name in ("id", "camera"):
-        if None in columns[name]:
+        if None in given[name]:
             raise InputError(
-                f"row {columns[name].index(None) + 1} of a batch of the table '{path}' has no "
+                f"row {given[name].index(None) + 1} of a batch of the table '{path}' has no "
                 f"{name}; every sighting needs one"
             )
-    texts = [
-        [str(value) if value is not None else "" for value in columns.get(name, [""] * N)]
+    columns: dict[str, list[Any]] = {
+        name: ["" if value is None else str(value) for value in given.get(name, [None] * N)]
         for name in ("id", "camera", "unit", "tracklet", "crop")
+    }
+    columns["time"] = _times(rows.column("time"), path)
+    columns["quality"] = [
+        1.0 if value is None else float(value) for value in given.get("quality", [None] * N)
     ]
-    models = map(str, columns.get("model", [model] * N))
-    boxes = zip(*(columns[name] for name in BOX), strict=True) if columns.keys() >= {*BOX} else None
-    quality = columns.get("quality", [1.0] * N)
-    attributes = columns.get("attributes", [None] * N)
-    return [
-        Sighting(
-            id=name,
-            camera=camera,
-            time=time,
-            vector=vector,
-            model=model_,
-            unit=unit,
-            tracklet=tracklet,
-            box=box,
-            crop=crop,
-            quality=1.0 if good is None else float(good),
-            attributes=_attributes(labels) if labels else (),
+    columns["box"] = [""] * N
+    if given.keys() >= {*BOX}:
+        sides = zip(*(given[name] for name in BOX), strict=True)
+        columns["box"] = [box_text(None if None in box else box) for box in sides]
+    labels = zip(given.get("attributes", [None] * N), columns["id"], strict=True)
+    columns["attributes"] = [_attributes(pairs, name) if pairs else "" for pairs, name in labels]
+    models = {str(one) for one in given.get("model", [model])}
+    if len(models) > 1:
+        raise InputError(
+            f"the table '{path}' holds vectors of the models {', '.join(sorted(models))}; add them "
+            "to galleries of their own"
         )
-        for name, camera, unit, tracklet, crop, time, vector, model_, box, good, labels in zip(
-            *texts,
-            columns["time"],
-            _vectors(batch.column("vector"), path),
-            models,
-            map(_box, boxes) if boxes else [None] * N,
-            quality,
-            attributes,
-            strict=True,
-        )
-    ]
+    ordered = {name: columns[name] for name in FIELDS}
+    return Batch(min(models, default=""), ordered, _vectors(rows.column("vector"), path))
 
 
-def _vectors(column: Any, path: Path | str) -> FloatArray:
-    """(N, D) float32."""
+def _attributes(value: Any, sighting: str) -> str:
+    pairs = value.items() if isinstance(value, dict) else value  # a struct, or a map
+    given = [(name, text) for name, text in pairs if text is not None]
+    return attributes_text(ordered_attributes(given, sighting))
+
+
+def _vectors(column: Any, path: Path | str) -> NDArray[Any]:
+    """(N, D) as stored: float16, float32 or float64."""
     lengths = np.diff(np.asarray(column.offsets)) if hasattr(column, "offsets") else None
     if column.null_count or (lengths is not None and len(set(lengths.tolist())) > 1):
         raise InputError(f"the vectors of the table '{path}' must be there, all of one length")
     if not hasattr(column, "flatten"):
         raise InputError(f"the column vector of the table '{path}' must hold lists of numbers")
-    values = np.asarray(column.flatten()).astype(np.float32)
-    return values.reshape(len(column), -1)
+    values = np.asarray(column.flatten())
+    kind = values.dtype if values.dtype == np.float16 else np.float32
+    return values.astype(kind, copy=False).reshape(len(column), -1)
 
 
 def _times(column: Any, path: Path | str) -> list[int]:
@@ -145,15 +141,3 @@ def _times(column: Any, path: Path | str) -> list[int]:
         raise InputError(f"the times of the table '{path}' must be milliseconds, every one there")
     times: list[int] = column.to_pylist()
     return times
-
-
-def _box(sides: tuple[Any, ...]) -> tuple[float, float, float, float] | None:
-    if None in sides:
-        return None
-    x0, y0, x1, y1 = map(float, sides)
-    return x0, y0, x1, y1
-
-
-def _attributes(value: Any) -> Pairs:
-    pairs = value.items() if isinstance(value, dict) else value  # a struct, or a map
-    return tuple((str(name), str(text)) for name, text in pairs if text is not None)

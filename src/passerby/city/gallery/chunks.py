@@ -11,6 +11,7 @@ zeroed with it. So no byte of a sighting is left behind when its chunk is rewrit
 """
 
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from passerby.city.gallery.records import POSITION, HalfArray
+from passerby.city.gallery.records import Batch, HalfArray
 from passerby.errors import InputError
 from passerby.retrieval.screening import Codes, encode
 
@@ -95,24 +96,29 @@ class Chunk:
     records: list[bytes]
 
     @classmethod
-    def of(cls, records: Sequence[Sequence[Any]], vectors: HalfArray) -> "Chunk":
-        """Encode n records and their vectors (n, D), in slots from 0 on."""
-        table = np.empty(len(records), COLUMNS)
-        columns = list(zip(*records, strict=True))
-        table["time"], table["quality"] = columns[POSITION["time"]], columns[POSITION["quality"]]
-        table["slot"] = np.arange(len(records))
+    def of(cls, batch: Batch) -> "Chunk":
+        """Encode n sightings, in slots from 0 on.
+
+        Raises:
+            InputError: a text is no Unicode.
+        """
+        columns = batch.columns
+        table = np.empty(len(batch), COLUMNS)
+        table["time"], table["quality"] = columns["time"], columns["quality"]
+        table["slot"] = np.arange(len(batch))
         names: dict[str, list[str]] = {}
         for name in NAMED:
             known: dict[str, int] = {}
-            table[name] = [known.setdefault(text, len(known)) for text in columns[POSITION[name]]]
+            table[name] = [known.setdefault(text, len(known)) for text in columns[name]]
             names[name] = list(known)
         try:
-            texts = [orjson.dumps(one) for one in records]
+            texts = [orjson.dumps(one) for one in batch.records()]
         except orjson.JSONEncodeError as error:  # half a surrogate pair
             raise InputError(
                 f"a text of a sighting is no Unicode, nothing was stored: {error}"
             ) from None
-        return cls(table, names, np.empty((0, 0), np.int8), vectors, texts).with_vectors(vectors)
+        chunk = cls(table, names, np.empty((0, 0), np.int8), batch.vectors, texts)
+        return chunk.with_vectors(batch.vectors)
 
     def with_vectors(self, vectors: HalfArray) -> "Chunk":
         """The same rows with other vectors (n, D)."""
@@ -135,6 +141,11 @@ class Chunk:
     def decoded(self) -> list[tuple[Any, ...]]:
         """The records."""
         return [tuple(orjson.loads(text)) for text in self.records]
+
+    def column(self, name: str) -> list[Any]:
+        """The values of one column of the table, as records hold them."""
+        values = self.table[name].tolist()
+        return [self.names[name][at] for at in values] if name in NAMED else values
 
     def pack(self) -> bytes:
         """The blob."""
@@ -164,6 +175,11 @@ class Chunk:
             np.frombuffer(blob, "<f2", n * D, at.vectors).reshape(n, D),
             [blob[a:b] for a, b in zip(starts, ends.tolist(), strict=True)],
         )
+
+
+def checksum_of(blob: bytes) -> int:
+    """CRC32 of a chunk's blob; the margin is not part of it."""
+    return zlib.crc32(memoryview(blob)[MARGIN:])
 
 
 class ChunkReader:

@@ -46,9 +46,10 @@ def rows(batch: Batch, district: int) -> list[Row]:
         InputError: a name is too long for the collection.
     """
     made = []
-    for one, vector in zip(batch.sightings, batch.vectors, strict=True):
+    for values, vector in zip(batch.records(), batch.vectors, strict=True):
+        one = records.sighting(values, batch.model)
         row = {
-            **dict(zip(FIELDS, records.record(one), strict=True)),
+            **dict(zip(FIELDS, values, strict=True)),
             "attributes": dict(one.attributes),
             "district": one.unit[:district],
             "checksum": checksum(one, vector),

@@ -15,7 +15,7 @@ import numpy as np
 
 from passerby.city.gallery.milvus_link import GoneError, Link
 from passerby.city.gallery.milvus_rows import FACTS, STAGE, Collection, chunks, sighting
-from passerby.city.gallery.records import Batch, unit_half
+from passerby.city.gallery.records import Batch, record, unit_half
 from passerby.city.sightings import FloatArray, Sighting
 from passerby.errors import InputError
 
@@ -84,7 +84,8 @@ class MilvusStage:
         if not new.dimension:
             new = Collection.make(self._link, new.name, self.model_id, half.shape[1])
         keep = [i for i, name in enumerate(ids) if name in living]
-        new.put(Batch([sighting(living[ids[i]], self.model_id) for i in keep], half[keep]))
+        found = (record(sighting(living[ids[i]], self.model_id)) for i in keep)
+        new.put(Batch.of_records(self.model_id, found, half[keep]))
         # take back what was deleted or replaced in the gallery meanwhile
         now = here.by_id(living, facts)
         new.remove_ids([name for name, row in living.items() if now.get(name) != row])

@@ -7,23 +7,26 @@ tells nothing.
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import chain, groupby
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from passerby.city.gallery.chunks import (
-    MARGIN,
     NAMED,
     ROWS,
     SLOT_BITS,
     SLOTS,
     Chunk,
     ChunkReader,
+    checksum_of,
 )
 from passerby.city.gallery.port import DamagedError
-from passerby.city.gallery.records import POSITION, Batch, HalfArray, check_model, record
+from passerby.city.gallery.records import POSITION, Batch, check_model, columns_of
 from passerby.city.gallery.store import Database, get_meta, set_meta
 from passerby.city.times import day_of
 from passerby.retrieval.screening import encode
@@ -36,8 +39,12 @@ _SEEDS = {field: zlib.crc32(field.encode()) for field in INDEXED}
 _TAIL = 3  # characters: texts that differ in these alone lie side by side in the index
 
 Record = tuple[Any, ...]
+Entries = list[tuple[int, int]]  # of the index: number of a text, place of a sighting
+T = TypeVar("T")
+U = TypeVar("U")
 
 
+@lru_cache(1 << 16)  # an id is looked for, then written
 def term(field: str, text: str) -> int:
     """The number under which the index knows a text of a field: CRC32 of its start and of it all.
 
@@ -48,22 +55,17 @@ def term(field: str, text: str) -> int:
     return (zlib.crc32(data[:-_TAIL]) << 32 | zlib.crc32(data[::-1], _SEEDS[field])) - (1 << 63)
 
 
-def terms_of(records: Iterable[Sequence[Any]], places: Iterable[int]) -> list[tuple[int, int]]:
-    """The entries of the index for records: ids, and tracklets and crops where there are any.
+def terms_of(columns: Mapping[str, Sequence[str]], places: Sequence[int]) -> Entries:
+    """The entries of the index for columns of records: ids, and tracklets and crops if any.
 
-    An entry may come twice, where two texts of a sighting have one number.
+    Returns:
+        (number, place) pairs. A pair may come twice, where two texts of a sighting have one number.
     """
-    columns: list[tuple[str, int, dict[str, int]]] = [
-        (name, POSITION[name], {}) for name in INDEXED
-    ]
-    entries = []
-    for values, place in zip(records, places, strict=True):
-        for field, at, known in columns:
-            if text := values[at]:
-                number = known.get(text)
-                if number is None:
-                    number = known[text] = term(field, text)
-                entries.append((number, place))
+    entries: Entries = []
+    for name in INDEXED:
+        numbers = {text: term(name, text) for text in dict.fromkeys(columns[name]) if text}
+        pairs = zip(columns[name], places, strict=True)
+        entries += [(numbers[text], place) for text, place in pairs if text]
     return entries
 
 
@@ -126,50 +128,84 @@ def insert(database: Database, batch: Batch, *, replace: bool) -> int:
         remove(database, sorted(place for pairs in known.values() for place, _ in pairs))
     elif known:
         batch = batch.without(known)
-    records = [record(one) for one in batch.sightings]
-    for day in _write_rows(database, records, batch.vectors):
-        _merge_small(database, day)
+    if len(batch):
+        for day in _write_batch(database, batch):
+            _merge_small(database, day)
     return new
 
 
-def _write_rows(database: Database, records: list[Record], vectors: HalfArray) -> set[int]:
-    """Write rows as new chunks; returns the days that they belong to."""
-    unit, camera, time = POSITION["unit"], POSITION["camera"], POSITION["time"]
-    days: dict[int, list[int]] = {}
-    for row, one in enumerate(records):
-        days.setdefault(day_of(one[time]), []).append(row)
-    entries: list[tuple[int, int]] = []
-    keys = [(one[unit], one[camera], one[time]) for one in records]
-    for day, rows in days.items():
-        rows.sort(key=keys.__getitem__)
-        parts = -(-len(rows) // ROWS)  # of about the same size
-        for part in range(parts):
-            some = rows[len(rows) * part // parts : len(rows) * (part + 1) // parts]
-            database.ask(
-                "INSERT INTO chunks (version, day, rows, first, last, low, high, crc) "
-                "VALUES (0, ?, 0, 0, 0, '', '', 0)",
-                (day,),
-            )
-            number = database.last_insert_rowid()
-            ordered = [records[row] for row in some]
-            _write_chunk(database, number, Chunk.of(ordered, vectors[some]))
+def _write_batch(database: Database, batch: Batch) -> set[int]:
+    """Write sightings as new chunks; returns the days that they belong to."""
+    days: set[int] = set()
+    entries: Entries = []
+    with ThreadPoolExecutor(1) as pool:
+        for columns, chunk, data in _ahead(pool, partial(_encoded, batch), _parts(batch.columns)):
+            number = _write_chunk(database, None, chunk, data)
             first = number << SLOT_BITS
-            entries += terms_of(ordered, range(first, first + len(ordered)))
-    entries.sort()
-    database.executemany("INSERT OR IGNORE INTO terms VALUES (?, ?)", entries)
-    return set(days)
+            entries += terms_of(columns, range(first, first + len(chunk)))
+            days.add(day_of(int(chunk.table["time"][0])))
+    # in order, so that SQLite goes through its tree once
+    numbers, places = np.array(entries, np.int64).reshape(-1, 2).T
+    order = np.lexsort((places, numbers))
+    ordered = zip(numbers[order].tolist(), places[order].tolist(), strict=True)
+    database.executemany("INSERT OR IGNORE INTO terms VALUES (?, ?)", ordered)
+    return days
 
 
-def _write_chunk(database: Database, number: int, chunk: Chunk) -> None:
-    """Write the content of a chunk and what the directory says of it."""
-    data = chunk.pack()
-    crc = zlib.crc32(memoryview(data)[MARGIN:])
-    database.ask("INSERT OR REPLACE INTO contents VALUES (?, ?)", (number, data))
+def _parts(columns: Mapping[str, Sequence[Any]]) -> list[list[int]]:
+    """The rows of each chunk, by unit, camera and time; chunks of a day have about one size."""
+    times = np.array(columns["time"], np.int64)
+    days = np.array([day_of(time) for time in columns["time"]], np.int64)
+    order = np.lexsort((times, _ranks(columns["camera"]), _ranks(columns["unit"]), days))
+    some = np.split(order, np.flatnonzero(np.diff(days[order])) + 1)
+    return [part.tolist() for rows in some for part in np.array_split(rows, -(-len(rows) // ROWS))]
+
+
+def _ranks(texts: Sequence[str]) -> NDArray[np.int64]:
+    """For each text its place among all in order."""
+    ranks = {text: number for number, text in enumerate(sorted(set(texts)))}
+    return np.array([ranks[text] for text in texts], np.int64)
+
+
+def _encoded(batch: Batch, rows: list[int]) -> tuple[dict[str, list[Any]], Chunk, bytes]:
+    """Columns, chunk and blob of some rows."""
+    part = batch.take(rows)
+    chunk = Chunk.of(part)
+    return part.columns, chunk, chunk.pack()
+
+
+def _ahead(pool: ThreadPoolExecutor, work: Callable[[T], U], items: Sequence[T]) -> Iterator[U]:
+    """``map(work, items)``; the next result is worked on while the caller uses the last one."""
+    if len(items) == 1:
+        yield work(items[0])
+        return
+    following = pool.submit(work, items[0])
+    for item in items[1:]:
+        ready, following = following, pool.submit(work, item)
+        yield ready.result()
+    yield following.result()
+
+
+def _write_chunk(
+    database: Database, number: int | None, chunk: Chunk, data: bytes | None = None
+) -> int:
+    """Write a chunk and what the directory says of it; returns its number.
+
+    Args:
+        database: with a transaction.
+        number: of the chunk that is replaced; None for a new one.
+        chunk: the rows.
+        data: their blob, where it is made already.
+    """
+    data = data or chunk.pack()
+    held = summary(chunk)
     database.ask(
-        "UPDATE chunks SET rows = ?, first = ?, last = ?, low = ?, high = ?, version = ?, crc = ? "
-        "WHERE chunk = ?",
-        (*summary(chunk), get_meta(database, "commit"), crc, number),
+        "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (number, get_meta(database, "commit"), day_of(held[1]), *held, checksum_of(data)),
     )
+    number = number or database.last_insert_rowid()
+    database.ask("INSERT OR REPLACE INTO contents VALUES (?, ?)", (number, data))
+    return number
 
 
 def summary(chunk: Chunk) -> tuple[int, int, int, str, str]:
@@ -189,7 +225,7 @@ def read_chunk(database: Database, number: int, *, staged: bool = False) -> Chun
         f"SELECT data, crc FROM {table} JOIN {crcs} USING (chunk) WHERE chunk = ?", (number,)
     )
     try:
-        if not rows or zlib.crc32(memoryview(rows[0][0])[MARGIN:]) != rows[0][1]:
+        if not rows or checksum_of(rows[0][0]) != rows[0][1]:
             raise ValueError("checksum")
         return Chunk.unpack(rows[0][0])
     except ValueError:
@@ -205,15 +241,8 @@ def check_chunk(database: Database, number: int, table: str) -> tuple[list[str],
     faults = []
     if not np.array_equal(encode(chunk.vectors).values, chunk.codes):
         faults.append(f"the codes of chunk {number} are not those of its vectors")
-    records = chunk.decoded()
-    columns = [
-        [chunk.names[name][at] for at in chunk.table[name]]
-        if name in NAMED
-        else chunk.table[name].tolist()
-        for name in _REPEATED
-    ]
-    wanted = [tuple(values[POSITION[name]] for name in _REPEATED) for values in records]
-    if wanted != list(zip(*columns, strict=True)):
+    columns = columns_of(chunk.decoded())
+    if any(columns[name] != chunk.column(name) for name in _REPEATED):
         faults.append(f"the columns of chunk {number} are not those of its records")
     where = f"{database.filename}: "
     if table == "staged":
@@ -227,7 +256,7 @@ def check_chunk(database: Database, number: int, table: str) -> tuple[list[str],
     if chunk.vectors.shape[1] != get_meta(database, "dimension"):
         faults.append(f"the vectors of chunk {number} are not of the gallery's dimension")
     places = (chunk.table["slot"].astype(np.int64) | number << SLOT_BITS).tolist()
-    entries = set(terms_of(records, places))
+    entries = set(terms_of(columns, places))
     for number_and_place in entries:
         if not database.ask("SELECT 1 FROM terms WHERE hash = ? AND place = ?", number_and_place):
             slot = number_and_place[1] & SLOTS
@@ -243,8 +272,9 @@ def remove(database: Database, places: Sequence[int]) -> None:
         if gone.all():
             remove_chunks(database, [number])
             continue
-        rest = chunk.take(np.flatnonzero(gone)).decoded()
-        _forget_terms(database, terms_of(rest, (number << SLOT_BITS | slot for slot in slots)))
+        columns = columns_of(chunk.take(np.flatnonzero(gone)).decoded())
+        places_gone = [number << SLOT_BITS | slot for slot in slots]
+        _forget_terms(database, terms_of(columns, places_gone))
         _write_chunk(database, number, chunk.take(np.flatnonzero(~gone)))
         if is_staged(database, number):
             staged = read_chunk(database, number, staged=True)
@@ -252,19 +282,19 @@ def remove(database: Database, places: Sequence[int]) -> None:
             write_staged(database, number, staged.take(keep))
 
 
-def _forget_terms(database: Database, entries: list[tuple[int, int]]) -> None:
+def _forget_terms(database: Database, entries: Entries) -> None:
     """Delete entries of the index."""
     database.executemany("DELETE FROM terms WHERE hash = ? AND place = ?", sorted(entries))
 
 
 def remove_chunks(database: Database, numbers: Sequence[int]) -> int:
     """Delete whole chunks; returns how many sightings went."""
-    entries: list[tuple[int, int]] = []
+    entries: Entries = []
     gone = 0
     for number in numbers:
         with ChunkReader(database, number) as reader:
             places = (reader.slots() | number << SLOT_BITS).tolist()
-            entries += terms_of(reader.records(range(len(places))), places)
+            entries += terms_of(columns_of(reader.records(range(len(places)))), places)
         gone += len(places)
         for table in ("contents", "chunks", "staged", "staged_contents"):
             database.ask(f"DELETE FROM {table} WHERE chunk = ?", (number,))
@@ -285,9 +315,9 @@ def write_staged(database: Database, number: int, chunk: Chunk) -> None:
             database.ask(f"DELETE FROM {table} WHERE chunk = ?", (number,))
         return
     data = chunk.pack()
-    crc = zlib.crc32(memoryview(data)[MARGIN:])
     database.ask("INSERT OR REPLACE INTO staged_contents VALUES (?, ?)", (number, data))
-    database.ask("INSERT OR REPLACE INTO staged VALUES (?, ?, ?)", (number, len(chunk), crc))
+    entry = (number, len(chunk), checksum_of(data))
+    database.ask("INSERT OR REPLACE INTO staged VALUES (?, ?, ?)", entry)
 
 
 def _merge_small(database: Database, day: int) -> None:
@@ -308,8 +338,9 @@ def merge(database: Database, numbers: Sequence[int]) -> None:
         return
     chunks = [read_chunk(database, number) for number in numbers]
     remove_chunks(database, numbers)
-    records = [one for chunk in chunks for one in chunk.decoded()]
-    _write_rows(database, records, np.concatenate([chunk.vectors for chunk in chunks]))
+    records = chain.from_iterable(chunk.decoded() for chunk in chunks)
+    vectors = np.concatenate([chunk.vectors for chunk in chunks])
+    _write_batch(database, Batch.of_records(get_meta(database, "model"), records, vectors))
 
 
 def mergeable(database: Database) -> list[list[int]]:
