@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def resolve_data(name: str) -> CropTable:
     """The table of a folder or of a named simulated set, rendered on first use."""
-    from passerby.simulate import benchmarks as simulated
+    from passerby.simulate.options import BENCHMARKS, ensure
 
-    if name in simulated.BENCHMARKS:
-        return read_any(simulated.ensure(name, ROOT / "datasets"))
+    if name in BENCHMARKS:
+        return read_any(ensure(name, ROOT / "datasets"))
     return read_any(name)
 
 

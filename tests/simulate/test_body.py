@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from passerby.simulate.appearance import open_umbrella, sample_appearance
-from passerby.simulate.body import measure
-from passerby.simulate.pose import POSES, strike
+from passerby.simulate.body import POSES, measure, strike
 
 
 def people(count: int = 60):

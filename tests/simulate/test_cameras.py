@@ -3,9 +3,9 @@ import pytest
 import shapely
 
 from passerby.errors import InputError
+from passerby.simulate.cameras import place_cameras
 from passerby.simulate.geometry import direction
-from passerby.simulate.placing import place_cameras
-from passerby.simulate.sensor import Difficulty
+from passerby.simulate.options import Difficulty
 from passerby.simulate.world import World
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from passerby.cli import main
 from passerby.errors import InputError
-from passerby.simulate.benchmarks import BENCHMARKS, ensure
+from passerby.simulate.options import BENCHMARKS, ensure
 
 SIZE = ["--people", "6", "--cameras", "3", "--hours", "0.5", "--extent", "650", "--workers", "1"]
 

@@ -9,12 +9,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from passerby.simulate.appearance import Appearance, Carried, open_umbrella, sample_appearance
-from passerby.simulate.crop import render_background, render_crop, render_junk, render_person
-from passerby.simulate.pose import POSES
-from passerby.simulate.scene import View
-from passerby.simulate.sensor import Difficulty, Sensor, sample_sensor
-from passerby.simulate.wardrobe import CARRIED, CUTS, HAIR, HEADGEAR, SHOES
+from passerby.simulate.appearance import open_umbrella, sample_appearance
+from passerby.simulate.body import POSES
+from passerby.simulate.crop import bounds, render_crop, render_junk
+from passerby.simulate.mesh import Figure
+from passerby.simulate.options import Difficulty
+from passerby.simulate.raster import Camera, Light
+from passerby.simulate.scene import Placed, View, draw, populate
+from passerby.simulate.sensor import Sensor, sample_sensor
+from passerby.simulate.shade import render
+from passerby.simulate.wardrobe import (
+    CARRIED,
+    CUTS,
+    HAIR,
+    HEADGEAR,
+    SHOES,
+    Appearance,
+    Carried,
+)
 
 
 def someone(seed: int = 0) -> Appearance:
@@ -83,10 +95,22 @@ def test_statistics_of_crops_stay_what_they_were():
 
 
 def cover(person: Appearance, **changes) -> np.ndarray:
-    values = {"heading": 0.3, "elevation": 0.1, "distance": 12.0} | changes
-    sprite = render_person(person, View(**values), 120)
-    assert sprite.dtype == np.uint8
-    return sprite
+    """A person alone, 120 pixels high: (120, W, 4) uint8, colour and cover."""
+    view = View(**{"heading": 0.3, "elevation": 0.1, "distance": 12.0} | changes)
+    figure = Figure()
+    level = view.distance * math.cos(view.elevation)
+    populate(figure, [Placed(person, view, 0.0, level, view.heading)])
+    camera = Camera(
+        height=view.camera_height, tilt=view.elevation, focal_x=1000.0, focal_y=1000.0,
+        centre_x=0.0, centre_y=0.0,
+    )  # fmt: skip
+    x0, y0, x1, y1 = bounds(figure.vertices, camera.vector())
+    scale = 118 / (y1 - y0)
+    size = (120, math.ceil(scale * (x1 - x0)) + 4)
+    window = camera.window(x0 - 2 / scale, y0 - 1 / scale, scale, scale)
+    colour, seen = render(figure, window, Light(), size, contact=(3, 9.0), smooth=1)
+    sprite = np.concatenate([np.clip(colour, 0, 1) ** (1 / 2.2), seen[:, :, None]], axis=2)
+    return (sprite * 255).astype(np.uint8)
 
 
 def check_silhouette(sprite: np.ndarray) -> None:
@@ -237,10 +261,17 @@ def test_jitter_and_difficulty_change_crops():
 
 def test_background_is_fixed_and_fills_the_frame():
     sensor = camera(1)
-    frame = render_background(sensor, (120, 160))
-    assert frame.shape == (120, 160, 3)
-    assert np.array_equal(frame, render_background(sensor, (120, 160)))
-    assert frame.std() > 5
+    box = (0.0, 0.0, *(float(side) for side in sensor.frame))
+    frames = [
+        draw(
+            Figure(), np.zeros((0, 3)), sensor, sensor.light, height=sensor.height, box=box,
+            size=(120, 160),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert frames[0].shape == (120, 160, 3)
+    assert np.array_equal(*frames)
+    assert frames[0].std() > 0.02
 
 
 def test_junk_is_reproducible_and_varied():

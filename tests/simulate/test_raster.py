@@ -82,12 +82,11 @@ def test_window_is_a_part_of_the_picture():
     assert np.allclose(part[:, 1], (whole[:, 1] - 50) * 3, atol=1e-3)
 
 
-def cylinder(radius: float = 0.3, height: float = 2.0) -> q.Mesh:
-    rows = q.rows(4)
-    rows[:, 1] = np.linspace(0, height, 4)
-    rows[:, q.WIDTH : q.DEPTH_BACK + 1] = radius
-    rows[:, q.ALONG] = rows[:, 1]
-    mesh = q.Mesh(vertices=16, triangles=16)  # has to grow
+def cylinder(radius: float = 0.3, height: float = 2.0) -> q.Figure:
+    along = np.linspace(0, height, 4)
+    centre = np.outer(along, [0.0, 1.0, 0.0])
+    rows = q.rows(4, centre=centre, width=radius, depth=radius, along=along)
+    mesh = q.Figure(vertices=16, triangles=16)  # has to grow
     mesh.tube(rows, 0, rings=12, segments=32)
     return mesh
 
@@ -116,7 +115,7 @@ def test_surface_values_face_the_camera(opening):
     rows[:, q.WIDTH : q.DEPTH_BACK + 1] = 0.4
     rows[:, q.FRONT + 2] = -1.0
     rows[:, q.OPENING] = opening
-    mesh = q.Mesh()
+    mesh = q.Figure()
     mesh.tube(rows, 0, rings=8, segments=24)
     vector = camera().vector()
     screen = project(mesh.vertices, vector)

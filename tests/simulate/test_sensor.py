@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from passerby.simulate.options import Difficulty
 from passerby.simulate.sensor import (
     LIGHTS,
-    Difficulty,
     blur_image,
     develop,
     resample,
@@ -97,7 +97,7 @@ def test_brighter_light_gives_a_brighter_picture():
     c = replace(sensor(), shot=0.0, read=0.0)
     rng = np.random.default_rng(0)
     means = [
-        develop(np.full((40, 20, 3), v, np.float32), c, rng, native=(40, 20), jpeg=False).mean()
+        develop(np.full((40, 20, 3), v, np.float32), c, rng, native=(40, 20)).mean()
         for v in (0.02, 0.1, 0.3, 0.7)
     ]
     assert means == sorted(means)

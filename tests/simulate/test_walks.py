@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from passerby.simulate.geometry import lengths_along
-from passerby.simulate.people import FASTEST, SLOWEST
-from passerby.simulate.walks import shortest_course
+from passerby.simulate.walks import FASTEST, SLOWEST, shortest_course
 from passerby.simulate.world import World, build_world
 
 

@@ -16,7 +16,7 @@ def resolve(name: str) -> CropTable:
     Raises:
         InputError: Nothing there that any reader knows.
     """
-    from passerby.simulate.benchmarks import BENCHMARKS, ensure
+    from passerby.simulate.options import BENCHMARKS, ensure
 
     if name in BENCHMARKS and not Path(name).exists():
         return read_any(ensure(name, DATASETS))

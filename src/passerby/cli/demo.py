@@ -14,8 +14,7 @@ from passerby.city import City
 from passerby.cli.arguments import parse
 from passerby.ingest import ingest_table
 from passerby.runtime import Embedder
-from passerby.simulate.benchmarks import MILD
-from passerby.simulate.options import SimulationOptions
+from passerby.simulate.options import MILD, SimulationOptions
 
 READY = "ready.json"
 TIME_ZONE = "Asia/Shanghai"  # that of the simulated day

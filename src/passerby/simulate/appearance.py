@@ -1,147 +1,64 @@
-"""Everything that makes a person look as they do, and how such people are drawn at random."""
+"""People drawn at random: body, head, clothes, carried things and gait."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from passerby.simulate.materials import Colour
 from passerby.simulate.wardrobe import (
     CARRIED,
     CUTS,
     HAIR,
     HEADGEAR,
     PALETTES,
+    SCALES,
     SHOES,
     SKIRTS,
-    Colour,
+    Appearance,
+    Carried,
+    Garment,
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Garment:
-    """One piece of clothing.
-
-    Attributes:
-        kind: a key of ``wardrobe.CUTS`` or ``wardrobe.SHOES``.
-        colour, second, third: sRGB 0..1.
-        pattern: a key of ``materials.PATTERNS``.
-        scale: period of the print, metres.
-        duty: share of the period that the second colour takes.
-        fit: -1 tight .. 1 loose, relative to the cut.
-        length: change of the hem, trunk lengths.
-        sleeve: share of the arm covered.
-        opening: half angle by which it hangs open in front, radians; 0 closed.
-        logo: a key of ``materials.LOGOS``; with its place (m), size (m) and whether on the back.
-        trim: brightness of hem, collar and cuffs against the cloth.
-        seed: which folds, flowers and letters.
-    """
-
-    kind: str
-    colour: Colour
-    second: Colour
-    third: Colour
-    pattern: str = "plain"
-    scale: float = 0.05
-    duty: float = 0.5
-    fit: float = 0.0
-    length: float = 0.0
-    sleeve: float = 1.0
-    opening: float = 0.0
-    logo: str = "none"
-    logo_place: tuple[float, float] = (0.0, 0.36)
-    logo_size: tuple[float, float] = (0.2, 0.15)
-    logo_back: bool = False
-    ink: Colour = (0.9, 0.9, 0.9)
-    trim: float = 1.0
-    seed: int = 0
+def _pick(rng: np.random.Generator, weights: Sequence[float]) -> int:
+    """Index drawn in proportion to the weights."""
+    edges = np.cumsum(weights)
+    return int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Carried:
-    """A bag or another thing carried: kind, colours, body side (-1 left, 1 right) and size."""
-
-    kind: str
-    colour: Colour
-    second: Colour
-    side: int = 1
-    size: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Appearance:
-    """A person: body, head, clothes, carried things and gait. Plain values only (``asdict``).
-
-    Attributes:
-        age: years.
-        female: 0..1, how far proportions are a woman's.
-        stature: metres, without shoes.
-        build: -1 thin, 0 average, 2 very heavy.
-        umbrella: an umbrella that is open, or None.
-        gait: stride, arm swing and elbow bend (factors), lean (rad), toe-out (rad), step width.
-    """
-
-    age: float
-    female: float
-    stature: float
-    build: float
-    shoulders: float
-    legs: float
-    skin: Colour
-    hair: str
-    hair_colour: Colour
-    hair_tips: Colour
-    hair_length: float
-    beard: float
-    glasses: int
-    face_mask: bool
-    lips: float
-    headgear: str
-    headgear_colour: Colour
-    headgear_second: Colour
-    scarf: Colour | None
-    inner: Garment
-    outer: Garment | None
-    spare: Garment | None
-    lower: Garment | None
-    shoes: Garment
-    socks: Colour
-    tights: Colour | None
-    belt: Colour | None
-    carried: tuple[Carried, ...] = ()
-    umbrella: Carried | None = None
-    gait: tuple[float, float, float, float, float, float] = (1.0, 1.0, 1.0, 0.03, 0.12, 1.0)
-    seed: int = 0
-
-
-def _choose(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
-    names, values = list(weights), np.array(list(weights.values()), float)
-    edges = np.cumsum(values)
-    return names[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+def _choose(rng: np.random.Generator, table: Mapping[str, Sequence[float]], group: int) -> str:
+    """A key of a table of weights for (men, women, children)."""
+    return list(table)[_pick(rng, [float(weights[group]) for weights in table.values()])]
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(low + (high - low) * rng.random())
 
 
+def _around(rng: np.random.Generator, mean: float, spread: float, low: float, high: float) -> float:
+    """A normal deviate, kept between ``low`` and ``high``."""
+    return float(np.clip(mean + spread * rng.standard_normal(), low, high))
+
+
 def _colour(rng: np.random.Generator, palette: str, spread: float = 0.045) -> Colour:
     """A colour near one of the palette's, jittered in brightness more than in hue."""
     options = PALETTES[palette]
-    edges = np.cumsum([weight for _, weight in options])
-    base = options[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))][0]
+    base = options[_pick(rng, [weight for _, weight in options])][0]
     light = 1.0 + 2.2 * spread * float(rng.standard_normal())
-    values = [
+    r, g, b = (
         min(max(c * light + spread * float(rng.standard_normal()) * (0.3 + c), 0.02), 0.98)
         for c in base
-    ]
-    return values[0], values[1], values[2]
+    )
+    return r, g, b
 
 
-def _contrast(rng: np.random.Generator, first: Colour, palette: str = "any") -> Colour:
+def _contrast(rng: np.random.Generator, first: Colour) -> Colour:
     """A colour that stands out from ``first``."""
     other = first
     for _ in range(6):
-        other = _colour(rng, palette)
+        other = _colour(rng, "any")
         if sum(abs(a - b) for a, b in zip(first, other, strict=True)) > 0.55:
             break
     return other
@@ -154,72 +71,64 @@ def _shade(rng: np.random.Generator, first: Colour) -> Colour:
     return r, g, b
 
 
-SCALES: dict[str, tuple[float, float]] = {
-    "horizontal": (0.025, 0.16), "vertical": (0.02, 0.09), "plaid": (0.05, 0.16),
-    "dots": (0.03, 0.08), "block": (0.05, 0.12), "gradient": (0.1, 0.3),
-    "camouflage": (0.10, 0.30), "floral": (0.05, 0.15), "tweed": (0.05, 0.1),
-}  # fmt: skip
-
-
-def _group(age: float, female: float) -> int:
-    return 2 if age < 13 else int(female > 0.5)
-
-
-def _cut_weights(layers: Sequence[str], group: int) -> dict[str, float]:
-    return {name: cut.weight[group] for name, cut in CUTS.items() if cut.layer in layers}
-
-
-def _garment(rng: np.random.Generator, kind: str) -> Garment:
+def _garment(
+    rng: np.random.Generator, layers: Sequence[str], group: int, cold: float | None = None
+) -> Garment:
+    """A garment of one of the layers; in the cold fewer shorts and mini skirts are drawn."""
+    weights = {name: cut.weight[group] for name, cut in CUTS.items() if cut.layer in layers}
+    if cold is not None:
+        for name in weights:
+            if "shorts" in name or name == "mini skirt":
+                weights[name] *= 1.6 * (1.0 - cold)
+    kind = list(weights)[_pick(rng, np.array(list(weights.values()), float))]
     cut = CUTS[kind]
     colour = _colour(rng, cut.palette)
     pattern = cut.prints[int(rng.integers(len(cut.prints)))]
     low, high = SCALES.get(pattern, (0.05, 0.1))
     quiet = cut.layer == "lower" or rng.random() < 0.35
-    second = _shade(rng, colour) if quiet else _contrast(rng, colour)
-    logo, place, size, back = _logo(rng, cut.layer, pattern)
+    another = _shade if quiet else _contrast
+    second = another(rng, colour)
+    logo = _logo(rng, cut.layer, pattern)
     return Garment(
         kind=kind,
         colour=colour,
         second=second,
-        third=_shade(rng, second) if quiet else _contrast(rng, second),
+        third=another(rng, second),
         pattern=pattern,
         scale=float(low * (high / low) ** rng.random()),
         duty=_between(rng, 0.25, 0.65),
-        fit=float(np.clip(0.5 * rng.standard_normal(), -1, 1)),
+        fit=_around(rng, 0.0, 0.5, -1, 1),
         length=_between(rng, -0.04, 0.05) * (1.6 if cut.hem < -0.3 else 1.0),
         sleeve=float(np.clip(cut.sleeve * _between(rng, 0.88, 1.12), 0, 1)),
         opening=_between(rng, 0.22, 0.75) if cut.front == 3 and rng.random() < 0.55 else 0.0,
-        logo=logo,
-        logo_place=place,
-        logo_size=size,
-        logo_back=back,
+        **logo,
         ink=_contrast(rng, colour),
         trim=float(rng.choice([1.0, 1.0, 0.8, 0.6, 1.3])),
         seed=int(rng.integers(1 << 16)),
     )
 
 
-def _logo(
-    rng: np.random.Generator, layer: str, pattern: str
-) -> tuple[str, tuple[float, float], tuple[float, float], bool]:
-    """Kind, place and size of what is printed on the chest, thigh or back."""
+def _logo(rng: np.random.Generator, layer: str, pattern: str) -> dict[str, Any]:
+    """Kind, place and size of what is printed on the chest or back; nothing on many garments."""
     roll = rng.random()
     if layer not in ("inner", "outer") or pattern not in ("plain", "block") or roll < 0.5:
-        return "none", (0.0, 0.36), (0.2, 0.15), False
+        return {}
     kind = str(rng.choice(["letters", "emblem", "picture"]))
     back = bool(rng.random() < 0.35)
     if roll < 0.72:  # a small mark on the breast
-        return kind, (-0.09, _between(rng, 0.38, 0.42)), (0.07, 0.045), back
-    size = (_between(rng, 0.14, 0.26), _between(rng, 0.06, 0.2))
-    return kind, (0.0, _between(rng, 0.28, 0.38)), size, back
+        place, size = (-0.09, _between(rng, 0.38, 0.42)), (0.07, 0.045)
+    else:
+        size = (_between(rng, 0.14, 0.26), _between(rng, 0.06, 0.2))
+        place = (0.0, _between(rng, 0.28, 0.38))
+    return {"logo": kind, "logo_place": place, "logo_size": size, "logo_back": back}
 
 
-def _body(rng: np.random.Generator) -> dict[str, float]:
+def _body(rng: np.random.Generator) -> dict[str, Any]:
     roll = rng.random()
-    age = (
-        _between(rng, 5, 13) if roll < 0.06 else _between(rng, 64, 85) if roll > 0.9
-        else float(15 + 48 * rng.beta(1.3, 1.8))
-    )  # fmt: skip
+    if roll < 0.06:
+        age = _between(rng, 5, 13)
+    else:
+        age = _between(rng, 64, 85) if roll > 0.9 else float(15 + 48 * rng.beta(1.3, 1.8))
     female = _between(rng, 0.8, 1.0) if rng.random() < 0.48 else _between(rng, 0.0, 0.15)
     adult = 1.775 - 0.13 * (female > 0.5) + 0.068 * float(rng.standard_normal())
     grown = min(1.0, 0.44 + 0.0355 * age) if age < 16 else 1.0 - 0.0009 * max(age - 55, 0)
@@ -229,13 +138,12 @@ def _body(rng: np.random.Generator) -> dict[str, float]:
         "female": female,
         "stature": float(np.clip(adult * grown, 1.05, 2.02)),
         "build": build if age > 15 else 0.6 * build - 0.2,
-        "shoulders": float(np.clip(1 + 0.05 * rng.standard_normal(), 0.88, 1.12)),
-        "legs": float(np.clip(1 + 0.025 * rng.standard_normal(), 0.94, 1.06)),
+        "shoulders": _around(rng, 1, 0.05, 0.88, 1.12),
+        "legs": _around(rng, 1, 0.025, 0.94, 1.06),
     }
 
 
-def _head(rng: np.random.Generator, age: float, female: float) -> dict[str, object]:
-    group = _group(age, female)
+def _head(rng: np.random.Generator, age: float, group: int) -> dict[str, Any]:
     grey = age > 45 and rng.random() < (age - 40) / 40
     dyed = rng.random() < 0.008 and age < 50
     hair_colour = _colour(rng, "any" if dyed else "grey hair" if grey else "hair", 0.02)
@@ -245,7 +153,7 @@ def _head(rng: np.random.Generator, age: float, female: float) -> dict[str, obje
     bearded = group == 0 and age > 19 and rng.random() < 0.42
     return {
         "skin": _colour(rng, "skin", 0.018),
-        "hair": _choose(rng, {name: w[group] for name, w in HAIR.items()}),
+        "hair": _choose(rng, HAIR, group),
         "hair_colour": hair_colour,
         "hair_tips": tips,
         "hair_length": _between(rng, 0.0, 1.0),
@@ -253,46 +161,49 @@ def _head(rng: np.random.Generator, age: float, female: float) -> dict[str, obje
         "glasses": int(rng.choice([0, 1, 2], p=[0.74, 0.18, 0.08])),
         "face_mask": bool(rng.random() < 0.06),
         "lips": _between(rng, 0.2, 1.0) if group == 1 else 0.15,
-        "headgear": _choose(rng, {name: w[group] for name, w in HEADGEAR.items()}),
+        "headgear": _choose(rng, HEADGEAR, group),
         "headgear_colour": _colour(rng, "any"),
         "headgear_second": _colour(rng, "any"),
         "scarf": _colour(rng, "any") if rng.random() < 0.07 else None,
     }
 
 
+PLACES = {"backpack": "back", "cross bag": "trunk", "shoulder bag": "trunk", "waist bag": "waist"}
+
+
 def _carried(rng: np.random.Generator, group: int) -> tuple[Carried, ...]:
-    things: list[Carried] = []
-    taken: set[str] = set()
-    places = {
-        "backpack": "back", "cross bag": "trunk", "shoulder bag": "trunk", "waist bag": "waist",
-    }  # fmt: skip
+    """Things carried, at most one at each place of the body and one in a hand."""
+    things: dict[str, Carried] = {}
     for kind, chances in CARRIED.items():
-        if rng.random() >= chances[group] or places.get(kind, "hand") in taken:
-            continue
-        taken.add(places.get(kind, "hand"))
-        colour = _colour(rng, "bag")
-        things.append(
-            Carried(
-                kind=kind,
-                colour=colour,
-                second=_contrast(rng, colour),
-                side=int(rng.choice([-1, 1])),
-                size=_between(rng, 0.8, 1.2),
-                seed=int(rng.integers(1 << 16)),
-            )
-        )
-    return tuple(things)
+        place = PLACES.get(kind, "hand")
+        if rng.random() < chances[group] and place not in things:
+            things[place] = _thing(rng, kind, contrast=1.0, size=(0.8, 1.2))
+    return tuple(things.values())
 
 
-def _clothes(rng: np.random.Generator, group: int, cold: float) -> dict[str, object]:
-    layers = ("inner", "dress") if group else ("inner",)
-    inner = _garment(rng, _choose(rng, _cut_weights(layers, group)))
-    dress = CUTS[inner.kind].layer == "dress"
-    spare = _garment(rng, _choose(rng, _cut_weights(("outer",), group)))
+def _thing(
+    rng: np.random.Generator, kind: str, *, contrast: float, size: tuple[float, float]
+) -> Carried:
+    """A bag or umbrella; ``contrast`` is the chance that its second colour stands out."""
+    colour = _colour(rng, "bag")
+    two = contrast >= 1 or rng.random() < contrast
+    return Carried(
+        kind=kind,
+        colour=colour,
+        second=_contrast(rng, colour) if two else colour,
+        side=int(rng.choice([-1, 1])),
+        size=_between(rng, *size),
+        seed=int(rng.integers(1 << 16)),
+    )
+
+
+def _clothes(rng: np.random.Generator, group: int, cold: float) -> dict[str, Any]:
+    inner = _garment(rng, ("inner", "dress") if group else ("inner",), group)
+    spare = _garment(rng, ("outer",), group)
     worn = rng.random() < cold
-    lower = None if dress else _lower(rng, group, cold)
-    bare_legs = dress or (lower is not None and lower.kind in SKIRTS)
-    shoe_kind = _choose(rng, {name: w[group] for name, w in SHOES.items()})
+    lower = None if inner.cut.layer == "dress" else _garment(rng, ("lower",), group, cold)
+    bare_legs = lower is None or lower.kind in SKIRTS
+    shoe_kind = _choose(rng, SHOES, group)
     shoe = _colour(rng, "shoe")
     return {
         "inner": inner,
@@ -312,23 +223,15 @@ def _clothes(rng: np.random.Generator, group: int, cold: float) -> dict[str, obj
     }
 
 
-def _lower(rng: np.random.Generator, group: int, cold: float) -> Garment:
-    weights = _cut_weights(("lower",), group)
-    for name in weights:
-        if "shorts" in name or name == "mini skirt":
-            weights[name] *= 1.6 * (1.0 - cold)
-    return _garment(rng, _choose(rng, weights))
-
-
 def _gait(rng: np.random.Generator, age: float) -> tuple[float, float, float, float, float, float]:
     old = max(age - 60, 0) / 25
     return (
         float(np.clip(1 + 0.12 * rng.standard_normal() - 0.3 * old, 0.5, 1.3)),
         float(np.clip(1 + 0.3 * rng.standard_normal() - 0.3 * old, 0.2, 1.7)),
-        float(np.clip(1 + 0.4 * rng.standard_normal(), 0.3, 2.2)),
+        _around(rng, 1, 0.4, 0.3, 2.2),
         float(0.03 + 0.025 * rng.standard_normal() + 0.12 * old),
-        float(np.clip(0.12 + 0.08 * rng.standard_normal(), -0.05, 0.4)),
-        float(np.clip(1 + 0.2 * rng.standard_normal(), 0.5, 1.6)),
+        _around(rng, 0.12, 0.08, -0.05, 0.4),
+        _around(rng, 1, 0.2, 0.5, 1.6),
     )
 
 
@@ -345,14 +248,15 @@ def sample_appearance(
     if look_alike is not None:
         return _look_alike(rng, look_alike)
     body = _body(rng)
-    group = _group(body["age"], body["female"])
+    age = body["age"]
+    group = 2 if age < 13 else int(body["female"] > 0.5)
     cold = float(rng.choice([0.1, 0.5, 0.9]))
     return Appearance(
-        **body,  # type: ignore[arg-type]
-        **_head(rng, body["age"], body["female"]),  # type: ignore[arg-type]
-        **_clothes(rng, group, cold),  # type: ignore[arg-type]
+        **body,
+        **_head(rng, age, group),
+        **_clothes(rng, group, cold),
         carried=_carried(rng, group),
-        gait=_gait(rng, body["age"]),
+        gait=_gait(rng, age),
         seed=int(rng.integers(1 << 30)),
     )
 
@@ -360,16 +264,15 @@ def sample_appearance(
 def _look_alike(rng: np.random.Generator, other: Appearance) -> Appearance:
     """Another body of the same sex and age group in the same clothes but for several details."""
     fresh = sample_appearance(rng)
-    while _group(fresh.age, fresh.female) != _group(other.age, other.female):
+    while fresh.group != other.group:
         fresh = sample_appearance(rng)
     shared = ["inner", "outer", "spare", "lower", "tights", "belt"]
-    dress = CUTS[other.inner.kind].layer == "dress" or CUTS[fresh.inner.kind].layer == "dress"
+    dress = "dress" in (other.inner.cut.layer, fresh.inner.cut.layer)
     if not dress and rng.random() < 0.6:  # one main garment differs
         shared.remove(str(rng.choice(["inner", "lower"])))
-    keep: dict[str, object] = {name: getattr(other, name) for name in shared}
     if rng.random() < 0.5:
-        keep["shoes"] = other.shoes
-    return replace(fresh, **keep)  # type: ignore[arg-type]
+        shared.append("shoes")
+    return replace(fresh, **{name: getattr(other, name) for name in shared})
 
 
 def change_outer(appearance: Appearance, rng: np.random.Generator) -> Appearance:
@@ -378,20 +281,11 @@ def change_outer(appearance: Appearance, rng: np.random.Generator) -> Appearance
         return replace(appearance, outer=None)
     outer = appearance.spare
     if outer is None:
-        group = _group(appearance.age, appearance.female)
-        outer = _garment(rng, _choose(rng, _cut_weights(("outer",), group)))
+        outer = _garment(rng, ("outer",), appearance.group)
     return replace(appearance, outer=outer, spare=outer)
 
 
 def open_umbrella(appearance: Appearance, rng: np.random.Generator) -> Appearance:
     """The same person under an open umbrella."""
-    colour = _colour(rng, "bag")
-    umbrella = Carried(
-        kind="umbrella",
-        colour=colour,
-        second=_contrast(rng, colour) if rng.random() < 0.3 else colour,
-        side=int(rng.choice([-1, 1])),
-        size=_between(rng, 0.85, 1.15),
-        seed=int(rng.integers(1 << 16)),
-    )
+    umbrella = _thing(rng, "umbrella", contrast=0.3, size=(0.85, 1.15))
     return replace(appearance, umbrella=umbrella)

@@ -1,8 +1,9 @@
 """Clips of single cameras, with everyone's box in every frame as truth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,13 @@ from tqdm import tqdm
 
 from passerby.errors import MissingExtraError
 from passerby.simulate import tables
-from passerby.simulate.figure import Figure
-from passerby.simulate.looks import Looks
+from passerby.simulate.crop import bounds
+from passerby.simulate.mesh import Figure
 from passerby.simulate.observation import Observations, area, clip_boxes, observe
-from passerby.simulate.pool import run_chunks
-from passerby.simulate.raster import Camera, project
-from passerby.simulate.rendering import view_of
-from passerby.simulate.scene import Placed, backdrop, draw, frame_camera, place, populate
+from passerby.simulate.rendering import in_chunks, view_of
+from passerby.simulate.scene import Placed, draw, frame_camera, place, populate
 from passerby.simulate.sensor import Sensor, develop
-from passerby.simulate.world import CLIP, World, stream
+from passerby.simulate.world import CLIP, Appearances, World, stream
 
 SIZE = (960, 540)  # pixels, width and height
 RATE = 10  # frames a second
@@ -46,7 +45,7 @@ class FrameRenderer:
     seed: int
     camera: int
     sensor: Sensor
-    looks: Looks
+    appearances: Appearances
     cast: Cast
 
     def frames(self, numbers: range) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -55,50 +54,36 @@ class FrameRenderer:
 
     def _frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         first, last = np.searchsorted(self.cast.frame, [number, number + 1])
-        figure, spans = Figure(), []
-        people = [self._placed(int(i)) for i in range(first, last)]
-        feet = populate(figure, people, lambda a, b: spans.append((a, b)))
-        frame = (0.0, 0.0, float(self.sensor.frame[0]), float(self.sensor.frame[1]))
-        scale = SIZE[0] / frame[2]
-        camera = frame_camera(self.sensor, self.sensor.height).window(0.0, 0.0, scale, scale)
-        size, light = (SIZE[1], SIZE[0]), self.sensor.light
-        layers = None
-        if people:
-            layers = draw(figure, camera, light, size, **_lit_region(people), person_pixels=150.0)
-        image = backdrop(self.sensor, camera, frame, size, light=light, layers=layers, feet=feet)
-        if layers is not None:
-            image = np.where(layers.cover[:, :, None], layers.colour, image)
+        people = [self._placed(i) for i in range(first, last)]
+        figure, sensor = Figure(), self.sensor
+        feet, ends = populate(figure, people)
+        ground = np.array([[p.x, p.z] for p in people] or [[0.0, 0.0]])
+        centre = (ground.min(0) + ground.max(0)) / 2
+        image = draw(
+            figure, feet, sensor, sensor.light, height=sensor.height,
+            box=(0.0, 0.0, float(sensor.frame[0]), float(sensor.frame[1])), size=SIZE[::-1],
+            centre=(float(centre[0]), float(centre[1])), person_pixels=150.0,
+            extent=float(np.ptp(ground, axis=0).max()) / 2 + 1.6,
+        )  # fmt: skip
+        scale = SIZE[0] / sensor.frame[0]
+        camera = frame_camera(sensor, sensor.height).window(0.0, 0.0, scale, scale).vector()
+        spans = pairwise([0, *ends])
+        boxes = [bounds(figure.vertices[a:b], camera) for a, b in spans]
         rng = stream(self.seed, CLIP, self.camera, number)
-        return develop(image, self.sensor, rng, native=size), _boxes(figure, spans, camera)
+        picture = develop(image, sensor, rng, native=SIZE[::-1])
+        return picture, clip_boxes(np.array(boxes).reshape(-1, 4), np.array(SIZE))
 
     def _placed(self, index: int) -> Placed:
         person = int(self.cast.person[index])
-        appearance = self.looks.appearance(person, float(self.cast.time[index]))
-        pose = self.looks.pose(person, self.camera)
+        appearance = self.appearances.at(person, float(self.cast.time[index]))
+        pose = self.appearances.pose(person, self.camera)
         return place(appearance, view_of(self.cast.seen, index, pose, self.sensor), self.sensor)
-
-
-def _lit_region(people: list[Placed]) -> dict[str, Any]:
-    """Centre and half size in metres of the ground on which shadows are cast."""
-    ground = np.array([[p.x, p.z] for p in people])
-    centre = (ground.min(0) + ground.max(0)) / 2
-    reach = float(np.ptp(ground, axis=0).max()) / 2 + 1.6
-    return {"centre": (float(centre[0]), float(centre[1])), "extent": reach}
-
-
-def _boxes(figure: Figure, spans: list[tuple[int, int]], camera: Camera) -> np.ndarray:
-    """Tight boxes (V, 4) in pixels of the clip, cut at its border."""
-    boxes = np.empty((len(spans), 4))
-    for row, (a, b) in enumerate(spans):
-        screen = project(figure.vertices[a:b], camera.vector())[:, :2]
-        boxes[row] = np.concatenate([screen.min(0), screen.max(0)])
-    return clip_boxes(boxes, np.array(SIZE))
 
 
 def record_clips(
     folder: Path,
     world: World,
-    looks: Looks,
+    appearances: Appearances,
     statures: np.ndarray,
     *,
     workers: int = 1,
@@ -117,45 +102,38 @@ def record_clips(
     busy = np.bincount(world.passages.camera, minlength=len(world.cameras))
     chosen = np.argsort(-busy, kind="stable")[: world.options.clips]
     (folder / "clips").mkdir()
+    count = round(world.options.clip_seconds * RATE)
     clips = []
     for index in sorted(chosen.tolist()):
+        camera = world.cameras[index]
         start = busiest_start(world, index)
         cast = cast_of(world, index, start, statures)
         renderer = FrameRenderer(
             seed=world.options.seed,
             camera=index,
-            sensor=world.cameras[index].sensor,
-            looks=looks,
+            sensor=camera.sensor,
+            appearances=appearances,
             cast=cast,
         )
-        name = f"clips/{world.cameras[index].id}"
-        count = round(world.options.clip_seconds * RATE)
-        pictures = _pictures(renderer, count, workers, progress=progress)
-        boxes = encode(folder / f"{name}.mp4", pictures)
-        _write_truth(folder / f"{name}.parquet", cast, boxes)
-        clips.append(_entry(name, int(tables.milliseconds(world, np.array(start))), count))
+        video, truth = f"clips/{camera.id}.mp4", f"clips/{camera.id}.parquet"
+        frames = in_chunks(renderer.frames, count, CHUNK, workers)
+        bar = tqdm(frames, total=count, unit="frame", desc="clip", disable=not progress)
+        boxes = encode(folder / video, bar)
+        tables.write_parquet(
+            folder / truth,
+            {"frame": cast.frame, "identity": cast.person + 1, **tables.box_columns(boxes)},
+        )
+        clips.append(
+            {
+                "camera": camera.id,
+                "video": video,
+                "truth": truth,
+                "start": int(tables.milliseconds(world, np.array(start))),
+                "frames_per_second": RATE,
+                "frames": count,
+            }
+        )
     return clips
-
-
-def _entry(name: str, start: int, count: int) -> dict[str, Any]:
-    return {
-        "camera": name.rpartition("/")[2],
-        "video": f"{name}.mp4",
-        "truth": f"{name}.parquet",
-        "start": start,
-        "frames_per_second": RATE,
-        "frames": count,
-    }
-
-
-def _pictures(
-    renderer: FrameRenderer, count: int, workers: int, *, progress: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    chunks = [range(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
-    with tqdm(total=count, unit="frame", desc="clip", disable=not progress) as bar:
-        for frames in run_chunks(renderer.frames, chunks, workers):
-            yield from frames
-            bar.update(len(frames))
 
 
 def busiest_start(world: World, camera: int) -> float:
@@ -196,23 +174,10 @@ def cast_of(world: World, camera: int, start: float, statures: np.ndarray) -> Ca
     drawn = visible & (np.abs(seen.azimuth) < 1.4) & (box[:, 3] - box[:, 1] > SMALLEST)
     keep = np.flatnonzero(drawn)
     keep = keep[np.lexsort((seen.distance[keep], frame[keep]))]
-    picked = {name: getattr(seen, name)[keep] for name in Observations.__dataclass_fields__}
-    return Cast(
-        frame=frame[keep],
-        person=person[keep],
-        time=time[keep],
-        seen=Observations(**picked),
-    )
+    return Cast(frame=frame[keep], person=person[keep], time=time[keep], seen=seen.take(keep))
 
 
-def _write_truth(path: Path, cast: Cast, boxes: np.ndarray) -> None:
-    columns = {"frame": cast.frame, "identity": cast.person + 1}
-    for i, name in enumerate(("x0", "y0", "x1", "y1")):
-        columns[name] = boxes[:, i].astype(np.float32)
-    tables.write_parquet(path, columns)
-
-
-def encode(path: Path, frames: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def encode(path: Path, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Write pictures as MPEG-4 part 2, which FFmpeg encodes under the LGPL.
 
     Returns:

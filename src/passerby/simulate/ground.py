@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 
-from passerby.simulate.kernels import kernel
-from passerby.simulate.textures import hashed, lookup
+from passerby.simulate import kernels as k
+from passerby.simulate.kernels import Vector, hashed, kernel, lookup, scaled, triple
 
+GROUNDS = ["asphalt", "slabs", "bricks", "concrete", "tiles", "grass", "gravel", "setts"]
 ASPHALT, SLABS, BRICKS, CONCRETE, TILES, GRASS, GRAVEL, SETTS = range(8)
+WALLS = ["facade", "shops", "plain", "hedge", "trees", "fence", "panels"]
 FACADE, SHOPS, PLAIN_WALL, HEDGE, TREES, FENCE, PANELS = range(7)
 
 # the scene's numbers
@@ -66,43 +68,40 @@ def _paving(
 
 
 @kernel
-def _floor(
-    p: np.ndarray, a: float, n: float, noise: np.ndarray, blur: float
-) -> tuple[float, float, float]:
-    """Linear RGB of the ground at ``a`` along and ``n`` across the street."""
-    seed = p[SEED]
-    if p[ROAD] > 0 and p[ROAD_FROM] < n < p[ROAD_TO]:
-        edge = min(n - p[ROAD_FROM], p[ROAD_TO] - n)
-        if edge < 0.16 and p[ROAD_FROM] > -40:
-            return 0.42, 0.42, 0.41
-        shade = _paving(ASPHALT, 1.0, a, n, seed, noise, blur)
-        tone = 0.26 * shade
-        if p[CROSSING] > 0 and abs(a - p[CROSSING_AT]) < 2.0 and edge > 0.4:
-            f = n / 1.0 - math.floor(n / 1.0)
-            if f < 0.5:
-                return 0.62 * shade + 0.12, 0.62 * shade + 0.12, 0.60 * shade + 0.12
-        middle = 0.5 * (p[ROAD_FROM] + p[ROAD_TO])
-        dash = a / 3.2 - math.floor(a / 3.2)
-        if (abs(n - middle) < 0.07 and dash < 0.5) or 0.45 < edge < 0.58:
-            return 0.55, 0.55, 0.52
-        return tone, tone, tone * 1.02
-    if p[BAND] > 0 and abs(n - p[BAND_AT]) < 0.3:
-        dot = 0.8 + 0.2 * _joint(a, 0.1, 0.05)
-        return 0.50 * dot, 0.38 * dot, 0.10 * dot
-    beyond = n > p[ROAD_TO] if p[ROAD] > 0 else n > 0.8 * p[WALL_AT]
-    kind = int(p[FAR]) if beyond else int(p[NEAR])
-    shade = _paving(kind, p[UNIT], a, n, seed, noise, blur)
-    if kind == GRASS:
-        return 0.12 * shade, 0.19 * shade, 0.06 * shade
-    shade *= _extras(p, a, n, noise)
-    base = FAR_COLOUR if beyond else NEAR_COLOUR
-    return p[base] * shade, p[base + 1] * shade, p[base + 2] * shade
+def _road(p: np.ndarray, a: float, n: float, noise: np.ndarray, blur: float) -> Vector:
+    """Asphalt with kerbs, a zebra crossing and lane marks."""
+    edge = min(n - p[ROAD_FROM], p[ROAD_TO] - n)
+    if edge < 0.16 and p[ROAD_FROM] > -40:
+        return 0.42, 0.42, 0.41
+    shade = _paving(ASPHALT, 1.0, a, n, p[SEED], noise, blur)
+    tone = 0.26 * shade
+    zebra = p[CROSSING] > 0 and abs(a - p[CROSSING_AT]) < 2.0 and edge > 0.4
+    if zebra and n - math.floor(n) < 0.5:
+        return 0.62 * shade + 0.12, 0.62 * shade + 0.12, 0.60 * shade + 0.12
+    middle = 0.5 * (p[ROAD_FROM] + p[ROAD_TO])
+    dash = a / 3.2 - math.floor(a / 3.2)
+    if (abs(n - middle) < 0.07 and dash < 0.5) or 0.45 < edge < 0.58:
+        return 0.55, 0.55, 0.52
+    return tone, tone, tone * 1.02
 
 
 @kernel
-def _leaves(
-    a: float, y: float, noise: np.ndarray, kind: int, seed: int
-) -> tuple[float, float, float]:
+def _floor(p: np.ndarray, a: float, n: float, noise: np.ndarray, blur: float) -> Vector:
+    """Linear RGB of the ground at ``a`` along and ``n`` across the street."""
+    if p[ROAD] > 0 and p[ROAD_FROM] < n < p[ROAD_TO]:
+        return _road(p, a, n, noise, blur)
+    if p[BAND] > 0 and abs(n - p[BAND_AT]) < 0.3:
+        return scaled((0.50, 0.38, 0.10), 0.8 + 0.2 * _joint(a, 0.1, 0.05))
+    beyond = n > p[ROAD_TO] if p[ROAD] > 0 else n > 0.8 * p[WALL_AT]
+    kind = int(p[FAR]) if beyond else int(p[NEAR])
+    shade = _paving(kind, p[UNIT], a, n, p[SEED], noise, blur)
+    if kind == GRASS:
+        return scaled((0.12, 0.19, 0.06), shade)
+    return scaled(triple(p, FAR_COLOUR if beyond else NEAR_COLOUR), shade * _extras(p, a, n, noise))
+
+
+@kernel
+def _leaves(a: float, y: float, noise: np.ndarray, kind: int, seed: int) -> Vector:
     """A hedge, or trees with dark trunks."""
     leaf = lookup(noise, a * 60, y * 60) * 0.6 + lookup(noise, a * 17, y * 17) * 0.9 - 0.25
     leaf = max(leaf, 0.08) * (0.55 + 0.25 * y if kind == HEDGE else 0.6)
@@ -111,107 +110,90 @@ def _leaves(
         if abs(a / 3.1 - i - 0.3 - 0.4 * hashed(i, 1, seed)) < 0.05:
             return 0.07, 0.055, 0.04
         leaf *= 0.45 + 0.2 * y
-    return 0.16 * leaf, 0.24 * leaf, 0.07 * leaf
+    return scaled((0.16, 0.24, 0.07), leaf)
 
 
 @kernel
-def _panels(
-    p: np.ndarray, a: float, y: float, r: float, g: float, b: float, noise: np.ndarray
-) -> tuple[float, float, float]:
+def _panels(p: np.ndarray, a: float, y: float, colour: Vector, noise: np.ndarray) -> Vector:
     """A clad wall with posters."""
-    joint = 1 - 0.4 * max(_joint(a, p[BAY] * 0.5, 0.02), _joint(y, 1.1, 0.02))
     i = math.floor(a / (p[BAY] * 1.5))
     x = a / (p[BAY] * 1.5) - i
     if 0.25 < x < 0.65 and 0.9 < y < 2.1 and hashed(i, 5, int(p[SEED])) < 0.6:
         wave = lookup(noise, a * 26 + i * 9, y * 26)
         h = hashed(i, 6, int(p[SEED]))
         return 0.7 * h * wave + 0.1, 0.5 * wave, (1 - h) * 0.7 * wave + 0.05
-    return r * joint, g * joint, b * joint
+    return scaled(colour, 1 - 0.4 * max(_joint(a, p[BAY] * 0.5, 0.02), _joint(y, 1.1, 0.02)))
 
 
 @kernel
-def _wall(
-    p: np.ndarray, a: float, y: float, noise: np.ndarray, kind: int
-) -> tuple[float, float, float]:
-    """Linear RGB of a wall at ``a`` metres along and ``y`` up; and how dark glass reflects."""
+def _wall(p: np.ndarray, a: float, y: float, noise: np.ndarray, kind: int) -> Vector:
+    """Linear RGB of a wall at ``a`` metres along and ``y`` up."""
     seed = int(p[SEED])
     grain = 0.86 + 0.16 * lookup(noise, a * 40, y * 40) + 0.14 * lookup(noise, a * 3, y * 3 + 9)
     grain *= 0.88 + 0.12 * min(y / 0.5, 1.0)
-    r, g, b = p[WALL_COLOUR] * grain, p[WALL_COLOUR + 1] * grain, p[WALL_COLOUR + 2] * grain
+    colour = scaled(triple(p, WALL_COLOUR), grain)
     if kind in (HEDGE, TREES):
         return _leaves(a, y, noise, kind, seed)
     if kind == FENCE:
         f = a / 0.12 - math.floor(a / 0.12)
         if y > 1.25 or f < 0.22 or (0.15 < y < 0.22):
-            return r * 0.5, g * 0.5, b * 0.5
-        leaf = 0.4 + lookup(noise, a * 30, y * 30)
-        return 0.07 * leaf, 0.09 * leaf, 0.05 * leaf
+            return scaled(colour, 0.5)
+        return scaled((0.07, 0.09, 0.05), 0.4 + lookup(noise, a * 30, y * 30))
     if kind == PLAIN_WALL:
-        if y < 0.12:
-            return r * 0.5, g * 0.5, b * 0.5
-        return _door(p, a, y, r, g, b, seed)
+        return scaled(colour, 0.5) if y < 0.12 else _door(p, a, y, colour, seed)
     if kind == PANELS:
-        return _panels(p, a, y, r, g, b, noise)
+        return _panels(p, a, y, colour, noise)
     if kind == SHOPS and y < 3.3:
         return _shop(p, a, y, noise, seed)
-    return _windows(p, a, y, r, g, b, noise, seed)
+    return _windows(p, a, y, colour, noise, seed)
 
 
 @kernel
-def _door(
-    p: np.ndarray, a: float, y: float, r: float, g: float, b: float, seed: int
-) -> tuple[float, float, float]:
+def _door(p: np.ndarray, a: float, y: float, colour: Vector, seed: int) -> Vector:
     bay = p[BAY] * 2
     i = math.floor(a / bay)
     x = (a / bay - i) * bay
     if hashed(i, 3, seed) < 0.45 and 0.6 < x < 1.6 and y < 2.1:
         frame = x < 0.68 or x > 1.52 or y > 2.02
-        shade = 0.5 if frame else 1.0
-        return p[ACCENT] * shade, p[ACCENT + 1] * shade, p[ACCENT + 2] * shade
-    return r, g, b
+        return scaled(triple(p, ACCENT), 0.5 if frame else 1.0)
+    return colour
 
 
 @kernel
 def _windows(
-    p: np.ndarray, a: float, y: float, r: float, g: float, b: float, noise: np.ndarray, seed: int
-) -> tuple[float, float, float]:
+    p: np.ndarray, a: float, y: float, colour: Vector, noise: np.ndarray, seed: int
+) -> Vector:
     """Rows of windows, doors below."""
     bay = p[BAY]
     i, j = math.floor(a / bay), math.floor((y - 0.4) / 3.1)
     x, v = (a / bay - i) * bay, y - 0.4 - j * 3.1
     if j == 0 and hashed(i, 3, seed) < 0.2 and 0.35 * bay < x < 0.35 * bay + 1.0 and v < 1.9:
-        return p[ACCENT] * 0.7, p[ACCENT + 1] * 0.7, p[ACCENT + 2] * 0.7
+        return scaled(triple(p, ACCENT), 0.7)
     if 0.22 * bay < x < 0.78 * bay and 0.75 < v < 2.25:
         frame = x < 0.25 * bay or x > 0.75 * bay or v < 0.83 or v > 2.17
-        frame = frame or abs(x - 0.5 * bay) < 0.03
-        if frame:
-            return 0.55 * r + 0.25, 0.55 * g + 0.25, 0.55 * b + 0.25
+        if frame or abs(x - 0.5 * bay) < 0.03:
+            r, g, b = scaled(colour, 0.55)
+            return r + 0.25, g + 0.25, b + 0.25
         sheen = 0.05 + 0.20 * lookup(noise, a * 6 + i * 17, y * 6) * hashed(i, j, seed)
         return sheen, sheen * 1.05, sheen * 1.15
-    if v < 0.06:
-        return r * 0.8, g * 0.8, b * 0.8
-    return r, g, b
+    return scaled(colour, 0.8) if v < 0.06 else colour
 
 
 @kernel
-def _shop(
-    p: np.ndarray, a: float, y: float, noise: np.ndarray, seed: int
-) -> tuple[float, float, float]:
+def _shop(p: np.ndarray, a: float, y: float, noise: np.ndarray, seed: int) -> Vector:
     """A shop front: plinth, glass with goods behind, sign above."""
     bay = p[BAY] * 2.2
     i = math.floor(a / bay)
     x = a / bay - i
     tint = hashed(i, 11, seed)
-    r = p[ACCENT] * tint + p[WALL_COLOUR] * (1 - tint)
-    g = p[ACCENT + 1] * tint + p[WALL_COLOUR + 1] * (1 - tint)
-    b = p[ACCENT + 2] * tint + p[WALL_COLOUR + 2] * (1 - tint)
+    paint = k.blended(triple(p, WALL_COLOUR), triple(p, ACCENT), tint)
     if y > 2.65:  # sign
         ink = hashed(math.floor(a * 6), math.floor(y * 6), seed + int(i))
         if 0.2 < x < 0.8 and 2.8 < y < 3.15 and ink < 0.5:
             return 0.7, 0.68, 0.6
-        return r * 0.8, g * 0.8, b * 0.8
+        return scaled(paint, 0.8)
     if x < 0.05 or x > 0.95 or y < 0.35:
-        return r * 0.55, g * 0.55, b * 0.55
+        return scaled(paint, 0.55)
     door = 0.40 < x < 0.58
     if abs(x - 0.40) < 0.012 or abs(x - 0.58) < 0.012 or (not door and abs(x - 0.75) < 0.008):
         return 0.12, 0.12, 0.12
@@ -224,10 +206,16 @@ def _shop(
 
 
 @kernel
-def sunlit(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
-    """Share of the sun at a place of the ground: the shadow of a building, and of leaves."""
+def beyond_shade(p: np.ndarray, a: float, n: float) -> float:
+    """Metres by which a place of the ground lies outside the shadow of a building."""
     across = a * math.cos(p[SHADE_ANGLE]) + (n - 0.6 * p[WALL_AT]) * math.sin(p[SHADE_ANGLE])
-    share = min(max((p[SHADE_AT] - across) / 0.15 + 0.5, 0.0), 1.0)
+    return p[SHADE_AT] - across
+
+
+@kernel
+def _sunlit(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
+    """Share of the sun at a place of the ground: the shadow of a building, and of leaves."""
+    share = min(max(beyond_shade(p, a, n) / 0.15 + 0.5, 0.0), 1.0)
     if p[DAPPLE] > 0:
         leaf = lookup(noise, a * 19 + 50, n * 19) + 0.6 * lookup(noise, a * 5, n * 5 + 90) - 0.80
         share *= min(max(0.5 - leaf * 6.0, 0.12), 1.0)
@@ -236,7 +224,7 @@ def sunlit(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
 
 @kernel
 def _extras(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
-    """Brightness of things let into the ground: covers, drains, stains, leaves, a guiding band."""
+    """Brightness of things let into the ground: covers, drains, stains, leaves."""
     seed = int(p[SEED])
     i, j = math.floor(a / 4.3), math.floor(n / 3.7)
     if hashed(i, j, seed + 3) < 0.22:
@@ -248,17 +236,17 @@ def _extras(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
                 return 0.45 if d > 0.30 else 0.62 + 0.25 * _joint(x, 0.09, 0.045)
         elif abs(x) < 0.30 and abs(z) < 0.18:
             return 0.28 + 0.5 * _joint(x, 0.06, 0.03)
-    shade = 1.0
     litter = lookup(noise, a * 150 + 7, n * 150)
-    if litter > 0.80:
-        shade = 0.72
     spill = lookup(noise, a * 6.0 + 130, n * 6.0 + 31)
-    return shade * (0.80 if spill > 0.70 else 1.0)
+    return (0.72 if litter > 0.80 else 1.0) * (0.80 if spill > 0.70 else 1.0)
 
 
 @kernel
 def _hit(p: np.ndarray, height: float, ra: float, ry: float, rn: float) -> tuple[float, int]:
-    """Distance along a ray in the street's axes and what it hits: 0 sky, 1 ground, 2 wall, ..."""
+    """Distance along a ray in the street's axes and what it hits.
+
+    What: 0 sky, 1 ground, 2 wall at the back, 3 wall at the side, 4 ceiling.
+    """
     best, hit = 1e6, 0
     if ry < -1e-6:
         best, hit = height / -ry, 1
@@ -278,72 +266,54 @@ def _hit(p: np.ndarray, height: float, ra: float, ry: float, rn: float) -> tuple
 
 
 @kernel
-def _polish(p: np.ndarray, ry: float, value: float) -> float:
-    """A colour of the ground under the sheen of a polished floor."""
-    glance = p[GLOSS] * (1 - min(-ry * 1.5, 1.0))
-    return value * (1 - glance) + 0.6 * glance
-
-
-@kernel
 def _surface(
     p: np.ndarray,
     light: np.ndarray,
     noise: np.ndarray,
     hit: int,
-    a: float,
-    n: float,
-    y: float,
+    place: Vector,
     ry: float,
     blur: float,
-) -> tuple[float, float, float, float, float, float]:
-    """Linear RGB of what was hit and the shares of sun, sky and bounce that it receives."""
+) -> tuple[Vector, Vector]:
+    """Linear RGB of what was hit, and the shares of sun, sky and bounce that it receives.
+
+    ``place``: metres along the street, up, and across it.
+    """
+    a, y, n = place
     if hit == 1:
         r, g, b = _floor(p, a, n, noise, blur)
         corner = 0.6 + 0.4 * max(min((p[WALL_AT] - n) / 1.2, 1.0), 0.0)
-        sun = max(light[1], 0.0) * sunlit(p, a, n, noise)
-        return _polish(p, ry, r), _polish(p, ry, g), _polish(p, ry, b), sun, corner, 0.0
+        sun = max(light[1], 0.0) * _sunlit(p, a, n, noise)
+        glance = p[GLOSS] * (1 - min(-ry * 1.5, 1.0))  # the sheen of a polished floor
+        r, g, b = scaled((r, g, b), 1 - glance)
+        return (r + 0.6 * glance, g + 0.6 * glance, b + 0.6 * glance), (sun, corner, 0.0)
     if hit == 4:  # ceiling with strips of lamps
-        lamp = a / 2.4 - math.floor(a / 2.4) < 0.12
-        tone = 2.0 if lamp else 0.55
-        return tone, tone, tone, 0.0, 0.3, 1.0
+        tone = 2.0 if a / 2.4 - math.floor(a / 2.4) < 0.12 else 0.55
+        return (tone, tone, tone), (0.0, 0.3, 1.0)
     c, s = math.cos(p[YAW]), math.sin(p[YAW])
-    r, g, b = _wall(p, a if hit == 2 else n + 31.0, y, noise, int(p[WALL]))
+    colour = _wall(p, a if hit == 2 else n + 31.0, y, noise, int(p[WALL]))
     facing = light[0] * s - light[2] * c
     if hit == 3:
         facing = -(light[0] * c + light[2] * s) * math.copysign(1.0, p[SIDE_AT])
-    return r, g, b, max(facing, 0.0), 0.55, 0.45
+    return colour, (max(facing, 0.0), 0.55, 0.45)
 
 
 @kernel
 def _pixel(
-    p: np.ndarray,
-    camera: np.ndarray,
-    light: np.ndarray,
-    noise: np.ndarray,
-    ux: float,
-    uy: float,
-    out: np.ndarray,
-) -> None:
-    """Colour, ground flag and depth of one ray; writes into ``out`` (5,)."""
-    rx = camera[0] * ux + camera[3] * uy + camera[6]
-    ry = camera[1] * ux + camera[4] * uy + camera[7]
-    rz = camera[2] * ux + camera[5] * uy + camera[8]
+    p: np.ndarray, camera: np.ndarray, light: np.ndarray, noise: np.ndarray, seen: Vector
+) -> tuple[Vector, bool, float]:
+    """Linear RGB of one ray, whether it meets the ground, and its depth in metres."""
+    rx, ry, rz = seen
     c, s = math.cos(p[YAW]), math.sin(p[YAW])
     ra, rn = rx * c + rz * s, -rx * s + rz * c
     reach, hit = _hit(p, camera[10], ra, ry, rn)
-    out[3], out[4] = 1.0 if hit == 1 else 0.0, reach
     if hit == 0:
         up = min(max(ry, 0.0) * 2, 1.0)
-        for k in range(3):
-            out[k] = light[6 + k] * (1.25 - 0.35 * up)
-        return
+        return scaled(triple(light, 6), 1.25 - 0.35 * up), False, reach
     blur = 0.5 * reach / camera[12] * (1.0 + 0.7 * reach / max(camera[10], 0.5))
-    r, g, b, sun, sky, bounce = _surface(
-        p, light, noise, hit, reach * ra, reach * rn, camera[10] + reach * ry, ry, blur
-    )
-    out[0] = r * (light[3] * sun + light[6] * sky + light[9] * bounce)
-    out[1] = g * (light[4] * sun + light[7] * sky + light[10] * bounce)
-    out[2] = b * (light[5] * sun + light[8] * sky + light[11] * bounce)
+    place = (reach * ra, camera[10] + reach * ry, reach * rn)
+    colour, shares = _surface(p, light, noise, hit, place, ry, blur)
+    return k.lighted(colour, light, shares), hit == 1, reach
 
 
 @kernel
@@ -353,13 +323,10 @@ def paint(
     """Plate (H, W, 4) float32: linear RGB and ground flag; and depth (H, W) along the axis."""
     image = np.empty((height, width, 4), np.float32)
     depth = np.empty((height, width), np.float32)
-    out = np.empty(5)
     for y in range(height):
-        uy = -(y + 0.5 - camera[15]) / camera[13]
         for x in range(width):
-            ux = (x + 0.5 - camera[14]) / camera[12]
-            _pixel(p, camera, light, noise, ux, uy, out)
-            for k in range(4):
-                image[y, x, k] = out[k]
-            depth[y, x] = out[4]
+            seen = k.ray(camera, x + 0.5, y + 0.5)
+            colour, ground, depth[y, x] = _pixel(p, camera, light, noise, seen)
+            k.store(image[y, x], 0, colour)
+            image[y, x, 3] = ground
     return image, depth

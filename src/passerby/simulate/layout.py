@@ -25,12 +25,15 @@ SNAP = 36.0  # metres within which a new street's end moves to a crossing that e
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Lines and areas of the plan, in metres east and north of the centre."""
+    """Lines and areas of the plan, in metres east and north of the centre.
+
+    Attributes:
+        lines: street centre lines with their kind; not yet noded and not yet warped.
+        warp: bends a geometry. To be applied to noded streets, so that junctions stay closed.
+    """
 
     lines: list[tuple[LineString, str]]
-    """Street centre lines with their kind; not yet noded and not yet warped."""
     warp: Callable[[shapely.Geometry], shapely.Geometry]
-    """Bends a geometry. To be applied to noded streets, so that junctions stay closed."""
     outline: Polygon
     river: Polygon
     park: Polygon

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+Colour = tuple[float, float, float]  # sRGB 0..1
+
 # columns; colours are linear RGB
 COLOUR, SECOND, THIRD = 0, 3, 6
 PATTERN, SCALE, DUTY, OFFSET_U, OFFSET_V, SPLIT, SEED = 9, 10, 11, 12, 13, 14, 15
@@ -18,56 +20,77 @@ COLLAR, COLLAR_BAND = 40, 41  # v of the collar's top, height of the band
 STRAP = 42  # 0 none, 1 two over the shoulders, 2 across the chest, 3 other way across
 STRAP_COLOUR = 43  # 43..45
 BANDS = 46  # 1: reflective bands of a safety vest
-POCKETS = 47  # 1 front flap pockets, 2 hip pockets, 3 chest pocket
+POCKETS = 47  # 1 front flap pockets, 2 hip pockets, 3 chest pocket, 4 kangaroo pocket
 QUILT = 48  # height of the quilted channels, metres; 0 none
 LEVELS = 49  # 49..52: four heights that a kind of surface needs (head, shoe, torso)
-FEATURE = 53  # 53..60: what a kind of surface needs (eyes, beard, ...)
+BROW, BEARD, STUBBLE, HAIRLINE, LIPS, GLASSES, MASK = range(53, 60)  # of a face
 COLUMNS = 62
 
 # kinds of surface
 CLOTH, SKIN, FACE, HAIR, SHOE, SOLID, CAR = range(7)
-# prints
-PLAIN, HORIZONTAL, VERTICAL, PLAID, DOTS, BLOCK, GRADIENT, CAMOUFLAGE, FLORAL, TWEED, SIDES = range(
-    11
-)
+# groups: normals are smoothed over surfaces of the same group; 0 is none
+TRUNK_GROUP, LEG_GROUP, SKIN_GROUP, HAIR_GROUP, BOOT_GROUP, HAT_GROUP = 1, 2, 3, 4, 4, 6
+# prints, by their names in wardrobe.toml
 PATTERNS = {
-    "plain": PLAIN,
-    "horizontal": HORIZONTAL,
-    "vertical": VERTICAL,
-    "plaid": PLAID,
-    "dots": DOTS,
-    "block": BLOCK,
-    "gradient": GRADIENT,
-    "camouflage": CAMOUFLAGE,
-    "floral": FLORAL,
-    "tweed": TWEED,
-    "sides": SIDES,
-}
-# fabrics
+    name: number
+    for number, name in enumerate(
+        ("plain", "horizontal", "vertical", "plaid", "dots", "block", "gradient", "camouflage",
+         "floral", "tweed", "sides")
+    )
+}  # fmt: skip
+PLAIN, HORIZONTAL, VERTICAL, PLAID, DOTS, BLOCK, GRADIENT, CAMOUFLAGE, FLORAL, TWEED = range(10)
 SMOOTH, DENIM, KNIT, WOOL = range(4)
 FABRICS = {"smooth": SMOOTH, "denim": DENIM, "knit": KNIT, "wool": WOOL}
-# logos
 LETTERS, EMBLEM, PICTURE = 1, 2, 3
 LOGOS = {"none": 0, "letters": LETTERS, "emblem": EMBLEM, "picture": PICTURE}
 
 
-def linear(colour: tuple[float, float, float] | np.ndarray) -> np.ndarray:
+def linear(colour: Colour | np.ndarray) -> np.ndarray:
     """SRGB 0..1 to linear light, by the sRGB transfer curve (IEC 61966-2-1)."""
     value = np.asarray(colour, np.float64)
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def material(
-    colour: tuple[float, float, float], *, kind: int = CLOTH, group: int = 0
+    colour: Colour,
+    *,
+    second: Colour | None = None,
+    third: Colour | None = None,
+    kind: int = CLOTH,
+    group: int = 0,
+    pattern: int = PLAIN,
+    scale: float = 0.05,
+    duty: float = 0.5,
+    fold: float = 0.0,
+    folds: tuple[float, float] = (2.0, 2.0),
+    shine: float = 0.0,
+    gloss: float = 8.0,
+    seed: float = 0.0,
 ) -> np.ndarray:
-    """A plain row: colour, no print, soft folds of ordinary cloth."""
+    """A row of the table; what is not given is plain cloth without a highlight.
+
+    Args:
+        colour: sRGB, as ``second`` and ``third``, which are ``colour`` when they are None.
+        second: second colour of the print.
+        third: third colour of the print.
+        kind: CLOTH, SKIN, ...
+        group: see the groups above.
+        pattern: PLAIN, HORIZONTAL, ...
+        scale: period of the print, metres.
+        duty: share of the period that the second colour takes.
+        fold: slope of the folds.
+        folds: fold tiles a metre around and along.
+        shine: strength of the highlight.
+        gloss: exponent of the highlight.
+        seed: which folds and flowers.
+    """
     row = np.zeros(COLUMNS)
     row[COLOUR : COLOUR + 3] = linear(colour)
-    row[SECOND : SECOND + 3] = row[THIRD : THIRD + 3] = row[COLOUR : COLOUR + 3]
-    row[SCALE], row[DUTY] = 0.05, 0.5
-    row[FOLD_U], row[FOLD_V] = 2.0, 2.0
-    row[GLOSS] = 8.0
-    row[KIND], row[GROUP] = kind, group
+    row[SECOND : SECOND + 3] = linear(colour if second is None else second)
+    row[THIRD : THIRD + 3] = linear(colour if third is None else third)
+    row[PATTERN : DUTY + 1] = pattern, scale, duty
+    row[FOLD : GLOSS + 1] = fold, *folds, shine, gloss
+    row[SEED], row[KIND], row[GROUP] = seed, kind, group
     row[HEM] = row[COLLAR] = -99.0
     row[HALF_GIRTH] = 0.45
     return row

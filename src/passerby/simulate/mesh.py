@@ -3,15 +3,18 @@
 # ruff: noqa: PLR0917 - compiled kernels take their arguments by position
 
 import math
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from passerby.simulate.kernels import kernel
+from passerby.simulate.kernels import Vector, added, cross, dot, kernel, scaled, store, triple, unit
 
 # columns of a tube's control rows
 X, Y, Z = 0, 1, 2  # centre of the cross-section, metres
 FRONT = 3  # 3..5: direction of the cross-section's front (need not be square to the sweep)
 WIDTH, DEPTH_FRONT, DEPTH_BACK = 6, 7, 8  # half extents, metres
+SIDES = slice(WIDTH, DEPTH_BACK + 1)  # all three
 POWER = 9  # superellipse exponent: 2 an ellipse, 4 nearly a box
 ALONG = 10  # texture coordinate along the tube, metres
 FOLD = 11  # strength of cloth folds, 0..1
@@ -25,13 +28,36 @@ AROUND, LENGTH, ANGLE, MASK, FOLDING, AMBIENT = 9, 10, 11, 12, 13, 14
 ATTRIBUTES = 15
 
 
-def rows(count: int) -> np.ndarray:
-    """Control rows with sane defaults: ellipse, front along +z, closed, full ambient light."""
+def rows(
+    count: int,
+    *,
+    centre: ArrayLike = 0.0,
+    front: ArrayLike = (0.0, 0.0, 1.0),
+    width: ArrayLike = 0.0,
+    depth: ArrayLike = 0.0,
+    power: ArrayLike = 2.0,
+    along: ArrayLike = 0.0,
+    fold: ArrayLike = 0.0,
+    occlusion: ArrayLike = 1.0,
+) -> np.ndarray:
+    """Control rows (count, 14) of a closed tube.
+
+    Args:
+        count: number of cross-sections.
+        centre: (count, 3) or (3,) centres, metres.
+        front: (count, 3) or (3,) front directions.
+        width: (count,) half widths, metres, as all that follow.
+        depth: half depths, equal in front and behind.
+        power: exponents of the superellipse.
+        along: texture coordinate.
+        fold: strength of cloth folds.
+        occlusion: share of ambient light.
+    """
     table = np.zeros((count, COLUMNS))
-    table[:, FRONT + 2] = 1.0
-    table[:, POWER] = 2.0
-    table[:, OCCLUSION] = 1.0
-    table[:, OPENING] = -1.0
+    table[:, X : Z + 1], table[:, FRONT : FRONT + 3] = centre, front
+    table[:, WIDTH], table[:, DEPTH_FRONT], table[:, DEPTH_BACK] = width, depth, depth
+    table[:, POWER], table[:, ALONG] = power, along
+    table[:, FOLD], table[:, OCCLUSION], table[:, OPENING] = fold, occlusion, -1.0
     return table
 
 
@@ -59,24 +85,13 @@ def _resample(control: np.ndarray, count: int) -> np.ndarray:
 
 
 @kernel
-def _frame(
-    rings: np.ndarray, i: int
-) -> tuple[float, float, float, float, float, float, float, float, float]:
+def _frame(rings: np.ndarray, i: int) -> tuple[Vector, Vector, Vector]:
     """Tangent, front and side at ring ``i``, orthonormal."""
-    last = rings.shape[0] - 1
-    lower, upper = max(i - 1, 0), min(i + 1, last)
-    tx = rings[upper, 0] - rings[lower, 0]
-    ty = rings[upper, 1] - rings[lower, 1]
-    tz = rings[upper, 2] - rings[lower, 2]
-    norm = max(math.sqrt(tx * tx + ty * ty + tz * tz), 1e-9)
-    tx, ty, tz = tx / norm, ty / norm, tz / norm
-    fx, fy, fz = rings[i, 3], rings[i, 4], rings[i, 5]
-    dot = fx * tx + fy * ty + fz * tz
-    fx, fy, fz = fx - dot * tx, fy - dot * ty, fz - dot * tz
-    norm = max(math.sqrt(fx * fx + fy * fy + fz * fz), 1e-9)
-    fx, fy, fz = fx / norm, fy / norm, fz / norm
-    sx, sy, sz = ty * fz - tz * fy, tz * fx - tx * fz, tx * fy - ty * fx
-    return tx, ty, tz, fx, fy, fz, sx, sy, sz
+    lower, upper = max(i - 1, 0), min(i + 1, rings.shape[0] - 1)
+    tangent = unit(added(triple(rings[upper], X), triple(rings[lower], X), -1.0), 1e-9)
+    front = triple(rings[i], FRONT)
+    front = unit(added(front, tangent, -dot(front, tangent)), 1e-9)
+    return tangent, front, cross(tangent, front)
 
 
 @kernel
@@ -91,120 +106,92 @@ def _swell(theta: float, v: float, phase: float) -> float:
 
 @kernel
 def _sweep(
-    control: np.ndarray,
-    count: int,
-    segments: int,
-    wobble: float,
-    phase: float,
-    vertices: np.ndarray,
-    start: int,
+    control: np.ndarray, count: int, segments: int, wobble: float, phase: float, out: np.ndarray
 ) -> None:
-    """Vertices of one tube, ring by ring; every ring repeats its first vertex at the back seam."""
+    """Write the vertices of one tube, ring by ring; a ring repeats its first one at the back."""
     rings = _resample(control, count)
-    across = segments + 1
     girth = np.mean(0.5 * rings[:, 6] + 0.25 * rings[:, 7] + 0.25 * rings[:, 8])
+    at = 0
     for i in range(count):
-        tx, ty, tz, fx, fy, fz, sx, sy, sz = _frame(rings, i)
-        power = 2.0 / rings[i, 9]
-        for j in range(across):
+        tangent, ahead, aside = _frame(rings, i)
+        power = 2.0 / rings[i, POWER]
+        v = rings[i, ALONG]
+        for j in range(segments + 1):
             theta = -math.pi + 2 * math.pi * j / segments
             c, s = math.cos(theta), math.sin(theta)
             front = abs(c) ** power * (rings[i, 7] if c >= 0 else -rings[i, 8])
             side = abs(s) ** power * (rings[i, 6] if s >= 0 else -rings[i, 6])
-            v = rings[i, 10]
-            reach = 1.0 + wobble * rings[i, 11] * _swell(theta, v, phase) / max(girth, 0.01)
-            at = start + i * across + j
-            vertices[at, 0] = rings[i, 0] + reach * (front * fx + side * sx)
-            vertices[at, 1] = rings[i, 1] + reach * (front * fy + side * sy)
-            vertices[at, 2] = rings[i, 2] + reach * (front * fz + side * sz)
-            vertices[at, 6], vertices[at, 7], vertices[at, 8] = tx, ty, tz
-            vertices[at, 9] = theta * girth
-            vertices[at, 10] = v
-            vertices[at, 11] = theta
-            vertices[at, 12] = abs(theta) - rings[i, 13]
-            vertices[at, 13] = rings[i, 11]
-            vertices[at, 14] = rings[i, 12]
+            reach = 1.0 + wobble * rings[i, FOLD] * _swell(theta, v, phase) / max(girth, 0.01)
+            offset = added(scaled(ahead, front), aside, side)
+            store(out[at], POSITION, added(triple(rings[i], X), offset, reach))
+            store(out[at], TANGENT, tangent)
+            store(out[at], AROUND, (theta * girth, v, theta))
+            store(out[at], MASK, (abs(theta) - rings[i, OPENING], rings[i, FOLD], rings[i, 12]))
+            at += 1
+    _normals(count, segments, out)
 
 
 @kernel
-def _normals(count: int, segments: int, vertices: np.ndarray, start: int) -> None:
+def _normals(count: int, segments: int, out: np.ndarray) -> None:
     """Smooth normals from the differences along both directions of the grid of vertices."""
     across = segments + 1
     for i in range(count):
         lower, upper = max(i - 1, 0), min(i + 1, count - 1)
-        cx = cy = cz = 0.0
+        centre = (0.0, 0.0, 0.0)
         for j in range(segments):
-            at = start + i * across + j
-            cx += vertices[at, 0] / segments
-            cy += vertices[at, 1] / segments
-            cz += vertices[at, 2] / segments
+            x, y, z = triple(out[i * across + j], POSITION)
+            centre = (centre[0] + x / segments, centre[1] + y / segments, centre[2] + z / segments)
         for j in range(across):
-            left = start + i * across + (j - 1 if j > 0 else segments - 1)
-            right = start + i * across + (j + 1 if j < segments else 1)
-            down, up = start + lower * across + j, start + upper * across + j
-            ax = vertices[right, 0] - vertices[left, 0]
-            ay = vertices[right, 1] - vertices[left, 1]
-            az = vertices[right, 2] - vertices[left, 2]
-            bx = vertices[up, 0] - vertices[down, 0]
-            by = vertices[up, 1] - vertices[down, 1]
-            bz = vertices[up, 2] - vertices[down, 2]
-            nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
-            at = start + i * across + j
-            rx, ry, rz = vertices[at, 0] - cx, vertices[at, 1] - cy, vertices[at, 2] - cz
+            at = i * across + j
+            left = i * across + (j - 1 if j > 0 else segments - 1)
+            right = i * across + (j + 1 if j < segments else 1)
+            around = _difference(out, right, left)
+            along = _difference(out, upper * across + j, lower * across + j)
+            nx, ny, nz = cross(around, along)
+            rx, ry, rz = added(triple(out[at], POSITION), centre, -1.0)
             if nx * rx + ny * ry + nz * rz < 0:
                 nx, ny, nz = -nx, -ny, -nz
             norm = math.sqrt(nx * nx + ny * ny + nz * nz)
             if norm < 1e-12:
-                nx, ny, nz, norm = vertices[at, 6], vertices[at, 7], vertices[at, 8], 1.0
-            vertices[at, 3], vertices[at, 4], vertices[at, 5] = nx / norm, ny / norm, nz / norm
+                nx, ny, nz = triple(out[at], TANGENT)
+                norm = 1.0
+            store(out[at], NORMAL, (nx / norm, ny / norm, nz / norm))
 
 
 @kernel
-def _stitch(
-    count: int, segments: int, material: int, start: int, triangles: np.ndarray, first: int
-) -> None:
-    """Two triangles for every cell of the grid; the fourth column is the material."""
-    across = segments + 1
-    at = first
-    for i in range(count - 1):
-        for j in range(segments):
-            a = start + i * across + j
-            triangles[at, 0], triangles[at, 1], triangles[at, 2] = a, a + 1, a + across
-            triangles[at + 1, 0], triangles[at + 1, 1] = a + 1, a + across + 1
-            triangles[at + 1, 2] = a + across
-            triangles[at, 3] = material
-            triangles[at + 1, 3] = material
-            at += 2
+def _difference(vertices: np.ndarray, a: int, b: int) -> Vector:
+    """Position of vertex ``a`` minus that of vertex ``b``, in single precision."""
+    return (
+        vertices[a, 0] - vertices[b, 0],
+        vertices[a, 1] - vertices[b, 1],
+        vertices[a, 2] - vertices[b, 2],
+    )
 
 
-@kernel
-def _tube(
-    control: np.ndarray,
-    count: int,
-    segments: int,
-    wobble: float,
-    phase: float,
-    material: int,
-    vertices: np.ndarray,
-    start: int,
-    triangles: np.ndarray,
-    first: int,
-) -> None:
-    _sweep(control, count, segments, wobble, phase, vertices, start)
-    _normals(count, segments, vertices, start)
-    _stitch(count, segments, material, start, triangles, first)
+@lru_cache(maxsize=256)
+def _grid(rings: int, segments: int) -> np.ndarray:
+    """Two triangles (T, 3) for every cell of a tube's grid of vertices."""
+    low = np.arange(rings - 1)[:, None] * (segments + 1) + np.arange(segments)
+    up = low + segments + 1
+    cells = np.stack([low, low + 1, up, low + 1, up + 1, up], axis=-1)
+    return cells.reshape(-1, 3).astype(np.int32)
 
 
-class Mesh:
-    """Tubes gathered into one vertex table and one triangle table, grown in place."""
+class Figure:
+    """The mesh of persons and things, with its materials; its tables grow in place.
+
+    Attributes:
+        finesse: factor on the number of rings and segments of a tube.
+    """
 
     def __init__(
-        self, vertices: int = 8192, triangles: int = 16384, *, finesse: float = 1.0
+        self, *, finesse: float = 1.0, vertices: int = 8192, triangles: int = 16384
     ) -> None:
-        """Start empty, with room for so many; ``finesse`` scales a tube's rings and segments."""
+        """Start empty, with room for so many vertices and triangles."""
         self.finesse = finesse
         self._vertices = np.empty((vertices, ATTRIBUTES), np.float32)
         self._triangles = np.empty((triangles, 4), np.int32)
+        self._materials: list[np.ndarray] = []
         self.vertex_count = 0
         self.triangle_count = 0
 
@@ -218,10 +205,20 @@ class Mesh:
         """(T, 4) int32: three vertices and the material."""
         return self._triangles[: self.triangle_count]
 
+    @property
+    def table(self) -> np.ndarray:
+        """(M, 62) the material table."""
+        return np.stack(self._materials)
+
+    def paint(self, row: np.ndarray) -> int:
+        """Add a material row and return its index."""
+        self._materials.append(row)
+        return len(self._materials) - 1
+
     def tube(
         self,
         control: np.ndarray,
-        material: int,
+        material: int | np.ndarray,
         *,
         rings: int,
         segments: int,
@@ -232,7 +229,7 @@ class Mesh:
 
         Args:
             control: control rows, see ``rows``; at least two.
-            material: row of the material table.
+            material: index in the material table, or a new row of it.
             rings: cross-sections after resampling, at a finesse of 1.
             segments: vertices around, at a finesse of 1.
             wobble: amplitude of the silhouette's cloth folds, metres.
@@ -240,13 +237,18 @@ class Mesh:
         """
         rings = max(int(rings * self.finesse), len(control), 3)
         segments = max(int(segments * self.finesse), 6)
-        self._reserve(rings * (segments + 1), 2 * (rings - 1) * segments)
-        _tube(
-            control, rings, segments, float(wobble), float(phase), material,
-            self._vertices, self.vertex_count, self._triangles, self.triangle_count,
-        )  # fmt: skip
+        start, first = self.vertex_count, self.triangle_count
         self.vertex_count += rings * (segments + 1)
         self.triangle_count += 2 * (rings - 1) * segments
+        while self.vertex_count > len(self._vertices):
+            self._vertices = np.concatenate([self._vertices, np.empty_like(self._vertices)])
+        while self.triangle_count > len(self._triangles):
+            self._triangles = np.concatenate([self._triangles, np.empty_like(self._triangles)])
+        own = self._vertices[start : self.vertex_count]
+        _sweep(control, rings, segments, float(wobble), float(phase), own)
+        self._triangles[first : self.triangle_count, :3] = _grid(rings, segments) + start
+        index = self.paint(material) if isinstance(material, np.ndarray) else material
+        self._triangles[first : self.triangle_count, 3] = index
 
     def place(self, start: int, *, turn: float, x: float, z: float) -> None:
         """Turn the vertices from ``start`` on about the vertical axis, then move them."""
@@ -258,9 +260,3 @@ class Mesh:
             block[:, column + 2] = -s * old_x + c * old_z
         block[:, 0] += np.float32(x)
         block[:, 2] += np.float32(z)
-
-    def _reserve(self, vertices: int, triangles: int) -> None:
-        while self.vertex_count + vertices > len(self._vertices):
-            self._vertices = np.concatenate([self._vertices, np.empty_like(self._vertices)])
-        while self.triangle_count + triangles > len(self._triangles):
-            self._triangles = np.concatenate([self._triangles, np.empty_like(self._triangles)])

@@ -1,26 +1,33 @@
 """Render the listed crops, on one process or on several; the result is the same."""
 
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from passerby.simulate.appearance import Appearance
 from passerby.simulate.crop import render_crop, render_junk
-from passerby.simulate.looks import Looks
 from passerby.simulate.observation import Observations
-from passerby.simulate.pool import run_chunks
+from passerby.simulate.options import Difficulty
 from passerby.simulate.scene import View
-from passerby.simulate.sensor import Difficulty, Sensor
+from passerby.simulate.sensor import Sensor
 from passerby.simulate.shots import Shots
 from passerby.simulate.tree import BACKGROUND, PART, CropList
-from passerby.simulate.world import CROP, stream
+from passerby.simulate.wardrobe import Appearance
+from passerby.simulate.world import CROP, Appearances, stream
 
 QUALITY = 90  # of the JPEG files; the cameras' own compression is in the picture already
 CHUNK = 24  # crops handed to a process at a time
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,37 +38,36 @@ class Renderer:
     seed: int
     difficulty: Difficulty
     sensors: list[Sensor]
-    looks: Looks
+    appearances: Appearances
     shots: Shots
     crops: CropList
 
     def crop(self, row: int) -> np.ndarray:
         """Crop number ``row``: uint8 (256, 128, 3)."""
-        crops = self.crops
+        crops, shots = self.crops, self.shots
         rng = stream(self.seed, CROP, row)
         sensor = self.sensors[crops.camera[row]]
         if crops.kind[row] == BACKGROUND:
             return render_junk(sensor, rng)
         shot = int(crops.shot[row])
-        shots = self.shots
         first, last = np.searchsorted(shots.other_of, [shot, shot + 1])
         others = [
-            self._figure(int(shots.other_person[i]), shot, shots.other_seen, int(i))
+            self._person(int(shots.other_person[i]), shot, shots.other_seen, i)
             for i in range(first, last)
         ]
-        appearance, view = self._figure(int(shots.person[shot]), shot, shots.seen, shot)
+        appearance, view = self._person(int(shots.person[shot]), shot, shots.seen, shot)
         picture = render_crop(
             appearance, view, sensor, rng, others=others, difficulty=self.difficulty
         )
         return _cut_out(picture, crops.window[row]) if crops.kind[row] == PART else picture
 
-    def _figure(
+    def _person(
         self, person: int, shot: int, seen: Observations, index: int
     ) -> tuple[Appearance, View]:
         """A person as they look and stand at the moment of a shot."""
-        appearance = self.looks.appearance(person, float(self.shots.time[shot]))
+        appearance = self.appearances.at(person, float(self.shots.time[shot]))
         camera = int(self.shots.camera[shot])
-        pose = self.looks.pose(person, camera)
+        pose = self.appearances.pose(person, camera)
         return appearance, view_of(seen, index, pose, self.sensors[camera])
 
     @cached_property
@@ -69,12 +75,13 @@ class Renderer:
         """(N,) rows camera by camera: a process then keeps few background plates in memory."""
         return np.argsort(self.crops.camera, kind="stable")
 
-    def write(self, places: range) -> int:
-        """Render and write the crops at some places of the order; returns how many."""
-        for row in self.order[places.start : places.stop].tolist():
+    def write(self, places: range) -> list[int]:
+        """Render and write the crops at some places of the order; returns their rows."""
+        rows = self.order[places.start : places.stop].tolist()
+        for row in rows:
             path = self.folder / self.crops.path[row]
             Image.fromarray(self.crop(row)).save(path, quality=QUALITY)
-        return len(places)
+        return rows
 
 
 def view_of(seen: Observations, index: int, pose: str, sensor: Sensor) -> View:
@@ -107,7 +114,60 @@ def render_all(renderer: Renderer, workers: int, *, progress: bool = True) -> No
         progress: show a bar on stderr.
     """
     count = len(renderer.crops)
-    chunks = [range(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
     with tqdm(total=count, unit="crop", desc="rendering", disable=not progress) as bar:
-        for done in run_chunks(renderer.write, chunks, workers):
-            bar.update(done)
+        for _ in in_chunks(renderer.write, count, CHUNK, workers):
+            bar.update()
+
+
+def in_chunks(
+    work: Callable[[range], list[Result]], count: int, chunk: int, workers: int
+) -> Iterator[Result]:
+    """Results of ``work`` for the rows 0 .. ``count``, in order.
+
+    Args:
+        work: results of some rows; it is sent to each process once, so that it may hold large
+            arrays.
+        count: number of rows.
+        chunk: rows handed to a process at a time.
+        workers: processes; with 1 everything stays in this one.
+    """
+    chunks = [range(i, min(i + chunk, count)) for i in range(0, count, chunk)]
+    if workers == 1 or len(chunks) < 2:
+        for results in map(work, chunks):
+            yield from results
+        return
+    # fresh processes: a fork would copy locks held by threads of this one
+    pool = ProcessPoolExecutor(
+        min(workers, len(chunks)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(work,),
+    )
+    try:
+        for results in pool.map(_work, chunks):
+            yield from results
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_task: Callable[[range], list[Any]] | None = None  # of a worker process
+
+
+def _start_worker(work: Callable[[range], list[Any]]) -> None:
+    """Keep the work, leave Ctrl-C to the parent, and end when the parent is gone."""
+    global _task  # noqa: PLW0603 - a process pool has no other place for its state
+    _task = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(rows: range) -> list[Any]:
+    assert _task is not None
+    return _task(rows)

@@ -1,23 +1,25 @@
-"""A picture of people in a camera's place: geometry, shadows, background, composition."""
-
-# ruff: noqa: PLR0917 - compiled kernels take their arguments by position
+"""People in a camera's scene: where they stand, how they are dressed, and the light of a window."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from passerby.simulate.appearance import Appearance
-from passerby.simulate.background import plate, plate_scale
-from passerby.simulate.figure import Figure
-from passerby.simulate.kernels import kernel
-from passerby.simulate.light import NO_SHADOW, Light, lit, shadow_axes, shadow_map
-from passerby.simulate.person import add_person
-from passerby.simulate.raster import Camera, project, rasterise, surface_values
+from passerby.simulate.background import backdrop
+from passerby.simulate.bags import carry
+from passerby.simulate.body import Pose, measure, strike
+from passerby.simulate.clothes import bare_arms, hands, wear_upper
+from passerby.simulate.head import Back, add_hair, add_head
+from passerby.simulate.headgear import FLATTENS_HAIR, HIDES_HAIR, add_headgear, add_scarf
+from passerby.simulate.legwear import bare_legs, leg_share, wear_lower, wear_shoes
+from passerby.simulate.mesh import Figure
+from passerby.simulate.raster import NO_SHADOW, Camera, Light, cast_shadow
 from passerby.simulate.sensor import Sensor
-from passerby.simulate.shade import contact_shade, shade_pixels, smooth_normals
-from passerby.simulate.textures import tiles
+from passerby.simulate.shade import render
+from passerby.simulate.wardrobe import SKIRTS, Appearance, Garment
+
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class View:
         elevation: radians below the horizon at which the camera sees the person's middle.
         distance: metres from the camera to the person's middle.
         phase: 0..1 of the walk cycle.
-        pose: one of ``pose.POSES``.
+        pose: one of ``body.POSES``.
         place: 0 left edge .. 1 right edge of the camera's frame.
     """
 
@@ -40,6 +42,11 @@ class View:
     phase: float = 0.0
     pose: str = "walk"
     place: float = 0.5
+
+    @property
+    def camera_height(self) -> float:
+        """Metres of the camera above the ground."""
+        return max(0.9 + self.distance * math.sin(self.elevation), 0.6)
 
 
 @dataclass(frozen=True)
@@ -62,191 +69,121 @@ def place(appearance: Appearance, view: View, sensor: Sensor) -> Placed:
     return Placed(appearance, view, x, z, view.heading - angle)
 
 
-def camera_height(view: View) -> float:
-    """Metres of the camera above the ground that a view implies."""
-    return max(0.9 + view.distance * math.sin(view.elevation), 0.6)
+def populate(figure: Figure, people: Sequence[Placed]) -> tuple[np.ndarray, list[int]]:
+    """Add people to a figure.
 
-
-@dataclass(frozen=True)
-class Layers:
-    """A rendered figure: linear light (H, W, 3), cover (H, W) bool, depth, and its shadow map."""
-
-    colour: np.ndarray
-    cover: np.ndarray
-    depth: np.ndarray
-    visible: np.ndarray
-    shadow: np.ndarray
-    axes: np.ndarray
-
-
-def draw(
-    figure: Figure,
-    camera: Camera,
-    light: Light,
-    size: tuple[int, int],
-    *,
-    centre: tuple[float, float],
-    extent: float = 1.6,
-    person_pixels: float = 200.0,
-) -> Layers:
-    """Rasterise and shade a figure.
-
-    Args:
-        figure: people and things.
-        camera: the window's camera.
-        light: sun and sky.
-        size: height and width, pixels.
-        centre: ground place (x, z) around which shadows are cast, metres.
-        extent: half size of the shadowed region, metres.
-        person_pixels: height of a person, which sets the radius of contact shade.
+    Returns:
+        (F, 3) places x, z and radii in metres of their feet's contact shadows, and the number of
+        vertices of the figure after each person.
     """
-    vertices, triangles, table = figure.vertices, figure.triangles, figure.table
-    vector = camera.vector()
-    screen = project(vertices, vector)
-    mask = np.ascontiguousarray(vertices[:, 12])
-    visible, depth = rasterise(screen, triangles, mask, *size)
-    surface = surface_values(visible, screen, triangles, vertices, vector)
-    axes = shadow_axes(light, np.array([centre[0], 0.9, centre[1]]), extent)
-    sunny = max(light.sun) > 0.05
-    shadow = shadow_map(vertices, triangles, axes) if sunny else NO_SHADOW
-    radius = max(round(person_pixels / 170), 1)
-    normals = smooth_normals(surface, visible, depth, triangles, table, radius)
-    contact = contact_shade(depth, visible, max(round(person_pixels * 0.028), 2), 9.0)
-    colour = shade_pixels(
-        visible, depth, surface, normals, contact, triangles, table, vector, light.vector(),
-        shadow, axes, tiles(),
-    )  # fmt: skip
-    return Layers(colour, visible >= 0, depth, visible, shadow, axes)
-
-
-@kernel
-def _ground_light(
-    camera: np.ndarray,
-    px: float,
-    py: float,
-    dark: float,
-    shadow: np.ndarray,
-    axes: np.ndarray,
-    feet: np.ndarray,
-) -> float:
-    """Share of light on the ground seen at a pixel: ``dark`` of it in shadow, less under soles."""
-    u = (px - camera[14]) / camera[12]
-    v = -(py - camera[15]) / camera[13]
-    rx = camera[0] * u + camera[3] * v + camera[6]
-    ry = camera[1] * u + camera[4] * v + camera[7]
-    rz = camera[2] * u + camera[5] * v + camera[8]
-    if ry >= -1e-6:
-        return 1.0
-    reach = camera[10] / -ry
-    x, z = reach * rx, reach * rz
-    factor = dark + (1 - dark) * lit(shadow, axes, x, 0.0, z, 0.03, 1.6)
-    for f in range(feet.shape[0]):
-        d = ((x - feet[f, 0]) ** 2 + (z - feet[f, 1]) ** 2) / (feet[f, 2] ** 2)
-        if d < 5.0:
-            factor *= 1.0 - 0.5 * math.exp(-d)
-    return factor
-
-
-@kernel
-def _backdrop(
-    plate_image: np.ndarray,
-    offset: tuple[float, float],
-    scale: tuple[float, float],
-    camera: np.ndarray,
-    light: np.ndarray,
-    shadow: np.ndarray,
-    axes: np.ndarray,
-    feet: np.ndarray,
-    height: int,
-    width: int,
-) -> np.ndarray:
-    """Window of the plate with cast shadows and the dark under soles: (H, W, 3) linear light.
-
-    ``offset``, ``scale``: plate pixel of the window's corner, and plate pixels per window pixel.
-    ``feet`` (F, 3): x, z and radius of the contact shadows.
-    """
-    out = np.empty((height, width, 3), np.float32)
-    rows, columns = plate_image.shape[0], plate_image.shape[1]
-    ambient = light[6] + light[7] + light[8]
-    dark = ambient / max(light[1] * (light[3] + light[4] + light[5]) + ambient, 1e-6)
-    for y in range(height):
-        sy = offset[1] + (y + 0.5) * scale[1] - 0.5
-        j = min(max(math.floor(sy), 0), rows - 2)
-        t = min(max(sy - j, 0.0), 1.0)
-        for x in range(width):
-            sx = offset[0] + (x + 0.5) * scale[0] - 0.5
-            i = min(max(math.floor(sx), 0), columns - 2)
-            s = min(max(sx - i, 0.0), 1.0)
-            for c in range(3):
-                top = plate_image[j, i, c] * (1 - s) + plate_image[j, i + 1, c] * s
-                low = plate_image[j + 1, i, c] * (1 - s) + plate_image[j + 1, i + 1, c] * s
-                value = (top * (1 - t) + low * t) / 255.0
-                out[y, x, c] = 1.6 * value * value
-            if plate_image[j, i, 3] == 0:
-                continue
-            factor = _ground_light(camera, x + 0.5, y + 0.5, dark, shadow, axes, feet)
-            for c in range(3):
-                out[y, x, c] *= factor
-    return out
-
-
-def backdrop(
-    sensor: Sensor,
-    camera: Camera,
-    window: tuple[float, float, float, float],
-    size: tuple[int, int],
-    *,
-    light: Light,
-    layers: Layers | None,
-    feet: np.ndarray,
-) -> np.ndarray:
-    """Background of a window (x0, y0, x1, y1 in frame pixels), shadows of people included."""
-    image = plate(sensor)
-    scale = plate_scale(sensor)
-    step = (
-        (window[2] - window[0]) * scale / size[1],
-        (window[3] - window[1]) * scale / size[0],
-    )
-    shadow = NO_SHADOW if layers is None else layers.shadow
-    axes = np.zeros((3, 4)) if layers is None else layers.axes
-    return _backdrop(
-        image, (window[0] * scale, window[1] * scale), step, camera.vector(), light.vector(),
-        shadow, axes, feet, *size,
-    )  # fmt: skip
-
-
-def frame_camera(sensor: Sensor, height: float) -> Camera:
-    """The camera of a whole native frame."""
-    return Camera(
-        height=height,
-        tilt=sensor.tilt,
-        focal_x=sensor.focal,
-        focal_y=sensor.focal,
-        centre_x=sensor.frame[0] / 2,
-        centre_y=sensor.frame[1] / 2,
-    )
-
-
-def populate(
-    figure: Figure, people: Sequence[Placed], note: Callable[[int, int], None] | None = None
-) -> np.ndarray:
-    """Add people to a figure; returns (F, 3) places and radii of their feet's contact shadows.
-
-    ``note`` is told the first and last vertex of each person.
-    """
-    feet = []
+    feet, ends = [], []
     for person in people:
-        start = figure.vertex_count
-        posed = add_person(
-            figure, person.appearance, pose=person.view.pose, phase=person.view.phase,
-            heading=person.heading, x=person.x, z=person.z,
-        )  # fmt: skip
-        if note is not None:
-            note(start, figure.vertex_count)
+        posed = _add_person(figure, person)
+        ends.append(figure.vertex_count)
         turn = math.pi - person.heading
         c, s = math.cos(turn), math.sin(turn)
         for leg in posed.legs:
             x, z = float(leg.end[0]), float(leg.end[2]) + 0.06
             lift = max(float(leg.end[1]) - posed.body.ankle, 0.0)
             feet.append([person.x + c * x + s * z, person.z - s * x + c * z, 0.11 + 0.6 * lift])
-    return np.array(feet).reshape(-1, 3)
+    return np.array(feet).reshape(-1, 3), ends
+
+
+def _add_person(figure: Figure, person: Placed) -> Pose:
+    """Add body, clothes, head and carried things; returns the pose in the person's own axes."""
+    appearance, name = person.appearance, person.view.pose
+    start = figure.vertex_count
+    pose = strike(appearance, measure(appearance), name, person.view.phase)
+    air = _dress(figure, appearance, pose)
+    head = add_head(figure, appearance, pose)
+    if appearance.headgear not in HIDES_HAIR:
+        flat = appearance.headgear in FLATTENS_HAIR
+        add_hair(figure, appearance, head, Back(pose, air), flat=flat)
+    add_headgear(figure, appearance, head)
+    add_scarf(figure, appearance, pose)
+    carry(figure, appearance, pose, name, air)
+    figure.place(start, turn=math.pi - person.heading, x=person.x, z=person.z)
+    return pose
+
+
+def _dress(figure: Figure, appearance: Appearance, pose: Pose) -> float:
+    """Add clothes and the skin they leave bare; returns the thickness on the trunk, metres."""
+    inner, outer, lower = appearance.inner, appearance.outer, appearance.lower
+    end = leg_share(_leg_hem(inner, lower), pose)
+    if end < 0.97:
+        bare_legs(figure, appearance, pose, max(end - 0.08, 0.0))
+    if lower is not None:
+        wear_lower(figure, appearance, pose, lower)
+    wear_shoes(figure, appearance, pose, bare=end < 0.9 and appearance.tights is None)
+    air = wear_upper(figure, appearance, pose, inner, under=0.0)
+    sleeve = inner.sleeve
+    if outer is not None:
+        air = wear_upper(figure, appearance, pose, outer, under=0.8 * air)
+        sleeve = max(sleeve, outer.sleeve)
+    if sleeve < 0.93:
+        bare_arms(figure, appearance, pose, max(sleeve - 0.15, 0.0))
+    hands(figure, appearance, pose)
+    return air
+
+
+def _leg_hem(inner: Garment, lower: Garment | None) -> float:
+    """Lowest edge of what covers the legs, trunk lengths below the hip joint."""
+    garment = lower if lower is not None else inner
+    skirt = lower is None or lower.kind in SKIRTS
+    hem = garment.cut.hem + garment.length
+    return min(hem + 0.25, 0.0) if skirt else hem
+
+
+def frame_camera(sensor: Sensor, height: float) -> Camera:
+    """The camera of a whole native frame, ``height`` metres above the ground."""
+    x, y = sensor.frame[0] / 2, sensor.frame[1] / 2
+    return Camera(
+        height=height, tilt=sensor.tilt, focal_x=sensor.focal, focal_y=sensor.focal,
+        centre_x=x, centre_y=y,
+    )  # fmt: skip
+
+
+def draw(
+    figure: Figure,
+    feet: np.ndarray,
+    sensor: Sensor,
+    light: Light,
+    *,
+    height: float,
+    box: Box,
+    size: tuple[int, int],
+    centre: tuple[float, float] = (0.0, 0.0),
+    extent: float = 1.6,
+    person_pixels: float = 200.0,
+) -> np.ndarray:
+    """Draw a window of a camera's frame.
+
+    Args:
+        figure: people and things; may be empty.
+        feet: (F, 3) contact shadows, see ``populate``.
+        sensor: the camera.
+        light: sun and sky.
+        height: metres of the camera above the ground.
+        box: x0, y0, x1, y1 of the window in native frame pixels.
+        size: height and width of the picture, pixels.
+        centre: ground place (x, z) around which shadows are cast, metres.
+        extent: half size of the shadowed region, metres.
+        person_pixels: height of a person, which sets the radius of contact shade.
+
+    Returns:
+        (H, W, 3) float32 linear light: background, shadows and surfaces.
+    """
+    scale_x, scale_y = size[1] / (box[2] - box[0]), size[0] / (box[3] - box[1])
+    camera = frame_camera(sensor, height).window(box[0], box[1], scale_x, scale_y)
+    if not figure.triangle_count:
+        return backdrop(sensor, camera, box, size, light=light, shadow=NO_SHADOW, feet=feet)
+    shadow = NO_SHADOW
+    if max(light.sun) > 0.05:
+        middle = (centre[0], 0.9, centre[1])
+        shadow = cast_shadow(figure.vertices, figure.triangles, light, middle, extent)
+    colour, cover = render(
+        figure, camera, light, size, shadow=shadow, smooth=max(round(person_pixels / 170), 1),
+        contact=(max(round(person_pixels * 0.028), 2), 9.0),
+    )  # fmt: skip
+    image = backdrop(sensor, camera, box, size, light=light, shadow=shadow, feet=feet)
+    return np.where(cover[:, :, None], colour, image)

@@ -6,38 +6,18 @@ import io
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from passerby.simulate.kernels import kernel
-from passerby.simulate.light import Light
+from passerby.simulate import data_file
+from passerby.simulate.kernels import dot, kernel, scaled, triple
+from passerby.simulate.options import Difficulty
+from passerby.simulate.raster import Light
 
 INDOOR = ("mall", "station", "garage", "wall")
 OUTDOOR = ("street", "street", "plaza", "crossing", "park", "wall")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difficulty:
-    """Factors on what makes a person look different from camera to camera; 1 is the default.
-
-    Attributes:
-        colour: strength of colour response, white balance and saturation.
-        exposure: spread of brightness and contrast.
-        resolution: 1 draws the usual range of native heights; larger means fewer pixels.
-        noise: strength of noise, blur and compression.
-        light: spread of the light within one camera (clouds, hour).
-        occlusion: chance factor of things and people in front.
-        box: spread of the detector's box.
-    """
-
-    colour: float = 1.0
-    exposure: float = 1.0
-    resolution: float = 1.0
-    noise: float = 1.0
-    light: float = 1.0
-    occlusion: float = 1.0
-    box: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,37 +78,22 @@ def _colour_matrix(rng: np.random.Generator, strength: float, kind: str) -> tupl
     return tuple(float(v) for v in matrix.reshape(-1))
 
 
-LIGHTS: dict[str, tuple[float, float, float]] = {  # share of sun, sky, bounce
-    "day": (1.25, 0.42, 0.20),
-    "overcast": (0.16, 0.95, 0.28),
-    "shade": (0.06, 0.88, 0.28),
-    "indoor": (0.40, 0.66, 0.28),
-    "night": (0.62, 0.22, 0.10),
-}
-TINTS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "day": ((1.05, 1.0, 0.90), (0.86, 0.97, 1.18)),
-    "overcast": ((1.0, 1.0, 1.0), (0.97, 1.0, 1.05)),
-    "shade": ((1.0, 1.0, 1.0), (0.90, 0.99, 1.16)),
-    "indoor": ((1.04, 1.0, 0.92), (1.02, 1.0, 0.95)),
-    "night": ((1.22, 1.0, 0.62), (0.90, 0.95, 1.10)),
-}
+LIGHTS: dict[str, Any] = data_file("scenes")["lights"]
 
 
 def _light(rng: np.random.Generator, kind: str) -> Light:
-    sun, sky, bounce = LIGHTS[kind]
-    warm, cool = TINTS[kind]
+    sun, sky, bounce = LIGHTS[kind]["strength"]
+    warm, cool = LIGHTS[kind]["sun"], LIGHTS[kind]["sky"]
     hour = float(rng.random())
-    low = 0.35 + 0.75 * hour
     golden = 1 - hour
     tint = (warm[0] * (1 + 0.10 * golden), warm[1], warm[2] * (1 - 0.20 * golden))
     indoors = kind in ("indoor", "night")
     return Light(
         azimuth=float(2 * math.pi * rng.random()),
-        elevation=float(0.9 + 0.5 * rng.random()) if indoors else low,
+        elevation=float(0.9 + 0.5 * rng.random()) if indoors else 0.35 + 0.75 * hour,
         sun=(sun * tint[0], sun * tint[1], sun * tint[2]),
         sky=(sky * cool[0], sky * cool[1], sky * cool[2]),
         bounce=(bounce * 1.03, bounce, bounce * 0.95),
-        softness=0.02 if kind == "day" else 0.06,
     )
 
 
@@ -147,16 +112,16 @@ def sample_sensor(
         reach: metres of ground distance at which people are usually seen.
         difficulty: strength factors.
     """
-    kind = str(rng.choice(list(LIGHTS), p=[0.34, 0.24, 0.16, 0.16, 0.10]))
+    kind = str(rng.choice(list(LIGHTS), p=[light["share"] for light in LIGHTS.values()]))
     height = float(2.2 + 3.6 * rng.beta(1.2, 2.4)) if height is None else height
     reach = float(5.0 + 11.0 * rng.random()) if reach is None else reach
     scene = str(rng.choice(INDOOR if kind == "indoor" else OUTDOOR))
     return Sensor(
         height=height,
         tilt=math.atan2(height - 0.9, reach),
-        **_optics(rng, math.hypot(height - 0.9, reach), difficulty),  # type: ignore[arg-type]
-        **_tone(rng, kind, difficulty),  # type: ignore[arg-type]
-        **_faults(rng, kind, difficulty),  # type: ignore[arg-type]
+        **_optics(rng, math.hypot(height - 0.9, reach), difficulty),
+        **_tone(rng, kind, difficulty),
+        **_faults(rng, kind, difficulty),
         scene=scene,
         scene_seed=int(rng.integers(1 << 30)),
         kind=kind,
@@ -164,7 +129,7 @@ def sample_sensor(
     )
 
 
-def _optics(rng: np.random.Generator, distance: float, d: Difficulty) -> dict[str, object]:
+def _optics(rng: np.random.Generator, distance: float, d: Difficulty) -> dict[str, Any]:
     """Focal length and frame, from how tall a person stands in the picture at ``distance``."""
     pixels = float(np.clip(np.exp(np.log(125) + 0.36 * rng.standard_normal()), 62, 250))
     focal = pixels / d.resolution * distance / 1.7
@@ -173,7 +138,7 @@ def _optics(rng: np.random.Generator, distance: float, d: Difficulty) -> dict[st
     return {"focal": focal, "frame": (width, 16 * round(width * aspect / 16))}
 
 
-def _tone(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, object]:
+def _tone(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, Any]:
     """Colour response and tone curve."""
     return {
         "matrix": _colour_matrix(rng, d.colour, kind),
@@ -186,7 +151,7 @@ def _tone(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, objec
     }
 
 
-def _faults(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, object]:
+def _faults(rng: np.random.Generator, kind: str, d: Difficulty) -> dict[str, Any]:
     """Blur, sharpening, noise and compression."""
     dark = kind == "night"
     noise = d.noise * float(np.exp(0.6 * rng.standard_normal())) * (2.2 if dark else 1.0)
@@ -319,10 +284,9 @@ def _expose(
             fx = 2 * (place[0] + (place[2] - place[0]) * (x + 0.5) / w) - 1
             fall = settings[0] * (1.0 - settings[2] * min(0.5 * (fx * fx + fy * fy), 1.0))
             total = 0.0
-            r, g, b = fall * image[y, x, 0], fall * image[y, x, 1], fall * image[y, x, 2]
+            colour = scaled(triple(image[y, x], 0), fall)
             for k in range(3):
-                value = matrix[3 * k] * r + matrix[3 * k + 1] * g + matrix[3 * k + 2] * b
-                value = max(value, 0.0)
+                value = max(dot(triple(matrix, 3 * k), colour), 0.0)
                 value += noise[y, x, k] * (settings[4] + settings[3] * math.sqrt(value))
                 at = int(math.sqrt(max(value, 0.0)) * (0.5 * (steps - 1)))
                 image[y, x, k] = curve[min(at, steps - 1)]
@@ -346,7 +310,6 @@ def develop(
     *,
     native: tuple[int, int],
     window: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
-    jpeg: bool = True,
 ) -> np.ndarray:
     """Turn linear light into what this camera delivers.
 
@@ -356,7 +319,6 @@ def develop(
         rng: noise of this very picture.
         native: height and width in the camera's own pixels.
         window: where the picture lies in the frame (x0, y0, x1, y1 as shares).
-        jpeg: whether to compress.
 
     Returns:
         (height, width, 3) uint8 at native size.
@@ -365,13 +327,12 @@ def develop(
     small = blur_image(small, sensor.blur, sensor.motion)
     if sensor.sharpen > 0.02:
         small = small + np.float32(sensor.sharpen) * (small - blur_image(small, 1.0, 0.0))
-    noise = _grain(small.shape, rng)
-    settings = np.array([
-        sensor.gain, sensor.saturation, sensor.vignette, sensor.shot, sensor.read,
-    ])  # fmt: skip
-    matrix, place = np.array(sensor.matrix), np.array(window)
-    out = _expose(small, noise, matrix, tone_curve(sensor), settings, place)
-    return compress(out, sensor.quality) if jpeg else out
+    settings = [sensor.gain, sensor.saturation, sensor.vignette, sensor.shot, sensor.read]
+    out = _expose(
+        small, _grain(small.shape, rng), np.array(sensor.matrix), tone_curve(sensor),
+        np.array(settings), np.array(window),
+    )  # fmt: skip
+    return compress(out, sensor.quality)
 
 
 def compress(image: np.ndarray, quality: int) -> np.ndarray:

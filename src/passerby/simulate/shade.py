@@ -3,14 +3,35 @@
 # ruff: noqa: PLR0917 - compiled kernels take their arguments by position
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
+from passerby.simulate import kernels as k
 from passerby.simulate import materials as m
-from passerby.simulate.faces import face_colour
-from passerby.simulate.kernels import kernel
-from passerby.simulate.light import lit
-from passerby.simulate.textures import Tiles, cloth_colour, lookup
+from passerby.simulate.kernels import Vector, kernel, lookup
+from passerby.simulate.mesh import MASK, Figure
+from passerby.simulate.raster import (
+    NO_SHADOW,
+    Camera,
+    Light,
+    Shadow,
+    lit,
+    project,
+    rasterise,
+    surface_values,
+)
+from passerby.simulate.textures import Tiles, cloth_colour, face_colour, tiles
+
+
+class Buffers(NamedTuple):
+    """What the rasteriser leaves for each pixel, and what its triangles are made of."""
+
+    visible: np.ndarray  # (H, W) int32, visible triangle; -1 none
+    depth: np.ndarray  # (H, W) float32, metres along the optical axis
+    surface: np.ndarray  # (H, W, 11) float32, interpolated values of the vertices
+    triangles: np.ndarray  # (T, 4) int32, three vertices and the material
+    table: np.ndarray  # (M, 62), the materials
 
 
 @kernel
@@ -30,9 +51,8 @@ def contact_shade(
             inside = visible[y, x] >= 0
             value = depth[y, x] if inside else 0.0
             sums[y + 1, x + 1] = sums[y, x + 1] + sums[y + 1, x] - sums[y, x] + value
-            counts[y + 1, x + 1] = (
-                counts[y, x + 1] + counts[y + 1, x] - counts[y, x] + (1.0 if inside else 0.0)
-            )
+            count = counts[y, x + 1] + counts[y + 1, x] - counts[y, x]
+            counts[y + 1, x + 1] = count + (1.0 if inside else 0.0)
     out = np.ones((height, width), np.float32)
     for y in range(height):
         y0, y1 = max(y - radius, 0), min(y + radius + 1, height)
@@ -48,46 +68,36 @@ def contact_shade(
 
 
 @kernel
-def smooth_normals(
-    surface: np.ndarray,
-    visible: np.ndarray,
-    depth: np.ndarray,
-    triangles: np.ndarray,
-    table: np.ndarray,
-    radius: int,
-) -> np.ndarray:
+def smooth_normals(buffers: Buffers, radius: int) -> np.ndarray:
     """Average normals over near pixels of the same group, so that lofts join without a crease."""
+    visible, depth, surface, triangles, table = buffers
     height, width = visible.shape
     out = surface[:, :, :3].copy()
     for y in range(height):
         for x in range(width):
-            t = visible[y, x]
-            if t < 0:
+            if visible[y, x] < 0:
                 continue
-            group = table[triangles[t, 3], m.GROUP]
+            group = table[triangles[visible[y, x], 3], m.GROUP]
             if group <= 0:
                 continue
-            nx = ny = nz = 0.0
+            total = (0.0, 0.0, 0.0)
             for j in range(-radius, radius + 1, max(radius, 1)):
                 for i in range(-radius, radius + 1, max(radius, 1)):
                     yy, xx = min(max(y + j, 0), height - 1), min(max(x + i, 0), width - 1)
                     other = visible[yy, xx]
                     if other < 0 or table[triangles[other, 3], m.GROUP] != group:
                         continue
-                    if abs(depth[yy, xx] - depth[y, x]) > 0.045:
-                        continue
-                    nx += surface[yy, xx, 0]
-                    ny += surface[yy, xx, 1]
-                    nz += surface[yy, xx, 2]
-            norm = math.sqrt(nx * nx + ny * ny + nz * nz)
+                    if abs(depth[yy, xx] - depth[y, x]) <= 0.045:
+                        total = k.added(total, k.triple(surface[yy, xx], 0), 1.0)
+            norm = math.sqrt(k.dot(total, total))
             if norm > 1e-6:
-                out[y, x, 0], out[y, x, 1], out[y, x, 2] = nx / norm, ny / norm, nz / norm
+                k.store(out[y, x], 0, (total[0] / norm, total[1] / norm, total[2] / norm))
     return out
 
 
 @kernel
 def _fold_slope(
-    row: np.ndarray, u: float, v: float, slope_u: np.ndarray, slope_v: np.ndarray, strength: float
+    row: np.ndarray, u: float, v: float, cloth: Tiles, strength: float
 ) -> tuple[float, float]:
     """Slope of the cloth along both directions, from wrinkles and quilting."""
     s = strength * row[m.FOLD]
@@ -95,8 +105,8 @@ def _fold_slope(
     if s > 0:
         x = u * row[m.FOLD_U] * 256.0 + row[m.SEED] * 37.0
         y = v * row[m.FOLD_V] * 256.0 + row[m.SEED] * 11.0
-        du = s * lookup(slope_u, x, y)
-        dv = s * lookup(slope_v, x, y)
+        du = s * lookup(cloth.slope_u, x, y)
+        dv = s * lookup(cloth.slope_v, x, y)
     if row[m.QUILT] > 0:
         phase = v / row[m.QUILT]
         phase -= math.floor(phase)
@@ -177,146 +187,127 @@ def _overlay(row: np.ndarray, u: float, v: float, theta: float) -> int:
 
 
 @kernel
-def _albedo(
-    row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray
-) -> tuple[float, float, float]:
+def _albedo(row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray) -> Vector:
+    """Linear RGB that a surface reflects."""
     kind = int(row[m.KIND])
     if kind == m.CLOTH:
         over = _overlay(row, u, v, theta)
         if over == 1:
-            c = m.STRAP_COLOUR
-            return row[c], row[c + 1], row[c + 2]
+            return k.triple(row, m.STRAP_COLOUR)
         if over == 2:
             return 0.72, 0.74, 0.74
-        r, g, b = cloth_colour(row, u, v, theta, noise)
-        shade = _detail(row, u, v, theta)
-        return r * shade, g * shade, b * shade
+        return k.scaled(cloth_colour(row, u, v, theta, noise), _detail(row, u, v, theta))
     if kind == m.FACE:
         return face_colour(row, v, theta, noise)
     if kind == m.HAIR:
         strand = lookup(noise, theta * 150.0 + row[m.SEED], v * 90.0)
-        tone = 0.74 + 0.52 * strand
-        mix = min(max((row[m.LEVELS] - v) / max(row[m.LEVELS + 1], 1e-3), 0.0), 1.0)
-        r = row[0] + (row[3] - row[0]) * mix
-        g = row[1] + (row[4] - row[1]) * mix
-        b = row[2] + (row[5] - row[2]) * mix
-        return r * tone, g * tone, b * tone
-    return row[0], row[1], row[2]
+        tips = min(max((row[m.LEVELS] - v) / max(row[m.LEVELS + 1], 1e-3), 0.0), 1.0)
+        colour = k.mixed(k.triple(row, m.COLOUR), k.triple(row, m.SECOND), tips)
+        return k.scaled(colour, 0.74 + 0.52 * strand)
+    return k.triple(row, m.COLOUR)
 
 
 @kernel
-def _shade(
-    out: np.ndarray,
-    row: np.ndarray,
-    s: np.ndarray,
-    normal: np.ndarray,
-    contact: float,
-    point: tuple[float, float, float, float, float, float],
-    light: np.ndarray,
-    shadow: np.ndarray,
-    axes: np.ndarray,
-    tiles: Tiles,
-) -> None:
-    """Write the linear RGB of one pixel with material ``row`` and surface values ``s``."""
-    u, v, theta = s[6], s[7], s[8]
-    r, g, b = _albedo(row, u, v, theta, tiles.noise)
-    du, dv = _fold_slope(row, u, v, tiles.slope_u, tiles.slope_v, s[9])
-    nx, ny, nz = _bend(normal, s, du, dv)
-    ambient = s[10] * contact * min(max(1.0 - 0.35 * (abs(du) + abs(dv)), 0.5), 1.0)
-    px, py, pz, ex, ey, ez = point
-    free = lit(shadow, axes, px + 0.03 * nx, py + 0.03 * ny, pz + 0.03 * nz, 0.02, 0.9)
-    sun, sky, spark = _light(row, nx, ny, nz, ex, ey, ez, light)
-    sun *= free * (0.35 + 0.65 * ambient)
-    bounce = (1.0 - sky) * ambient
-    sky *= ambient
-    spark *= free
-    out[0] = r * (light[3] * sun + light[6] * sky + light[9] * bounce) + light[3] * spark
-    out[1] = g * (light[4] * sun + light[7] * sky + light[10] * bounce) + light[4] * spark
-    out[2] = b * (light[5] * sun + light[8] * sky + light[11] * bounce) + light[5] * spark
+def _bend(normal: Vector, tangent: Vector, du: float, dv: float) -> Vector:
+    """Normal tilted by the slopes along the surface's two directions."""
+    tangent = k.unit(k.added(tangent, normal, -k.dot(tangent, normal)), 1e-6)
+    across = k.cross(tangent, normal)
+    x, y, z = k.added(k.added(normal, across, -du), tangent, -dv)
+    norm = math.sqrt(x * x + y * y + z * z)
+    return x / norm, y / norm, z / norm
+
+
+@kernel
+def _light(row: np.ndarray, normal: Vector, eye: Vector, light: np.ndarray) -> Vector:
+    """Weights of sun, of sky against bounce, and of the highlight."""
+    to_sun = k.triple(light, 0)
+    facing = k.dot(normal, to_sun)
+    sun = max(0.12 + 0.88 * facing, 0.0) if facing > 0 else max(0.12 + 0.6 * facing, 0.0)
+    towards = max(k.dot(normal, eye), 0.0)
+    sky = 0.5 + 0.5 * (0.75 * normal[1] + 0.25 * towards)
+    spark = 0.0
+    if row[m.SHINE] > 0:
+        half = k.added(eye, to_sun, 1.0)
+        norm = max(math.sqrt(k.dot(half, half)), 1e-6)
+        glint = max(k.dot(normal, half) / norm, 0.0)
+        spark = row[m.SHINE] * glint ** row[m.GLOSS]
+        grazing = (1.0 - towards) ** 4
+        sky += row[m.SHINE] * (0.6 * grazing + 0.3 * max(normal[1], 0.0) ** 3)
+    return sun, sky, spark
 
 
 @kernel
 def shade_pixels(
-    visible: np.ndarray,
-    depth: np.ndarray,
-    surface: np.ndarray,
+    buffers: Buffers,
     normals: np.ndarray,
     contact: np.ndarray,
-    triangles: np.ndarray,
-    table: np.ndarray,
     camera: np.ndarray,
     light: np.ndarray,
-    shadow: np.ndarray,
-    axes: np.ndarray,
-    tiles: Tiles,
+    shadow: Shadow,
+    cloth: Tiles,
 ) -> np.ndarray:
     """Linear RGB (H, W, 3) of the visible surfaces: sun with cast shadows, sky and bounce."""
+    visible, depth, surface, triangles, table = buffers
     height, width = visible.shape
     out = np.zeros((height, width, 3), np.float32)
     for y in range(height):
         for x in range(width):
-            t = visible[y, x]
-            if t < 0:
+            if visible[y, x] < 0:
                 continue
-            _shade(
-                out[y, x], table[triangles[t, 3]], surface[y, x], normals[y, x], contact[y, x],
-                _point(camera, x + 0.5, y + 0.5, depth[y, x]), light, shadow, axes, tiles,
-            )  # fmt: skip
+            row, s = table[triangles[visible[y, x], 3]], surface[y, x]
+            seen = k.ray(camera, x + 0.5, y + 0.5)
+            norm = math.sqrt(k.dot(seen, seen))
+            eye = (-seen[0] / norm, -seen[1] / norm, -seen[2] / norm)
+            du, dv = _fold_slope(row, s[6], s[7], cloth, s[9])
+            normal = _bend(k.triple(normals[y, x], 0), k.triple(s, 3), du, dv)
+            ambient = s[10] * contact[y, x] * min(max(1.0 - 0.35 * (abs(du) + abs(dv)), 0.5), 1.0)
+            point = k.added(k.triple(camera, 9), seen, depth[y, x])
+            free = lit(shadow, k.added(point, normal, 0.03), 0.02, 0.9)
+            sun, sky, spark = _light(row, normal, eye, light)
+            shares = (sun * (free * (0.35 + 0.65 * ambient)), sky * ambient, (1.0 - sky) * ambient)
+            colour = k.lighted(_albedo(row, s[6], s[7], s[8], cloth.noise), light, shares)
+            k.store(out[y, x], 0, k.added(colour, k.triple(light, 3), spark * free))
     return out
 
 
-@kernel
-def _bend(normal: np.ndarray, s: np.ndarray, du: float, dv: float) -> tuple[float, float, float]:
-    """Normal tilted by the slopes along the surface's two directions."""
-    nx, ny, nz = normal[0], normal[1], normal[2]
-    tx, ty, tz = s[3], s[4], s[5]
-    dot = tx * nx + ty * ny + tz * nz
-    tx, ty, tz = tx - dot * nx, ty - dot * ny, tz - dot * nz
-    norm = max(math.sqrt(tx * tx + ty * ty + tz * tz), 1e-6)
-    tx, ty, tz = tx / norm, ty / norm, tz / norm
-    bx, by, bz = ty * nz - tz * ny, tz * nx - tx * nz, tx * ny - ty * nx
-    nx, ny, nz = nx - du * bx - dv * tx, ny - du * by - dv * ty, nz - du * bz - dv * tz
-    norm = math.sqrt(nx * nx + ny * ny + nz * nz)
-    return nx / norm, ny / norm, nz / norm
+def render(
+    figure: Figure,
+    camera: Camera,
+    light: Light,
+    size: tuple[int, int],
+    *,
+    contact: tuple[int, float],
+    shadow: Shadow = NO_SHADOW,
+    smooth: int | None = None,
+    behind: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rasterise and shade a figure.
 
+    Args:
+        figure: people and things.
+        camera: the camera of the picture.
+        light: sun and sky.
+        size: height and width, pixels.
+        contact: radius in pixels and strength of ``contact_shade``.
+        shadow: the sun's shadow map.
+        smooth: radius in pixels of ``smooth_normals``; None leaves the normals as they are.
+        behind: (H, W) depth in metres of something that hides what lies behind it.
 
-@kernel
-def _point(
-    camera: np.ndarray, px: float, py: float, depth: float
-) -> tuple[float, float, float, float, float, float]:
-    """World point of a pixel at a depth, and the unit vector from it to the camera."""
-    u = (px - camera[14]) / camera[12]
-    v = -(py - camera[15]) / camera[13]
-    rx = camera[0] * u + camera[3] * v + camera[6]
-    ry = camera[1] * u + camera[4] * v + camera[7]
-    rz = camera[2] * u + camera[5] * v + camera[8]
-    norm = math.sqrt(rx * rx + ry * ry + rz * rz)
-    x, y, z = camera[9] + depth * rx, camera[10] + depth * ry, camera[11] + depth * rz
-    return x, y, z, -rx / norm, -ry / norm, -rz / norm
-
-
-@kernel
-def _light(
-    row: np.ndarray,
-    nx: float,
-    ny: float,
-    nz: float,
-    ex: float,
-    ey: float,
-    ez: float,
-    light: np.ndarray,
-) -> tuple[float, float, float]:
-    """Weights of sun, of sky against bounce, and of the highlight."""
-    facing = nx * light[0] + ny * light[1] + nz * light[2]
-    sun = max(0.12 + 0.88 * facing, 0.0) if facing > 0 else max(0.12 + 0.6 * facing, 0.0)
-    towards = max(nx * ex + ny * ey + nz * ez, 0.0)
-    sky = 0.5 + 0.5 * (0.75 * ny + 0.25 * towards)
-    spark = 0.0
-    if row[m.SHINE] > 0:
-        hx, hy, hz = ex + light[0], ey + light[1], ez + light[2]
-        norm = max(math.sqrt(hx * hx + hy * hy + hz * hz), 1e-6)
-        glint = max((nx * hx + ny * hy + nz * hz) / norm, 0.0)
-        spark = row[m.SHINE] * glint ** row[m.GLOSS]
-        grazing = (1.0 - towards) ** 4
-        sky += row[m.SHINE] * (0.6 * grazing + 0.3 * max(ny, 0.0) ** 3)
-    return sun, sky, spark
+    Returns:
+        (H, W, 3) float32 linear light, and (H, W) bool where the figure is seen.
+    """
+    vector = camera.vector()
+    screen = project(figure.vertices, vector)
+    mask = np.ascontiguousarray(figure.vertices[:, MASK])
+    visible, depth = rasterise(screen, figure.triangles, mask, *size)
+    if behind is not None:
+        visible[depth > behind] = -1
+    surface = surface_values(visible, screen, figure.triangles, figure.vertices, vector)
+    buffers = Buffers(visible, depth, surface, figure.triangles, figure.table)
+    if smooth is None:
+        normals = np.ascontiguousarray(surface[:, :, :3])
+    else:
+        normals = smooth_normals(buffers, smooth)
+    shade = contact_shade(depth, visible, *contact)
+    colour = shade_pixels(buffers, normals, shade, vector, light.vector(), shadow, tiles())
+    return colour, visible >= 0

@@ -4,8 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from passerby.simulate.observation import Observations, area, clip_boxes, observe, overlap
-from passerby.simulate.passages import Passages
+from passerby.simulate.observation import (
+    Observations,
+    Passages,
+    area,
+    clip_boxes,
+    observe,
+    overlap,
+)
 from passerby.simulate.world import World
 
 STEP = 0.4  # seconds: crops of one passage are at least this far apart
@@ -15,23 +21,30 @@ MOST_OTHERS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Shots:
-    """S crops of people."""
+    """S crops of people.
+
+    Attributes:
+        passage: (S,) index of the passage.
+        person: (S,) index of the person.
+        camera: (S,) index of the camera.
+        time: (S,) seconds since the start.
+        seen: what the camera sees of the person.
+        box: (S, 4) pixels, cut at the border of the frame.
+        quality: (S,) 0..1: large, whole and unhidden is best.
+        other_of: (O,) index of the shot in which another person is near; ascending.
+        other_person: (O,) index of that person.
+        other_seen: what the camera sees of that person.
+    """
 
     passage: np.ndarray
-    """(S,) index of the passage."""
     person: np.ndarray
     camera: np.ndarray
     time: np.ndarray
-    """(S,) seconds since the start."""
     seen: Observations
     box: np.ndarray
-    """(S, 4) pixels, cut at the border of the frame."""
     quality: np.ndarray
-    """(S,) 0..1: large, whole and unhidden is best."""
     other_of: np.ndarray
-    """(O,) index of the shot in which another person is near; ascending."""
     other_person: np.ndarray
-    """(O,) index of that person."""
     other_seen: Observations
 
     def __len__(self) -> int:
@@ -128,8 +141,7 @@ def _near(
     order = close[np.lexsort((-shared[close], shot[close]))]
     rank = np.arange(len(order)) - np.searchsorted(shot[order], shot[order])
     keep = np.sort(order[rank < MOST_OTHERS])
-    picked = {name: getattr(beside, name)[keep] for name in Observations.__dataclass_fields__}
-    return shot[keep], other[keep], Observations(**picked)
+    return shot[keep], other[keep], beside.take(keep)
 
 
 def _quality(

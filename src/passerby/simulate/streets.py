@@ -1,37 +1,43 @@
 """The street map as a planar walking graph, with names, and shortest walks on it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 import numpy as np
 import shapely
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from passerby.simulate import data_file
 from passerby.simulate.geometry import lengths_along
 from passerby.simulate.layout import Layout
-from passerby.simulate.names import street_names
 
 SHORT = 13.0  # metres: nodes nearer than this along a street become one crossing
 DANGLE = 45.0  # metres: dead ends shorter than this are dropped
 STRAIGHT_ON = 35.0  # degrees: a street keeps its name through a crossing up to this turn
 RANK = {"primary": 0, "secondary": 1, "alley": 2, "path": 3}
+NAMES = data_file("names")  # in English and Chinese
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreetMap:
-    """A walking graph: V nodes, E edges with their course, kind and name."""
+    """A walking graph: V nodes, E edges with their course, kind and name.
+
+    Attributes:
+        nodes: (V, 2) metres east, north.
+        ends: (E, 2) node indices of each edge.
+        courses: E polylines (P, 2) in metres from the first to the second node of the edge.
+        kinds: E of "primary", "secondary", "alley", "path".
+        names: E names, English and Chinese.
+    """
 
     nodes: np.ndarray
-    """(V, 2) metres east, north."""
     ends: np.ndarray
-    """(E, 2) node indices of each edge."""
     courses: list[np.ndarray]
-    """E polylines (P, 2) in metres from the first to the second node of the edge."""
     kinds: list[str]
-    """E of "primary", "secondary", "alley", "path"."""
     names: list[tuple[str, str]]
-    """E names, English and Chinese."""
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -41,9 +47,8 @@ class StreetMap:
     @cached_property
     def _walks(self) -> tuple[np.ndarray, np.ndarray]:
         """Distances (V, V) in metres and predecessors (V, V) of the shortest walks."""
-        count = len(self.nodes)
-        (a, b), lengths = self.ends.T, self.lengths
-        graph = coo_matrix((lengths, (a, b)), shape=(count, count)).tocsr()
+        size = (len(self.nodes),) * 2
+        graph = coo_matrix((self.lengths, self.ends.T), shape=size).tocsr()
         return dijkstra(graph, directed=False, return_predecessors=True)
 
     @property
@@ -112,9 +117,9 @@ def _contracted(courses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, list
     ends = index.reshape(-1, 2)
     short = np.array([lengths_along(course)[-1] < SHORT for course in courses])
     links = coo_matrix((np.ones(short.sum()), ends[short].T), shape=(len(points),) * 2)
-    count, group = connected_components(links, directed=False)
-    members = np.bincount(group, minlength=count)[:, None]
-    nodes = np.stack([np.bincount(group, points[:, i], count) for i in (0, 1)], axis=1) / members
+    _, group = connected_components(links, directed=False)
+    members = np.bincount(group)[:, None]
+    nodes = np.stack([np.bincount(group, points[:, i]) for i in (0, 1)], axis=1) / members
     joined = group[ends]
     moved = []
     for course, (a, b) in zip(courses, joined, strict=True):
@@ -122,7 +127,7 @@ def _contracted(courses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, list
     return nodes, joined, moved
 
 
-def _sound_edges(count: int, ends: np.ndarray, courses: list[np.ndarray]) -> np.ndarray:
+def _sound_edges(nodes: int, ends: np.ndarray, courses: list[np.ndarray]) -> np.ndarray:
     """Edges to keep: no loops, no doubles, no short dead ends, all in one connected graph."""
     lengths = np.array([lengths_along(course)[-1] for course in courses])
     shortest: dict[tuple[int, int], int] = {}
@@ -132,12 +137,12 @@ def _sound_edges(count: int, ends: np.ndarray, courses: list[np.ndarray]) -> np.
             shortest.setdefault((a, b), int(edge))
     keep = np.array(sorted(shortest.values()))
     while True:
-        degree = np.bincount(ends[keep].ravel(), minlength=count)
+        degree = np.bincount(ends[keep].ravel(), minlength=nodes)
         dead = (degree[ends[keep]].min(1) == 1) & (lengths[keep] < DANGLE)
         if not dead.any():
             break
         keep = keep[~dead]
-    graph = coo_matrix((np.ones(len(keep)), ends[keep].T), shape=(count, count))
+    graph = coo_matrix((np.ones(len(keep)), ends[keep].T), shape=(nodes, nodes))
     part = connected_components(graph, directed=False)[1][ends[keep, 0]]
     return keep[part == np.bincount(part).argmax()]
 
@@ -174,9 +179,9 @@ def _names(
         (np.ones(len(pairs)), np.array(pairs, dtype=np.int64).reshape(-1, 2).T),
         shape=(len(ends), len(ends)),
     )
-    count, stroke = connected_components(links, directed=False)
+    _, stroke = connected_components(links, directed=False)
     kind_of = {int(s): kinds[i] for i, s in enumerate(stroke)}
-    names = street_names([kind_of[s] for s in range(count)], rng)
+    names = _street_names([kind_of[s] for s in sorted(kind_of)], rng)
     return [names[s] for s in stroke]
 
 
@@ -202,3 +207,45 @@ def _straight_on(
             pairs.append((a, b))
             used |= {a, b}
     return pairs
+
+
+def _street_names(kinds: list[str], rng: np.random.Generator) -> list[tuple[str, str]]:
+    """One name for each street, in English and Chinese, no name twice.
+
+    Args:
+        kinds: the kind of each street.
+        rng: draws the order of the names.
+    """
+    streams = {kind: _endless(_shuffled_roots(rng), kind) for kind in sorted(set(kinds))}
+    taken: set[str] = set()
+    names = []
+    for kind in kinds:
+        name = next(n for n in streams[kind] if n[0] not in taken)
+        taken.add(name[0])
+        names.append(name)
+    return names
+
+
+def _shuffled_roots(rng: np.random.Generator) -> list[tuple[str, str]]:
+    roots = NAMES["roots"]
+    return [(roots[i][0], roots[i][1]) for i in rng.permutation(len(roots))]
+
+
+def _endless(roots: list[tuple[str, str]], kind: str) -> Iterator[tuple[str, str]]:
+    """Every root with the first ending of the kind, then with the second, then numbered."""
+    endings = NAMES["endings"][kind]
+    for english, chinese in endings:
+        for root in roots:
+            yield f"{root[0]} {english}", f"{root[1]}{chinese}"
+    for number in count(2):
+        for root in roots:
+            yield f"{root[0]} {endings[0][0]} {number}", f"{root[1]}{number}号{endings[0][1]}"
+
+
+def community_names(rng: np.random.Generator) -> Iterator[tuple[str, str]]:
+    """Names for sub-districts and communities, numbered when they run out."""
+    roots = _shuffled_roots(rng)
+    yield from roots
+    for turn in count(2):
+        for english, chinese in roots:
+            yield f"{english} {turn}", f"{chinese}{turn}"

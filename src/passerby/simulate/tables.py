@@ -1,15 +1,17 @@
 """The files beside the crops: sightings, truth, units, cameras, streets."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
+from shapely.geometry import mapping
 
 from passerby.errors import MissingExtraError
-from passerby.simulate.split import SPLITS
-from passerby.simulate.tree import CropList
+from passerby.simulate.geometry import DECIMALS
+from passerby.simulate.tree import SPLITS, CropList
 from passerby.simulate.world import World
 
 
@@ -20,22 +22,21 @@ def write_parquet(path: Path, columns: dict[str, Any]) -> None:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError("pyarrow", "simulate") from error
-    texts = {name for name, values in columns.items() if isinstance(values, list)}
     arrays = {
-        name: pa.array(values, type=pa.string() if name in texts else None)
+        name: pa.array(values, type=pa.string() if isinstance(values, list) else None)
         for name, values in columns.items()
     }
     pyarrow.parquet.write_table(pa.table(arrays), path, compression="zstd")
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON in UTF-8, one line a feature where it is a collection."""
-    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
-        lines = [json.dumps(f, ensure_ascii=False) for f in content["features"]]
-        text = '{"type": "FeatureCollection", "features": [\n' + ",\n".join(lines) + "\n]}\n"
-    else:
-        text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    path.write_text(text, encoding="utf-8")
+    """Write indented JSON in UTF-8."""
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def box_columns(box: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns x0, y0, x1, y1 (float32) of boxes (N, 4)."""
+    return dict(zip(("x0", "y0", "x1", "y1"), box.astype(np.float32).T, strict=True))
 
 
 def milliseconds(world: World, seconds: np.ndarray) -> np.ndarray:
@@ -45,17 +46,13 @@ def milliseconds(world: World, seconds: np.ndarray) -> np.ndarray:
 
 def sightings(world: World, crops: CropList) -> dict[str, Any]:
     """Columns of sightings.parquet: what an operator has, without anybody's identity."""
-    box = crops.box.astype(np.float32)
     digits = max(6, len(str(len(crops))))
     return {
         "id": [f"S{row:0{digits}d}" for row in range(1, len(crops) + 1)],
         "camera": [world.cameras[i].id for i in crops.camera.tolist()],
         "time": milliseconds(world, crops.time),
         "tracklet": [tracklet_name(i) for i in crops.tracklet.tolist()],
-        "x0": box[:, 0],
-        "y0": box[:, 1],
-        "x1": box[:, 2],
-        "y1": box[:, 3],
+        **box_columns(crops.box),
         "path": crops.path,
         "quality": crops.quality.astype(np.float32),
         "split": [SPLITS[i] for i in crops.split.tolist()],
@@ -94,73 +91,56 @@ def truth(world: World, tracklet_of: dict[int, int]) -> dict[str, Any]:
     }
 
 
-def _collection(features: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
-    return {
-        "type": "FeatureCollection",
-        "features": [
-            {"type": "Feature", "properties": properties, "geometry": geometry}
-            for geometry, properties in features
-        ],
-    }
+Feature = tuple[shapely.Geometry, dict[str, Any]]  # WGS 84 geometry and properties
 
 
-def units_geojson(world: World) -> dict[str, Any]:
+def write_geojson(path: Path, features: Iterable[Feature]) -> None:
+    """Write a feature collection, one line a feature, coordinates to 7 decimals."""
+    lines = []
+    for shape, properties in features:
+        rounded = shapely.transform(shape, lambda points: np.round(points, DECIMALS))
+        feature = {"type": "Feature", "properties": properties, "geometry": mapping(rounded)}
+        lines.append(json.dumps(feature, ensure_ascii=False))
+    text = '{"type": "FeatureCollection", "features": [\n' + ",\n".join(lines) + "\n]}\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def unit_features(world: World) -> Iterable[Feature]:
     """Polygons of all units, parents before children."""
-    features = []
     for unit in world.units:
-        rings = [unit.polygon.exterior, *unit.polygon.interiors]
-        coordinates = [np.round(shapely.get_coordinates(ring), 7).tolist() for ring in rings]
-        properties = {
-            "code": unit.code,
-            "parent": unit.parent,
-            "level": unit.level,
-            "name": unit.name,
-            "name_zh": unit.name_zh,
-        }
-        features.append(({"type": "Polygon", "coordinates": coordinates}, properties))
-    return _collection(features)
+        names = ("code", "parent", "level", "name", "name_zh")
+        yield unit.polygon, {name: getattr(unit, name) for name in names}
 
 
-def cameras_geojson(world: World) -> dict[str, Any]:
+def camera_features(world: World) -> Iterable[Feature]:
     """Points of all cameras, in order of their numbers."""
-    features = []
     for camera in world.cameras:
-        point = world.frame.to_degrees(camera.place).tolist()
-        properties = {
-            "id": camera.id,
-            "number": camera.number,
-            "name": camera.name,
-            "name_zh": camera.name_zh,
-            "unit": camera.unit,
-            "heading": camera.heading,
-            "field_of_view": round(camera.field_of_view, 1),
-            "height": camera.height,
-            "range": camera.range,
-        }
-        features.append(({"type": "Point", "coordinates": point}, properties))
-    return _collection(features)
+        first = ("id", "number", "name", "name_zh", "unit", "heading")
+        yield (
+            shapely.Point(world.frame.to_degrees(camera.place)),
+            {
+                **{name: getattr(camera, name) for name in first},
+                "field_of_view": round(camera.field_of_view, 1),
+                "height": camera.height,
+                "range": camera.range,
+            },
+        )
 
 
-def streets_geojson(world: World) -> dict[str, Any]:
+def street_features(world: World) -> Iterable[Feature]:
     """Lines of all streets between crossings; lines that meet have equal end points."""
     streets = world.streets
-    features = []
     for course, kind, (name, name_zh) in zip(
         streets.courses, streets.kinds, streets.names, strict=True
     ):
-        line = world.frame.to_degrees(course).tolist()
-        properties = {"name": name, "name_zh": name_zh, "kind": kind}
-        features.append(({"type": "LineString", "coordinates": line}, properties))
-    return _collection(features)
+        line = shapely.LineString(world.frame.to_degrees(course))
+        yield line, {"name": name, "name_zh": name_zh, "kind": kind}
 
 
-def landscape_geojson(world: World) -> dict[str, Any]:
+def landscape_features(world: World) -> Iterable[Feature]:
     """Polygons of the water and the park inside the city, for drawing a map."""
     city = world.units[0].polygon
-    features = []
     for kind, shape in (("water", world.layout.river), ("park", world.layout.park)):
         placed = shapely.transform(shape, world.frame.to_degrees).intersection(city)
         for part in shapely.get_parts(placed):
-            ring = np.round(shapely.get_coordinates(part.exterior), 7).tolist()
-            features.append(({"type": "Polygon", "coordinates": [ring]}, {"kind": kind}))
-    return _collection(features)
+            yield shapely.Polygon(part.exterior), {"kind": kind}

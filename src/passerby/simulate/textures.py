@@ -1,4 +1,4 @@
-"""Procedural cloth: tiles of noise and folds, and the print of a garment at a point of it."""
+"""Painted surfaces: the print of a garment and the skin of a face, at a point of the surface."""
 
 import math
 from functools import lru_cache
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from passerby.simulate import materials as m
-from passerby.simulate.kernels import kernel
+from passerby.simulate.kernels import Vector, blended, hashed, kernel, lookup, mixed, scaled, triple
 
 TILE = 256
 
@@ -18,27 +18,6 @@ class Tiles(NamedTuple):
     noise: np.ndarray  # smooth value noise, 0..1, features of 8 texels
     slope_u: np.ndarray  # slope of a wrinkled cloth around the body
     slope_v: np.ndarray  # and along it
-
-
-@kernel
-def lookup(tile: np.ndarray, x: float, y: float) -> float:
-    """Bilinear value of a periodic tile at texel (x, y)."""
-    fx, fy = math.floor(x), math.floor(y)
-    i, j = int(fx) & 255, int(fy) & 255
-    k, n = (i + 1) & 255, (j + 1) & 255
-    s, t = x - fx, y - fy
-    top = tile[j, i] * (1 - s) + tile[j, k] * s
-    low = tile[n, i] * (1 - s) + tile[n, k] * s
-    return top * (1 - t) + low * t
-
-
-@kernel
-def hashed(i: float, j: float, seed: float) -> float:
-    """A number in 0..1 for a cell of a grid, the same on every machine."""
-    h = (int(i) * 374761393 + int(j) * 668265263 + int(seed) * 2246822519) & 0xFFFFFFFF
-    h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
-    h = ((h ^ (h >> 16)) * 2654435761) & 0xFFFFFFFF
-    return ((h >> 8) & 0xFFFF) / 65535.0
 
 
 @kernel
@@ -84,8 +63,7 @@ def _fold_height() -> np.ndarray:
 def tiles() -> Tiles:
     """The tiles, built once a process (some milliseconds)."""
     height = _fold_height()
-    slope_x = (np.roll(height, -1, 1) - np.roll(height, 1, 1)) / 2
-    slope_y = (np.roll(height, -1, 0) - np.roll(height, 1, 0)) / 2
+    slope_x, slope_y = ((np.roll(height, -1, k) - np.roll(height, 1, k)) / 2 for k in (1, 0))
     noise = (
         0.6 * _value_noise(TILE, 16, 1) + 0.3 * _value_noise(TILE, 8, 2)
         + 0.1 * _value_noise(TILE, 4, 3)
@@ -94,28 +72,26 @@ def tiles() -> Tiles:
 
 
 @kernel
-def _stripes(row: np.ndarray, position: float) -> int:
+def _band(position: float, row: np.ndarray) -> float:
+    """1 in the share of the print's period that the second colour takes, else 0."""
     phase = position / row[m.SCALE]
-    phase -= math.floor(phase)
-    return 1 if phase < row[m.DUTY] else 0
+    return 1.0 if phase - math.floor(phase) < row[m.DUTY] else 0.0
 
 
 @kernel
-def _plaid(row: np.ndarray, u: float, v: float) -> tuple[float, bool]:
-    """Index of colour and weight: two crossing families of bands and a fine line."""
+def _plaid(row: np.ndarray, u: float, v: float) -> tuple[float, float]:
+    """Shares of the second and third colour: crossing bands and a fine line."""
     pu, pv = u / row[m.SCALE], v / row[m.SCALE]
-    pu -= math.floor(pu)
-    pv -= math.floor(pv)
-    band = (1.0 if pu < row[m.DUTY] else 0.0) + (1.0 if pv < row[m.DUTY] else 0.0)
-    line = abs(pu - 0.78) < 0.045 or abs(pv - 0.78) < 0.045
-    return band * 0.5, line
+    line = abs(pu - math.floor(pu) - 0.78) < 0.045 or abs(pv - math.floor(pv) - 0.78) < 0.045
+    return (_band(u, row) + _band(v, row)) * 0.5, 0.75 if line else 0.0
 
 
 @kernel
-def _scatter(row: np.ndarray, u: float, v: float, size: float, seed: int) -> tuple[float, float]:
-    """Distance to the nearest scattered blob over its radius, and the blob's own number."""
+def _flowers(row: np.ndarray, u: float, v: float) -> tuple[float, float]:
+    """Scattered blossoms in the second or the third colour."""
+    size, seed = 0.42 * row[m.DUTY] + 0.12, int(row[m.SEED])
     x, y = u / row[m.SCALE], v / row[m.SCALE]
-    best, kind = 9.0, 0.0
+    best, kind = 9.0, 0.0  # distance to the nearest blossom over its radius, and its own number
     for dj in range(-1, 2):
         for di in range(-1, 2):
             i, j = math.floor(x) + di, math.floor(y) + dj
@@ -127,14 +103,7 @@ def _scatter(row: np.ndarray, u: float, v: float, size: float, seed: int) -> tup
             d = math.sqrt((x - cx) ** 2 + (y - cy) ** 2) / r
             if d < best:
                 best, kind = d, hashed(i, j, seed + 4)
-    return best, kind
-
-
-@kernel
-def _flowers(row: np.ndarray, u: float, v: float) -> tuple[float, float]:
-    """Scattered blossoms in the second or the third colour."""
-    distance, kind = _scatter(row, u, v, 0.42 * row[m.DUTY] + 0.12, int(row[m.SEED]))
-    if distance >= 1.0:
+    if best >= 1.0:
         return 0.0, 0.0
     return (1.0, 0.0) if kind < 0.55 else (0.0, 1.0)
 
@@ -147,12 +116,11 @@ def _print_weights(row: np.ndarray, u: float, v: float, noise: np.ndarray) -> tu
     v += row[m.OFFSET_V]
     second, third = 0.0, 0.0
     if pattern == m.HORIZONTAL:
-        second = _stripes(row, v)
+        second = _band(v, row)
     elif pattern == m.VERTICAL:
-        second = _stripes(row, u)
+        second = _band(u, row)
     elif pattern == m.PLAID:
-        second, line = _plaid(row, u, v)
-        third = 0.75 if line else 0.0
+        second, third = _plaid(row, u, v)
     elif pattern == m.DOTS:
         x, y = u / row[m.SCALE], v / row[m.SCALE]
         x += 0.5 * (math.floor(y) % 2)
@@ -181,12 +149,10 @@ def _lettering(row: np.ndarray, x: float, y: float) -> float:
     lines = 1 + int(row[m.LOGO_SEED]) % 3
     line = math.floor(y * lines)
     inside = y * lines - line
-    if inside < 0.15 or inside > 0.85:
-        return 0.0
     letters = 4 + int(row[m.LOGO_SEED]) % 5
     column = math.floor(x * letters)
     across = x * letters - column
-    if across < 0.12:
+    if inside < 0.15 or inside > 0.85 or across < 0.12:
         return 0.0
     i, j = math.floor(across * 3.4), math.floor(inside * 4.2)
     seed = int(row[m.LOGO_SEED]) + 31 * int(line)
@@ -220,36 +186,105 @@ def _logo(
 
 
 @kernel
-def cloth_colour(
-    row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray
-) -> tuple[float, float, float]:
+def cloth_colour(row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray) -> Vector:
     """Linear RGB of a garment at (u, v) metres, with print, logo and weave."""
     second, third = _print_weights(row, u, v, noise)
-    rest = 1.0 - second
-    r = row[0] * rest + row[3] * second
-    g = row[1] * rest + row[4] * second
-    b = row[2] * rest + row[5] * second
+    last = triple(row, m.THIRD)
+    colour = blended(triple(row, m.COLOUR), triple(row, m.SECOND), second)
     if third > 0:
-        r += (row[6] - r) * third
-        g += (row[7] - g) * third
-        b += (row[8] - b) * third
+        colour = mixed(colour, last, third)
     if row[m.LOGO] > 0:
-        ink, other = _logo(row, u, v, theta, noise)
-        if ink > 0:
-            r += ink * (row[m.INK] * (1 - other) + row[6] * other - r)
-            g += ink * (row[m.INK + 1] * (1 - other) + row[7] * other - g)
-            b += ink * (row[m.INK + 2] * (1 - other) + row[8] * other - b)
+        cover, share = _logo(row, u, v, theta, noise)
+        if cover > 0:
+            colour = mixed(colour, blended(triple(row, m.INK), last, share), cover)
+    return scaled(colour, _weave(row, u, v, theta, noise))
+
+
+@kernel
+def _weave(row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray) -> float:
+    """Brightness of the fabric at a point."""
     fabric = int(row[m.FABRIC])
-    shade = 1.0
     if fabric == m.DENIM:
         fade = lookup(noise, u * 45 + row[m.SEED], v * 22)
         shade = 0.80 + 0.32 * fade + 0.25 * max(math.cos(theta), 0.0) ** 4 * row[m.WEAR]
-        shade += 0.25 * (lookup(noise, u * 2200, v * 2200) - 0.5)
-    elif fabric == m.KNIT:
+        return shade + 0.25 * (lookup(noise, u * 2200, v * 2200) - 0.5)
+    if fabric == m.KNIT:
         rib = math.sin(u * 6.283 / 0.022)
-        shade = 0.90 + 0.10 * rib + 0.22 * (lookup(noise, u * 900, v * 700) - 0.5)
-    elif fabric == m.WOOL:
-        shade = 0.86 + 0.28 * lookup(noise, u * 700, v * 700)
-    else:
-        shade = 0.94 + 0.12 * lookup(noise, u * 60 + row[m.SEED], v * 60)
-    return r * shade, g * shade, b * shade
+        return 0.90 + 0.10 * rib + 0.22 * (lookup(noise, u * 900, v * 700) - 0.5)
+    if fabric == m.WOOL:
+        return 0.86 + 0.28 * lookup(noise, u * 700, v * 700)
+    return 0.94 + 0.12 * lookup(noise, u * 60 + row[m.SEED], v * 60)
+
+
+@kernel
+def _hairline(a: float, front: float) -> float:
+    """Height of the hair's lower edge on the head (0 chin .. 1 crown) at an angle from the face."""
+    if a < 0.75:
+        return front
+    if a < 1.35:
+        return front + (0.46 - front) * (a - 0.75) / 0.6
+    if a < 1.9:
+        return 0.46
+    return max(0.46 - (a - 1.9) * 0.34, 0.12)
+
+
+@kernel
+def _blob(x: float, y: float, width: float, height: float) -> float:
+    d = (x / width) ** 2 + (y / height) ** 2
+    return math.exp(-d * d)
+
+
+@kernel
+def face_colour(row: np.ndarray, v: float, theta: float, noise: np.ndarray) -> Vector:
+    """Linear RGB of the head's skin; ``v`` runs from the chin (0) to the crown (1)."""
+    r, g, b = triple(row, m.COLOUR)
+    a = abs(theta)
+    blush = _blob(a - 0.62, v - 0.36, 0.3, 0.12) * 0.10
+    g, b = g * (1 - blush), b * (1 - blush)
+    dark = 0.0
+    if a < 1.2:  # eyes, their sockets, brows, nostrils, mouth
+        dark = max(dark, 0.78 * _blob(a - 0.40, v - 0.53, 0.17, 0.034))
+        dark = max(dark, 0.32 * _blob(a - 0.40, v - 0.525, 0.28, 0.075))
+        dark = max(dark, row[m.BROW] * _blob(a - 0.42, v - 0.615, 0.26, 0.024))
+        dark = max(dark, 0.30 * _blob(a - 0.11, v - 0.365, 0.10, 0.02))
+        dark = max(dark, 0.45 * _blob(a, v - 0.235, 0.26, 0.014))
+    edge = min(max((v - _hairline(a, row[m.HAIRLINE])) / 0.04, 0.0), 1.0)
+    hair = max(_beard(row, v, a), edge * row[m.STUBBLE])
+    tone = 0.75 + 0.5 * lookup(noise, theta * 90, v * 90)
+    hairy = mixed((r, g, b), scaled(triple(row, m.SECOND), tone), hair)
+    r, g, b = scaled(hairy, 1 - dark)
+    lips = row[m.LIPS] * _blob(a, v - 0.235, 0.26, 0.036)
+    r += (0.42 - r) * lips * 0.6
+    g, b = g * (1 - 0.55 * lips), b * (1 - 0.5 * lips)
+    return _worn(row, v, a, (r, g, b))
+
+
+@kernel
+def _worn(row: np.ndarray, v: float, a: float, skin: Vector) -> Vector:
+    """Paint a face mask and glasses over the skin."""
+    if row[m.MASK] > 0:
+        top = 0.42 - 0.10 * min(a, 1.2)
+        low = 0.02 + 0.12 * max(a - 0.5, 0.0)
+        if a < 1.15 and low < v < top:
+            return scaled(triple(row, m.THIRD), 0.92 + 0.08 * math.sin(v * 90))
+        if a < 1.75 and abs(v - 0.38) < 0.012:
+            return triple(row, m.THIRD)
+    kind = row[m.GLASSES]
+    if kind > 0 and a < 1.7:
+        d = ((a - 0.40) / 0.30) ** 2 + ((v - 0.525) / 0.085) ** 2
+        if kind > 1.5 and d < 1.0:
+            return 0.012, 0.012, 0.015
+        bridge = a < 0.16 and abs(v - 0.55) < 0.014
+        temple = a > 0.62 and abs(v - 0.55) < 0.016
+        if 0.72 < d < 1.15 or bridge or temple:
+            return 0.02, 0.018, 0.018
+    return skin
+
+
+@kernel
+def _beard(row: np.ndarray, v: float, a: float) -> float:
+    """Cover of a beard: cheeks below a line, chin, upper lip."""
+    if row[m.BEARD] <= 0 or a > 1.5:
+        return 0.0
+    top = 0.30 if a < 0.35 else 0.24 + 0.14 * (a - 0.35)
+    return row[m.BEARD] * min(max((top - v) / 0.05, 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""The Market-1501-style tree: which crop goes where and under which name."""
+"""The Market-1501-style tree: who trains and who tests, and where each crop is filed."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,11 @@ import numpy as np
 from passerby.simulate.cameras import CityCamera
 from passerby.simulate.observation import ASPECT
 from passerby.simulate.shots import Shots
-from passerby.simulate.split import (
-    BYSTANDS,
-    GALLERY,
-    QUERY,
-    TESTS,
-    TRAIN,
-    TRAINS,
-    choose_queries,
-)
 from passerby.simulate.world import World
 
+TRAIN, QUERY, GALLERY = 0, 1, 2
+SPLITS = ("train", "query", "gallery")
+TESTS, TRAINS, BYSTANDS = 0, 1, 2  # roles of a person
 PERSON, PART, BACKGROUND = 0, 1, 2  # what a crop shows
 FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 FRAMES_A_SECOND = 25.0  # of the frame numbers in the names
@@ -26,32 +20,99 @@ SEQUENCE = 3600.0  # seconds of a sequence in the names
 
 @dataclass(frozen=True, kw_only=True)
 class CropList:
-    """R crops in order of time: everything a detector would hand over, and where it is filed."""
+    """R crops in order of time: everything a detector would hand over, and where it is filed.
+
+    Attributes:
+        kind: (R,) PERSON, PART of a person (a bad box) or BACKGROUND.
+        shot: (R,) index of the shot that is rendered; -1 for background.
+        label: (R,) identity in the tree: 1.., 0 distractor, -1 junk.
+        camera: (R,) index of the camera.
+        time: (R,) seconds since the start.
+        box: (R, 4) pixels of the frame.
+        window: (R, 4) the part of the shot's box that a bad box shows, in shares of it; else 0, 0,
+            1, 1.
+        quality: (R,) 0..1.
+        tracklet: (R,) number of the tracklet, 1.. in order of time.
+        split: (R,) TRAIN, QUERY or GALLERY.
+        path: R paths relative to the tree's root.
+    """
 
     kind: np.ndarray
-    """(R,) PERSON, PART of a person (a bad box) or BACKGROUND."""
     shot: np.ndarray
-    """(R,) index of the shot that is rendered; -1 for background."""
     label: np.ndarray
-    """(R,) identity in the tree: 1.., 0 distractor, -1 junk."""
     camera: np.ndarray
-    """(R,) index of the camera."""
     time: np.ndarray
-    """(R,) seconds since the start."""
     box: np.ndarray
-    """(R, 4) pixels of the frame."""
     window: np.ndarray
-    """(R, 4) the part of the shot's box that a bad box shows, in shares of it; else 0, 0, 1, 1."""
     quality: np.ndarray
     tracklet: np.ndarray
-    """(R,) number of the tracklet, 1.. in order of time."""
     split: np.ndarray
-    """(R,) TRAIN, QUERY or GALLERY."""
     path: list[str]
-    """R paths relative to the tree's root."""
 
     def __len__(self) -> int:
         return len(self.kind)
+
+
+def roles(
+    party: np.ndarray, bystanders: float, train: float, rng: np.random.Generator
+) -> np.ndarray:
+    """(N,) TRAINS, TESTS or BYSTANDS for each person.
+
+    Whole parties get one role, so that nobody trains in the background of a test crop's company.
+
+    Args:
+        party: (N,) number of each person's company.
+        bystanders: share of the people who become distractors.
+        train: share of the others who train.
+        rng: draws the order.
+    """
+    count = len(party)
+    wanted = np.array([0, round((1 - bystanders) * train * count), round(bystanders * count)])
+    wanted[TESTS] = count - wanted.sum()
+    role = np.full(count, TESTS)
+    left = wanted.astype(np.float64)
+    for company in rng.permutation(np.unique(party)):
+        members = party == company
+        # the role that lacks most of its share takes the next company
+        choice = int(np.argmax(left / np.maximum(wanted, 1)))
+        role[members] = choice
+        left[choice] -= members.sum()
+    return role
+
+
+def choose_queries(
+    identity: np.ndarray, camera: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(S,) bool: one crop of each (identity, camera) that keeps a match in another camera.
+
+    After the choice every query has at least one gallery crop of its identity in another camera.
+
+    Args:
+        identity: (S,) identity of each test crop.
+        camera: (S,) camera of each test crop.
+        rng: draws the crops.
+    """
+    query = np.zeros(len(identity), dtype=bool)
+    order = rng.permutation(len(identity))
+    crops: dict[int, dict[int, list[int]]] = {}
+    for index in order.tolist():
+        crops.setdefault(int(identity[index]), {}).setdefault(int(camera[index]), []).append(index)
+    for by_camera in crops.values():
+        left = {number: len(own) for number, own in by_camera.items()}
+        chosen: list[int] = []
+        # cameras with several crops first: they keep some in the gallery anyway
+        for number in sorted(left, key=lambda n: -left[n]):
+            left[number] -= 1
+            if all(_matched(left, c) for c in [*chosen, number]):
+                chosen.append(number)
+            else:
+                left[number] += 1
+        query[[by_camera[number][0] for number in chosen]] = True
+    return query
+
+
+def _matched(left: dict[int, int], camera: int) -> bool:
+    return any(count > 0 for number, count in left.items() if number != camera)
 
 
 def list_crops(world: World, shots: Shots, role: np.ndarray, rng: np.random.Generator) -> CropList:

@@ -17,9 +17,8 @@ from scipy.sparse.csgraph import dijkstra
 from shapely import Polygon
 from shapely.geometry.polygon import orient
 
-from passerby.simulate import names as invented
 from passerby.simulate.geometry import LocalFrame
-from passerby.simulate.streets import StreetMap
+from passerby.simulate.streets import NAMES, StreetMap, community_names
 
 LEVELS = ("city", "district", "street", "area", "cell")
 CELL = 90.0  # metres, side of a grid cell
@@ -29,14 +28,17 @@ MOST = 99  # children of a unit, as two digits number them
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One unit; its code starts with its parent's code."""
+    """One unit; its code starts with its parent's code.
+
+    Attributes:
+        polygon: WGS 84 degrees, outer ring counter-clockwise.
+    """
 
     code: str
     level: str
     name: str
     name_zh: str
     polygon: Polygon
-    """WGS 84 degrees, outer ring counter-clockwise."""
 
     @property
     def parent(self) -> str | None:
@@ -135,7 +137,7 @@ def _area_groups(blocks: _Blocks, rng: np.random.Generator) -> list[tuple[int, i
     """(district, street, blocks) of each area, districts and streets numbered from 0."""
     everything = np.arange(len(blocks.shapes))
     total = blocks.areas.sum() / 1e6
-    districts = int(np.clip(round(2.5 * np.sqrt(total)), 2, len(invented.DISTRICTS)))
+    districts = int(np.clip(round(2.5 * np.sqrt(total)), 2, len(NAMES["districts"])))
     groups = []
     for d, district in enumerate(_partition(blocks, everything, districts, rng)):
         count = int(np.clip(round(blocks.areas[district].sum() / STREET_AREA), 2, MOST))
@@ -193,8 +195,7 @@ def _named_tree(
     leaves: dict[int, dict[int, list[list[Polygon]]]] = {}
     for d, s, own in zip(district_of, street_of, cells, strict=True):
         leaves.setdefault(d, {}).setdefault(s, []).append(own)
-    streets = sum(map(len, leaves.values()))
-    community = iter(invented.community_names(streets + len(cells), rng))
+    community = community_names(rng)
     units = []
     for d, by_street in enumerate(leaves.values(), 1):
         district = []
@@ -208,10 +209,9 @@ def _named_tree(
             street = _unit(code, f"{english} Subdistrict", f"{chinese}街道", polygons)
             district += [street, *(u for child in children for u in child)]
         polygons = [u.polygon for u in district if u.level == "street"]
-        english, chinese = invented.DISTRICTS[(d - 1) % len(invented.DISTRICTS)]
-        units += [_unit(f"99{d:02d}", english, chinese, polygons), *district]
+        units += [_unit(f"99{d:02d}", *NAMES["districts"][d - 1], polygons), *district]
     polygons = [u.polygon for u in units if u.level == "district"]
-    return [_unit("99", *invented.CITY, polygons), *units]
+    return [_unit("99", *NAMES["city"], polygons), *units]
 
 
 def _area_units(

@@ -15,13 +15,11 @@ import passerby
 from passerby.errors import InputError
 from passerby.simulate import tables
 from passerby.simulate.clips import record_clips
-from passerby.simulate.looks import Looks, looks_of
 from passerby.simulate.options import SimulationOptions
 from passerby.simulate.rendering import Renderer, render_all
 from passerby.simulate.shots import Shots, take_shots
-from passerby.simulate.split import SPLITS, roles
-from passerby.simulate.tree import FOLDERS, PERSON, CropList, list_crops
-from passerby.simulate.world import SHOTS, SPLIT, World, build_world, stream
+from passerby.simulate.tree import FOLDERS, PERSON, SPLITS, CropList, list_crops, roles
+from passerby.simulate.world import SHOTS, SPLIT, World, appearances_of, build_world, stream
 
 MARK = "simulation.json"  # the last file written; says that a folder is a whole simulation
 
@@ -70,35 +68,31 @@ def _fill(
     """Write everything but the record, which is returned; note the seconds of each step."""
     with _timed(seconds, "geometry"):
         world = build_world(options)
-        looks = looks_of(world)
-        statures = looks.statures()
+        appearances = appearances_of(world)
+        statures = appearances.statures()
         shots, crops = _listed(world, statures)
     with _timed(seconds, "tables"):
         _write_tables(folder, world, shots, crops)
     with _timed(seconds, "rendering"):
-        renderer = _renderer(folder, world, looks, shots, crops)
+        for name in FOLDERS:
+            (folder / name).mkdir()
+        renderer = Renderer(
+            folder=folder,
+            seed=options.seed,
+            difficulty=options.difficulty,
+            sensors=[camera.sensor for camera in world.cameras],
+            appearances=appearances,
+            shots=shots,
+            crops=crops,
+        )
         render_all(renderer, workers, progress=progress)
     record = _record(options, world, shots, crops)
     if options.clips:
         with _timed(seconds, "clips"):
             record["clips"] = record_clips(
-                folder, world, looks, statures, workers=workers, progress=progress
+                folder, world, appearances, statures, workers=workers, progress=progress
             )
     return record
-
-
-def _renderer(folder: Path, world: World, looks: Looks, shots: Shots, crops: CropList) -> Renderer:
-    for name in FOLDERS:
-        (folder / name).mkdir()
-    return Renderer(
-        folder=folder,
-        seed=world.options.seed,
-        difficulty=world.options.difficulty,
-        sensors=[camera.sensor for camera in world.cameras],
-        looks=looks,
-        shots=shots,
-        crops=crops,
-    )
 
 
 def _listed(world: World, statures: np.ndarray) -> tuple[Shots, CropList]:
@@ -118,10 +112,10 @@ def _write_tables(folder: Path, world: World, shots: Shots, crops: CropList) -> 
     tracklet_of = dict(zip(passage.tolist(), crops.tracklet[people].tolist(), strict=True))
     tables.write_parquet(folder / "sightings.parquet", tables.sightings(world, crops))
     tables.write_parquet(folder / "truth.parquet", tables.truth(world, tracklet_of))
-    tables.write_json(folder / "units.geojson", tables.units_geojson(world))
-    tables.write_json(folder / "cameras.geojson", tables.cameras_geojson(world))
-    tables.write_json(folder / "streets.geojson", tables.streets_geojson(world))
-    tables.write_json(folder / "landscape.geojson", tables.landscape_geojson(world))
+    tables.write_geojson(folder / "units.geojson", tables.unit_features(world))
+    tables.write_geojson(folder / "cameras.geojson", tables.camera_features(world))
+    tables.write_geojson(folder / "streets.geojson", tables.street_features(world))
+    tables.write_geojson(folder / "landscape.geojson", tables.landscape_features(world))
 
 
 def _record(

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from passerby.simulate.observation import SHORTEST, _visible
 from passerby.simulate.options import SimulationOptions
-from passerby.simulate.passages import SHORTEST, _visible
 from passerby.simulate.world import World, build_world
 
 
