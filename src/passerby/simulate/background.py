@@ -94,11 +94,7 @@ def plate(sensor: Sensor) -> np.ndarray:
     """(h, w, 4) uint8: square-root coded linear light, and 255 where the ground is seen."""
     scale = _plate_scale(sensor)
     width, height = round(sensor.frame[0] * scale), round(sensor.frame[1] * scale)
-    focal = sensor.focal * scale
-    camera = Camera(
-        height=sensor.height, tilt=sensor.tilt, focal_x=focal, focal_y=focal,
-        centre_x=width / 2, centre_y=height / 2,
-    )  # fmt: skip
+    camera = Camera.centred(sensor.height, sensor.tilt, sensor.focal * scale, (width, height))
     scene = scene_vector(sensor)
     light, noise = sensor.light.vector(), tiles().noise
     image, depth = g.paint(scene, camera.vector(), light, noise, height, width)
@@ -195,12 +191,9 @@ def backdrop(
     feet: np.ndarray,
 ) -> np.ndarray:
     """Background of a window (x0, y0, x1, y1 in frame pixels), shadows of people included."""
-    scale = _plate_scale(sensor)
-    corner = (window[0] * scale, window[1] * scale)
-    step = (
-        (window[2] - window[0]) * scale / size[1],
-        (window[3] - window[1]) * scale / size[0],
-    )
+    scale, (x0, y0, x1, y1) = _plate_scale(sensor), window
+    corner = (x0 * scale, y0 * scale)
+    step = ((x1 - x0) * scale / size[1], (y1 - y0) * scale / size[0])
     return _backdrop(
         plate(sensor), corner, step, camera.vector(), light.vector(), shadow, feet, size
     )

@@ -16,7 +16,7 @@ from passerby.simulate.crop import bounds
 from passerby.simulate.mesh import Figure
 from passerby.simulate.observation import Observations, area, clip_boxes, observe
 from passerby.simulate.rendering import in_chunks, view_of
-from passerby.simulate.scene import Placed, draw, frame_camera, place, populate
+from passerby.simulate.scene import Placed, Scene, place, populate
 from passerby.simulate.sensor import Sensor, develop
 from passerby.simulate.world import CLIP, Appearances, World, stream
 
@@ -58,19 +58,25 @@ class FrameRenderer:
         figure, sensor = Figure(), self.sensor
         feet, ends = populate(figure, people)
         ground = np.array([[p.x, p.z] for p in people] or [[0.0, 0.0]])
-        centre = (ground.min(0) + ground.max(0)) / 2
-        image = draw(
-            figure, feet, sensor, sensor.light, height=sensor.height,
-            box=(0.0, 0.0, float(sensor.frame[0]), float(sensor.frame[1])), size=SIZE[::-1],
-            centre=(float(centre[0]), float(centre[1])), person_pixels=150.0,
+        x, z = ((ground.min(0) + ground.max(0)) / 2).tolist()
+        scene = Scene(
+            figure=figure,
+            feet=feet,
+            sensor=sensor,
+            light=sensor.light,
+            height=sensor.height,
+            centre=(x, z),
             extent=float(np.ptp(ground, axis=0).max()) / 2 + 1.6,
-        )  # fmt: skip
-        scale = SIZE[0] / sensor.frame[0]
-        camera = frame_camera(sensor, sensor.height).window(0.0, 0.0, scale, scale).vector()
-        spans = pairwise([0, *ends])
-        boxes = [bounds(figure.vertices[a:b], camera) for a, b in spans]
-        rng = stream(self.seed, CLIP, self.camera, number)
-        picture = develop(image, sensor, rng, native=SIZE[::-1])
+        )
+        frame, size = (0.0, 0.0, float(sensor.frame[0]), float(sensor.frame[1])), SIZE[::-1]
+        picture = develop(
+            scene.draw(frame, size, person_pixels=150.0),
+            sensor,
+            stream(self.seed, CLIP, self.camera, number),
+            native=size,
+        )
+        camera = scene.window(frame, size).vector()
+        boxes = [bounds(figure.vertices[a:b], camera) for a, b in pairwise([0, *ends])]
         return picture, clip_boxes(np.array(boxes).reshape(-1, 4), np.array(SIZE))
 
     def _placed(self, index: int) -> Placed:
@@ -84,7 +90,6 @@ def record_clips(
     folder: Path,
     world: World,
     appearances: Appearances,
-    statures: np.ndarray,
     *,
     workers: int = 1,
     progress: bool = True,
@@ -94,7 +99,7 @@ def record_clips(
     Writes ``clips/<camera>.mp4`` and ``clips/<camera>.parquet`` (frame, identity, x0, y0, x1, y1,
     pixels of the clip; people far behind the camera's range have no box).
 
-    ``statures`` (N,) are metres; the result does not depend on ``workers``.
+    The result does not depend on ``workers``.
 
     Returns:
         For each clip its camera, files, start (ms since the epoch), frame rate and frame count.
@@ -107,7 +112,7 @@ def record_clips(
     for index in sorted(chosen.tolist()):
         camera = world.cameras[index]
         start = busiest_start(world, index)
-        cast = cast_of(world, index, start, statures)
+        cast = cast_of(world, index, start, appearances.statures)
         renderer = FrameRenderer(
             seed=world.options.seed,
             camera=index,

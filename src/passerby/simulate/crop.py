@@ -12,7 +12,7 @@ from passerby.simulate.background import sunlight
 from passerby.simulate.mesh import Figure
 from passerby.simulate.options import Difficulty
 from passerby.simulate.raster import Light, project
-from passerby.simulate.scene import Box, Placed, View, draw, frame_camera, place, populate
+from passerby.simulate.scene import Box, Placed, Scene, View, frame_camera, place, populate
 from passerby.simulate.sensor import Sensor, develop
 from passerby.simulate.things import add_occluder
 from passerby.simulate.wardrobe import Appearance
@@ -121,32 +121,32 @@ def render_crop(
     if jitter and rng.random() < 0.09 * difficulty.occlusion:
         feet = np.concatenate([feet, add_occluder(figure, (person.x, person.z), rng)])
     box = _detector_box(tight, rng, difficulty.box if jitter else 0.0)
-    return _photograph(figure, feet, person, sensor, rng, light=light, box=box, size=size)
+    return _photograph(_scene(figure, feet, person, sensor, light), box, rng, size)
+
+
+def _scene(figure: Figure, feet: np.ndarray, person: Placed, sensor: Sensor, light: Light) -> Scene:
+    return Scene(
+        figure=figure,
+        feet=feet,
+        sensor=sensor,
+        light=light,
+        height=person.view.camera_height,
+        centre=(person.x, person.z),
+    )
 
 
 def _photograph(
-    figure: Figure,
-    feet: np.ndarray,
-    person: Placed,
-    sensor: Sensor,
-    rng: np.random.Generator,
-    *,
-    light: Light,
-    box: Box,
-    size: tuple[int, int],
+    scene: Scene, box: Box, rng: np.random.Generator, size: tuple[int, int]
 ) -> np.ndarray:
     """Draw a box of the frame (native pixels) and send it through the sensor."""
     native = (max(round(box[3] - box[1]), 8), max(round(box[2] - box[0]), 4))
     rows = int(np.clip(1.3 * native[0], 112, 272))
     columns = max(round(rows * size[1] / size[0]), 8)
-    image = draw(
-        figure, feet, sensor, light, height=person.view.camera_height, box=box,
-        size=(rows, columns), centre=(person.x, person.z), person_pixels=0.9 * rows,
-    )  # fmt: skip
-    width, height = sensor.frame
+    image = scene.draw(box, (rows, columns), person_pixels=0.9 * rows)
+    width, height = scene.sensor.frame
     window = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
     native = (min(native[0], 320), min(native[1], 200))
-    small = Image.fromarray(develop(image, sensor, rng, native=native, window=window))
+    small = Image.fromarray(develop(image, scene.sensor, rng, native=native, window=window))
     return np.asarray(small.resize((size[1], size[0]), Image.Resampling.BICUBIC))
 
 
@@ -186,4 +186,4 @@ def render_junk(
         grow = 0.3 * float(rng.random())
         box = (box[0] - grow * width, box[1] + grow * height, box[2] + grow * width, box[3])
     box = (box[0] + shift, box[1], box[2] + shift, box[3])
-    return _photograph(figure, feet, person, sensor, rng, light=sensor.light, box=box, size=size)
+    return _photograph(_scene(figure, feet, person, sensor, sensor.light), box, rng, size)

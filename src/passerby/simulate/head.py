@@ -151,76 +151,74 @@ class Back:
         return float(np.sum((point - surface) * front))
 
 
-def _cap(
-    figure: Figure,
-    head: Head,
-    material: int,
-    thickness: float,
-    *,
-    wobble: float = 0.003,
-    low: float = 0.0,
-    recede: float = 0.0,
-) -> None:
-    """Hair close to the skull; ``low`` lifts its lower edge, ``recede`` opens the forehead."""
-    heights = np.maximum(CAP[:, 0], low)
-    opening = CAP[:, 1] + recede * (CAP[:, 0] > 0.6)
-    taper = np.interp(CAP[:, 0], [0.2, 0.5, 0.75, 1.0], [0.25, 0.7, 1.0, 1.1])
-    rows = shell_rows(head, heights, thickness * taper, opening)
-    figure.tube(rows, material, rings=16, segments=26, wobble=wobble, phase=thickness * 900)
+@dataclass(frozen=True)
+class _Hair:
+    """Hair being added to a head: its material and the back that it falls on."""
 
+    figure: Figure
+    head: Head
+    material: int
+    back: Back
 
-def _curtain(
-    figure: Figure,
-    appearance: Appearance,
-    head: Head,
-    material: int,
-    back: Back,
-    *,
-    low: float,
-    thickness: float,
-) -> None:
-    """Hair that hangs from the crown to ``low`` (head heights, negative below the chin)."""
-    opening = 1.05 + 0.35 * (appearance.seed % 3)
-    heights = np.concatenate([np.linspace(low, 0.30, 6), [0.48, 0.62, 0.76, 0.84, 0.90, 0.97, 1.0]])
-    angles = np.interp(
-        heights, [low, 0.2, 0.48, 0.62, 0.76, 0.84, 0.90, 0.94],
-        [opening + 0.12, opening, opening, 1.12, 0.98, 0.55, -0.3, -1.0],
-    )  # fmt: skip
-    rows = shell_rows(head, heights, thickness, angles)
-    spread = 0.92 + 0.10 * appearance.hair_length
-    wide = np.interp(heights, [low, 0.45], [spread, 1.0]) * head.half_width + thickness
-    deep = np.interp(heights, [min(low, -0.3), 0.45], [0.62, 1.0])
-    deep = (head.half_depth * 0.98 + thickness) * deep
-    anchor = head.point(0.0, 0.45, 0.0)
-    for i in np.flatnonzero(heights < 0.45):
-        hang = 0.45 - heights[i]
-        behind = head.front * 0.012 * min(hang * 3, 1)
-        # below the ears hair hangs down whatever the head does
-        rows[i, :3] = anchor + np.array([0.0, -1.0, 0.0]) * (hang * head.height) - behind
-        reach = back.inside(rows[i, :3], head.front)
-        rows[i, q.WIDTH], rows[i, q.DEPTH_FRONT] = wide[i], head.half_depth * 0.45
-        rows[i, q.DEPTH_BACK] = max(deep[i], reach + thickness + 0.006)
-        rows[i, q.POWER] = 2.15 + 1.4 * min(2 * hang, 1.0)
-    figure.tube(rows, material, rings=22, segments=26, wobble=0.006, phase=low * 7 + 3)
+    def cap(
+        self, thickness: float, *, wobble: float = 0.003, low: float = 0.0, recede: float = 0.0
+    ) -> None:
+        """Hair close to the skull; ``low`` lifts its lower edge, ``recede`` bares the forehead."""
+        heights = np.maximum(CAP[:, 0], low)
+        opening = CAP[:, 1] + recede * (CAP[:, 0] > 0.6)
+        taper = np.interp(CAP[:, 0], [0.2, 0.5, 0.75, 1.0], [0.25, 0.7, 1.0, 1.1])
+        rows = shell_rows(self.head, heights, thickness * taper, opening)
+        phase = thickness * 900
+        self.figure.tube(rows, self.material, rings=16, segments=26, wobble=wobble, phase=phase)
 
+    def curtain(self, appearance: Appearance, *, low: float, thickness: float) -> None:
+        """Hair that hangs from the crown to ``low`` (head heights, negative below the chin)."""
+        head, opening = self.head, 1.05 + 0.35 * (appearance.seed % 3)
+        crown = [0.48, 0.62, 0.76, 0.84, 0.90, 0.97, 1.0]
+        heights = np.concatenate([np.linspace(low, 0.30, 6), crown])
+        angles = np.interp(
+            heights, [low, 0.2, 0.48, 0.62, 0.76, 0.84, 0.90, 0.94],
+            [opening + 0.12, opening, opening, 1.12, 0.98, 0.55, -0.3, -1.0],
+        )  # fmt: skip
+        rows = shell_rows(head, heights, thickness, angles)
+        spread = 0.92 + 0.10 * appearance.hair_length
+        wide = np.interp(heights, [low, 0.45], [spread, 1.0]) * head.half_width + thickness
+        deep = np.interp(heights, [min(low, -0.3), 0.45], [0.62, 1.0])
+        deep = (head.half_depth * 0.98 + thickness) * deep
+        anchor = head.point(0.0, 0.45, 0.0)
+        for i in np.flatnonzero(heights < 0.45):
+            hang = 0.45 - heights[i]
+            behind = head.front * 0.012 * min(hang * 3, 1)
+            # below the ears hair hangs down whatever the head does
+            rows[i, :3] = anchor + np.array([0.0, -1.0, 0.0]) * (hang * head.height) - behind
+            reach = self.back.inside(rows[i, :3], head.front)
+            rows[i, q.WIDTH], rows[i, q.DEPTH_FRONT] = wide[i], head.half_depth * 0.45
+            rows[i, q.DEPTH_BACK] = max(deep[i], reach + thickness + 0.006)
+            rows[i, q.POWER] = 2.15 + 1.4 * min(2 * hang, 1.0)
+        self.figure.tube(
+            rows, self.material, rings=22, segments=26, wobble=0.006, phase=low * 7 + 3
+        )
 
-def _tied(figure: Figure, appearance: Appearance, head: Head, material: int, back: Back) -> None:
-    """A pony tail, a braid or a bun."""
-    if appearance.hair not in TAILS:
-        centre = head.point(0.0, 0.84, -head.half_depth * 1.05)
-        ball = ellipsoid_rows(centre, head.up, head.front, (0.040, 0.045, 0.040))
-        figure.tube(ball, material, rings=8, segments=12, wobble=0.004)
-        return
-    level, reach, length, longer, width = TAILS[appearance.hair]
-    length += longer * appearance.hair_length
-    shape = np.array([0.5, 1.0, 1.1, 1.0, 0.75, 0.12]) * width
-    rows = q.rows(6, width=shape, depth=0.8 * shape, along=np.linspace(0.5, -1.0, 6), fold=1.0)
-    root = head.point(0.0, level, -reach * head.half_depth)
-    for row, t in zip(rows, np.linspace(0, 1, 6), strict=True):
-        out = -head.front * 0.055 * math.sin(min(t * 2.2, 1.6))
-        row[:3] = root + out + np.array([0.0, 0.018 * (1 - t) - length * t**1.2, 0.0])
-        row[:3] -= head.front * max(back.inside(row[:3], head.front) + 0.6 * width, 0.0)
-    figure.tube(rows, material, rings=12, segments=10, wobble=0.004)
+    def tail(self, kind: str, more: float) -> None:
+        """A pony tail or braid; ``more`` (0..1) is the length of the hair."""
+        head = self.head
+        level, reach, length, longer, width = TAILS[kind]
+        length += longer * more
+        shape = np.array([0.5, 1.0, 1.1, 1.0, 0.75, 0.12]) * width
+        rows = q.rows(6, width=shape, depth=0.8 * shape, along=np.linspace(0.5, -1.0, 6), fold=1.0)
+        root = head.point(0.0, level, -reach * head.half_depth)
+        for row, t in zip(rows, np.linspace(0, 1, 6), strict=True):
+            out = -head.front * 0.055 * math.sin(min(t * 2.2, 1.6))
+            row[:3] = root + out + np.array([0.0, 0.018 * (1 - t) - length * t**1.2, 0.0])
+            inside = self.back.inside(row[:3], head.front)
+            row[:3] -= head.front * max(inside + 0.6 * width, 0.0)
+        self.figure.tube(rows, self.material, rings=12, segments=10, wobble=0.004)
+
+    def bun(self) -> None:
+        """A knot of hair behind the crown."""
+        centre = self.head.point(0.0, 0.84, -self.head.half_depth * 1.05)
+        ball = ellipsoid_rows(centre, self.head.up, self.head.front, (0.040, 0.045, 0.040))
+        self.figure.tube(ball, self.material, rings=8, segments=12, wobble=0.004)
 
 
 def add_hair(figure: Figure, appearance: Appearance, head: Head, back: Back, *, flat: bool) -> None:
@@ -235,13 +233,15 @@ def add_hair(figure: Figure, appearance: Appearance, head: Head, back: Back, *, 
         fold=0.25, folds=(8.0, 0.6), shine=0.05, gloss=10.0, seed=appearance.seed % 101,
     )  # fmt: skip
     row[m.LEVELS : m.LEVELS + 2] = 0.5, max(0.5 - low, 0.1)  # the tips' colour rules at ``low``
-    material = figure.paint(row)
+    hair = _Hair(figure, head, figure.paint(row), back)
     if kind in CLOSE:
         base, longer, wobble, recede = CLOSE[kind]
-        _cap(figure, head, material, min(base + longer * more, most), wobble=wobble, recede=recede)
+        hair.cap(min(base + longer * more, most), wobble=wobble, recede=recede)
     elif kind in HANGING:
-        thick = min(0.020, most)
-        _curtain(figure, appearance, head, material, back, low=low, thickness=thick)
+        hair.curtain(appearance, low=low, thickness=min(0.020, most))
     else:
-        _cap(figure, head, material, min(0.010, most), low=0.25)
-        _tied(figure, appearance, head, material, back)
+        hair.cap(min(0.010, most), low=0.25)
+        if kind in TAILS:
+            hair.tail(kind, more)
+        else:
+            hair.bun()

@@ -40,6 +40,12 @@ class Camera:
     centre_x: float
     centre_y: float
 
+    @classmethod
+    def centred(cls, height: float, tilt: float, focal: float, size: tuple[int, int]) -> "Camera":
+        """A camera with its axis at the middle of a picture of some width and height."""
+        x, y = size[0] / 2, size[1] / 2
+        return cls(height=height, tilt=tilt, focal_x=focal, focal_y=focal, centre_x=x, centre_y=y)
+
     def vector(self) -> np.ndarray:
         """(16,) rotation (row-wise), position, focal lengths, centre: what the kernels take."""
         ct, st = math.cos(self.tilt), math.sin(self.tilt)
@@ -77,7 +83,7 @@ def project(vertices: np.ndarray, camera: np.ndarray) -> np.ndarray:
 def _weights(
     a: np.ndarray, b: np.ndarray, c: np.ndarray, px: float, py: float, inverse: float
 ) -> tuple[float, float]:
-    """Barycentric weights of the corners ``a`` and ``b`` at a point; ``inverse`` is 1 / (twice the area)."""
+    """Barycentric weights of the corners ``a`` and ``b``; ``inverse`` is 1 / (twice the area)."""
     wa = ((b[0] - px) * (c[1] - py) - (b[1] - py) * (c[0] - px)) * inverse
     wb = ((c[0] - px) * (a[1] - py) - (c[1] - py) * (a[0] - px)) * inverse
     return wa, wb

@@ -17,11 +17,10 @@ from tqdm import tqdm
 
 from passerby.simulate.crop import render_crop, render_junk
 from passerby.simulate.observation import Observations
-from passerby.simulate.options import Difficulty
+from passerby.simulate.options import SimulationOptions
 from passerby.simulate.scene import View
 from passerby.simulate.sensor import Sensor
-from passerby.simulate.shots import Shots
-from passerby.simulate.tree import BACKGROUND, PART, CropList
+from passerby.simulate.shots import BACKGROUND, PART, CropList, Shots
 from passerby.simulate.wardrobe import Appearance
 from passerby.simulate.world import CROP, Appearances, stream
 
@@ -35,8 +34,7 @@ class Renderer:
     """Everything a process needs to render any of the crops."""
 
     folder: Path
-    seed: int
-    difficulty: Difficulty
+    options: SimulationOptions
     sensors: list[Sensor]
     appearances: Appearances
     shots: Shots
@@ -45,7 +43,7 @@ class Renderer:
     def crop(self, row: int) -> np.ndarray:
         """Crop number ``row``: uint8 (256, 128, 3)."""
         crops, shots = self.crops, self.shots
-        rng = stream(self.seed, CROP, row)
+        rng = stream(self.options.seed, CROP, row)
         sensor = self.sensors[crops.camera[row]]
         if crops.kind[row] == BACKGROUND:
             return render_junk(sensor, rng)
@@ -56,9 +54,8 @@ class Renderer:
             for i in range(first, last)
         ]
         appearance, view = self._person(int(shots.person[shot]), shot, shots.seen, shot)
-        picture = render_crop(
-            appearance, view, sensor, rng, others=others, difficulty=self.difficulty
-        )
+        hard = self.options.difficulty
+        picture = render_crop(appearance, view, sensor, rng, others=others, difficulty=hard)
         return _cut_out(picture, crops.window[row]) if crops.kind[row] == PART else picture
 
     def _person(

@@ -136,54 +136,56 @@ def _leg_hem(inner: Garment, lower: Garment | None) -> float:
 
 def frame_camera(sensor: Sensor, height: float) -> Camera:
     """The camera of a whole native frame, ``height`` metres above the ground."""
-    x, y = sensor.frame[0] / 2, sensor.frame[1] / 2
-    return Camera(
-        height=height, tilt=sensor.tilt, focal_x=sensor.focal, focal_y=sensor.focal,
-        centre_x=x, centre_y=y,
-    )  # fmt: skip
+    return Camera.centred(height, sensor.tilt, sensor.focal, sensor.frame)
 
 
-def draw(
-    figure: Figure,
-    feet: np.ndarray,
-    sensor: Sensor,
-    light: Light,
-    *,
-    height: float,
-    box: Box,
-    size: tuple[int, int],
-    centre: tuple[float, float] = (0.0, 0.0),
-    extent: float = 1.6,
-    person_pixels: float = 200.0,
-) -> np.ndarray:
-    """Draw a window of a camera's frame.
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """People and things before a camera, ready to be drawn.
 
-    Args:
+    Attributes:
         figure: people and things; may be empty.
         feet: (F, 3) contact shadows, see ``populate``.
-        sensor: the camera.
         light: sun and sky.
         height: metres of the camera above the ground.
-        box: x0, y0, x1, y1 of the window in native frame pixels.
-        size: height and width of the picture, pixels.
         centre: ground place (x, z) around which shadows are cast, metres.
         extent: half size of the shadowed region, metres.
-        person_pixels: height of a person, which sets the radius of contact shade.
-
-    Returns:
-        (H, W, 3) float32 linear light: background, shadows and surfaces.
     """
-    scale_x, scale_y = size[1] / (box[2] - box[0]), size[0] / (box[3] - box[1])
-    camera = frame_camera(sensor, height).window(box[0], box[1], scale_x, scale_y)
-    if not figure.triangle_count:
-        return backdrop(sensor, camera, box, size, light=light, shadow=NO_SHADOW, feet=feet)
-    shadow = NO_SHADOW
-    if max(light.sun) > 0.05:
-        middle = (centre[0], 0.9, centre[1])
-        shadow = cast_shadow(figure.vertices, figure.triangles, light, middle, extent)
-    colour, cover = render(
-        figure, camera, light, size, shadow=shadow, smooth=max(round(person_pixels / 170), 1),
-        contact=(max(round(person_pixels * 0.028), 2), 9.0),
-    )  # fmt: skip
-    image = backdrop(sensor, camera, box, size, light=light, shadow=shadow, feet=feet)
-    return np.where(cover[:, :, None], colour, image)
+
+    figure: Figure
+    feet: np.ndarray
+    sensor: Sensor
+    light: Light
+    height: float
+    centre: tuple[float, float] = (0.0, 0.0)
+    extent: float = 1.6
+
+    def window(self, box: Box, size: tuple[int, int]) -> Camera:
+        """The camera of a window (x0, y0, x1, y1 in native frame pixels) drawn at a size."""
+        scale_x, scale_y = size[1] / (box[2] - box[0]), size[0] / (box[3] - box[1])
+        return frame_camera(self.sensor, self.height).window(box[0], box[1], scale_x, scale_y)
+
+    def draw(self, box: Box, size: tuple[int, int], *, person_pixels: float = 200.0) -> np.ndarray:
+        """Draw a window of the camera's frame.
+
+        Args:
+            box: x0, y0, x1, y1 of the window in native frame pixels.
+            size: height and width of the picture, pixels.
+            person_pixels: height of a person, which sets the radius of contact shade.
+
+        Returns:
+            (H, W, 3) float32 linear light: background, shadows and surfaces.
+        """
+        figure, light, shadow = self.figure, self.light, NO_SHADOW
+        camera = self.window(box, size)
+        if figure.triangle_count and max(light.sun) > 0.05:
+            middle = (self.centre[0], 0.9, self.centre[1])
+            shadow = cast_shadow(figure.vertices, figure.triangles, light, middle, self.extent)
+        image = backdrop(self.sensor, camera, box, size, light=light, shadow=shadow, feet=self.feet)
+        if not figure.triangle_count:
+            return image
+        smooth, contact = max(round(person_pixels / 170), 1), max(round(person_pixels * 0.028), 2)
+        colour, cover = render(
+            figure, camera, light, size, shadow=shadow, smooth=smooth, contact=(contact, 9.0)
+        )
+        return np.where(cover[:, :, None], colour, image)

@@ -11,7 +11,7 @@ from shapely.geometry import mapping
 
 from passerby.errors import MissingExtraError
 from passerby.simulate.geometry import DECIMALS
-from passerby.simulate.tree import SPLITS, CropList
+from passerby.simulate.shots import SPLITS, CropList
 from passerby.simulate.world import World
 
 

@@ -69,8 +69,9 @@ def build_units(
     """
     blocks = _blocks(streets, river)
     groups = _area_groups(blocks, rng)
-    cells = _cells([blocks.shapes[g[-1]] for g in groups], frame)
-    return _named_tree([g[0] for g in groups], [g[1] for g in groups], cells, rng)
+    areas = [area for district in groups for street in district for area in street]
+    cells = iter(_cells([blocks.shapes[area] for area in areas], frame))
+    return _named_tree([[len(street) for street in district] for district in groups], cells, rng)
 
 
 def _blocks(streets: StreetMap, river: Polygon) -> _Blocks:
@@ -133,18 +134,20 @@ def _grown(
     return [members[group] for group in groups]
 
 
-def _area_groups(blocks: _Blocks, rng: np.random.Generator) -> list[tuple[int, int, np.ndarray]]:
-    """(district, street, blocks) of each area, districts and streets numbered from 0."""
-    everything = np.arange(len(blocks.shapes))
+def _area_groups(blocks: _Blocks, rng: np.random.Generator) -> list[list[list[np.ndarray]]]:
+    """Blocks of each area of each street of each district."""
+
+    def split(members: np.ndarray, size: float) -> list[np.ndarray]:
+        count = int(np.clip(round(blocks.areas[members].sum() / size), 2, MOST))
+        return _partition(blocks, members, count, rng)
+
     total = blocks.areas.sum() / 1e6
-    districts = int(np.clip(round(2.5 * np.sqrt(total)), 2, len(NAMES["districts"])))
-    groups = []
-    for d, district in enumerate(_partition(blocks, everything, districts, rng)):
-        count = int(np.clip(round(blocks.areas[district].sum() / STREET_AREA), 2, MOST))
-        for s, street in enumerate(_partition(blocks, district, count, rng)):
-            count = int(np.clip(round(blocks.areas[street].sum() / AREA_AREA), 2, MOST))
-            groups += [(d, s, area) for area in _partition(blocks, street, count, rng)]
-    return groups
+    count = int(np.clip(round(2.5 * np.sqrt(total)), 2, len(NAMES["districts"])))
+    districts = _partition(blocks, np.arange(len(blocks.shapes)), count, rng)
+    return [
+        [split(street, AREA_AREA) for street in split(district, STREET_AREA)]
+        for district in districts
+    ]
 
 
 def _cells(areas: list[np.ndarray], frame: LocalFrame) -> list[list[Polygon]]:
@@ -186,28 +189,26 @@ def _merged(faces: list[Polygon], smallest: float) -> list[Polygon]:
 
 
 def _named_tree(
-    district_of: list[int],
-    street_of: list[int],
-    cells: list[list[Polygon]],
-    rng: np.random.Generator,
+    areas: list[list[int]], cells: Iterator[list[Polygon]], rng: np.random.Generator
 ) -> list[Unit]:
-    """Codes and names from the top; polygons of parents as unions of their children."""
-    leaves: dict[int, dict[int, list[list[Polygon]]]] = {}
-    for d, s, own in zip(district_of, street_of, cells, strict=True):
-        leaves.setdefault(d, {}).setdefault(s, []).append(own)
-    community = community_names(rng)
+    """Codes and names from the top; polygons of parents as unions of their children.
+
+    Args:
+        areas: number of areas of each street of each district.
+        cells: cells of each area.
+        rng: draws the names.
+    """
+    names = community_names(rng)
     units = []
-    for d, by_street in enumerate(leaves.values(), 1):
+    for d, streets in enumerate(areas, 1):
         district = []
-        for s, areas in enumerate(by_street.values(), 1):
+        for s, count in enumerate(streets, 1):
             code = f"99{d:02d}{s:02d}"
-            children = [
-                _area_units(f"{code}{a:02d}", own, community) for a, own in enumerate(areas, 1)
-            ]
-            polygons = [child[0].polygon for child in children]
-            english, chinese = next(community)
+            own = [_area_units(f"{code}{a:02d}", next(cells), names) for a in range(1, count + 1)]
+            english, chinese = next(names)
+            polygons = [area[0].polygon for area in own]
             street = _unit(code, f"{english} Subdistrict", f"{chinese}街道", polygons)
-            district += [street, *(u for child in children for u in child)]
+            district += [street, *(unit for area in own for unit in area)]
         polygons = [u.polygon for u in district if u.level == "street"]
         units += [_unit(f"99{d:02d}", *NAMES["districts"][d - 1], polygons), *district]
     polygons = [u.polygon for u in units if u.level == "district"]

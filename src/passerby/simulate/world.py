@@ -1,7 +1,7 @@
 """The simulated city as a whole: map, units, cameras, people, their day and what they wear."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -103,6 +103,7 @@ class Appearances:
         rng = stream(self.seed, APPEARANCES, person, 1, camera)
         return str(rng.choice(POSES, p=(0.8, 0.07, 0.04, 0.09)))
 
+    @cached_property
     def statures(self) -> np.ndarray:
         """(N,) metres."""
         return np.array([self.at(person, -1.0).stature for person in range(len(self.umbrella))])

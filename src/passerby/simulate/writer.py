@@ -17,8 +17,16 @@ from passerby.simulate import tables
 from passerby.simulate.clips import record_clips
 from passerby.simulate.options import SimulationOptions
 from passerby.simulate.rendering import Renderer, render_all
-from passerby.simulate.shots import Shots, take_shots
-from passerby.simulate.tree import FOLDERS, PERSON, SPLITS, CropList, list_crops, roles
+from passerby.simulate.shots import (
+    FOLDERS,
+    PERSON,
+    SPLITS,
+    CropList,
+    Shots,
+    list_crops,
+    roles,
+    take_shots,
+)
 from passerby.simulate.world import SHOTS, SPLIT, World, appearances_of, build_world, stream
 
 MARK = "simulation.json"  # the last file written; says that a folder is a whole simulation
@@ -69,8 +77,7 @@ def _fill(
     with _timed(seconds, "geometry"):
         world = build_world(options)
         appearances = appearances_of(world)
-        statures = appearances.statures()
-        shots, crops = _listed(world, statures)
+        shots, crops = _listed(world, appearances.statures)
     with _timed(seconds, "tables"):
         _write_tables(folder, world, shots, crops)
     with _timed(seconds, "rendering"):
@@ -78,8 +85,7 @@ def _fill(
             (folder / name).mkdir()
         renderer = Renderer(
             folder=folder,
-            seed=options.seed,
-            difficulty=options.difficulty,
+            options=options,
             sensors=[camera.sensor for camera in world.cameras],
             appearances=appearances,
             shots=shots,
@@ -90,7 +96,7 @@ def _fill(
     if options.clips:
         with _timed(seconds, "clips"):
             record["clips"] = record_clips(
-                folder, world, appearances, statures, workers=workers, progress=progress
+                folder, world, appearances, workers=workers, progress=progress
             )
     return record
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.simulate.tree import BYSTANDS, TESTS, TRAINS, choose_queries, roles
+from passerby.simulate.shots import BYSTANDS, TESTS, TRAINS, choose_queries, roles
 
 pairs = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), max_size=40)
 
