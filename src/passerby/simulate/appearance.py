@@ -6,20 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from passerby.simulate import wardrobe as w
 from passerby.simulate.materials import Colour
-from passerby.simulate.wardrobe import (
-    CARRIED,
-    CUTS,
-    HAIR,
-    HEADGEAR,
-    PALETTES,
-    SCALES,
-    SHOES,
-    SKIRTS,
-    Appearance,
-    Carried,
-    Garment,
-)
+from passerby.simulate.wardrobe import Appearance, Carried, Garment
 
 
 def _pick(rng: np.random.Generator, weights: Sequence[float]) -> int:
@@ -44,7 +33,7 @@ def _around(rng: np.random.Generator, mean: float, spread: float, low: float, hi
 
 def _colour(rng: np.random.Generator, palette: str, spread: float = 0.045) -> Colour:
     """A colour near one of the palette's, jittered in brightness more than in hue."""
-    options = PALETTES[palette]
+    options = w.PALETTES[palette]
     base = options[_pick(rng, [weight for _, weight in options])][0]
     light = 1.0 + 2.2 * spread * float(rng.standard_normal())
     r, g, b = (
@@ -75,16 +64,16 @@ def _garment(
     rng: np.random.Generator, layers: Sequence[str], group: int, cold: float | None = None
 ) -> Garment:
     """A garment of one of the layers; in the cold fewer shorts and mini skirts are drawn."""
-    weights = {name: cut.weight[group] for name, cut in CUTS.items() if cut.layer in layers}
+    weights = {name: cut.weight[group] for name, cut in w.CUTS.items() if cut.layer in layers}
     if cold is not None:
         for name in weights:
             if "shorts" in name or name == "mini skirt":
                 weights[name] *= 1.6 * (1.0 - cold)
     kind = list(weights)[_pick(rng, np.array(list(weights.values()), float))]
-    cut = CUTS[kind]
+    cut = w.CUTS[kind]
     colour = _colour(rng, cut.palette)
     pattern = cut.prints[int(rng.integers(len(cut.prints)))]
-    low, high = SCALES.get(pattern, (0.05, 0.1))
+    low, high = w.SCALES.get(pattern, (0.05, 0.1))
     quiet = cut.layer == "lower" or rng.random() < 0.35
     another = _shade if quiet else _contrast
     second = another(rng, colour)
@@ -153,7 +142,7 @@ def _head(rng: np.random.Generator, age: float, group: int) -> dict[str, Any]:
     bearded = group == 0 and age > 19 and rng.random() < 0.42
     return {
         "skin": _colour(rng, "skin", 0.018),
-        "hair": _choose(rng, HAIR, group),
+        "hair": _choose(rng, w.HAIR, group),
         "hair_colour": hair_colour,
         "hair_tips": tips,
         "hair_length": _between(rng, 0.0, 1.0),
@@ -161,7 +150,7 @@ def _head(rng: np.random.Generator, age: float, group: int) -> dict[str, Any]:
         "glasses": int(rng.choice([0, 1, 2], p=[0.74, 0.18, 0.08])),
         "face_mask": bool(rng.random() < 0.06),
         "lips": _between(rng, 0.2, 1.0) if group == 1 else 0.15,
-        "headgear": _choose(rng, HEADGEAR, group),
+        "headgear": _choose(rng, w.HEADGEAR, group),
         "headgear_colour": _colour(rng, "any"),
         "headgear_second": _colour(rng, "any"),
         "scarf": _colour(rng, "any") if rng.random() < 0.07 else None,
@@ -174,7 +163,7 @@ PLACES = {"backpack": "back", "cross bag": "trunk", "shoulder bag": "trunk", "wa
 def _carried(rng: np.random.Generator, group: int) -> tuple[Carried, ...]:
     """Things carried, at most one at each place of the body and one in a hand."""
     things: dict[str, Carried] = {}
-    for kind, chances in CARRIED.items():
+    for kind, chances in w.CARRIED.items():
         place = PLACES.get(kind, "hand")
         if rng.random() < chances[group] and place not in things:
             things[place] = _thing(rng, kind, contrast=1.0, size=(0.8, 1.2))
@@ -202,8 +191,8 @@ def _clothes(rng: np.random.Generator, group: int, cold: float) -> dict[str, Any
     spare = _garment(rng, ("outer",), group)
     worn = rng.random() < cold
     lower = None if inner.cut.layer == "dress" else _garment(rng, ("lower",), group, cold)
-    bare_legs = lower is None or lower.kind in SKIRTS
-    shoe_kind = _choose(rng, SHOES, group)
+    bare_legs = lower is None or lower.kind in w.SKIRTS
+    shoe_kind = _choose(rng, w.SHOES, group)
     shoe = _colour(rng, "shoe")
     return {
         "inner": inner,

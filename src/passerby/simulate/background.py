@@ -11,7 +11,7 @@ from passerby.simulate import data_file
 from passerby.simulate import ground as g
 from passerby.simulate.kernels import kernel, ray
 from passerby.simulate.materials import linear
-from passerby.simulate.raster import Camera, Light, Shadow, lit
+from passerby.simulate.raster import Camera, Shadow, lit
 from passerby.simulate.sensor import Sensor
 from passerby.simulate.shade import render
 from passerby.simulate.textures import tiles
@@ -83,7 +83,7 @@ def _build_walls(p: np.ndarray, scene: str, reach: float, rng: np.random.Generat
     p[g.ACCENT : g.ACCENT + 3] = linear(accents[int(rng.integers(len(accents)))])
 
 
-def _plate_scale(sensor: Sensor) -> float:
+def plate_scale(sensor: Sensor) -> float:
     """Plate pixels per native pixel."""
     low, high = PLATE_WIDTHS
     return min(max(sensor.frame[0], low), high) / sensor.frame[0]
@@ -92,7 +92,7 @@ def _plate_scale(sensor: Sensor) -> float:
 @lru_cache(maxsize=32)
 def plate(sensor: Sensor) -> np.ndarray:
     """(h, w, 4) uint8: square-root coded linear light, and 255 where the ground is seen."""
-    scale = _plate_scale(sensor)
+    scale = plate_scale(sensor)
     width, height = round(sensor.frame[0] * scale), round(sensor.frame[1] * scale)
     camera = Camera.centred(sensor.height, sensor.tilt, sensor.focal * scale, (width, height))
     scene = scene_vector(sensor)
@@ -140,7 +140,7 @@ def _ground_light(
 
 
 @kernel
-def _backdrop(
+def backdrop(
     plate_image: np.ndarray,
     offset: tuple[float, float],
     scale: tuple[float, float],
@@ -178,22 +178,3 @@ def _backdrop(
                 out[y, x, c] = 1.6 * value * value
                 out[y, x, c] *= factor
     return out
-
-
-def backdrop(
-    sensor: Sensor,
-    camera: Camera,
-    window: tuple[float, float, float, float],
-    size: tuple[int, int],
-    *,
-    light: Light,
-    shadow: Shadow,
-    feet: np.ndarray,
-) -> np.ndarray:
-    """Background of a window (x0, y0, x1, y1 in frame pixels), shadows of people included."""
-    scale, (x0, y0, x1, y1) = _plate_scale(sensor), window
-    corner = (x0 * scale, y0 * scale)
-    step = ((x1 - x0) * scale / size[1], (y1 - y0) * scale / size[0])
-    return _backdrop(
-        plate(sensor), corner, step, camera.vector(), light.vector(), shadow, feet, size
-    )

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 
 from passerby.errors import InputError
-from passerby.simulate.geometry import LocalFrame, bearing, cut, direction
+from passerby.simulate.geometry import bearing, cut, direction, to_degrees, to_metres
 from passerby.simulate.options import Difficulty
 from passerby.simulate.sensor import Sensor, sample_sensor
 from passerby.simulate.streets import StreetMap
@@ -104,7 +104,6 @@ class _Spot:
 def place_cameras(
     streets: StreetMap,
     units: list[Unit],
-    frame: LocalFrame,
     *,
     count: int,
     rng: np.random.Generator,
@@ -123,13 +122,13 @@ def place_cameras(
         )
     places = np.array([spot.at for spot in spots])
     districts = [u for u in units if u.level == "district"]
-    district = _within(places, [u.polygon.buffer(1e-5) for u in districts], frame)
+    district = _within(places, [u.polygon.buffer(1e-5) for u in districts])
     chosen = _choose(places, np.array([spot.flow for spot in spots]), district, count)
     cells = [u for u in units if u.level == "cell"]
     order = sorted(chosen, key=lambda i: (int(district[i]), -places[i][1]))
     return [
         _mounted(
-            spots[spot], cells, frame, rng, difficulty,
+            spots[spot], cells, rng, difficulty,
             number=number, digits=max(2, len(str(count))),
         )
         for number, spot in enumerate(order, 1)
@@ -207,10 +206,10 @@ def _choose(places: np.ndarray, flow: np.ndarray, district: np.ndarray, count: i
     return chosen
 
 
-def _within(places: np.ndarray, polygons: list[shapely.Polygon], frame: LocalFrame) -> np.ndarray:
+def _within(places: np.ndarray, polygons: list[shapely.Polygon]) -> np.ndarray:
     """Index of the first polygon that holds each place; -1 where none does."""
     tree = shapely.STRtree(polygons)
-    point, owner = tree.query(shapely.points(frame.to_degrees(places)), predicate="within")
+    point, owner = tree.query(shapely.points(to_degrees(places)), predicate="within")
     found = np.full(len(places), len(polygons))
     np.minimum.at(found, point, owner)
     return np.where(found == len(polygons), -1, found)
@@ -219,7 +218,6 @@ def _within(places: np.ndarray, polygons: list[shapely.Polygon], frame: LocalFra
 def _mounted(
     spot: _Spot,
     cells: list[Unit],
-    frame: LocalFrame,
     rng: np.random.Generator,
     difficulty: Difficulty,
     *,
@@ -237,9 +235,9 @@ def _mounted(
     sides = np.array([1.0, -1.0]) * rng.choice([-1.0, 1.0])
     shifts = [(back, side) for back in (0.0, 3.0, 8.0) for side in sides]
     options = np.array([foot + right * side * SETBACK + way * back for back, side in shifts])
-    cell = _within(options, [u.polygon for u in cells], frame)
+    cell = _within(options, [u.polygon for u in cells])
     index = int(np.argmax(cell >= 0))
-    place = frame.to_metres(frame.to_degrees(options[index]))  # as files will have it
+    place = to_metres(to_degrees(options[index]))  # as files will have it
     return CityCamera(
         number=number,
         place=place,

@@ -38,7 +38,7 @@ class Cast:
     seen: Observations
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class FrameRenderer:
     """Everything a process needs to draw any frame of one clip."""
 
@@ -59,15 +59,8 @@ class FrameRenderer:
         feet, ends = populate(figure, people)
         ground = np.array([[p.x, p.z] for p in people] or [[0.0, 0.0]])
         x, z = ((ground.min(0) + ground.max(0)) / 2).tolist()
-        scene = Scene(
-            figure=figure,
-            feet=feet,
-            sensor=sensor,
-            light=sensor.light,
-            height=sensor.height,
-            centre=(x, z),
-            extent=float(np.ptp(ground, axis=0).max()) / 2 + 1.6,
-        )
+        extent = float(np.ptp(ground, axis=0).max()) / 2 + 1.6
+        scene = Scene(figure, feet, sensor, sensor.light, sensor.height, (x, z), extent)
         frame, size = (0.0, 0.0, float(sensor.frame[0]), float(sensor.frame[1])), SIZE[::-1]
         picture = develop(
             scene.draw(frame, size, person_pixels=150.0),
@@ -113,13 +106,7 @@ def record_clips(
         camera = world.cameras[index]
         start = busiest_start(world, index)
         cast = cast_of(world, index, start, appearances.statures)
-        renderer = FrameRenderer(
-            seed=world.options.seed,
-            camera=index,
-            sensor=camera.sensor,
-            appearances=appearances,
-            cast=cast,
-        )
+        renderer = FrameRenderer(world.options.seed, index, camera.sensor, appearances, cast)
         video, truth = f"clips/{camera.id}.mp4", f"clips/{camera.id}.parquet"
         frames = in_chunks(renderer.frames, count, CHUNK, workers)
         bar = tqdm(frames, total=count, unit="frame", desc="clip", disable=not progress)

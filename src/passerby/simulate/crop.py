@@ -121,18 +121,8 @@ def render_crop(
     if jitter and rng.random() < 0.09 * difficulty.occlusion:
         feet = np.concatenate([feet, add_occluder(figure, (person.x, person.z), rng)])
     box = _detector_box(tight, rng, difficulty.box if jitter else 0.0)
-    return _photograph(_scene(figure, feet, person, sensor, light), box, rng, size)
-
-
-def _scene(figure: Figure, feet: np.ndarray, person: Placed, sensor: Sensor, light: Light) -> Scene:
-    return Scene(
-        figure=figure,
-        feet=feet,
-        sensor=sensor,
-        light=light,
-        height=person.view.camera_height,
-        centre=(person.x, person.z),
-    )
+    scene = Scene(figure, feet, sensor, light, view.camera_height, (person.x, person.z))
+    return _photograph(scene, box, rng, size)
 
 
 def _photograph(
@@ -186,4 +176,5 @@ def render_junk(
         grow = 0.3 * float(rng.random())
         box = (box[0] - grow * width, box[1] + grow * height, box[2] + grow * width, box[3])
     box = (box[0] + shift, box[1], box[2] + shift, box[3])
-    return _photograph(_scene(figure, feet, person, sensor, sensor.light), box, rng, size)
+    scene = Scene(figure, feet, sensor, sensor.light, view.camera_height, (person.x, person.z))
+    return _photograph(scene, box, rng, size)

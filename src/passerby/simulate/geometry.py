@@ -4,39 +4,27 @@ Inside the simulation every place is (east, north) in metres around the city's c
 WGS 84 longitude and latitude.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 EARTH_RADIUS = 6_371_008.8  # mean radius of WGS 84 in metres
 DECIMALS = 7  # of a degree: about 1 cm, the accuracy RFC 7946 recommends not to exceed by much
 
 
-@dataclass(frozen=True, kw_only=True)
-class LocalFrame:
-    """Equirectangular frame around a centre: exact enough (< 1 mm) over a few kilometres.
+# the city's centre lies in the open South China Sea: the city is invented
+CENTRE = np.array([113.3, 20.5])  # longitude and latitude
+# (2,) metres for one degree of longitude and of latitude in an equirectangular frame around the
+# centre: exact enough (< 1 mm) over a few kilometres
+METRES_PER_DEGREE = (np.pi / 180 * EARTH_RADIUS) * np.array([np.cos(np.radians(CENTRE[1])), 1.0])
 
-    The default centre lies in the open South China Sea: the city is invented.
-    """
 
-    longitude: float = 113.3
-    latitude: float = 20.5
+def to_degrees(metres: np.ndarray) -> np.ndarray:
+    """(..., 2) metres east, north -> (..., 2) lon, lat, rounded to 7 decimals."""
+    return np.round(np.asarray(metres, dtype=np.float64) / METRES_PER_DEGREE + CENTRE, DECIMALS)
 
-    @property
-    def metres_per_degree(self) -> np.ndarray:
-        """(2,) metres for one degree of longitude and of latitude."""
-        north = np.pi / 180 * EARTH_RADIUS
-        return np.array([north * np.cos(np.radians(self.latitude)), north])
 
-    def to_degrees(self, metres: np.ndarray) -> np.ndarray:
-        """(..., 2) metres east, north -> (..., 2) lon, lat, rounded to 7 decimals."""
-        degrees = np.asarray(metres, dtype=np.float64) / self.metres_per_degree
-        return np.round(degrees + np.array([self.longitude, self.latitude]), DECIMALS)
-
-    def to_metres(self, degrees: np.ndarray) -> np.ndarray:
-        """(..., 2) lon, lat -> (..., 2) metres east, north."""
-        offset = np.asarray(degrees, dtype=np.float64) - [self.longitude, self.latitude]
-        return offset * self.metres_per_degree
+def to_metres(degrees: np.ndarray) -> np.ndarray:
+    """(..., 2) lon, lat -> (..., 2) metres east, north."""
+    return (np.asarray(degrees, dtype=np.float64) - CENTRE) * METRES_PER_DEGREE
 
 
 def lengths_along(points: np.ndarray) -> np.ndarray:

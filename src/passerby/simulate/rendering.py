@@ -29,7 +29,7 @@ CHUNK = 24  # crops handed to a process at a time
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Renderer:
     """Everything a process needs to render any of the crops."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from passerby.simulate.background import backdrop
+from passerby.simulate.background import backdrop, plate, plate_scale
 from passerby.simulate.bags import carry
 from passerby.simulate.body import Pose, measure, strike
 from passerby.simulate.clothes import bare_arms, hands, wear_upper
@@ -139,7 +139,7 @@ def frame_camera(sensor: Sensor, height: float) -> Camera:
     return Camera.centred(height, sensor.tilt, sensor.focal, sensor.frame)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Scene:
     """People and things before a camera, ready to be drawn.
 
@@ -181,7 +181,13 @@ class Scene:
         if figure.triangle_count and max(light.sun) > 0.05:
             middle = (self.centre[0], 0.9, self.centre[1])
             shadow = cast_shadow(figure.vertices, figure.triangles, light, middle, self.extent)
-        image = backdrop(self.sensor, camera, box, size, light=light, shadow=shadow, feet=self.feet)
+        scale = plate_scale(self.sensor)
+        corner = (box[0] * scale, box[1] * scale)
+        step = ((box[2] - box[0]) * scale / size[1], (box[3] - box[1]) * scale / size[0])
+        image = backdrop(
+            plate(self.sensor), corner, step, camera.vector(), light.vector(), shadow, self.feet,
+            size,
+        )  # fmt: skip
         if not figure.triangle_count:
             return image
         smooth, contact = max(round(person_pixels / 170), 1), max(round(person_pixels * 0.028), 2)

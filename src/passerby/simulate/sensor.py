@@ -266,33 +266,31 @@ def _expose(
     noise: np.ndarray,
     matrix: np.ndarray,
     curve: np.ndarray,
-    settings: np.ndarray,
-    place: np.ndarray,
+    settings: tuple[float, float, float, float, float],
+    window: tuple[float, float, float, float],
 ) -> np.ndarray:
-    """Colour response, noise, tone curve and saturation; returns uint8.
+    """Colour response, noise, tone curve and saturation; returns uint8, changes ``image``.
 
-    ``settings``: gain, saturation, vignette, shot, read. ``place``: the crop's window in the
-    frame as shares, for the vignette.
+    ``settings``: gain, saturation, vignette, shot and read noise. ``window``: where the picture
+    lies in the frame as shares, for the vignette.
     """
+    gain, saturation, vignette, shot, read = settings
     h, w = image.shape[0], image.shape[1]
-    saturation = settings[1]
     out = np.empty((h, w, 3), np.uint8)
-    steps = curve.shape[0]
     for y in range(h):
-        fy = 2 * (place[1] + (place[3] - place[1]) * (y + 0.5) / h) - 1
+        fy = 2 * (window[1] + (window[3] - window[1]) * (y + 0.5) / h) - 1
         for x in range(w):
-            fx = 2 * (place[0] + (place[2] - place[0]) * (x + 0.5) / w) - 1
-            fall = settings[0] * (1.0 - settings[2] * min(0.5 * (fx * fx + fy * fy), 1.0))
-            total = 0.0
+            fx = 2 * (window[0] + (window[2] - window[0]) * (x + 0.5) / w) - 1
+            fall = gain * (1.0 - vignette * min(0.5 * (fx * fx + fy * fy), 1.0))
             colour = scaled(triple(image[y, x], 0), fall)
             for k in range(3):
                 value = max(dot(triple(matrix, 3 * k), colour), 0.0)
-                value += noise[y, x, k] * (settings[4] + settings[3] * math.sqrt(value))
-                at = int(math.sqrt(max(value, 0.0)) * (0.5 * (steps - 1)))
-                image[y, x, k] = curve[min(at, steps - 1)]
-                total += image[y, x, k] * (0.299, 0.587, 0.114)[k]
+                value += noise[y, x, k] * (read + shot * math.sqrt(value))
+                at = int(math.sqrt(max(value, 0.0)) * (0.5 * (STEPS - 1)))
+                image[y, x, k] = curve[min(at, STEPS - 1)]
+            grey = dot(triple(image[y, x], 0), (0.299, 0.587, 0.114))
             for k in range(3):
-                value = total + saturation * (image[y, x, k] - total)
+                value = grey + saturation * (image[y, x, k] - grey)
                 out[y, x, k] = int(min(max(value, 0.0), 1.0) * 255 + 0.5)
     return out
 
@@ -327,11 +325,9 @@ def develop(
     small = blur_image(small, sensor.blur, sensor.motion)
     if sensor.sharpen > 0.02:
         small = small + np.float32(sensor.sharpen) * (small - blur_image(small, 1.0, 0.0))
-    settings = [sensor.gain, sensor.saturation, sensor.vignette, sensor.shot, sensor.read]
-    out = _expose(
-        small, _grain(small.shape, rng), np.array(sensor.matrix), tone_curve(sensor),
-        np.array(settings), np.array(window),
-    )  # fmt: skip
+    settings = (sensor.gain, sensor.saturation, sensor.vignette, sensor.shot, sensor.read)
+    curve, matrix = tone_curve(sensor), np.array(sensor.matrix)
+    out = _expose(small, _grain(small.shape, rng), matrix, curve, settings, window)
     return compress(out, sensor.quality)
 
 

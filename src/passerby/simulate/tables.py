@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry import mapping
 
 from passerby.errors import MissingExtraError
-from passerby.simulate.geometry import DECIMALS
+from passerby.simulate.geometry import DECIMALS, to_degrees
 from passerby.simulate.shots import SPLITS, CropList
 from passerby.simulate.world import World
 
@@ -76,7 +76,7 @@ def truth(world: World, tracklet_of: dict[int, int]) -> dict[str, Any]:
     until[walks.first[1:] - 1] = walks.time[walks.first[1:] - 1]
     until = np.where(walks.indoors, until, walks.time)
     middle = walks.position(passages.person, (passages.enter + passages.leave) / 2)
-    places = world.frame.to_degrees(np.concatenate([walks.place, middle]))
+    places = to_degrees(np.concatenate([walks.place, middle]))
     moments, count = len(walks.time), len(passages)
     numbers = [tracklet_of.get(i) for i in range(count)]
     return {
@@ -117,7 +117,7 @@ def camera_features(world: World) -> Iterable[Feature]:
     for camera in world.cameras:
         first = ("id", "number", "name", "name_zh", "unit", "heading")
         yield (
-            shapely.Point(world.frame.to_degrees(camera.place)),
+            shapely.Point(to_degrees(camera.place)),
             {
                 **{name: getattr(camera, name) for name in first},
                 "field_of_view": round(camera.field_of_view, 1),
@@ -133,7 +133,7 @@ def street_features(world: World) -> Iterable[Feature]:
     for course, kind, (name, name_zh) in zip(
         streets.courses, streets.kinds, streets.names, strict=True
     ):
-        line = shapely.LineString(world.frame.to_degrees(course))
+        line = shapely.LineString(to_degrees(course))
         yield line, {"name": name, "name_zh": name_zh, "kind": kind}
 
 
@@ -141,6 +141,6 @@ def landscape_features(world: World) -> Iterable[Feature]:
     """Polygons of the water and the park inside the city, for drawing a map."""
     city = world.units[0].polygon
     for kind, shape in (("water", world.layout.river), ("park", world.layout.park)):
-        placed = shapely.transform(shape, world.frame.to_degrees).intersection(city)
+        placed = shapely.transform(shape, to_degrees).intersection(city)
         for part in shapely.get_parts(placed):
             yield shapely.Polygon(part.exterior), {"kind": kind}

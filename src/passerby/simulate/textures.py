@@ -20,35 +20,26 @@ class Tiles(NamedTuple):
     slope_v: np.ndarray  # and along it
 
 
-@kernel
-def _value_noise(size: int, cell: int, seed: int) -> np.ndarray:
-    """Periodic value noise (size, size) with lattice spacing ``cell``, smoothly interpolated."""
-    period = size // cell
-    out = np.empty((size, size), np.float32)
-    for y in range(size):
-        j = y // cell
-        t = (y - j * cell) / cell
-        t = t * t * (3 - 2 * t)
-        for x in range(size):
-            i = x // cell
-            s = (x - i * cell) / cell
-            s = s * s * (3 - 2 * s)
-            a = hashed(i, j, seed)
-            b = hashed((i + 1) % period, j, seed)
-            c = hashed(i, (j + 1) % period, seed)
-            d = hashed((i + 1) % period, (j + 1) % period, seed)
-            out[y, x] = (a * (1 - s) + b * s) * (1 - t) + (c * (1 - s) + d * s) * t
-    return out
+def _value_noise(cell: int, seed: int) -> np.ndarray:
+    """Periodic value noise (256, 256) with lattice spacing ``cell``, smoothly interpolated."""
+    period = TILE // cell
+    lattice = np.array([[hashed(i, j, seed) for i in range(period)] for j in range(period)])
+    i = np.arange(TILE) // cell
+    s = (np.arange(TILE) - i * cell) / cell
+    s = s * s * (3 - 2 * s)
+    across = lattice[:, i] * (1 - s) + lattice[:, (i + 1) % period] * s
+    t = s[:, None]
+    return (across[i] * (1 - t) + across[(i + 1) % period] * t).astype(np.float32)
 
 
 def _fold_height() -> np.ndarray:
     """Ridges of warped noise: sharp creases between soft, broad swells."""
-    warp_x = _value_noise(TILE, 64, 11) + 0.5 * _value_noise(TILE, 32, 12)
-    warp_y = _value_noise(TILE, 64, 13) + 0.5 * _value_noise(TILE, 32, 14)
+    warp_x = _value_noise(64, 11) + 0.5 * _value_noise(32, 12)
+    warp_y = _value_noise(64, 13) + 0.5 * _value_noise(32, 14)
     yy, xx = np.mgrid[0:TILE, 0:TILE]
     height = np.zeros((TILE, TILE))
     for cell, weight, seed in ((64, 1.0, 21), (32, 0.55, 22), (16, 0.22, 23)):
-        base = _value_noise(TILE, cell, seed)
+        base = _value_noise(cell, seed)
         x = (xx + 46 * (warp_x - 0.75)).astype(np.int64) % TILE
         y = (yy + 46 * (warp_y - 0.75)).astype(np.int64) % TILE
         ridge = 1 - np.abs(2 * base[y, x].astype(np.float64) - 1)
@@ -65,8 +56,8 @@ def tiles() -> Tiles:
     height = _fold_height()
     slope_x, slope_y = ((np.roll(height, -1, k) - np.roll(height, 1, k)) / 2 for k in (1, 0))
     noise = (
-        0.6 * _value_noise(TILE, 16, 1) + 0.3 * _value_noise(TILE, 8, 2)
-        + 0.1 * _value_noise(TILE, 4, 3)
+        0.6 * _value_noise(16, 1) + 0.3 * _value_noise(8, 2)
+        + 0.1 * _value_noise(4, 3)
     )  # fmt: skip
     return Tiles(noise.astype(np.float32), slope_x.astype(np.float32), slope_y.astype(np.float32))
 

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import dijkstra
 from shapely import Polygon
 from shapely.geometry.polygon import orient
 
-from passerby.simulate.geometry import LocalFrame
+from passerby.simulate.geometry import METRES_PER_DEGREE, to_degrees
 from passerby.simulate.streets import NAMES, StreetMap, community_names
 
 LEVELS = ("city", "district", "street", "area", "cell")
@@ -56,21 +56,18 @@ class _Blocks:
     links: csr_matrix
 
 
-def build_units(
-    streets: StreetMap, river: Polygon, frame: LocalFrame, rng: np.random.Generator
-) -> list[Unit]:
+def build_units(streets: StreetMap, river: Polygon, rng: np.random.Generator) -> list[Unit]:
     """Group the blocks into units and cut the grid; parents come before their children.
 
     Args:
         streets: the street map, in metres.
         river: blocks in it are joined to a bank late, so that districts end at the water.
-        frame: where the map lies on the globe.
         rng: draws the first seeds of the groups and the names.
     """
     blocks = _blocks(streets, river)
     groups = _area_groups(blocks, rng)
     areas = [area for district in groups for street in district for area in street]
-    cells = iter(_cells([blocks.shapes[area] for area in areas], frame))
+    cells = iter(_cells([blocks.shapes[area] for area in areas]))
     return _named_tree([[len(street) for street in district] for district in groups], cells, rng)
 
 
@@ -150,14 +147,14 @@ def _area_groups(blocks: _Blocks, rng: np.random.Generator) -> list[list[list[np
     ]
 
 
-def _cells(areas: list[np.ndarray], frame: LocalFrame) -> list[list[Polygon]]:
+def _cells(areas: list[np.ndarray]) -> list[list[Polygon]]:
     """Cut every area by the grid; ``areas`` are arrays of blocks in metres.
 
     Returns:
         For each area its cells, in degrees, north to south and west to east.
     """
-    shapes = [shapely.transform(shapely.coverage_union_all(a), frame.to_degrees) for a in areas]
-    step = CELL / frame.metres_per_degree
+    shapes = [shapely.transform(shapely.coverage_union_all(a), to_degrees) for a in areas]
+    step = CELL / METRES_PER_DEGREE
     bounds = shapely.total_bounds(shapes)
     lines = [shape.boundary for shape in shapes]
     for axis in (0, 1):

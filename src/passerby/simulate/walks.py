@@ -188,12 +188,12 @@ def walk_everyone(
         if population.rank[person] == 0:
             trips = _itinerary(population, person, streets, goals=goals, seconds=seconds, rng=rng)
         moments.append(_moments(population, person, trips, seconds, rng))
-    counts = [len(times) for times, _, _ in moments]
+    table = np.concatenate(moments)
     return Walks(
-        first=np.concatenate([[0], np.cumsum(counts)]),
-        time=np.concatenate([times for times, _, _ in moments]),
-        place=np.concatenate([places for _, places, _ in moments]),
-        indoors=np.concatenate([inside for _, _, inside in moments]),
+        first=np.cumsum([0, *map(len, moments)]),
+        time=table[:, 0],
+        place=table[:, 1:3],
+        indoors=table[:, 3] > 0,
     )
 
 
@@ -256,28 +256,23 @@ def _moments(
     trips: list[_Trip],
     seconds: float,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times, places and indoor marks of one person, cut off at the end of the day."""
-    lag = max(0, population.rank[person] - 2) * 0.8 + rng.uniform(0, 0.5) * (
-        population.rank[person] > 0
-    )
-    times, places, indoors = [], [], []
+) -> np.ndarray:
+    """Moments (K, 4) of one person, cut off at the end of the day.
+
+    Columns: seconds, east, north, and 1 where the person is indoors until the next moment.
+    """
+    rank = population.rank[person]
+    lag = max(0, rank - 2) * 0.8 + rng.uniform(0, 0.5) * (rank > 0)
+    steps = []
     for trip in trips:
-        place = offset_polyline(trip.course, population.side[person])
         # the company keeps together: all take the time of the street's axis
-        times.append(trip.leave + lag + lengths_along(trip.course) / trip.pace)
-        places.append(place)
-        inside = np.zeros(len(place), dtype=bool)
-        inside[-1] = True
-        indoors.append(inside)
-    first, last = places[0][:1], places[-1][-1:]
-    time = np.concatenate([[0.0], *times, [max(seconds, times[-1][-1]) + 1.0]])
-    place = np.concatenate([first, *places, last])
-    inside = np.concatenate([[True], *indoors, [True]])
-    keep = int(np.searchsorted(time, seconds))
-    end = [np.interp(seconds, time, place[:, i]) for i in (0, 1)]
-    return (
-        np.append(time[:keep], seconds),
-        np.concatenate([place[:keep], [end]]),
-        np.append(inside[:keep], True),
-    )
+        time = trip.leave + lag + lengths_along(trip.course) / trip.pace
+        place = offset_polyline(trip.course, population.side[person])
+        steps.append(np.column_stack([time, place, np.arange(len(time)) == len(time) - 1]))
+    day = np.concatenate(steps)
+    begin = [0.0, *day[0, 1:3], 1.0]
+    end = [max(seconds, day[-1, 0]) + 1.0, *day[-1, 1:3], 1.0]
+    day = np.concatenate([[begin], day, [end]])
+    place = [np.interp(seconds, day[:, 0], day[:, i]) for i in (1, 2)]
+    keep = int(np.searchsorted(day[:, 0], seconds))
+    return np.concatenate([day[:keep], [[seconds, *place, 1.0]]])

@@ -8,7 +8,6 @@ import numpy as np
 from passerby.simulate.appearance import change_outer, open_umbrella, sample_appearance
 from passerby.simulate.body import POSES
 from passerby.simulate.cameras import CityCamera, place_cameras
-from passerby.simulate.geometry import LocalFrame
 from passerby.simulate.layout import Layout, plan
 from passerby.simulate.observation import Passages, find_passages
 from passerby.simulate.options import SimulationOptions
@@ -26,7 +25,6 @@ class World:
     """Everything but pictures."""
 
     options: SimulationOptions
-    frame: LocalFrame
     layout: Layout
     streets: StreetMap
     units: list[Unit]
@@ -50,19 +48,17 @@ def stream(seed: int, *which: int) -> np.random.Generator:
 def build_world(options: SimulationOptions) -> World:
     """Lay out the city and let everyone live the day. Seconds, also for thousands of people."""
     rng = stream(options.seed, MAP)
-    frame = LocalFrame()
     layout = plan(options.metres, rng)
     streets = build_streets(layout, rng)
-    units = build_units(streets, layout.river, frame, rng)
+    units = build_units(streets, layout.river, rng)
     cameras = place_cameras(
-        streets, units, frame, count=options.cameras, rng=stream(options.seed, CAMERAS),
+        streets, units, count=options.cameras, rng=stream(options.seed, CAMERAS),
         difficulty=options.difficulty,
     )  # fmt: skip
     population = populate(options, streets, stream(options.seed, PEOPLE))
     walks = walk_everyone(population, streets, options.hours * 3600.0, stream(options.seed, WALKS))
     return World(
         options=options,
-        frame=frame,
         layout=layout,
         streets=streets,
         units=units,

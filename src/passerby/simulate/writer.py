@@ -83,14 +83,8 @@ def _fill(
     with _timed(seconds, "rendering"):
         for name in FOLDERS:
             (folder / name).mkdir()
-        renderer = Renderer(
-            folder=folder,
-            options=options,
-            sensors=[camera.sensor for camera in world.cameras],
-            appearances=appearances,
-            shots=shots,
-            crops=crops,
-        )
+        sensors = [camera.sensor for camera in world.cameras]
+        renderer = Renderer(folder, options, sensors, appearances, shots, crops)
         render_all(renderer, workers, progress=progress)
     record = _record(options, world, shots, crops)
     if options.clips:
