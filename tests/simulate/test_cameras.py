@@ -4,7 +4,7 @@ import shapely
 
 from passerby.errors import InputError
 from passerby.simulate.cameras import place_cameras
-from passerby.simulate.geometry import direction
+from passerby.simulate.geometry import direction, to_degrees
 from passerby.simulate.options import Difficulty
 from passerby.simulate.world import World
 
@@ -12,7 +12,7 @@ from passerby.simulate.world import World
 def test_cameras_stand_in_their_cell_and_in_every_district(world: World) -> None:
     by_code = {u.code: u for u in world.units}
     for camera in world.cameras:
-        point = shapely.Point(world.frame.to_degrees(camera.place))
+        point = shapely.Point(to_degrees(camera.place))
         assert by_code[camera.unit].level == "cell"
         assert by_code[camera.unit].polygon.contains(point)
     districts = {u.code for u in world.units if u.level == "district"}
@@ -54,7 +54,6 @@ def test_too_many_cameras(world: World) -> None:
         place_cameras(
             world.streets,
             world.units,
-            world.frame,
             count=5000,
             rng=np.random.default_rng(0),
             difficulty=Difficulty(),

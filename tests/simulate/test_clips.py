@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pyarrow.parquet as pq
 
-from passerby.simulate.clips import RATE, SIZE, busiest_start, cast_of
+from passerby.simulate.clips import RATE, SIZE, busiest_start, people_in_clip
 from passerby.simulate.world import World
 
 
@@ -26,15 +26,15 @@ def test_clip_has_frames_and_boxes(tree: Path) -> None:
     assert (x0 >= 0).all() and (x1 <= SIZE[0]).all() and (y1 <= SIZE[1]).all()
 
 
-def test_cast_holds_everyone_in_view(world: World) -> None:
+def test_everyone_in_view_is_drawn(world: World) -> None:
     camera = int(np.bincount(world.passages.camera).argmax())
     start = busiest_start(world, camera)
     stature = np.full(len(world.population), 1.7)
-    cast = cast_of(world, camera, start, stature)
+    frames, seen = people_in_clip(world, camera, start, stature)
     passages = world.passages
     for frame in (0, 50, 100, 150):
         time = start + frame / RATE
         inside = (passages.camera == camera) & (passages.enter <= time) & (passages.leave >= time)
-        drawn = set(cast.person[cast.frame == frame].tolist())
+        drawn = set(seen.person[frames == frame].tolist())
         assert set(passages.person[inside].tolist()) <= drawn
-    assert len(cast.person) > 0
+    assert len(seen) > 0

@@ -15,7 +15,7 @@ from passerby.simulate.crop import bounds, render_crop, render_junk
 from passerby.simulate.mesh import Figure
 from passerby.simulate.options import Difficulty
 from passerby.simulate.raster import Camera, Light
-from passerby.simulate.scene import Placed, View, draw, populate
+from passerby.simulate.scene import Placed, Scene, View, populate
 from passerby.simulate.sensor import Sensor, sample_sensor
 from passerby.simulate.shade import render
 from passerby.simulate.wardrobe import (
@@ -262,13 +262,8 @@ def test_jitter_and_difficulty_change_crops():
 def test_background_is_fixed_and_fills_the_frame():
     sensor = camera(1)
     box = (0.0, 0.0, *(float(side) for side in sensor.frame))
-    frames = [
-        draw(
-            Figure(), np.zeros((0, 3)), sensor, sensor.light, height=sensor.height, box=box,
-            size=(120, 160),
-        )
-        for _ in range(2)
-    ]  # fmt: skip
+    scene = Scene(Figure(), np.zeros((0, 3)), sensor, sensor.light, sensor.height)
+    frames = [scene.draw(box, (120, 160)) for _ in range(2)]
     assert frames[0].shape == (120, 160, 3)
     assert np.array_equal(*frames)
     assert frames[0].std() > 0.02

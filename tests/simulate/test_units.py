@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import shapely
 
-from passerby.simulate.geometry import LocalFrame
+from passerby.simulate.geometry import METRES_PER_DEGREE
 from passerby.simulate.layout import plan
 from passerby.simulate.streets import build_streets
 from passerby.simulate.units import LEVELS, Unit, build_units
@@ -39,7 +39,7 @@ def test_units_nest_and_tile(world: World) -> None:
 def test_units_of_other_cities_nest_and_tile(seed: int) -> None:
     rng = np.random.default_rng(seed)
     layout = plan(1300.0, rng)
-    units = build_units(build_streets(layout, rng), layout.river, LocalFrame(), rng)
+    units = build_units(build_streets(layout, rng), layout.river, rng)
     check(units)
     districts = [u.polygon.area for u in units if u.level == "district"]
     assert min(districts) > 0.1 * sum(districts)
@@ -55,7 +55,7 @@ def test_codes_extend_the_parent(world: World) -> None:
 
 def test_cells_are_about_ninety_metres(world: World) -> None:
     areas = np.array([u.polygon.area for u in world.units if u.level == "cell"])
-    square = 90.0**2 / np.prod(world.frame.metres_per_degree)
+    square = 90.0**2 / np.prod(METRES_PER_DEGREE)
     assert areas.min() > 0.25 * square
     assert areas.max() < 2.0 * square
 

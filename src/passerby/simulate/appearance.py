@@ -69,7 +69,7 @@ def _garment(
         for name in weights:
             if "shorts" in name or name == "mini skirt":
                 weights[name] *= 1.6 * (1.0 - cold)
-    kind = list(weights)[_pick(rng, np.array(list(weights.values()), float))]
+    kind = list(weights)[_pick(rng, [float(weight) for weight in weights.values()])]
     cut = w.CUTS[kind]
     colour = _colour(rng, cut.palette)
     pattern = cut.prints[int(rng.integers(len(cut.prints)))]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from passerby.simulate import data_file
-from passerby.simulate.appearance import Appearance
+from passerby.simulate.wardrobe import Appearance
 
 # s, half width, half depth in front and behind; shares of stature
 TRUNK_MAN, TRUNK_WOMAN = (
@@ -79,7 +79,7 @@ def _trunk(appearance: Appearance, stature: float) -> np.ndarray:
         flat = TRUNK_MAN.copy()
         flat[:, 1] = np.minimum(flat[:, 1], 0.092)
         table = table + (flat - table) * childish
-    out = table.copy()
+    out: np.ndarray = table.copy()
     out[:, 1:] *= stature
     upper = table[:, 0] > 0.6
     out[upper, 1] *= appearance.shoulders
@@ -169,10 +169,10 @@ class Pose:
         reach = s * body.trunk_length
         bend = body.stoop * max(s - 0.45, 0.0) ** 2 * body.trunk_length * 0.8
         curve = -0.018 * body.stature * math.sin(math.pi * min(max(s, 0.0), 1.0) * 0.9)
-        if s < 0:
-            return self.pelvis + np.array([0.0, reach, 0.0])
         up = reach * math.cos(self.lean) - 0.35 * bend
-        return self.pelvis + np.array([0.0, up, reach * math.sin(self.lean) + bend + 0.5 * curve])
+        ahead = reach * math.sin(self.lean) + bend + 0.5 * curve
+        offset = np.array([0.0, reach, 0.0] if s < 0 else [0.0, up, ahead])
+        return np.asarray(self.pelvis + offset)
 
     def trunk_axes(self, s: float) -> tuple[np.ndarray, np.ndarray]:
         """Horizontal directions to the front and to the right of the trunk at height ``s``."""

@@ -27,15 +27,16 @@ class CityCamera:
     """A camera on a pole: a pinhole that looks down onto the street.
 
     Attributes:
+        id: such as "C07".
         place: (2,) metres east, north.
         heading: degrees clockwise from north.
         range: metres along the ground at which people are still taken notice of.
         sensor: height, tilt, focal length, frame, and what the electronics do to the picture.
         unit: code of the grid cell it stands in.
-        digits: of the number in its id.
     """
 
     number: int
+    id: str
     place: np.ndarray
     heading: float
     range: float
@@ -43,12 +44,6 @@ class CityCamera:
     unit: str
     name: str
     name_zh: str
-    digits: int
-
-    @property
-    def id(self) -> str:
-        """Such as "C07"."""
-        return f"C{self.number:0{self.digits}d}"
 
     @property
     def height(self) -> float:
@@ -126,13 +121,11 @@ def place_cameras(
     chosen = _choose(places, np.array([spot.flow for spot in spots]), district, count)
     cells = [u for u in units if u.level == "cell"]
     order = sorted(chosen, key=lambda i: (int(district[i]), -places[i][1]))
+    digits = max(2, len(str(count)))
     return [
-        _mounted(
-            spots[spot], cells, rng, difficulty,
-            number=number, digits=max(2, len(str(count))),
-        )
-        for number, spot in enumerate(order, 1)
-    ]  # fmt: skip
+        _mounted(spots[spot], cells, rng, difficulty, number=n, name=f"C{n:0{digits}d}")
+        for n, spot in enumerate(order, 1)
+    ]
 
 
 def _edge_flow(streets: StreetMap, rng: np.random.Generator) -> np.ndarray:
@@ -222,7 +215,7 @@ def _mounted(
     difficulty: Difficulty,
     *,
     number: int,
-    digits: int,
+    name: str,
 ) -> CityCamera:
     """Put a pole at the street's side where a grid cell holds it, and turn the camera."""
     length = float(np.hypot(*np.diff(spot.course, axis=0).T).sum())
@@ -240,6 +233,7 @@ def _mounted(
     place = to_metres(to_degrees(options[index]))  # as files will have it
     return CityCamera(
         number=number,
+        id=name,
         place=place,
         heading=round(float(bearing(target - place) + rng.normal(0, 5.0)) % 360.0, 1),
         range=round(_range(sensor, reach), 1),
@@ -247,7 +241,6 @@ def _mounted(
         unit=cells[int(cell[index])].code,
         name=spot.name[0],
         name_zh=spot.name[1],
-        digits=digits,
     )
 
 

@@ -15,8 +15,8 @@ from passerby.simulate import tables
 from passerby.simulate.crop import bounds
 from passerby.simulate.mesh import Figure
 from passerby.simulate.observation import Observations, area, clip_boxes, observe
-from passerby.simulate.rendering import in_chunks, view_of
-from passerby.simulate.scene import Placed, Scene, place, populate
+from passerby.simulate.rendering import in_chunks, person_at
+from passerby.simulate.scene import Scene, place, populate
 from passerby.simulate.sensor import Sensor, develop
 from passerby.simulate.world import CLIP, Appearances, World, stream
 
@@ -28,34 +28,34 @@ CHUNK = 8  # frames handed to a process at a time
 BIT_RATE = 4_000_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cast:
-    """V appearances of people in the frames of one clip, by frame, the nearest first."""
-
-    frame: np.ndarray
-    person: np.ndarray
-    time: np.ndarray
-    seen: Observations
-
-
 @dataclass(frozen=True)
 class FrameRenderer:
-    """Everything a process needs to draw any frame of one clip."""
+    """Everything a process needs to draw any frame of one clip.
+
+    Attributes:
+        camera: index of the camera.
+        frame: (V,) ascending, the frame of each observation.
+        seen: (V,) people in the frames, the nearest first.
+    """
 
     seed: int
     camera: int
     sensor: Sensor
     appearances: Appearances
-    cast: Cast
+    frame: np.ndarray
+    seen: Observations
 
     def frames(self, numbers: range) -> list[tuple[np.ndarray, np.ndarray]]:
         """Pictures (540, 960, 3) uint8 and boxes (people of the frame, 4) of some frames."""
         return [self._frame(number) for number in numbers]
 
     def _frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        first, last = np.searchsorted(self.cast.frame, [number, number + 1])
-        people = [self._placed(i) for i in range(first, last)]
+        first, last = np.searchsorted(self.frame, [number, number + 1])
         figure, sensor = Figure(), self.sensor
+        people = [
+            place(*person_at(self.appearances, self.seen, i, sensor), sensor)
+            for i in range(first, last)
+        ]
         feet, ends = populate(figure, people)
         ground = np.array([[p.x, p.z] for p in people] or [[0.0, 0.0]])
         x, z = ((ground.min(0) + ground.max(0)) / 2).tolist()
@@ -71,12 +71,6 @@ class FrameRenderer:
         camera = scene.window(frame, size).vector()
         boxes = [bounds(figure.vertices[a:b], camera) for a, b in pairwise([0, *ends])]
         return picture, clip_boxes(np.array(boxes).reshape(-1, 4), np.array(SIZE))
-
-    def _placed(self, index: int) -> Placed:
-        person = int(self.cast.person[index])
-        appearance = self.appearances.at(person, float(self.cast.time[index]))
-        pose = self.appearances.pose(person, self.camera)
-        return place(appearance, view_of(self.cast.seen, index, pose, self.sensor), self.sensor)
 
 
 def record_clips(
@@ -105,15 +99,16 @@ def record_clips(
     for index in sorted(chosen.tolist()):
         camera = world.cameras[index]
         start = busiest_start(world, index)
-        cast = cast_of(world, index, start, appearances.statures)
-        renderer = FrameRenderer(world.options.seed, index, camera.sensor, appearances, cast)
+        frame, seen = people_in_clip(world, index, start, appearances.statures)
+        seed = world.options.seed
+        renderer = FrameRenderer(seed, index, camera.sensor, appearances, frame, seen)
         video, truth = f"clips/{camera.id}.mp4", f"clips/{camera.id}.parquet"
         frames = in_chunks(renderer.frames, count, CHUNK, workers)
         bar = tqdm(frames, total=count, unit="frame", desc="clip", disable=not progress)
         boxes = encode(folder / video, bar)
         tables.write_parquet(
             folder / truth,
-            {"frame": cast.frame, "identity": cast.person + 1, **tables.box_columns(boxes)},
+            {"frame": frame, "identity": seen.person + 1, **tables.box_columns(boxes)},
         )
         clips.append(
             {
@@ -141,8 +136,14 @@ def busiest_start(world: World, camera: int) -> float:
     return float(np.floor(starts[np.argmax(np.maximum(overlap, 0.0).sum(1))]))
 
 
-def cast_of(world: World, camera: int, start: float, statures: np.ndarray) -> Cast:
-    """Everyone outdoors who falls into the frame at every moment of a clip."""
+def people_in_clip(
+    world: World, camera: int, start: float, statures: np.ndarray
+) -> tuple[np.ndarray, Observations]:
+    """Everyone outdoors who falls into the frame at every moment of a clip.
+
+    Returns:
+        (V,) frame numbers, ascending, and the observations in them, the nearest first.
+    """
     frames = np.arange(round(world.options.clip_seconds * RATE))
     frame = np.repeat(frames, len(world.population))
     person = np.tile(np.arange(len(world.population)), len(frames))
@@ -151,22 +152,18 @@ def cast_of(world: World, camera: int, start: float, statures: np.ndarray) -> Ca
     offset = world.walks.position(person, time) - pole.place
     close = np.flatnonzero(np.hypot(*offset.T) < BEYOND * pole.range)
     close = close[world.walks.outdoors(person[close], time[close])]
-    frame, person, time = frame[close], person[close], time[close]
+    frame = frame[close]
     seen = observe(
-        world.walks,
-        world.cameras,
-        person=person,
-        camera=np.full(len(person), camera),
-        time=time,
-        stature=statures,
-    )
+        world.walks, world.cameras, person=person[close], camera=np.full(len(close), camera),
+        time=time[close], stature=statures,
+    )  # fmt: skip
     scale = SIZE[0] / pole.frame[0]
     box = seen.box * scale
     visible = area(clip_boxes(box, np.array(SIZE))) > 0.05 * area(box)
     drawn = visible & (np.abs(seen.azimuth) < 1.4) & (box[:, 3] - box[:, 1] > SMALLEST)
     keep = np.flatnonzero(drawn)
     keep = keep[np.lexsort((seen.distance[keep], frame[keep]))]
-    return Cast(frame=frame[keep], person=person[keep], time=time[keep], seen=seen.take(keep))
+    return frame[keep], seen.take(keep)
 
 
 def encode(path: Path, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -19,12 +19,13 @@ METRES_PER_DEGREE = (np.pi / 180 * EARTH_RADIUS) * np.array([np.cos(np.radians(C
 
 def to_degrees(metres: np.ndarray) -> np.ndarray:
     """(..., 2) metres east, north -> (..., 2) lon, lat, rounded to 7 decimals."""
-    return np.round(np.asarray(metres, dtype=np.float64) / METRES_PER_DEGREE + CENTRE, DECIMALS)
+    degrees = np.asarray(metres, dtype=np.float64) / METRES_PER_DEGREE + CENTRE
+    return np.asarray(np.round(degrees, DECIMALS))
 
 
 def to_metres(degrees: np.ndarray) -> np.ndarray:
     """(..., 2) lon, lat -> (..., 2) metres east, north."""
-    return (np.asarray(degrees, dtype=np.float64) - CENTRE) * METRES_PER_DEGREE
+    return np.asarray((np.asarray(degrees, dtype=np.float64) - CENTRE) * METRES_PER_DEGREE)
 
 
 def lengths_along(points: np.ndarray) -> np.ndarray:
@@ -56,12 +57,12 @@ def offset_polyline(points: np.ndarray, distance: float) -> np.ndarray:
     middle = middle / np.maximum(np.hypot(*middle.T), 0.2)[:, None]
     cosine = np.maximum((middle * after).sum(1), 1 / 1.8)
     right = np.stack([middle[:, 1], -middle[:, 0]], axis=1)
-    return points + right * (distance / cosine)[:, None]
+    return np.asarray(points + right * (distance / cosine)[:, None])
 
 
 def bearing(vector: np.ndarray) -> np.ndarray:
     """(..., 2) east, north -> degrees clockwise from north in 0..360."""
-    return np.degrees(np.arctan2(vector[..., 0], vector[..., 1])) % 360.0
+    return np.asarray(np.degrees(np.arctan2(vector[..., 0], vector[..., 1])) % 360.0)
 
 
 def direction(degrees: np.ndarray | float) -> np.ndarray:

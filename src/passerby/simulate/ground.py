@@ -209,7 +209,7 @@ def _shop(p: np.ndarray, a: float, y: float, noise: np.ndarray, seed: int) -> Ve
 def beyond_shade(p: np.ndarray, a: float, n: float) -> float:
     """Metres by which a place of the ground lies outside the shadow of a building."""
     across = a * math.cos(p[SHADE_ANGLE]) + (n - 0.6 * p[WALL_AT]) * math.sin(p[SHADE_ANGLE])
-    return p[SHADE_AT] - across
+    return float(p[SHADE_AT] - across)
 
 
 @kernel

@@ -124,7 +124,7 @@ def lookup(tile: np.ndarray, x: float, y: float) -> float:
     s, t = x - fx, y - fy
     top = tile[j, i] * (1 - s) + tile[j, k] * s
     low = tile[n, i] * (1 - s) + tile[n, k] * s
-    return top * (1 - t) + low * t
+    return float(top * (1 - t) + low * t)
 
 
 @kernel

@@ -48,9 +48,6 @@ class _Drawing:
     lines: list[tuple[LineString, str]] = field(default_factory=list)
     crossings: list[Point] = field(default_factory=list)
 
-    def add(self, line: LineString, kind: str) -> None:
-        self.lines.append((line, kind))
-
 
 def plan(extent: float, rng: np.random.Generator) -> Layout:
     """Draw a city of about ``extent`` metres across."""
@@ -58,12 +55,12 @@ def plan(extent: float, rng: np.random.Generator) -> Layout:
     outline = _blob(extent / 2, rng, roundness=0.10)
     turn = rng.uniform(-0.5, 0.5)
     river = _river(drawing, outline, turn)
-    drawing.add(LineString(outline.exterior.coords), "secondary")
+    drawing.lines.append((LineString(outline.exterior.coords), "secondary"))
     ring = shapely.affinity.scale(_blob(extent / 2, rng, roundness=0.06), 0.52, 0.52)
-    drawing.add(LineString(ring.exterior.coords), "primary")
+    drawing.lines.append((LineString(ring.exterior.coords), "primary"))
     _avenues(drawing, outline, turn)
-    pieces = _faces([line for line, _ in drawing.lines])
-    land = [p for p in pieces if not river.contains(p.representative_point())]
+    pieces = polygonize(shapely.unary_union([line for line, _ in drawing.lines]))
+    land = [p for p in pieces if p.area > 1.0 and not river.contains(p.representative_point())]
     park = _choose_park(land, extent)
     for piece in land:
         _subdivide(drawing, piece, is_park=piece is park)
@@ -88,7 +85,7 @@ def _blob(radius: float, rng: np.random.Generator, *, roundness: float) -> Polyg
 
 def _rotated(points: np.ndarray, turn: float) -> np.ndarray:
     cosine, sine = np.cos(turn), np.sin(turn)
-    return points @ np.array([[cosine, sine], [-sine, cosine]])
+    return np.asarray(points @ np.array([[cosine, sine], [-sine, cosine]]))
 
 
 def _river(drawing: _Drawing, outline: Polygon, turn: float) -> Polygon:
@@ -103,7 +100,7 @@ def _river(drawing: _Drawing, outline: Polygon, turn: float) -> Polygon:
     bank = LineString(middle).buffer(width / 2 + 9.0, cap_style="flat", quad_segs=4)
     for line in _parts(bank.exterior.intersection(outline.buffer(2.0))):
         if line.length > 0.3 * extent:
-            drawing.add(line, "secondary")
+            drawing.lines.append((line, "secondary"))
     return bank if bank.is_valid else river
 
 
@@ -123,11 +120,7 @@ def _avenues(drawing: _Drawing, outline: Polygon, turn: float) -> None:
         curve = bend * extent * np.sin(reach / extent * 4 + rng.uniform(0, 2 * np.pi))
         line = LineString(_rotated(np.stack([reach, shift * extent + curve], axis=1), angle))
         for part in _parts(line.intersection(outline.buffer(2.0))):
-            drawing.add(part, kind)
-
-
-def _faces(lines: list[LineString]) -> list[Polygon]:
-    return [f for f in polygonize(shapely.unary_union(lines)) if f.area > 1.0]
+            drawing.lines.append((part, kind))
 
 
 def _parts(shape: shapely.Geometry) -> list[LineString]:
@@ -144,7 +137,7 @@ def _choose_park(pieces: list[Polygon], extent: float) -> Polygon:
 
     def unfit(piece: Polygon) -> float:
         size = abs(np.log(piece.area / (extent**2 * 0.035)))
-        return size + abs(piece.centroid.distance(Point(0, 0)) / extent - 0.25) * 4
+        return float(size + abs(piece.centroid.distance(Point(0, 0)) / extent - 0.25) * 4)
 
     return min(pieces, key=unfit)
 
@@ -152,7 +145,7 @@ def _choose_park(pieces: list[Polygon], extent: float) -> Polygon:
 def _target_area(piece: Polygon, extent: float) -> float:
     """Square metres of a block: small in the old centre, larger outside."""
     off_centre = piece.centroid.distance(Point(0, 0)) / (extent / 2)
-    return 6_500.0 + 9_000.0 * min(off_centre, 1.2)
+    return float(6_500.0 + 9_000.0 * min(off_centre, 1.2))
 
 
 def _subdivide(drawing: _Drawing, piece: Polygon, *, is_park: bool) -> None:
@@ -169,7 +162,7 @@ def _subdivide(drawing: _Drawing, piece: Polygon, *, is_park: bool) -> None:
             continue
         line, halves = cut
         kind = "secondary" if block.area > 6.0 * target else "alley"
-        drawing.add(line, "path" if is_park else kind)
+        drawing.lines.append((line, "path" if is_park else kind))
         drawing.crossings += [Point(line.coords[0]), Point(line.coords[-1])]
         queue += [(half, depth + 1) for half in halves]
 
@@ -229,12 +222,12 @@ def _corners(block: Polygon) -> np.ndarray:
     turn = np.arctan2(
         before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0], (before * after).sum(1)
     )
-    return points[np.abs(turn) > np.radians(35)]
+    return np.asarray(points[np.abs(turn) > np.radians(35)])
 
 
 def _soundness(block: Polygon) -> float:
     """Isoperimetric quotient of a block: 1 for a circle, 0.79 for a square, near 0 for a sliver."""
-    return 4 * np.pi * block.area / block.length**2
+    return float(4 * np.pi * block.area / block.length**2)
 
 
 def _warp(
@@ -247,7 +240,7 @@ def _warp(
 
     def moved(points: np.ndarray) -> np.ndarray:
         ahead = points @ np.stack([np.cos(angles), np.sin(angles)]) * waves + phases
-        return points + np.sin(ahead) @ drift
+        return np.asarray(points + np.sin(ahead) @ drift)
 
     def warp(shape: shapely.Geometry) -> shapely.Geometry:
         return shapely.transform(shapely.segmentize(shape, 30.0), moved)

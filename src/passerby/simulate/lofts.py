@@ -45,7 +45,7 @@ def _leg_at(leg: Limb, height: float) -> np.ndarray:
     for a, b in ((leg.root, leg.middle), (leg.middle, leg.end)):
         if b[1] <= height:
             t = min(max((height - b[1]) / max(a[1] - b[1], 1e-6), 0.0), 1.0)
-            return b + t * (a - b)
+            return np.asarray(b + t * (a - b))
     return leg.end
 
 

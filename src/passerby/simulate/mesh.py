@@ -110,7 +110,7 @@ def _sweep(
 ) -> None:
     """Write the vertices of one tube, ring by ring; a ring repeats its first one at the back."""
     rings = _resample(control, count)
-    girth = np.mean(0.5 * rings[:, 6] + 0.25 * rings[:, 7] + 0.25 * rings[:, 8])
+    girth = float(np.mean(0.5 * rings[:, 6] + 0.25 * rings[:, 7] + 0.25 * rings[:, 8]))
     at = 0
     for i in range(count):
         tangent, ahead, aside = _frame(rings, i)

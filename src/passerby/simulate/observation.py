@@ -142,7 +142,9 @@ class Observations:
     """S moments of people before cameras.
 
     Attributes:
-        place: (S, 2) metres east, north.
+        person: (S,) index of the person.
+        camera: (S,) index of the camera.
+        time: (S,) seconds since the start.
         heading: (S,) radians, the way the body faces: 0 toward the camera, pi / 2 to the
             picture's right.
         azimuth: (S,) radians to the right of the camera's heading at which the person stands.
@@ -152,7 +154,9 @@ class Observations:
         box: (S, 4) x0, y0, x1, y1 in pixels of the frame, not cut at its border.
     """
 
-    place: np.ndarray
+    person: np.ndarray
+    camera: np.ndarray
+    time: np.ndarray
     heading: np.ndarray
     azimuth: np.ndarray
     elevation: np.ndarray
@@ -161,7 +165,7 @@ class Observations:
     box: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.place)
+        return len(self.person)
 
     def take(self, index: np.ndarray) -> "Observations":
         """Some of the moments."""
@@ -195,7 +199,9 @@ def observe(
     down = np.array([c.height for c in cameras])[camera] - CHEST
     headings = np.array([c.heading for c in cameras])[camera]
     return Observations(
-        place=place,
+        person=person,
+        camera=camera,
+        time=time,
         heading=np.radians((bearing(-offset) - bearing(way)) % 360.0),
         azimuth=np.radians((bearing(offset) - headings + 180.0) % 360.0 - 180.0),
         elevation=np.arctan2(down, ground),
@@ -207,7 +213,7 @@ def observe(
 
 def _phase(place: np.ndarray, way: np.ndarray, person: np.ndarray) -> np.ndarray:
     """Phase from the distance walked along the present direction, shifted for each person."""
-    return ((place * way).sum(1) / STRIDE + person * 0.61803398875) % 1.0
+    return np.asarray(((place * way).sum(1) / STRIDE + person * 0.61803398875) % 1.0)
 
 
 def _boxes(
@@ -228,12 +234,12 @@ def _boxes(
 def clip_boxes(boxes: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Cut boxes (S, 4) at the border of their frames (S, 2) or (2,), width and height."""
     frames = np.asarray(frames, dtype=np.float64)
-    return np.clip(boxes, 0.0, np.concatenate([frames, frames], axis=-1))
+    return np.asarray(np.clip(boxes, 0.0, np.concatenate([frames, frames], axis=-1)))
 
 
 def area(boxes: np.ndarray) -> np.ndarray:
     """Square pixels of boxes (S, 4)."""
-    return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1)
+    return np.asarray(np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1))
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:

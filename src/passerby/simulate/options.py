@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from passerby.errors import InputError
+from passerby.simulate import data_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +32,7 @@ class Difficulty:
     box: float = 1.0
 
 
-WHOLE = {  # smallest and largest value of the options that count something
-    "people": (2, 100_000),
-    "cameras": (2, 2_000),
-    "seed": (0, 2**32 - 1),
-    "crops_per_passage": (1, 50),
-}
-RANGES = {  # smallest and largest value of the others
-    "hours": (0.1, 48.0),
-    "extent": (600.0, 20_000.0),
-    "train_share": (0.0, 1.0),
-    "look_alike_share": (0.0, 1.0),
-    "change_share": (0.0, 1.0),
-    "group_share": (0.0, 1.0),
-    "bystander_share": (0.0, 0.9),
-    "missed_share": (0.0, 0.9),
-    "false_boxes": (0.0, 2.0),
-    "junk": (0.0, 2.0),
-    "clip_seconds": (1.0, 600.0),
-}
+DATA = data_file("options")  # ranges and named data sets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +86,16 @@ class SimulationOptions:
 
     def __post_init__(self) -> None:
         """Check every range."""
-        for name, (low, high) in {**WHOLE, "clips": (0, self.cameras)}.items():
-            _check(name, getattr(self, name), low, high, "be a whole number from {} to {}")
-        for name, (least, most) in RANGES.items():
-            value = getattr(self, name)
-            if value is not None:
-                _check(name, value, least, most, "lie between {} and {}")
+        for name, (low, high) in {**DATA["whole"], "clips": (0, self.cameras)}.items():
+            self._check(name, low, high, f"be a whole number from {low} to {high}")
+        for name, (low, high) in DATA["ranges"].items():
+            self._check(name, low, high, f"lie between {low} and {high}")
         self.start_ms  # noqa: B018 - reading it checks it
+
+    def _check(self, name: str, low: float, high: float, demand: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not low <= value <= high:
+            raise InputError(f"{name.replace('_', '-')} is {value}; it must {demand}")
 
     @property
     def start_ms(self) -> int:
@@ -132,29 +118,11 @@ class SimulationOptions:
         return float(min(max(1_000.0 + 150.0 * math.sqrt(self.cameras), 1_200.0), 2_500.0))
 
 
-def _check(name: str, value: float, low: float, high: float, range_words: str) -> None:
-    if not low <= value <= high:
-        asked = range_words.format(low, high)
-        raise InputError(f"{name.replace('_', '-')} is {value}; it must {asked}")
-
-
-# less than half of what the default city does to a picture: hand-made features stay near chance all
-# the same, and a network of a few million parameters can learn from a few hundred people
-# (benchmarks/results has the figures)
-MILD = Difficulty(
-    colour=0.4, exposure=0.4, resolution=0.8, noise=0.4, light=0.4, occlusion=0.4, box=0.6
-)
-
-BENCHMARKS: dict[str, SimulationOptions] = {
-    "simcity-s": SimulationOptions(
-        people=520, cameras=12, hours=2.0, extent=1240.0, seed=1501, crops_per_passage=3,
-        train_share=0.7, difficulty=MILD,
-    ),
-    "simcity-m": SimulationOptions(
-        people=1300, cameras=24, hours=2.0, extent=1600.0, seed=1502, crops_per_passage=3,
-        train_share=0.6, difficulty=MILD,
-    ),
-}  # fmt: skip
+MILD = Difficulty(**DATA["mild"])
+BENCHMARKS = {
+    name: SimulationOptions(**values, difficulty=MILD)
+    for name, values in DATA["benchmarks"].items()
+}
 
 
 def ensure(name: str, folder: Path, *, workers: int = 2, progress: bool = True) -> Path:

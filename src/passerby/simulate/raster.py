@@ -92,7 +92,7 @@ def _weights(
 @kernel
 def _twice_area(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
     """Twice the signed area in pixels of a triangle on the screen."""
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
 @kernel

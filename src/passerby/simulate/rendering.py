@@ -49,23 +49,14 @@ class Renderer:
             return render_junk(sensor, rng)
         shot = int(crops.shot[row])
         first, last = np.searchsorted(shots.other_of, [shot, shot + 1])
-        others = [
-            self._person(int(shots.other_person[i]), shot, shots.other_seen, i)
-            for i in range(first, last)
+        people = [person_at(self.appearances, shots.seen, shot, sensor)]
+        people += [
+            person_at(self.appearances, shots.other_seen, i, sensor) for i in range(first, last)
         ]
-        appearance, view = self._person(int(shots.person[shot]), shot, shots.seen, shot)
+        appearance, view = people[0]
         hard = self.options.difficulty
-        picture = render_crop(appearance, view, sensor, rng, others=others, difficulty=hard)
+        picture = render_crop(appearance, view, sensor, rng, others=people[1:], difficulty=hard)
         return _cut_out(picture, crops.window[row]) if crops.kind[row] == PART else picture
-
-    def _person(
-        self, person: int, shot: int, seen: Observations, index: int
-    ) -> tuple[Appearance, View]:
-        """A person as they look and stand at the moment of a shot."""
-        appearance = self.appearances.at(person, float(self.shots.time[shot]))
-        camera = int(self.shots.camera[shot])
-        pose = self.appearances.pose(person, camera)
-        return appearance, view_of(seen, index, pose, self.sensors[camera])
 
     @cached_property
     def order(self) -> np.ndarray:
@@ -74,24 +65,28 @@ class Renderer:
 
     def write(self, places: range) -> list[int]:
         """Render and write the crops at some places of the order; returns their rows."""
-        rows = self.order[places.start : places.stop].tolist()
+        rows: list[int] = self.order[places.start : places.stop].tolist()
         for row in rows:
             path = self.folder / self.crops.path[row]
             Image.fromarray(self.crop(row)).save(path, quality=QUALITY)
         return rows
 
 
-def view_of(seen: Observations, index: int, pose: str, sensor: Sensor) -> View:
-    """One observation in the renderer's terms."""
+def person_at(
+    appearances: Appearances, seen: Observations, index: int, sensor: Sensor
+) -> tuple[Appearance, View]:
+    """A person as they look and stand at the moment of one observation."""
+    person, camera = int(seen.person[index]), int(seen.camera[index])
     aside = np.tan(seen.azimuth[index]) * sensor.focal / np.cos(sensor.tilt)
-    return View(
+    view = View(
         heading=float(seen.heading[index]),
         elevation=float(seen.elevation[index]),
         distance=float(seen.distance[index]),
         phase=float(seen.phase[index]),
-        pose=pose,
+        pose=appearances.pose(person, camera),
         place=float(0.5 + aside / sensor.frame[0]),
     )
+    return appearances.at(person, float(seen.time[index])), view
 
 
 def _cut_out(picture: np.ndarray, window: np.ndarray) -> np.ndarray:

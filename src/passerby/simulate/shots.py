@@ -38,30 +38,22 @@ class Shots:
 
     Attributes:
         passage: (S,) index of the passage.
-        person: (S,) index of the person.
-        camera: (S,) index of the camera.
-        time: (S,) seconds since the start.
-        seen: what the camera sees of the person.
+        seen: who is seen when and by which camera, and how.
         box: (S, 4) pixels, cut at the border of the frame.
         quality: (S,) 0..1: large, whole and unhidden is best.
         other_of: (O,) index of the shot in which another person is near; ascending.
-        other_person: (O,) index of that person.
-        other_seen: what the camera sees of that person.
+        other_seen: (O,) how that person is seen.
     """
 
     passage: np.ndarray
-    person: np.ndarray
-    camera: np.ndarray
-    time: np.ndarray
     seen: Observations
     box: np.ndarray
     quality: np.ndarray
     other_of: np.ndarray
-    other_person: np.ndarray
     other_seen: Observations
 
     def __len__(self) -> int:
-        return len(self.person)
+        return len(self.seen)
 
 
 def take_shots(
@@ -75,33 +67,26 @@ def take_shots(
         stature: (N,) metres of every person.
         rng: draws the moments.
     """
-    passage, time = _moments(world.passages, detected, world.options.crops_per_passage, rng)
-    person, camera = world.passages.person[passage], world.passages.camera[passage]
-    seen = observe(
-        world.walks, world.cameras, person=person, camera=camera, time=time, stature=stature
-    )
-    shot, other = _company(world.passages, passage, time)
-    beside = observe(
-        world.walks,
-        world.cameras,
-        person=world.passages.person[other],
-        camera=camera[shot],
-        time=time[shot],
-        stature=stature,
-    )
-    shot, other, beside = _near(seen, shot, other, beside)
-    frames = np.array([c.frame for c in world.cameras])[camera]
-    box = clip_boxes(seen.box, frames)
+
+    def seen_by(person: np.ndarray, camera: np.ndarray, time: np.ndarray) -> Observations:
+        return observe(
+            world.walks, world.cameras, person=person, camera=camera, time=time, stature=stature
+        )
+
+    passages = world.passages
+    passage, time = _moments(passages, detected, world.options.crops_per_passage, rng)
+    person, camera = passages.person[passage], passages.camera[passage]
+    seen = seen_by(person, camera, time)
+    shot, other = _company(passages, passage, time)
+    beside = seen_by(passages.person[other], camera[shot], time[shot])
+    shot, beside = _near(seen, shot, beside)
+    box = clip_boxes(seen.box, np.array([c.frame for c in world.cameras])[camera])
     return Shots(
         passage=passage,
-        person=person,
-        camera=camera,
-        time=time,
         seen=seen,
         box=box,
         quality=_quality(seen, box, shot, beside),
         other_of=shot,
-        other_person=world.passages.person[other],
         other_seen=beside,
     )
 
@@ -142,8 +127,8 @@ def _company(
 
 
 def _near(
-    seen: Observations, shot: np.ndarray, other: np.ndarray, beside: Observations
-) -> tuple[np.ndarray, np.ndarray, Observations]:
+    seen: Observations, shot: np.ndarray, beside: Observations
+) -> tuple[np.ndarray, Observations]:
     """Keep the pairs whose other person reaches into the crop; the nearest few of each shot."""
     a, b = seen.box[shot], beside.box
     width = (a[:, 2] - a[:, 0]) / 2
@@ -154,7 +139,7 @@ def _near(
     order = close[np.lexsort((-shared[close], shot[close]))]
     rank = np.arange(len(order)) - np.searchsorted(shot[order], shot[order])
     keep = np.sort(order[rank < MOST_OTHERS])
-    return shot[keep], other[keep], beside.take(keep)
+    return shot[keep], beside.take(keep)
 
 
 def _quality(
@@ -169,7 +154,7 @@ def _quality(
     hidden = np.where(before, overlap(box[shot], beside.box) / whole[shot], 0.0)
     worst = np.zeros(len(seen))
     np.maximum.at(worst, shot, hidden)
-    return np.round(size * kept * (1.0 - np.clip(worst, 0.0, 1.0)), 4)
+    return np.asarray(np.round(size * kept * (1.0 - np.clip(worst, 0.0, 1.0)), 4))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,14 +264,15 @@ def list_crops(world: World, shots: Shots, role: np.ndarray, rng: np.random.Gene
         rng: draws queries and added boxes.
     """
     options = world.options
-    part = role[shots.person]
+    part = role[shots.seen.person]
     test = np.flatnonzero(part == TESTS)
     query = np.zeros(len(shots), dtype=bool)
-    query[test] = choose_queries(shots.person[test], shots.camera[test], rng)
+    query[test] = choose_queries(shots.seen.person[test], shots.seen.camera[test], rng)
     bad = rng.choice(test, round(options.junk * len(test))) if len(test) else test
+    label = np.where(part == BYSTANDS, 0, shots.seen.person + 1)
     columns = _stacked(
         [
-            _people(shots, np.where(part == BYSTANDS, 0, shots.person + 1)),
+            _people(shots, np.arange(len(shots)), PERSON, label),
             _bad_boxes(shots, bad, rng),
             _false_boxes(world, round(options.false_boxes * len(test)), rng),
         ]
@@ -313,18 +299,18 @@ def _stacked(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _people(shots: Shots, label: np.ndarray) -> dict[str, np.ndarray]:
-    count = len(shots)
+def _people(shots: Shots, index: np.ndarray, kind: int, label: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of a crop list for some shots, with their labels."""
     return {
-        "kind": np.full(count, PERSON),
-        "shot": np.arange(count),
+        "kind": np.full(len(index), kind),
+        "shot": index,
         "label": label,
-        "camera": shots.camera,
-        "time": shots.time,
-        "box": shots.box,
-        "window": np.tile([0.0, 0.0, 1.0, 1.0], (count, 1)),
-        "quality": shots.quality,
-        "tracklet": shots.passage,
+        "camera": shots.seen.camera[index],
+        "time": shots.seen.time[index],
+        "box": shots.box[index],
+        "window": np.tile([0.0, 0.0, 1.0, 1.0], (len(index), 1)),
+        "quality": shots.quality[index],
+        "tracklet": shots.passage[index],
     }
 
 
@@ -337,11 +323,8 @@ def _bad_boxes(shots: Shots, index: np.ndarray, rng: np.random.Generator) -> dic
     box = shots.box[index]
     wide = np.tile(box[:, 2:] - box[:, :2], 2)
     return {
-        "kind": np.full(count, PART),
-        "shot": index,
-        "label": np.full(count, -1),
-        "camera": shots.camera[index],
-        "time": shots.time[index] + 0.04,  # the next frame
+        **_people(shots, index, PART, np.full(count, -1)),
+        "time": shots.seen.time[index] + 0.04,  # the next frame
         "box": np.tile(box[:, :2], 2) + window * wide,
         "window": window,
         "quality": np.round(shots.quality[index] * np.prod(size, axis=1), 4),

@@ -49,7 +49,8 @@ class StreetMap:
         """Distances (V, V) in metres and predecessors (V, V) of the shortest walks."""
         size = (len(self.nodes),) * 2
         graph = coo_matrix((self.lengths, self.ends.T), shape=size).tocsr()
-        return dijkstra(graph, directed=False, return_predecessors=True)
+        distances, before = dijkstra(graph, directed=False, return_predecessors=True)
+        return distances, before
 
     @property
     def distances(self) -> np.ndarray:
@@ -144,7 +145,7 @@ def _sound_edges(nodes: int, ends: np.ndarray, courses: list[np.ndarray]) -> np.
         keep = keep[~dead]
     graph = coo_matrix((np.ones(len(keep)), ends[keep].T), shape=(nodes, nodes))
     part = connected_components(graph, directed=False)[1][ends[keep, 0]]
-    return keep[part == np.bincount(part).argmax()]
+    return np.asarray(keep[part == np.bincount(part).argmax()])
 
 
 def _kinds(courses: list[np.ndarray], lines: list[tuple[shapely.LineString, str]]) -> list[str]:

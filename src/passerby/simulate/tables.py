@@ -1,7 +1,7 @@
 """The files beside the crops: sightings, truth, units, cameras, streets."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +51,12 @@ def sightings(world: World, crops: CropList) -> dict[str, Any]:
         "id": [f"S{row:0{digits}d}" for row in range(1, len(crops) + 1)],
         "camera": [world.cameras[i].id for i in crops.camera.tolist()],
         "time": milliseconds(world, crops.time),
-        "tracklet": [tracklet_name(i) for i in crops.tracklet.tolist()],
+        "tracklet": [f"T{i:06d}" for i in crops.tracklet.tolist()],
         **box_columns(crops.box),
         "path": crops.path,
         "quality": crops.quality.astype(np.float32),
         "split": [SPLITS[i] for i in crops.split.tolist()],
     }
-
-
-def tracklet_name(number: int) -> str:
-    """Such as "T000042"."""
-    return f"T{number:06d}"
 
 
 def truth(world: World, tracklet_of: dict[int, int]) -> dict[str, Any]:
@@ -87,7 +82,7 @@ def truth(world: World, tracklet_of: dict[int, int]) -> dict[str, Any]:
         "lon": places[:, 0],
         "lat": places[:, 1],
         "camera": [None] * moments + [world.cameras[i].id for i in passages.camera.tolist()],
-        "tracklet": [None] * moments + [n and tracklet_name(n) for n in numbers],
+        "tracklet": [None] * moments + [n and f"T{n:06d}" for n in numbers],
     }
 
 
@@ -105,14 +100,14 @@ def write_geojson(path: Path, features: Iterable[Feature]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def unit_features(world: World) -> Iterable[Feature]:
+def _units(world: World) -> Iterable[Feature]:
     """Polygons of all units, parents before children."""
     for unit in world.units:
         names = ("code", "parent", "level", "name", "name_zh")
         yield unit.polygon, {name: getattr(unit, name) for name in names}
 
 
-def camera_features(world: World) -> Iterable[Feature]:
+def _cameras(world: World) -> Iterable[Feature]:
     """Points of all cameras, in order of their numbers."""
     for camera in world.cameras:
         first = ("id", "number", "name", "name_zh", "unit", "heading")
@@ -127,7 +122,7 @@ def camera_features(world: World) -> Iterable[Feature]:
         )
 
 
-def street_features(world: World) -> Iterable[Feature]:
+def _streets(world: World) -> Iterable[Feature]:
     """Lines of all streets between crossings; lines that meet have equal end points."""
     streets = world.streets
     for course, kind, (name, name_zh) in zip(
@@ -137,10 +132,18 @@ def street_features(world: World) -> Iterable[Feature]:
         yield line, {"name": name, "name_zh": name_zh, "kind": kind}
 
 
-def landscape_features(world: World) -> Iterable[Feature]:
+def _landscape(world: World) -> Iterable[Feature]:
     """Polygons of the water and the park inside the city, for drawing a map."""
     city = world.units[0].polygon
     for kind, shape in (("water", world.layout.river), ("park", world.layout.park)):
         placed = shapely.transform(shape, to_degrees).intersection(city)
         for part in shapely.get_parts(placed):
             yield shapely.Polygon(part.exterior), {"kind": kind}
+
+
+MAPS: dict[str, Callable[[World], Iterable[Feature]]] = {
+    "units": _units,
+    "cameras": _cameras,
+    "streets": _streets,
+    "landscape": _landscape,
+}

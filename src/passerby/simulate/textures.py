@@ -198,7 +198,7 @@ def _weave(row: np.ndarray, u: float, v: float, theta: float, noise: np.ndarray)
     if fabric == m.DENIM:
         fade = lookup(noise, u * 45 + row[m.SEED], v * 22)
         shade = 0.80 + 0.32 * fade + 0.25 * max(math.cos(theta), 0.0) ** 4 * row[m.WEAR]
-        return shade + 0.25 * (lookup(noise, u * 2200, v * 2200) - 0.5)
+        return float(shade + 0.25 * (lookup(noise, u * 2200, v * 2200) - 0.5))
     if fabric == m.KNIT:
         rib = math.sin(u * 6.283 / 0.022)
         return 0.90 + 0.10 * rib + 0.22 * (lookup(noise, u * 900, v * 700) - 0.5)
@@ -278,4 +278,4 @@ def _beard(row: np.ndarray, v: float, a: float) -> float:
     if row[m.BEARD] <= 0 or a > 1.5:
         return 0.0
     top = 0.30 if a < 0.35 else 0.24 + 0.14 * (a - 0.35)
-    return row[m.BEARD] * min(max((top - v) / 0.05, 0.0), 1.0)
+    return float(row[m.BEARD] * min(max((top - v) / 0.05, 0.0), 1.0))

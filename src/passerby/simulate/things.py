@@ -69,7 +69,7 @@ def _add_pole(
     """A lamp post, sign post or bollard."""
     levels = np.array([0.0, 0.02, 0.1, 0.97, 1.0]) * height
     thick = np.array([1.5, 1.4, 1.0, 0.95, 0.1]) * radius
-    rows = q.rows(5, centre=_upright(x, z, levels), width=thick, depth=thick, along=levels)
+    rows = q.rows(5, centre=_upright(x, z, levels), width=thick, depth=thick)
     figure.tube(rows, m.material(colour, kind=m.SOLID, shine=0.1), rings=8, segments=10)
 
 

@@ -6,7 +6,7 @@ level tiles the one above exactly: all polygons are built from the same noded fa
 1e-7 degrees, and share their vertices bit by bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -204,32 +204,33 @@ def _named_tree(
             own = [_area_units(f"{code}{a:02d}", next(cells), names) for a in range(1, count + 1)]
             english, chinese = next(names)
             polygons = [area[0].polygon for area in own]
-            street = _unit(code, f"{english} Subdistrict", f"{chinese}街道", polygons)
+            street = _unit(code, (f"{english} Subdistrict", f"{chinese}街道"), polygons)
             district += [street, *(unit for area in own for unit in area)]
         polygons = [u.polygon for u in district if u.level == "street"]
-        units += [_unit(f"99{d:02d}", *NAMES["districts"][d - 1], polygons), *district]
+        units += [_unit(f"99{d:02d}", NAMES["districts"][d - 1], polygons), *district]
     polygons = [u.polygon for u in units if u.level == "district"]
-    return [_unit("99", *NAMES["city"], polygons), *units]
+    return [_unit("99", NAMES["city"], polygons), *units]
 
 
 def _area_units(
     code: str, cells: list[Polygon], community: Iterator[tuple[str, str]]
 ) -> list[Unit]:
     english, chinese = next(community)
-    area = _unit(code, f"{english} Community", f"{chinese}社区", cells)
+    area = _unit(code, (f"{english} Community", f"{chinese}社区"), cells)
     own = [
-        _unit(f"{code}{c:02d}", f"{english} {c:02d}", f"{chinese}{c:02d}格", [cell])
+        _unit(f"{code}{c:02d}", (f"{english} {c:02d}", f"{chinese}{c:02d}格"), [cell])
         for c, cell in enumerate(cells, 1)
     ]
     return [area, *own]
 
 
-def _unit(code: str, name: str, name_zh: str, polygons: list[Polygon]) -> Unit:
+def _unit(code: str, names: Sequence[str], polygons: list[Polygon]) -> Unit:
+    """A unit with its English and Chinese name, the union of ``polygons``."""
     whole = polygons[0] if len(polygons) == 1 else shapely.coverage_union_all(polygons)
     return Unit(
         code=code,
         level=LEVELS[len(code) // 2 - 1],
-        name=name,
-        name_zh=name_zh,
+        name=names[0],
+        name_zh=names[1],
         polygon=orient(whole, 1.0),
     )

@@ -49,7 +49,8 @@ def populate(
     """Draw the people of a city."""
     count = options.people
     party, rank = _parties(count, options.group_share, rng)
-    homes = draw_places(home_weights(streets), count, rng)[party]
+    livable = streets.lengths * [HOMES[kind] for kind in streets.kinds]
+    homes = _draw_places(livable, count, rng)[party]
     pace = np.clip(rng.normal(1.33, 0.2, count), SLOWEST + 0.05, FASTEST - 0.05)[party]
     side = (rng.choice([1.0, 1.0, -1.0], count) * rng.uniform(2.0, 4.5, count))[party]
     abreast = np.where(rank < 3, rank * 0.75, (rank - 2.5) * 0.75)
@@ -100,22 +101,20 @@ def _look_alikes(count: int, share: float, rng: np.random.Generator) -> np.ndarr
     return follows
 
 
-def home_weights(streets: StreetMap) -> np.ndarray:
-    """(E,) how many live along each street: length, more in side streets, none in the park."""
-    liking = {"primary": 0.6, "secondary": 1.0, "alley": 1.3, "path": 0.0}
-    return streets.lengths * [liking[kind] for kind in streets.kinds]
+# how much people like to live along a street of some kind, and to go to it; none live in the park
+HOMES = {"primary": 0.6, "secondary": 1.0, "alley": 1.3, "path": 0.0}
+GOALS = {"primary": 2.0, "secondary": 1.2, "alley": 0.5, "path": 1.0}
 
 
-def goal_weights(streets: StreetMap) -> np.ndarray:
+def _goal_weights(streets: StreetMap) -> np.ndarray:
     """(E,) how much each street draws people: length, main streets, the centre, the park."""
-    liking = {"primary": 2.0, "secondary": 1.2, "alley": 0.5, "path": 1.0}
     middles = streets.nodes[streets.ends].mean(1)
     radius = np.hypot(*(streets.nodes - streets.nodes.mean(0)).T).max()
     central = np.exp(-((np.hypot(*middles.T) / (0.6 * radius)) ** 2))
-    return streets.lengths * [liking[kind] for kind in streets.kinds] * (0.3 + central)
+    return np.asarray(streets.lengths * [GOALS[k] for k in streets.kinds] * (0.3 + central))
 
 
-def draw_places(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def _draw_places(weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 2) places as (edge, share of the way along it)."""
     edges = rng.choice(len(weights), count, p=weights / weights.sum())
     return np.stack([edges.astype(np.float64), rng.uniform(0.1, 0.9, count)], axis=1)
@@ -161,7 +160,7 @@ class Walks:
         """Unit vectors (S, 2) in which people walk; zero for who stands still ``span`` seconds."""
         step = self.position(person, time + span / 2) - self.position(person, time - span / 2)
         length = np.hypot(*step.T)
-        return step / np.maximum(length, 1e-6)[:, None]
+        return np.asarray(step / np.maximum(length, 1e-6)[:, None])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +181,7 @@ def walk_everyone(
         seconds: length of the day; walks are cut off there.
         rng: draws stops and goals.
     """
-    goals = goal_weights(streets)
+    goals = _goal_weights(streets)
     moments, trips = [], []
     for person in range(len(population)):
         if population.rank[person] == 0:
@@ -229,7 +228,7 @@ def _goal(
     middles = streets.nodes[streets.ends].mean(1)
     far = np.hypot(*(middles - middles[int(here[0])]).T)
     weights = goals * np.exp(-far / USUAL_TRIP) * (far > 120.0)
-    return draw_places(weights if weights.any() else goals, 1, rng)[0]
+    return np.asarray(_draw_places(weights if weights.any() else goals, 1, rng)[0])
 
 
 def shortest_course(streets: StreetMap, start: np.ndarray, goal: np.ndarray) -> np.ndarray:
@@ -273,6 +272,6 @@ def _moments(
     begin = [0.0, *day[0, 1:3], 1.0]
     end = [max(seconds, day[-1, 0]) + 1.0, *day[-1, 1:3], 1.0]
     day = np.concatenate([[begin], day, [end]])
-    place = [np.interp(seconds, day[:, 0], day[:, i]) for i in (1, 2)]
+    last = [np.interp(seconds, day[:, 0], day[:, i]) for i in (1, 2)]
     keep = int(np.searchsorted(day[:, 0], seconds))
-    return np.concatenate([day[:keep], [[seconds, *place, 1.0]]])
+    return np.concatenate([day[:keep], [[seconds, *last, 1.0]]])

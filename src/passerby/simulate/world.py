@@ -33,12 +33,6 @@ class World:
     walks: Walks
     passages: Passages
 
-    @property
-    def rain(self) -> tuple[float, float]:
-        """First and last second of the rain; equal when it stays dry."""
-        day = self.options.hours * 3600.0
-        return (0.55 * day, 0.75 * day) if self.options.rain else (0.0, 0.0)
-
 
 def stream(seed: int, *which: int) -> np.random.Generator:
     """The random numbers of one part, and of one person or crop of it."""
@@ -79,7 +73,7 @@ class Appearances:
         look_alike: (N,) index of the person each dresses like; -1 for nobody.
         change: (N,) seconds at which the outer clothes change; inf: never.
         umbrella: (N,) bool: carries an umbrella.
-        rain: first and last second of the rain.
+        rain: first and last second of the rain; equal when it stays dry.
     """
 
     seed: int
@@ -121,7 +115,7 @@ def appearances_of(world: World) -> Appearances:
         look_alike=population.look_alike,
         change=change,
         umbrella=population.umbrella,
-        rain=world.rain,
+        rain=(0.55 * day, 0.75 * day) if world.options.rain else (0.0, 0.0),
     )
 
 

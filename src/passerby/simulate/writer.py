@@ -112,10 +112,8 @@ def _write_tables(folder: Path, world: World, shots: Shots, crops: CropList) -> 
     tracklet_of = dict(zip(passage.tolist(), crops.tracklet[people].tolist(), strict=True))
     tables.write_parquet(folder / "sightings.parquet", tables.sightings(world, crops))
     tables.write_parquet(folder / "truth.parquet", tables.truth(world, tracklet_of))
-    tables.write_geojson(folder / "units.geojson", tables.unit_features(world))
-    tables.write_geojson(folder / "cameras.geojson", tables.camera_features(world))
-    tables.write_geojson(folder / "streets.geojson", tables.street_features(world))
-    tables.write_geojson(folder / "landscape.geojson", tables.landscape_features(world))
+    for name, features in tables.MAPS.items():
+        tables.write_geojson(folder / f"{name}.geojson", features(world))
 
 
 def _record(
@@ -126,7 +124,7 @@ def _record(
     split = {name: crops.split == i for i, name in enumerate(SPLITS)}
     identities = {n: len(np.unique(crops.label[m & named])) for n, m in split.items()}
     query = crops.split == SPLITS.index("query")
-    pairs = np.unique(np.stack([shots.person, shots.camera]), axis=1)
+    pairs = np.unique(np.stack([shots.seen.person, shots.seen.camera]), axis=1)
     return {
         "passerby": passerby.__version__,
         "note": "invented city and people; coordinates lie in the open sea",
