@@ -58,7 +58,7 @@ def test_walks_are_shortest(world: World) -> None:
     far = int(np.argmax(expected))
     path = streets.node_path(5, far)
     assert (path[0], path[-1]) == (5, far)
-    steps = [streets.lengths[streets.edge_between(a, b)] for a, b in pairwise(path)]
+    steps = [streets.lengths[streets.edge_between[a, b]] for a, b in pairwise(path)]
     assert sum(steps) == pytest.approx(expected[far])
 
 

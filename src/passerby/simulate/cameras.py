@@ -30,7 +30,7 @@ class CityCamera:
         id: such as "C07".
         place: (2,) metres east, north.
         heading: degrees clockwise from north.
-        range: metres along the ground at which people are still taken notice of.
+        range: metres along the ground up to which people are detected.
         sensor: height, tilt, focal length, frame, and what the electronics do to the picture.
         unit: code of the grid cell it stands in.
     """
@@ -134,7 +134,7 @@ def _edge_flow(streets: StreetMap, rng: np.random.Generator) -> np.ndarray:
     for start, end in rng.integers(len(streets.nodes), size=(TRIPS, 2)).tolist():
         path = streets.node_path(start, end)
         for a, b in pairwise(path):
-            flow[streets.edge_between(a, b)] += 1 / TRIPS
+            flow[streets.edge_between[a, b]] += 1 / TRIPS
     return flow
 
 

@@ -100,7 +100,7 @@ def render_crop(
         rng: randomness of this very crop (box, noise, occluders, clouds).
         others: further people in the same picture; those nearer the camera may cover the person.
         size: height and width of the crop, pixels.
-        jitter: off gives the exact box, no occluders of chance and the camera's mean light.
+        jitter: False gives the exact box, no random occluders and the camera's mean light.
         difficulty: strength factors.
 
     Returns:

@@ -58,7 +58,8 @@ class StreetMap:
         return self._walks[0]
 
     @cached_property
-    def _edge_between(self) -> dict[tuple[int, int], int]:
+    def edge_between(self) -> dict[tuple[int, int], int]:
+        """Index of the edge between each two neighbouring nodes."""
         pairs = {}
         for edge, (a, b) in enumerate(self.ends.tolist()):
             pairs[a, b] = pairs[b, a] = edge
@@ -72,13 +73,9 @@ class StreetMap:
             path.append(int(row[path[-1]]))
         return path[::-1]
 
-    def edge_between(self, a: int, b: int) -> int:
-        """Index of the edge between two neighbouring nodes."""
-        return self._edge_between[a, b]
-
     def course_between(self, a: int, b: int) -> np.ndarray:
         """The polyline of the edge between two neighbouring nodes, from ``a`` to ``b``."""
-        edge = self._edge_between[a, b]
+        edge = self.edge_between[a, b]
         course = self.courses[edge]
         return course if self.ends[edge, 0] == a else course[::-1]
 

@@ -163,11 +163,7 @@ class Walks:
         return np.asarray(step / np.maximum(length, 1e-6)[:, None])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Trip:
-    leave: float
-    pace: float
-    course: np.ndarray
+Trip = tuple[float, float, np.ndarray]  # seconds at the start, metres a second, course (P, 2)
 
 
 def walk_everyone(
@@ -182,7 +178,8 @@ def walk_everyone(
         rng: draws stops and goals.
     """
     goals = _goal_weights(streets)
-    moments, trips = [], []
+    moments: list[np.ndarray] = []
+    trips: list[Trip] = []
     for person in range(len(population)):
         if population.rank[person] == 0:
             trips = _itinerary(population, person, streets, goals=goals, seconds=seconds, rng=rng)
@@ -204,7 +201,7 @@ def _itinerary(
     goals: np.ndarray,
     seconds: float,
     rng: np.random.Generator,
-) -> list[_Trip]:
+) -> list[Trip]:
     """Trips of one day, each leaving after a stop of minutes."""
     here = home = population.home[person]
     clock = float(rng.uniform(0, min(0.2 * seconds, 2400.0)))
@@ -214,7 +211,7 @@ def _itinerary(
         goal = home if not at_home and rng.random() < GO_HOME else _goal(here, streets, goals, rng)
         course = shortest_course(streets, here, goal)
         pace = float(np.clip(population.pace[person] * rng.normal(1, 0.04), SLOWEST, FASTEST))
-        trips.append(_Trip(leave=clock, pace=pace, course=course))
+        trips.append((clock, pace, course))
         stop = float(np.clip(rng.lognormal(np.log(540.0), 0.8), 60.0, 5400.0))
         clock += lengths_along(course)[-1] / pace + stop
         here = goal
@@ -252,7 +249,7 @@ def shortest_course(streets: StreetMap, start: np.ndarray, goal: np.ndarray) -> 
 def _moments(
     population: Population,
     person: int,
-    trips: list[_Trip],
+    trips: list[Trip],
     seconds: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -263,10 +260,10 @@ def _moments(
     rank = population.rank[person]
     lag = max(0, rank - 2) * 0.8 + rng.uniform(0, 0.5) * (rank > 0)
     steps = []
-    for trip in trips:
+    for leave, pace, course in trips:
         # the company keeps together: all take the time of the street's axis
-        time = trip.leave + lag + lengths_along(trip.course) / trip.pace
-        place = offset_polyline(trip.course, population.side[person])
+        time = leave + lag + lengths_along(course) / pace
+        place = offset_polyline(course, population.side[person])
         steps.append(np.column_stack([time, place, np.arange(len(time)) == len(time) - 1]))
     day = np.concatenate(steps)
     begin = [0.0, *day[0, 1:3], 1.0]

@@ -73,7 +73,7 @@ def _fill(
     workers: int,
     progress: bool,
 ) -> dict[str, Any]:
-    """Write everything but the record, which is returned; note the seconds of each step."""
+    """Write all files but simulation.json; return its content and add the seconds of each step."""
     with _timed(seconds, "geometry"):
         world = build_world(options)
         appearances = appearances_of(world)
