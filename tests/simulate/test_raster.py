@@ -86,8 +86,9 @@ def cylinder(radius: float = 0.3, height: float = 2.0) -> q.Figure:
     along = np.linspace(0, height, 4)
     centre = np.outer(along, [0.0, 1.0, 0.0])
     rows = q.rows(4, centre=centre, width=radius, depth=radius, along=along)
-    mesh = q.Figure(vertices=16, triangles=16)  # has to grow
-    mesh.tube(rows, 0, rings=12, segments=32)
+    mesh = q.Figure()
+    for _ in range(25):  # more than it has room for at first: it has to grow
+        mesh.tube(rows, 0, rings=12, segments=32)
     return mesh
 
 

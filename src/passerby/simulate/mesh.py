@@ -184,13 +184,11 @@ class Figure:
         finesse: factor on the number of rings and segments of a tube.
     """
 
-    def __init__(
-        self, *, finesse: float = 1.0, vertices: int = 8192, triangles: int = 16384
-    ) -> None:
-        """Start empty, with room for so many vertices and triangles."""
+    def __init__(self, *, finesse: float = 1.0) -> None:
+        """Start empty, with room for a person."""
         self.finesse = finesse
-        self._vertices = np.empty((vertices, ATTRIBUTES), np.float32)
-        self._triangles = np.empty((triangles, 4), np.int32)
+        self._vertices = np.empty((8192, ATTRIBUTES), np.float32)
+        self._triangles = np.empty((16384, 4), np.int32)
         self._materials: list[np.ndarray] = []
         self.vertex_count = 0
         self.triangle_count = 0

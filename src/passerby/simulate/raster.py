@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from passerby.simulate.kernels import Vector, dot, kernel, ray, store, triple
+from passerby.simulate.mesh import MASK, Figure
 
 # channels of the surface buffer
 NORMAL, TANGENT, AROUND, LENGTH, ANGLE, FOLDING, AMBIENT = 0, 3, 6, 7, 8, 9, 10
@@ -240,13 +241,9 @@ NO_SHADOW = Shadow(np.full((1, 1), FAR, np.float32), np.zeros((3, 4)))
 
 
 def cast_shadow(
-    vertices: np.ndarray,
-    triangles: np.ndarray,
-    light: Light,
-    centre: tuple[float, float, float],
-    extent: float,
+    figure: Figure, light: Light, centre: tuple[float, float, float], extent: float
 ) -> Shadow:
-    """Shadow map of a mesh around ``centre``, with half size ``extent`` metres."""
+    """Shadow map of a figure around ``centre``, with half size ``extent`` metres."""
     sun = light.direction()
     right = np.array([sun[2], 0.0, -sun[0]]) / max(math.hypot(sun[0], sun[2]), 1e-6)
     up = np.cross(sun, right)
@@ -258,9 +255,9 @@ def cast_shadow(
             (SHADOW_SIZE / 2, right, scale), (SHADOW_SIZE / 2, up, scale), (60.0, -sun, 1.0)
         )
     ]  # fmt: skip
-    screen = np.stack(_transformed(axes, vertices[:, :3]), axis=1) + offset
-    mask = np.ascontiguousarray(vertices[:, 12])
-    _, depth = rasterise(screen.astype(np.float32), triangles, mask, SHADOW_SIZE, SHADOW_SIZE)
+    screen = np.stack(_transformed(axes, figure.vertices[:, :3]), axis=1) + offset
+    mask, size = np.ascontiguousarray(figure.vertices[:, MASK]), SHADOW_SIZE
+    _, depth = rasterise(screen.astype(np.float32), figure.triangles, mask, size, size)
     return Shadow(depth, np.column_stack([axes, offset]))
 
 

@@ -180,7 +180,7 @@ class Scene:
         camera = self.window(box, size)
         if figure.triangle_count and max(light.sun) > 0.05:
             middle = (self.centre[0], 0.9, self.centre[1])
-            shadow = cast_shadow(figure.vertices, figure.triangles, light, middle, self.extent)
+            shadow = cast_shadow(figure, light, middle, self.extent)
         scale = plate_scale(self.sensor)
         corner = (box[0] * scale, box[1] * scale)
         step = ((box[2] - box[0]) * scale / size[1], (box[3] - box[1]) * scale / size[0])
