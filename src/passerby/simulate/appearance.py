@@ -98,7 +98,7 @@ def _garment(
 
 
 def _logo(rng: np.random.Generator, layer: str, pattern: str) -> dict[str, Any]:
-    """Kind, place and size of what is printed on the chest or back; nothing on many garments."""
+    """Kind, place and size of what is printed on the chest or back; empty for many garments."""
     roll = rng.random()
     if layer not in ("inner", "outer") or pattern not in ("plain", "block") or roll < 0.5:
         return {}
@@ -251,7 +251,7 @@ def sample_appearance(
 
 
 def _look_alike(rng: np.random.Generator, other: Appearance) -> Appearance:
-    """Another body of the same sex and age group in the same clothes but for several details."""
+    """Another person of the same sex and age group in nearly the same clothes."""
     fresh = sample_appearance(rng)
     while fresh.group != other.group:
         fresh = sample_appearance(rng)

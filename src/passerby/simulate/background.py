@@ -31,7 +31,7 @@ def _tone(rng: np.random.Generator, low: float, high: float, tint: float) -> np.
 
 @lru_cache(maxsize=256)
 def scene_vector(sensor: Sensor) -> np.ndarray:
-    """All numbers of a camera's scene, drawn from its seed: what the kernel paints from."""
+    """(35,) numbers that describe a camera's scene, drawn from its seed; see ``ground``."""
     rng = np.random.default_rng([sensor.scene_seed, 7])
     p = np.zeros(g.PARAMETERS)
     reach = (sensor.height - 0.9) / math.tan(sensor.tilt)
@@ -125,7 +125,7 @@ def sunlight(sensor: Sensor, x: float, z: float) -> float:
 def _ground_light(
     camera: np.ndarray, px: float, py: float, dark: float, shadow: Shadow, feet: np.ndarray
 ) -> float:
-    """Share of light on the ground seen at a pixel: ``dark`` of it in shadow, less under soles."""
+    """Share of light on the ground seen at a pixel: ``dark`` of it in shadow, less under feet."""
     rx, ry, rz = ray(camera, px, py)
     if ry >= -1e-6:
         return 1.0
@@ -150,7 +150,7 @@ def backdrop(
     feet: np.ndarray,
     size: tuple[int, int],
 ) -> np.ndarray:
-    """Window of the plate with cast shadows and the dark under soles: (H, W, 3) linear light.
+    """Window of the plate with cast shadows and contact shadows of feet: (H, W, 3) linear light.
 
     ``offset``, ``scale``: plate pixel of the window's corner, and plate pixels per window pixel.
     ``feet`` (F, 3): x, z and radius of the contact shadows.

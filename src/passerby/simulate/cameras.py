@@ -1,4 +1,4 @@
-"""Cameras on poles: how they project, and where they go.
+"""Cameras on poles: their projection and their places.
 
 They stand at busy crossings and street sides, spread over the districts.
 """

@@ -78,7 +78,7 @@ class _Layer:
     under: float
 
     def plain(self) -> np.ndarray:
-        """The material without what is sewn to or printed on the trunk: for sleeves and hoods."""
+        """The material of sleeves, collar and hood: without logo, pockets, straps and bands."""
         row = self.row.copy()
         row[[m.LOGO, m.FRONT_LINE, m.POCKETS, m.STRAP, m.BANDS]] = 0
         row[m.HEM] = row[m.COLLAR] = -99.0
@@ -177,7 +177,7 @@ def _tucked(appearance: Appearance, garment: Garment) -> bool:
 def wear_upper(
     figure: Figure, appearance: Appearance, pose: Pose, garment: Garment, *, under: float
 ) -> float:
-    """Add a shirt, jacket, coat or dress; returns the air it leaves for the next layer.
+    """Add a shirt, jacket, coat or dress; returns the thickness below the next layer, metres.
 
     Args:
         figure: what the surfaces are added to.

@@ -1,4 +1,4 @@
-"""Crops as a detector would cut them from a camera's picture, with everything that goes wrong."""
+"""Crops as a detector cuts them from a camera's picture, with its usual errors."""
 
 import math
 from collections.abc import Sequence

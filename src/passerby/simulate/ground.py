@@ -224,7 +224,7 @@ def _sunlit(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
 
 @kernel
 def _extras(p: np.ndarray, a: float, n: float, noise: np.ndarray) -> float:
-    """Brightness of things let into the ground: covers, drains, stains, leaves."""
+    """Factor on the brightness of the ground: manhole covers, drains, stains, leaves."""
     seed = int(p[SEED])
     i, j = math.floor(a / 4.3), math.floor(n / 3.7)
     if hashed(i, j, seed + 3) < 0.22:

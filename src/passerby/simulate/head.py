@@ -45,7 +45,7 @@ class Head:
 
 
 def _place_head(pose: Pose) -> Head:
-    """The head on top of the trunk, turned and nodded as the pose says."""
+    """The head on top of the trunk, turned and tilted by the angles of the pose."""
     body = pose.body
     yaw, pitch = pose.yaw_shoulders * 0.3 + pose.head_yaw, pose.head_pitch
     level = np.array([math.sin(yaw), 0.0, math.cos(yaw)])

@@ -133,7 +133,7 @@ def _parts(shape: shapely.Geometry) -> list[LineString]:
 
 
 def _choose_park(pieces: list[Polygon], extent: float) -> Polygon:
-    """The piece nearest to a sixteenth of the city's square that lies near, not at, the centre."""
+    """The piece of suitable size (3.5 % of the city's square) near, but not at, the centre."""
 
     def unfit(piece: Polygon) -> float:
         size = abs(np.log(piece.area / (extent**2 * 0.035)))

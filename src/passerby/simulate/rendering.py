@@ -146,7 +146,7 @@ _task: Callable[[range], list[Any]] | None = None  # of a worker process
 
 
 def _start_worker(work: Callable[[range], list[Any]]) -> None:
-    """Keep the work, leave Ctrl-C to the parent, and end when the parent is gone."""
+    """Store the work, ignore Ctrl-C, which the parent handles, and exit when the parent exits."""
     global _task  # noqa: PLW0603 - a process pool has no other place for its state
     _task = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""One camera's look: optics, exposure, colour, noise and compression."""
+"""A camera's optics, exposure, colour, noise and compression."""
 
 # ruff: noqa: PLR0917 - compiled kernels take their arguments by position
 
@@ -296,7 +296,7 @@ def _expose(
 
 
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Noise with neighbours along a row alike, as a camera's own denoiser leaves it."""
+    """Noise that is correlated along rows, as after a camera's own denoising."""
     white = rng.standard_normal((shape[0], shape[1] + 2, 3), np.float32)
     return np.float32(0.8) * white[:, 1:-1] + np.float32(0.35) * (white[:, :-2] + white[:, 2:])
 

@@ -159,7 +159,7 @@ def _quality(
 
 @dataclass(frozen=True, kw_only=True)
 class CropList:
-    """R crops in order of time: everything a detector would hand over, and where it is filed.
+    """R crops in order of time: all boxes of a detector, and the file of each.
 
     Attributes:
         kind: (R,) PERSON, PART of a person (a bad box) or BACKGROUND.
@@ -255,7 +255,7 @@ def _matched(left: dict[int, int], camera: int) -> bool:
 
 
 def list_crops(world: World, shots: Shots, role: np.ndarray, rng: np.random.Generator) -> CropList:
-    """File the shots of people, and add the false boxes and the bad ones.
+    """List the shots of people, the false boxes and the inaccurate boxes, each with its file.
 
     Args:
         world: the city.

@@ -84,7 +84,7 @@ def _parties(count: int, share: float, rng: np.random.Generator) -> tuple[np.nda
 
 
 def _look_alikes(count: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Some people dress like one of a few models, the rest of the sharers like a random other.
+    """(count,) index of the person each dresses like, -1 for nobody: a model or a random other.
 
     A model itself dresses like nobody, so that no chain forms.
     """
@@ -169,7 +169,7 @@ Trip = tuple[float, float, np.ndarray]  # seconds at the start, metres a second,
 def walk_everyone(
     population: Population, streets: StreetMap, seconds: float, rng: np.random.Generator
 ) -> Walks:
-    """Let every company live its day; its members walk side by side.
+    """Draw the day of every company; its members walk side by side.
 
     Args:
         population: who walks.

@@ -22,7 +22,7 @@ MAP, CAMERAS, PEOPLE, WALKS, SHOTS, SPLIT, APPEARANCES, CROP, CLIP = range(9)
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Everything but pictures."""
+    """A simulated city without its pictures."""
 
     options: SimulationOptions
     layout: Layout
@@ -35,12 +35,12 @@ class World:
 
 
 def stream(seed: int, *which: int) -> np.random.Generator:
-    """The random numbers of one part, and of one person or crop of it."""
+    """A generator of random numbers for one part of the city, or one person or crop of it."""
     return np.random.default_rng([seed, *which])
 
 
 def build_world(options: SimulationOptions) -> World:
-    """Lay out the city and let everyone live the day. Seconds, also for thousands of people."""
+    """Lay out the city and draw everyone's day. Takes seconds, also for thousands of people."""
     rng = stream(options.seed, MAP)
     layout = plan(options.metres, rng)
     streets = build_streets(layout, rng)

@@ -1,4 +1,4 @@
-"""Make a whole simulated city on disk: all of it or nothing."""
+"""Write a whole simulated city to disk, or nothing when an error occurs."""
 
 import os
 import shutil
@@ -161,7 +161,7 @@ def _check_free(out: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its place when the block ends well, else is removed."""
+    """A folder beside ``out``; it replaces ``out`` when the block succeeds, else it is removed."""
     out = out.absolute()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
