@@ -1,5 +1,7 @@
 """What is worn on the head and around the neck."""
 
+from typing import Any
+
 import numpy as np
 
 from passerby.simulate import data_file
@@ -15,14 +17,14 @@ HIDES_HAIR = ("hood", "hijab", "turban")
 FLATTENS_HAIR = ("cap", "beanie", "hat", "helmet")
 # lower edge (head heights), thickness and rise of the top (m), exponent, folds, shine
 CROWNS: dict[str, list[float]] = data_file("bodies")["crowns"]
+# covers of head and neck, see bodies.toml
+CLOAKS: dict[str, Any] = data_file("bodies")["cloaks"]
 
 
 def add_headgear(figure: Figure, appearance: Appearance, head: Head) -> None:
     """Add cap, beanie, hat, helmet, turban, hood or hijab, as the person wears it."""
-    if appearance.headgear == "hood":
-        _hood(figure, appearance, head)
-    elif appearance.headgear == "hijab":
-        _hijab(figure, appearance, head)
+    if appearance.headgear in CLOAKS:
+        _cloak(figure, appearance, head)
     elif appearance.headgear != "none":
         _crown(figure, appearance, head)
 
@@ -80,38 +82,27 @@ def _brim(
     figure.tube(rows, row, rings=4, segments=22)
 
 
-def _hood(figure: Figure, appearance: Appearance, head: Head) -> None:
-    """A hood over the head, of the outer garment's cloth."""
-    garment = appearance.outer or appearance.inner
-    heights = np.array([-0.22, -0.05, 0.15, 0.35, 0.55, 0.75, 0.88, 0.96, 1.0])
-    opening = np.array([0.25, 0.55, 0.88, 1.0, 1.02, 0.95, 0.65, -0.2, -1.0])
-    rows = shell_rows(head, heights, 0.030, opening)
-    _widen_low(rows, heights, head, 0.06)
-    rows[:, q.DEPTH_FRONT] += 0.010
-    row = m.material(garment.colour, group=m.HAT_GROUP, fold=0.5)
-    figure.tube(rows, row, rings=18, segments=26, wobble=0.006)
-
-
-def _hijab(figure: Figure, appearance: Appearance, head: Head) -> None:
-    """A scarf around head and neck, falling on chest and shoulders."""
-    row = _fabric(appearance, fold=0.8)
-    row[m.FOLD_V] = 1.5
-    heights = np.array([-0.85, -0.55, -0.25, -0.08, 0.06, 0.25, 0.45, 0.62, 0.76, 0.86, 0.95, 1.0])
-    opening = np.array([-1, -1, -1, -0.5, 0.52, 0.80, 0.86, 0.82, 0.66, -0.2, -1, -1])
-    rows = shell_rows(head, heights, 0.016, opening)
-    _widen_low(rows, heights, head, 0.16)
-    figure.tube(rows, row, rings=24, segments=26, wobble=0.008)
-
-
-def _widen_low(rows: np.ndarray, heights: np.ndarray, head: Head, amount: float) -> None:
-    """Let a cover of the head fall wide over neck and shoulders, straight down."""
-    below = heights < 0.25
+def _cloak(figure: Figure, appearance: Appearance, head: Head) -> None:
+    """A hood of the outer garment's cloth, or a scarf around head, neck and shoulders."""
+    if appearance.headgear == "hood":
+        garment = appearance.outer or appearance.inner
+        row = m.material(garment.colour, group=m.HAT_GROUP, fold=0.5)
+    else:
+        row = _fabric(appearance, fold=0.8)
+        row[m.FOLD_V] = 1.5
+    cloak = CLOAKS[appearance.headgear]
+    thickness, spread, brim, rings, wobble = cloak["size"]
+    heights = np.array(cloak["heights"])
+    rows = shell_rows(head, heights, thickness, np.array(cloak["opening"]))
+    below = heights < 0.25  # it falls straight down there, wide over neck and shoulders
     drop = (0.25 - heights[below]) * head.height
     rows[below, :3] = head.point(0.0, 0.25, 0.0) + np.outer(drop, [0.0, -1.0, 0.0])
-    grow = amount * np.clip(-heights[below], 0, 1) ** 1.2
+    grow = spread * np.clip(-heights[below], 0, 1) ** 1.2
     rows[below, q.WIDTH] = head.half_width * 0.86 + 0.012 + 1.3 * grow
     rows[below, q.DEPTH_BACK] = head.half_depth * 0.80 + 0.010 + 0.8 * grow
     rows[below, q.DEPTH_FRONT] = head.half_depth * 0.78 + 0.010 + 0.9 * grow
+    rows[:, q.DEPTH_FRONT] += brim
+    figure.tube(rows, row, rings=rings, segments=26, wobble=wobble)
 
 
 def add_scarf(figure: Figure, appearance: Appearance, pose: Pose) -> None:
