@@ -18,3 +18,8 @@ class MissingExtraError(InputError):
         super().__init__(
             f"this needs the package '{package}'; install it with: pip install 'passerby[{extra}]'"
         )
+
+
+def one_line(error: BaseException, length: int = 160) -> str:
+    """Return an error's message on one line, cut to ``length`` characters, to quote in another."""
+    return " ".join(str(error).split())[:length]

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from passerby.models import HeadOptions, PartsNetwork, PyramidNetwork, heads
+from passerby.models import HeadOptions, PyramidNetwork, StripesNetwork, heads
 from passerby.models.fpb import FpbResNet, FpbStructure
-from passerby.models.parts import PartsStructure
 from passerby.models.pyramid import PyramidStructure
 from passerby.models.resnet import ResNet, ResNetShape, ResNetStructure
+from passerby.models.stripes import StripesStructure
 
 TINY = ResNetShape(blocks=(1, 1, 1, 1), widths=(8, 8, 8, 8), ibn_stages=1)
 
@@ -16,6 +16,7 @@ TINY = ResNetShape(blocks=(1, 1, 1, 1), widths=(8, 8, 8, 8), ibn_stages=1)
 def network_of(kind: str) -> nn.Module:
     torch.manual_seed(0)
     maps = nn.Conv2d(3, 6, 3, stride=16)
+    maps.dimension = 6  # type: ignore[assignment]
     options = HeadOptions(num_classes=3, pooling="gem")
     made = {
         "agw": lambda: ResNet(TINY, structure=ResNetStructure(non_local="agw")),
@@ -24,8 +25,10 @@ def network_of(kind: str) -> nn.Module:
             structure=ResNetStructure(non_local="default"),
             fpb=FpbStructure(branch_width=4),
         ),
-        "parts": lambda: PartsNetwork(maps, 6, options, PartsStructure(stripes=2, width=4)),
-        "pyramid": lambda: PyramidNetwork(maps, 6, 3, PyramidStructure(stripes=3, dropout=0.0)),
+        "parts": lambda: StripesNetwork(maps, options, StripesStructure(stripes=2, width=4)),
+        "pyramid": lambda: PyramidNetwork(
+            maps, HeadOptions(num_classes=3), PyramidStructure(stripes=3, dropout=0.0)
+        ),
     }
     return made[kind]()
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from passerby.cli import main
 from passerby.errors import InputError
 from passerby.models import ReidNetwork, build, convert, load
-from passerby.models.foreign.sources import SOURCES, identify
+from passerby.models.convert import SOURCES, identify
 
 State = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from passerby.errors import InputError
 from passerby.models import convert, load, save
-from passerby.models.foreign.sources import identify
+from passerby.models.convert import identify
 from tests.models.foreign_arithmetic import (
     Shapes,
 )

@@ -11,8 +11,8 @@ from torch import nn
 from passerby.errors import InputError
 from passerby.models import ModelCard, build, load, read_card, save
 from passerby.models.card import CARD_KEY, PREPARATION
+from passerby.models.checkpoints import load_backbone
 from passerby.models.files import write_tensors
-from passerby.models.pretrained import load_backbone
 
 CARD = ModelCard(
     architecture="slim18",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
-from passerby.models import account, build, parameters
+from passerby.models import build, parameter_counts, parameters
 from passerby.models.fpb import FpbResNet, FpbStructure, Neck
 from passerby.models.resnet import SHAPES, ResNet
 
@@ -120,7 +120,7 @@ def test_starts_as_the_plain_network(convolution: str, size: tuple[int, int]) ->
     ],
 )
 def test_parameters(convolution: str, non_local: str, extra: int) -> None:
-    counted = account("fpb", {"convolution": convolution, "non_local": non_local})
+    counted = parameter_counts("fpb", {"convolution": convolution, "non_local": non_local})
     assert counted is not None
     assert counted.trunk == 23_512_128
     assert counted.imagenet == 25_557_032

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from passerby.errors import InputError
 from passerby.models import build, heads, parameters
-from passerby.models.pc_attention import ChannelAttention, PcAttention, PositionAttention
+from passerby.models.fpb_original import ChannelAttention, PcAttention, PositionAttention
 
 
 def awake(module: nn.Module) -> nn.Module:

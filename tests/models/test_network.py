@@ -4,8 +4,7 @@ from torch import nn
 
 from passerby.errors import InputError
 from passerby.models import TrainOutput, build
-from passerby.models.network import BNNeck
-from passerby.models.pooling import GeneralizedMeanPooling, make_pooling
+from passerby.models.network import BNNeck, GeneralizedMeanPooling, make_pooling
 
 
 def test_neck_has_a_frozen_zero_bias_and_torch_defaults() -> None:

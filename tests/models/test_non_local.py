@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from passerby.models import NonLocal, account, parameters
+from passerby.models import NonLocal, parameter_counts, parameters
 from passerby.models.resnet import SHAPES, ResNet, ResNetStructure
 
 
@@ -117,7 +117,7 @@ def test_layouts(name: str, layout: str, places: set[str]) -> None:
 
 @pytest.mark.parametrize(("layout", "extra"), [("default", 120_208), ("agw", 28_687)])
 def test_layouts_have_the_listed_parameters(layout: str, extra: int) -> None:
-    counted = account("resnet50", {"non_local": layout})
+    counted = parameter_counts("resnet50", {"non_local": layout})
     assert counted is not None
     assert counted.total == 23_512_128 + extra
 

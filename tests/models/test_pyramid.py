@@ -6,7 +6,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
-from passerby.models import PyramidNetwork, PyramidOutput, TrainOutput, build, heads, parameters
+from passerby.models import (
+    HeadOptions,
+    PyramidNetwork,
+    PyramidOutput,
+    TrainOutput,
+    build,
+    heads,
+    parameters,
+)
 from passerby.models.pyramid import PyramidStructure
 from passerby.models.stripes import stripe_bounds, stripe_pools
 
@@ -38,7 +46,9 @@ def explicit_features(network: PyramidNetwork, maps: Tensor) -> list[Tensor]:
 
 def network_of(structure: PyramidStructure, classes: int = 5) -> PyramidNetwork:
     torch.manual_seed(0)
-    network = PyramidNetwork(nn.Identity(), 7, classes, structure).double()
+    maps = nn.Identity()
+    maps.dimension = 7  # type: ignore[assignment]
+    network = PyramidNetwork(maps, HeadOptions(num_classes=classes), structure).double()
     nn.init.normal_(network.norm.weight)
     nn.init.normal_(network.norm.bias)
     network.norm.running_mean.normal_()

@@ -105,9 +105,9 @@ def _of_name(architecture: str, structure: Mapping[str, str]) -> dict[str, Any]:
 
 def _accounting(architecture: str, structure: "Structure") -> dict[str, Any]:
     """What a network adds to the residual network it stands on, in both ways of counting."""
-    from passerby.models import account
+    from passerby.models import parameter_counts
 
-    counted = account(architecture, structure)
+    counted = parameter_counts(architecture, structure)
     if counted is None or not counted.over_trunk:
         return {}
     over = {"over_trunk": counted.over_trunk, "over_imagenet": counted.over_imagenet}

@@ -1,40 +1,54 @@
-"""Networks: backbones, BNNeck, parts, pyramids, model cards, weights in and out."""
+"""Networks: backbones, heads, model cards, weights in and out, published networks."""
 
-from passerby.models.accounting import Accounting, account
-from passerby.models.build import architectures, build
+from passerby.models.build import (
+    ParameterCounts,
+    architectures,
+    build,
+    parameter_counts,
+    parameters,
+)
 from passerby.models.card import ModelCard
+from passerby.models.checkpoints import Preprocessing, preprocessing
 from passerby.models.convert import convert
-from passerby.models.files import load, parameters, read_card, save
-from passerby.models.heads import classifier_weights, heads
-from passerby.models.network import BNNeck, GlobalNetwork, HeadOptions, ReidNetwork, TrainOutput
-from passerby.models.non_local import NonLocal
-from passerby.models.parts import PartsNetwork, PartsOutput
-from passerby.models.preprocessing import Preprocessing, preprocessing
+from passerby.models.files import load, read_card, rewrite_card, save
+from passerby.models.network import (
+    BNNeck,
+    GlobalNetwork,
+    HeadOptions,
+    HeadsOutput,
+    ReidNetwork,
+    TrainOutput,
+    classifier_weights,
+    heads,
+)
 from passerby.models.pyramid import PyramidNetwork, PyramidOutput
+from passerby.models.resnet import NonLocal
+from passerby.models.stripes import StripesNetwork
 
 __all__ = [
-    "Accounting",
     "BNNeck",
     "GlobalNetwork",
     "HeadOptions",
+    "HeadsOutput",
     "ModelCard",
     "NonLocal",
-    "PartsNetwork",
-    "PartsOutput",
+    "ParameterCounts",
     "Preprocessing",
     "PyramidNetwork",
     "PyramidOutput",
     "ReidNetwork",
+    "StripesNetwork",
     "TrainOutput",
-    "account",
     "architectures",
     "build",
     "classifier_weights",
     "convert",
     "heads",
     "load",
+    "parameter_counts",
     "parameters",
     "preprocessing",
     "read_card",
+    "rewrite_card",
     "save",
 ]

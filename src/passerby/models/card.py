@@ -1,4 +1,4 @@
-"""What a weights file says of itself."""
+"""The card of a weights file: everything needed to use its network."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -20,13 +20,13 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "metric": ("cosine",),
 }
 
-# how pictures are prepared: a file must say all of it
+# how pictures are prepared: a file must give all of these
 PREPARATION = ("input_size", "mean", "std", "colour_order", "value_range", "interpolation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """Everything needed to use a network rightly, and where it comes from.
+    """Everything needed to use a network correctly, and where it comes from.
 
     Attributes:
         architecture: A name that :func:`passerby.models.build` knows.
@@ -34,21 +34,21 @@ class ModelCard:
         input_size: (H, W) in pixels.
         mean: Per channel, in ``colour_order`` and in units of ``value_range``.
         std: As ``mean``.
-        colour_order: Order of the channels the network takes.
+        colour_order: Order of the network's input channels, ``"RGB"`` or ``"BGR"``.
         value_range: The value of white before mean and std: 1.0 or 255.0.
         interpolation: How crops are resized to ``input_size``.
-        feature: Test feature, behind or before the BNNeck.
-        metric: Distance for which the feature is meant.
+        feature: The test feature: ``"after_bn"`` or ``"before_bn"`` (of the BNNeck).
+        metric: The distance that suits the feature.
         last_stride: Stride of the last stage.
-        pooling: ``"average"`` or ``"gem"``.
+        pooling: How the map becomes a vector; see :class:`~passerby.models.HeadOptions`.
         neck: Whether there is a BNNeck.
-        structure: Options of the architecture beyond its name, such as a pyramid's stripes; the
-            architecture's builder checks them.
-        training: Data, recipe, options, seed, commit of the training.
+        structure: Options of the architecture beyond its name, such as a pyramid's stripes.
+            :func:`passerby.models.build` checks them.
+        training: Data, recipe, options, seed and commit of the training.
         scores: Data set name -> measured fractions (mAP, rank1, ...) with their protocol.
-        licence: Of the weights.
-        notes: Free text: what it is for, what it is not for.
-        calibration: How distances become probabilities, or None.
+        licence: The licence of the weights.
+        notes: Free text: what the network is for and what it is not for.
+        calibration: How similarities become probabilities; None where that is not known.
     """
 
     architecture: str
@@ -72,7 +72,7 @@ class ModelCard:
     calibration: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Check every value; a card from a file is input like any other."""
+        """Check every value, as a card may come from any file."""
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"model card: {name} is {getattr(self, name)!r}, not {allowed}")
@@ -102,25 +102,17 @@ class ModelCard:
             raise InputError(f"model card: structure {self.structure!r} is not names with values")
 
     def to_json(self) -> str:
-        """One line of JSON for the header of a weights file."""
+        """Write one line of JSON, for the header of a weights file."""
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "ModelCard":
-        """Read :meth:`to_json` back.
+        """Read a card that :meth:`to_json` wrote.
 
         Raises:
-            InputError: If it is no such JSON, or a field is missing, unknown or out of range.
+            InputError: The text is no such JSON, or a field is missing, unknown or out of range.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"the model card is not JSON: {error}") from error
-        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-            raise InputError("the model card is of another format; update passerby or convert it")
-        unknown = set(values) - {f.name for f in fields(cls)}
-        if unknown:
-            raise InputError(f"model card: unknown field '{min(unknown)}'; update passerby")
+        values = card_values(text, cls, "model card")
         unsaid = [name for name in PREPARATION if name not in values]
         if unsaid:
             raise InputError(
@@ -134,6 +126,25 @@ class ModelCard:
             return cls(**values)
         except TypeError as error:
             raise InputError(f"the model card is incomplete: {error}") from error
+
+
+def card_values(text: str, card: type, name: str) -> dict[str, Any]:
+    """Read the fields of a card, a dataclass, from its JSON.
+
+    Raises:
+        InputError: The text is no JSON of this format, or has an unknown field; the message calls
+            the card ``name``.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"the {name} is not JSON: {error}") from error
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise InputError(f"the {name} is of another format; update passerby or convert it")
+    unknown = set(values) - {f.name for f in fields(card)}
+    if unknown:
+        raise InputError(f"{name}: unknown field '{min(unknown)}'; update passerby")
+    return values
 
 
 def _whole(value: object, low: int, high: int) -> bool:

@@ -1,22 +1,99 @@
-"""Foreign checkpoints in: recognised by their keys, checked tensor by tensor, with a card."""
+"""Conversion of foreign checkpoints: recognised by their keys and checked tensor by tensor."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from passerby.errors import InputError
+from passerby.errors import InputError, one_line
 from passerby.models.build import build
 from passerby.models.card import ModelCard
 from passerby.models.checkpoints import read_state
 from passerby.models.files import count_classes
-from passerby.models.foreign.sources import Source, identify
-from passerby.models.foreign.translation import SHOWN, State, Translation, complete, listed
+from passerby.models.foreign.fastreid import fastreid, mgn, mgn_pytorch
+from passerby.models.foreign.resnets import (
+    cluster_contrast,
+    fpb,
+    open_unreid,
+    osnet,
+    pyramid,
+    strong_baseline,
+    torchreid,
+)
+from passerby.models.foreign.transformers import clip_resnet, clip_vit, solider, transreid
+from passerby.models.foreign.translation import (
+    SHOWN,
+    Size,
+    State,
+    Translation,
+    complete,
+    listed,
+)
 from passerby.models.network import ReidNetwork
 
-MAPPING = 2  # raised whenever the same file would be converted to another network
+MAPPING = 2  # raise it whenever a change converts the same file to another network
+
+
+@dataclass(frozen=True)
+class Source:
+    """A toolbox whose checkpoints can be converted.
+
+    Attributes:
+        name: The name of the toolbox.
+        translate: The converter of its state. It also takes the input size, or None for the
+            published one.
+        has: Names, or prefixes that end in a dot, which its checkpoints all have.
+    """
+
+    name: str
+    translate: Callable[[Mapping[str, Tensor], Size | None], Translation]
+    has: tuple[str, ...]
+
+    def fits(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether the checkpoint has all names and prefixes of this source."""
+        return all(
+            any(key.startswith(mark) if mark.endswith(".") else key == mark for key in state)
+            for mark in self.has
+        )
+
+
+# the first that fits is taken: names of later ones may also be in checkpoints of earlier ones
+SOURCES: tuple[Source, ...] = (
+    Source("TransReID", transreid, ("base.cls_token", "base.blocks.")),
+    Source(
+        "CLIP-ReID (ViT)",
+        clip_vit,
+        ("image_encoder.class_embedding", "image_encoder.positional_embedding"),
+    ),
+    Source(
+        "CLIP-ReID (ResNet)",
+        clip_resnet,
+        ("image_encoder.attnpool.positional_embedding", "image_encoder.layer4."),
+    ),
+    Source("SOLIDER", solider, ("base.patch_embed.projection.weight", "base.stages.")),
+    Source(
+        "SOLIDER's pre-training",
+        solider,
+        ("backbone.patch_embed.projection.weight", "backbone.stages."),
+    ),
+    Source("FPB", fpb, ("pc1.pam.", "neck.fpn_module1.")),
+    Source("fast-reid MGN", mgn, ("b1.0.", "b2.0.", "b3.0.", "b1_head.")),
+    Source("MGN-pytorch", mgn_pytorch, ("backone.0.weight", "reduction_0.")),
+    Source("Tencent Pyramid, YouReID", pyramid, ("pyramid_conv_list0.",)),
+    Source("Cluster Contrast, SpCL", cluster_contrast, ("base.0.weight", "base.4.", "feat_bn.")),
+    Source("OpenUnReID", open_unreid, ("backbone.conv1.weight", "head.feat_bn.")),
+    Source("fast-reid (BoT, AGW, SBS)", fastreid, ("backbone.conv1.weight", "heads.")),
+    Source(
+        "reid-strong-baseline, ReID-Survey (AGW), Diff Attention",
+        strong_baseline,
+        ("base.conv1.weight", "base.layer4.", "bottleneck."),
+    ),
+    Source("torchreid OSNet", osnet, ("conv1.conv.weight", "conv5.conv.weight")),
+    Source("torchreid ResNet", torchreid, ("conv1.weight", "layer4.", "classifier.weight")),
+)
 
 
 def convert(
@@ -24,22 +101,22 @@ def convert(
 ) -> tuple[ReidNetwork, ModelCard]:
     """Read a checkpoint of another toolbox; nothing in the file is executed.
 
-    Which toolbox it is follows from the names of its tensors, and with it how the network is run:
-    a missing ReLU in the stem, a shifted pooling, the interpolation. Every tensor is either taken
-    or of a kind that is known to be left out.
+    The names of its tensors tell the toolbox, and so the details of the network: a missing ReLU in
+    the stem, a shifted pooling, the interpolation. Every tensor is either taken or of a kind that
+    is left out on purpose.
 
     Args:
         path: A file of torch or safetensors.
-        input_size: (H, W) of the pictures it was trained on, where that is not the published one;
-            a transformer's number of positions must agree.
+        input_size: (H, W) of the pictures of its training, where that is not the published one. A
+            transformer's number of positions must fit it.
 
     Returns:
-        The network in evaluation mode and its card, whose ``training`` says where it comes from
-        and which tensors were left out, and whose licence is left open.
+        The network in evaluation mode, and its card. The card's ``training`` names the source and
+        the tensors that were left out. The licence is left empty.
 
     Raises:
-        InputError: If the file cannot be read safely, is of no known toolbox, or has tensors too
-            many, too few or of another shape.
+        InputError: The file cannot be read safely, is of no known toolbox, or has too many or too
+            few tensors, or tensors of another shape.
     """
     path = Path(path)
     state = read_state(path)
@@ -51,8 +128,24 @@ def convert(
     return network.eval(), _card(path, source, translation, network)
 
 
+def identify(state: Mapping[str, Tensor]) -> Source:
+    """Find the source of a checkpoint.
+
+    Raises:
+        InputError: Its keys are of no known source.
+    """
+    for source in SOURCES:
+        if source.fits(state):
+            return source
+    known = "; ".join(source.name for source in SOURCES)
+    raise InputError(
+        f"its tensors ('{min(state)}' ...) are of no toolbox that can be converted; there are: "
+        f"{known}"
+    )
+
+
 def _made(
-    source: Source, state: Mapping[str, Tensor], size: tuple[int, int] | None
+    source: Source, state: Mapping[str, Tensor], size: Size | None
 ) -> tuple[ReidNetwork, Translation]:
     try:
         translation = source.translate(state, size)
@@ -60,10 +153,9 @@ def _made(
     except InputError:
         raise
     except (IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        # tensors of a file that is no checkpoint at all: without axes, without a first block ...
-        reason = " ".join(str(error).split())[:160]
+        # tensors of a file that is no checkpoint: without axes, without a first block ...
         raise InputError(
-            f"it looks like {source.name}, but its tensors do not fit together ({reason})"
+            f"it looks like {source.name}, but its tensors do not fit together ({one_line(error)})"
         ) from error
 
 

@@ -1,10 +1,11 @@
-"""Diff Attention: a distance that looks at two pictures together.
+"""Diff Attention: a distance that depends on both pictures of a pair.
 
-Zhu et al., multi-level person re-identification with urban information units and Diff Attention:
-for every pair of a query and a gallery feature a small network weighs the D channels by how the two
-differ, and the distance is taken between the weighted features. With ratio r a pair costs 2 D D / r
-multiply-adds (2.1 million at D = 2048, r = 4), so that it suits the first places of a ranking, or a
-GPU. Equation numbers are those of the paper; formulas lost in its print are those of its code.
+Zhu et al., multi-level person re-identification with urban information units and Diff Attention.
+For every pair of a query and a gallery feature a small network weighs the D channels by the
+difference of the two. The distance is that of the weighted features. With ratio r a pair costs
+2 D D / r multiply-adds (2.1 million at D = 2048, r = 4), so that it suits the first places of a
+ranking, or a GPU. Equation numbers are those of the paper. Formulas that its print lacks are those
+of its code.
 """
 
 from collections.abc import Iterator
@@ -19,33 +20,33 @@ from passerby.errors import InputError
 
 Transform = Literal["absolute", "difference", "square"]
 
-CPU_BLOCK_BYTES = 2 * 2**20  # of one (pairs, D) tensor: several of them stay in the cache
+CPU_BLOCK_BYTES = 2 * 2**20  # of one (pairs, D) tensor, so that several of them fit the cache
 GPU_BLOCK_BYTES = 256 * 2**20
-KEPT_PAIRS = 4096  # up to so many pairs a batch keeps for the backward pass all it computed
+KEPT_PAIRS = 4096  # a batch of more pairs recomputes them in the backward pass, to save memory
 
 
 class Side(NamedTuple):
-    """One side of pairs, with all that does not depend on the other side computed once.
+    """One side of pairs: features, and the part of the attention that depends on them alone.
 
     Attributes:
         rows: (..., D) features.
-        hidden: (..., D / r) its share of the first layer's output.
+        hidden: (..., D / r) their share of the first layer's output.
     """
 
     rows: Tensor
     hidden: Tensor
 
     def at(self, where: Tensor | slice) -> "Side":
-        """The same rows of both."""
+        """Select the same rows of both tensors."""
         return Side(self.rows[where], self.hidden[where])
 
     def unsqueeze(self, dimension: int) -> "Side":
-        """A new dimension of length 1 in both."""
+        """Insert a dimension of length 1 into both tensors."""
         return Side(self.rows.unsqueeze(dimension), self.hidden.unsqueeze(dimension))
 
 
 def transformed(queries: Tensor, gallery: Tensor, transform: Transform) -> Tensor:
-    """The input transform t (..., D) of features that broadcast: |q - g|, q - g or (q - g)^2."""
+    """Compute the input transform t (..., D) of features: |q - g|, q - g or (q - g)^2."""
     difference = queries - gallery
     if transform == "absolute":
         return difference.abs()
@@ -55,18 +56,19 @@ def transformed(queries: Tensor, gallery: Tensor, transform: Transform) -> Tenso
 def weighed_distances(
     weights: Tensor, queries: Tensor, gallery: Tensor, *, normalise: bool
 ) -> Tensor:
-    """Euclidean distances (...) between a * q and a * g, equation 6.
+    """Compute Euclidean distances (...) between a * q and a * g, equation 6.
 
     Args:
         weights: a (..., D), from the attention.
         queries: (..., D), must broadcast to ``weights``.
         gallery: As ``queries``.
-        normalise: Bring both products to unit length first, as the test does.
+        normalise: Whether to scale both products to unit length first, as the test does.
     """
     left, right = weights * queries, weights * gallery
     if normalise:
         left, right = _unit(left), _unit(right)
-    # 1e-6 is added to each difference, here as in the published code: never a root of zero
+    # 1e-6 is added to each difference, as in the published code: the gradient of a root of zero is
+    # infinite
     return F.pairwise_distance(left, right, eps=1e-6)
 
 
@@ -90,15 +92,16 @@ class DiffAttention(nn.Module):
 
         Args:
             dimension: D.
-            ratio: r, how much narrower the hidden layer is; the paper takes 4 with AGW, 512 with
-                Bag of Tricks (at D = 2048).
+            ratio: r: the hidden layer has D / r units. The paper takes 4 with AGW and 512 with Bag
+                of Tricks (at D = 2048).
             transform: t, see :func:`transformed`.
             tied: w2 = w3, which makes the distance symmetric unless t is the plain difference.
-            length: Bring every feature to this length first; None takes them as they are (the
-                paper). A gallery of unit vectors needs one.
+            length: The length to which every feature is scaled first. None takes features as they
+                are, as in the paper. A gallery of unit vectors needs a length.
 
         Raises:
-            InputError: The ratio does not divide D, the transform is unknown, no positive length.
+            InputError: The ratio does not divide D, the transform is unknown, or the length is not
+                positive.
         """
         super().__init__()
         if ratio < 1 or dimension % ratio:
@@ -118,20 +121,20 @@ class DiffAttention(nn.Module):
         self.excite = nn.Linear(dimension // ratio, dimension, bias=False)
 
     def queries(self, rows: Tensor) -> Side:
-        """The query side (..., D) of pairs."""
+        """Prepare the query side (..., D) of pairs."""
         own = self._mix()[1] + (self._mix()[0] if self.transform == "difference" else 0)
         scaled = self._scaled(rows)
         bias = self.aggregation.bias * self.squeeze.weight.sum(dim=1)  # type: ignore[operator]
         return Side(scaled, own * self.squeeze(scaled) + bias)
 
     def gallery(self, rows: Tensor) -> Side:
-        """The gallery side (..., D) of pairs."""
+        """Prepare the gallery side (..., D) of pairs."""
         own = self._mix()[2] - (self._mix()[0] if self.transform == "difference" else 0)
         scaled = self._scaled(rows)
         return Side(scaled, own * self.squeeze(scaled))
 
     def attention(self, queries: Side, gallery: Side) -> Tensor:
-        """The weights a (..., D) of pairs of sides that broadcast, 0 to 1."""
+        """Compute the weights a (..., D), 0 to 1, of pairs of sides that broadcast."""
         hidden = queries.hidden + gallery.hidden
         if self.transform != "difference":
             both = transformed(queries.rows, gallery.rows, self.transform)
@@ -139,15 +142,15 @@ class DiffAttention(nn.Module):
         return torch.sigmoid(self.excite(F.relu(hidden)))
 
     def pairs(self, queries: Side, gallery: Side, *, normalise: bool) -> Tensor:
-        """Distances (...) of pairs of sides that broadcast, all at once."""
+        """Compute distances (...) of pairs of sides that broadcast, all at once."""
         weights = self.attention(queries, gallery)
         return weighed_distances(weights, queries.rows, gallery.rows, normalise=normalise)
 
     def forward(self, features: Tensor, *, normalise: bool = False) -> Tensor:
-        """Distances (B, B) within a batch (B, D), with gradients; symmetric, the diagonal zero.
+        """Compute distances (B, B) within a batch, symmetric, with gradients; the diagonal is zero.
 
         Each pair i < j is computed once, with i as the query, and mirrored. A batch of more than
-        4096 pairs keeps only its features for the backward pass and computes the rest again.
+        4096 pairs keeps only its features for the backward pass and recomputes the rest.
 
         Args:
             features: (B, D).
@@ -172,12 +175,12 @@ class DiffAttention(nn.Module):
 
     @torch.no_grad()
     def candidates(self, queries: Tensor, candidates: Tensor) -> Tensor:
-        """Test distances (Q, k) of queries (Q, D), each to candidates of its own (Q, k, D).
+        """Compute test distances (Q, k) of queries (Q, D), each to its own candidates (Q, k, D).
 
-        The form that :func:`passerby.retrieval.rerank_pairs` asks for.
+        This is a distance for :func:`passerby.retrieval.rerank_pairs`.
 
         Raises:
-            InputError: Other shapes.
+            InputError: The shapes do not fit.
         """
         if candidates.ndim != 3 or len(queries) != len(candidates):
             raise InputError(
@@ -194,10 +197,10 @@ class DiffAttention(nn.Module):
         return torch.cat(rows) if rows else queries.new_empty(0, candidates.shape[1])
 
     def checked(self, features: Tensor) -> Tensor:
-        """Features (..., D) as float32, or float64 where they are that.
+        """Check features (..., D); return them as float32, or as float64 where they are that.
 
         Raises:
-            InputError: Another D, or a value that is not finite.
+            InputError: D is another, or a value is not finite.
         """
         if features.ndim < 2 or features.shape[-1] != self.dimension:
             raise InputError(
@@ -209,7 +212,7 @@ class DiffAttention(nn.Module):
         return features if features.dtype == torch.float64 else features.float()
 
     def pairs_at_once(self, device: torch.device) -> int:
-        """How many pairs a block without gradients has."""
+        """Compute how many pairs a block without gradients has."""
         size = CPU_BLOCK_BYTES if device.type == "cpu" else GPU_BLOCK_BYTES
         return max(1, size // (4 * self.dimension))
 
@@ -222,7 +225,7 @@ class DiffAttention(nn.Module):
 
 
 def attended_distances(attention: DiffAttention, queries: Tensor, gallery: Tensor) -> Tensor:
-    """Test distances (Q, G): attend, bring both to unit length, Euclid.
+    """Compute test distances (Q, G): the Euclidean ones of weighted features of unit length.
 
     Args:
         attention: The trained module.
@@ -230,7 +233,7 @@ def attended_distances(attention: DiffAttention, queries: Tensor, gallery: Tenso
         gallery: (G, D).
 
     Raises:
-        InputError: Other shapes, or values that are not finite.
+        InputError: The shapes do not fit, or values are not finite.
     """
     blocks = list(attended_blocks(attention, queries, gallery))
     return torch.cat(blocks) if blocks else queries.new_empty(0, len(gallery))
@@ -238,10 +241,10 @@ def attended_distances(attention: DiffAttention, queries: Tensor, gallery: Tenso
 
 @torch.no_grad()
 def attended_blocks(attention: DiffAttention, queries: Tensor, gallery: Tensor) -> Iterator[Tensor]:
-    """:func:`attended_distances` in blocks (b, G) of consecutive queries, small beside (Q, G).
+    """Compute :func:`attended_distances` in blocks (b, G) of consecutive queries.
 
-    W1 q and W1 g are computed once for each row; a pair costs the product W1 t and the product with
-    W2 (the plain difference, being linear, only the latter).
+    W1 q and W1 g are computed once for each row. A pair then costs the product W1 t and the product
+    with W2. With the plain difference, which is linear, it costs only the latter.
     """
     left = attention.queries(attention.checked(queries))
     right = attention.gallery(attention.checked(gallery))
@@ -259,5 +262,5 @@ def attended_blocks(attention: DiffAttention, queries: Tensor, gallery: Tensor) 
 
 
 def _unit(rows: Tensor) -> Tensor:
-    # torch's normalise divides every element, which takes three times as long as a product
+    # a product with the reciprocal is three times as fast as torch's normalise, which divides
     return rows * rows.norm(dim=-1, keepdim=True).clamp(min=1e-12).reciprocal()

@@ -1,22 +1,25 @@
 """Networks in safetensors files, each with its card in the header."""
 
+import json
 import os
 import re
+import shutil
 import stat
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from passerby.errors import InputError
+from passerby.errors import InputError, one_line
 from passerby.models.build import build
 from passerby.models.card import CARD_KEY, ModelCard
 from passerby.models.network import ReidNetwork
 
 CLASSIFIER = ("classifier.", "classifiers.")
 CLASS_WEIGHTS = re.compile(r"classifiers?(\.\d+)?\.weight")
+METADATA = "__metadata__"
+ALIGNED = 8  # bytes; the tensors of a file begin at a multiple of this
 
 
 def save(
@@ -27,14 +30,16 @@ def save(
     half: bool = False,
     classifier: bool = False,
 ) -> None:
-    """Write ``network`` with its ``card``; the file appears whole or not at all.
+    """Write ``network`` with its ``card`` into a file, which appears complete or not at all.
 
     Args:
-        network: The network; its mode and device do not matter.
-        card: What the file says of itself.
-        path: Target, ``.safetensors``.
-        half: Store floats in 16 bits (half the size; features change by about 1e-3).
-        classifier: Keep the training identities' classifier as well; a test does not need it.
+        network: The network, in any mode and on any device.
+        card: The card of the file.
+        path: The file to write, ``.safetensors``.
+        half: Whether to store floats in 16 bits. That is half the size, and features change by
+            about 1e-3.
+        classifier: Whether to keep the classifier of the training identities. A test does not
+            need it.
     """
     tensors = {
         key: _stored(value, half)
@@ -45,7 +50,7 @@ def save(
 
 
 def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path | str) -> None:
-    """Write a safetensors file that appears whole or not at all."""
+    """Write a safetensors file, which appears complete or not at all."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -65,20 +70,20 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 
 
 def read_card(path: Path | str) -> ModelCard:
-    """The card of a weights file, without reading its tensors.
+    """Read the card of a weights file, without its tensors.
 
     Raises:
-        InputError: If it is not a whole safetensors file with a card.
+        InputError: The file is not a complete safetensors file with a card.
     """
     return _read(Path(path), tensors=False)[0]
 
 
 def load(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
-    """Read a network in evaluation mode (float32, CPU) and its card.
+    """Read a network, in evaluation mode (float32, CPU), and its card.
 
     Raises:
-        InputError: If the file is missing, damaged, without a card, or of another architecture
-            than its card says.
+        InputError: The file is missing, damaged, without a card, or of another architecture than
+            its card says.
     """
     path = Path(path)
     card, state = _read(path, tensors=True)
@@ -92,11 +97,7 @@ def load(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
         input_size=card.input_size,
         structure=card.structure,
     )
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        first = " ".join(str(error).split())[:160]
-        raise InputError(f"'{path}' does not hold the network of its card: {first}") from error
+    fill(network, state, path, "network")
     if network.dimension != card.dimension:
         raise InputError(
             f"'{path}': the card says {card.dimension} dimensions, the network has "
@@ -105,8 +106,22 @@ def load(path: Path | str) -> tuple[ReidNetwork, ModelCard]:
     return network.eval(), card
 
 
+def fill(module: nn.Module, state: dict[str, Tensor], path: Path, what: str) -> None:
+    """Load the tensors of a file into the ``module`` that its card describes.
+
+    Raises:
+        InputError: The tensors are not those of the module; the message calls it ``what``.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(
+            f"'{path}' does not hold the {what} of its card: {one_line(error)}"
+        ) from error
+
+
 def count_classes(state: dict[str, Tensor]) -> int:
-    """C of the classifiers' weights (C, D), or (heads, C, D) where they are stacked; 0 without."""
+    """Count the classes C of classifiers' weights (C, D) or (heads, C, D); 0 without."""
     for key, value in state.items():
         if CLASS_WEIGHTS.fullmatch(key):
             return int(value.shape[-2])
@@ -123,10 +138,12 @@ def _read(path: Path, *, tensors: bool) -> tuple[ModelCard, dict[str, Tensor]]:
 
 
 def read_tensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a safetensors file, floats as float32; without tensors, if so asked.
+    """Read the metadata and, where ``tensors``, the tensors of a safetensors file.
+
+    Floats are returned as float32.
 
     Raises:
-        InputError: If it is missing or no whole safetensors file.
+        InputError: The file is missing or no complete safetensors file.
     """
     if not path.is_file():
         raise InputError(f"no model file at '{path}'; give the path of a .safetensors file")
@@ -139,6 +156,35 @@ def read_tensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, str], d
     return metadata, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
-def parameters(network: torch.nn.Module) -> int:
-    """Number of parameters, frozen ones included, buffers not."""
-    return sum(p.numel() for p in network.parameters())
+def rewrite_card(path: Path | str, card: ModelCard) -> None:
+    """Replace the card of a weights file; the bytes of its tensors stay the same.
+
+    The file is replaced completely or not at all. A process that reads it meanwhile sees the old
+    file.
+
+    Args:
+        path: A weights file of Passerby, ``.safetensors``.
+        card: The new card.
+
+    Raises:
+        InputError: The file is no complete weights file with a card, or cannot be written.
+    """
+    path = Path(path).resolve()  # a link stays a link
+    read_card(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with path.open("rb") as source, partial.open("wb") as target:
+            header = json.loads(source.read(int.from_bytes(source.read(8), "little")))
+            header[METADATA][CARD_KEY] = card.to_json()
+            text = json.dumps(header, ensure_ascii=False).encode()
+            text += b" " * (-len(text) % ALIGNED)
+            target.write(len(text).to_bytes(8, "little") + text)
+            shutil.copyfileobj(source, target, 1 << 20)
+            target.flush()
+            os.fsync(target.fileno())
+        shutil.copymode(path, partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror}") from None
+    finally:
+        partial.unlink(missing_ok=True)

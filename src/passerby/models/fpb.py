@@ -1,10 +1,10 @@
 """Feature Pyramid Branch: a residual network whose middle stages also reach the feature.
 
-A two-level, two-way pyramid (top-down, then bottom-up, with skips as in BiFPN) over the outputs of
-stages 2 and 3, after Zhang et al., FPB: Feature Pyramid Branch for Person Re-Identification, arXiv
-2108.01901. Its result is added to the map of stage 4 behind a normalisation whose scale starts at
-zero, so that the network starts as its plain trunk: what an untrained branch adds would spoil the
-first clustering of unsupervised training.
+Zhang et al., FPB: Feature Pyramid Branch for Person Re-Identification, arXiv 2108.01901. The branch
+is a pyramid of two levels over the outputs of stages 2 and 3: top-down, then bottom-up, with skips
+as in BiFPN. Its result is normalised and added to the map of stage 4. The scale of that
+normalisation starts at zero, so that the network starts as its plain trunk. An untrained branch
+would otherwise spoil the first clustering of unsupervised training.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from passerby.errors import InputError
 from passerby.models.resnet import PLAIN, ResNet, ResNetShape, ResNetStructure, initialise
+from passerby.models.structure import check_range
 
 Convolution = Literal["dense", "dwsep"]
 
@@ -34,8 +34,7 @@ class FpbStructure:
 
     def __post_init__(self) -> None:
         """Check the width."""
-        if not 1 <= self.branch_width <= 4096:
-            raise InputError(f"structure option 'branch_width' {self.branch_width} is not 1..4096")
+        check_range(self, branch_width=(1, 4096))
 
 
 class Neck(nn.Module):
@@ -57,11 +56,11 @@ class Neck(nn.Module):
         return self.merge(lateral2, lateral2, lateral3)
 
     def merge(self, kept2: Tensor, lateral2: Tensor, lateral3: Tensor) -> Tensor:
-        """Top-down and bottom-up; ``kept2`` goes over the skip, ``lateral2`` into the merging."""
+        """Run top-down, then bottom-up; ``kept2`` takes the skip, ``lateral2`` is merged."""
         top = self.top(lateral3)
         raised = F.interpolate(top, size=lateral2.shape[2:], mode="nearest")
         out2 = self.out2(self.down(lateral2 + raised)) + self.skip2(kept2)
-        # odd maps: the strided stage rounds up, and so does this pooling
+        # for odd maps the strided stage rounds up, and so does this pooling
         lowered = F.max_pool2d(out2, 2, ceil_mode=True)
         out3: Tensor = self.out3(top + lowered) + self.skip3(lateral3)
         return out3
@@ -79,7 +78,7 @@ class FpbResNet(ResNet):
         structure: ResNetStructure = PLAIN,
         fpb: FpbStructure | None = None,
     ) -> None:
-        """Build with random weights; the last stride is 1, for the maps must fit.
+        """Build with random weights; the last stride is 1, so that the maps have one size.
 
         Args:
             shape: Depth, widths and normalisation of the trunk.
@@ -90,10 +89,7 @@ class FpbResNet(ResNet):
         fpb = fpb or FpbStructure()
         self.neck = Neck((self.channels[1], self.channels[2]), fpb)
         norm = nn.BatchNorm2d(self.dimension)
-        self.fuse = nn.Sequential(
-            nn.Conv2d(fpb.branch_width, self.dimension, 1, bias=False),
-            norm,
-        )
+        self.fuse = nn.Sequential(nn.Conv2d(fpb.branch_width, self.dimension, 1, bias=False), norm)
         initialise(self.fuse)
         nn.init.zeros_(norm.weight)
 
@@ -106,24 +102,21 @@ class FpbResNet(ResNet):
 
 
 def point(channels: int, width: int) -> nn.Sequential:
-    """1x1 convolution, normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-    )
+    """Make a 1x1 convolution, normalisation and ReLU."""
+    return nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), *_norm_relu(width))
 
 
 def _dense(width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(width, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    )
+    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), *_norm_relu(width))
 
 
 def _separable(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
         nn.Conv2d(width, width, 1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
+        *_norm_relu(width),
     )
+
+
+def _norm_relu(width: int) -> tuple[nn.Module, nn.Module]:
+    return nn.BatchNorm2d(width), nn.ReLU(inplace=True)

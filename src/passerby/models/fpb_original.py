@@ -1,9 +1,10 @@
 """The supervised feature pyramid network: a global head and a branch with three stripes.
 
-Zhang et al., FPB: Feature Pyramid Branch for Person Re-Identification, arXiv 2108.01901, as its
-authors' code has it: attention after stage 2 and within the pyramid, and a test feature of 2048
-dimensions from stage 4 and three times 1024 from the branch. For the branch fused into one feature
-see :mod:`passerby.models.fpb`.
+Zhang et al., FPB: Feature Pyramid Branch for Person Re-Identification, arXiv 2108.01901, as in its
+authors' code. There is attention after stage 2 and within the pyramid. The attention is that of
+positions and of channels (PC), after Fu et al., Dual Attention Network, CVPR 2019. The test feature
+has 2048 dimensions from stage 4 and three times 1024 from the branch. :mod:`passerby.models.fpb` is
+the branch fused into one feature.
 """
 
 from typing import NamedTuple
@@ -15,22 +16,71 @@ from torch.nn import functional as F
 from passerby.errors import InputError
 from passerby.models.fpb import FpbStructure, Neck, point
 from passerby.models.network import HeadOptions, ReidNetwork, TrainOutput, classify
-from passerby.models.pc_attention import PcAttention
 from passerby.models.resnet import ResNet, initialise
 from passerby.models.stripes import stripe_pools
-from passerby.models.structure import StructureReader
 
 WIDTH, PART, STRIPES, REDUCED = 256, 1024, 3, 256
+DROPOUT = 0.2
+
+
+class PositionAttention(nn.Module):
+    """``x + BN(gamma softmax(Q K^T) V)`` over positions, (B, D, H, W) -> (B, D, H, W).
+
+    It starts as the identity, as gamma starts at zero.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, channels // 8, 1)
+        self.key = nn.Conv2d(channels, channels // 8, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Attend and add; training drops a fifth of the attention and of the result."""
+        parts = (self.query(features), self.key(features), self.value(features))
+        query, key, value = (part.flatten(2).transpose(1, 2) for part in parts)
+        dropout = DROPOUT if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=1.0)
+        # contiguous: for one picture whose batch stride does not fit its layout, the gradient of
+        # BatchNorm2d in evaluation is wrong (PyTorch 2.15, CPU)
+        mixed = mixed.transpose(1, 2).unflatten(2, features.shape[2:]).contiguous()
+        return features + F.dropout(self.norm(self.gamma * mixed), dropout, self.training)
+
+
+class ChannelAttention(nn.Module):
+    """``x + BN(gamma softmax(max - X X^T) X)`` over channels, (B, D, H, W) -> (B, D, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1))
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Attend and add; a channel attends most to the channels least like it."""
+        rows = features.flatten(2)
+        # softmax(max - e) equals softmax(-e), as softmax ignores a common summand. The sign is
+        # applied to the rows because OpenVINO (2026.4) loses the sign of a negated product.
+        mixed = F.softmax((-rows) @ rows.transpose(1, 2), dim=2) @ rows
+        return features + self.norm(self.gamma * mixed.view_as(features))
+
+
+class PcAttention(nn.Sequential):
+    """Position attention, then channel attention."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(PositionAttention(channels), ChannelAttention(channels))
 
 
 class OriginalFpbOutput(NamedTuple):
-    """What the network gives to the losses.
+    """What the network gives to the losses in training.
 
     Attributes:
         heads: The global head, then three stripes from top to bottom. ``before_bn`` of a stripe is
-            its pooled 1024 channels, ``after_bn`` what its classifier takes (256). The triplet
+            its pooled 1024 channels, ``after_bn`` the 256 inputs of its classifier. The triplet
             loss takes all ``before_bn``, each divided by its length, concatenated.
-        merged: (B, 512, h w) maps within the pyramid that the penalty on orthogonality takes.
+        merged: (B, 512, h w) maps within the pyramid, for the penalty on orthogonality.
     """
 
     heads: tuple[TrainOutput, ...]
@@ -41,12 +91,29 @@ class OriginalFpbNetwork(ReidNetwork):
     """Trunk with attention after stage 2, global head, branch with stripes.
 
     The test feature (B, 5120 with ResNet-50) has four parts of length 1 each: the global feature
-    behind its normalisation, and the three stripes.
+    after its normalisation, and the three stripes. In training mode a call returns
+    :class:`OriginalFpbOutput`.
     """
 
-    def __init__(self, trunk: ResNet, num_classes: int = 0) -> None:
-        """Take a trunk of last stride 1; with ``num_classes`` 0 there are no classifiers."""
+    def __init__(self, trunk: nn.Module, options: HeadOptions) -> None:
+        """Put the parts together.
+
+        Args:
+            trunk: A residual network of last stride 1.
+            options: Only its ``num_classes`` may differ from the default; 0: no classifiers.
+
+        Raises:
+            InputError: The trunk is another network, or another option is set.
+        """
+        if options != HeadOptions(num_classes=options.num_classes):
+            raise InputError(
+                "fpb-original has its own pooling and normalisation; leave pooling at 'average', "
+                "the neck on and the feature at 'after_bn'"
+            )
+        if type(trunk) is not ResNet or trunk.last_stride != 1:
+            raise InputError("fpb-original stands on a residual network with a last stride of 1")
         super().__init__()
+        num_classes = options.num_classes
         channels = trunk.dimension
         self.feature = "after_bn"
         self.dimension = channels + STRIPES * PART
@@ -62,7 +129,7 @@ class OriginalFpbNetwork(ReidNetwork):
         self.classifiers = _stripe_classifiers(num_classes) if num_classes else None
 
     def forward(self, images: Tensor) -> Tensor | OriginalFpbOutput:
-        """Features of normalised pictures (B, 3, H, W)."""
+        """Compute features of normalised pictures (B, 3, H, W)."""
         trunk: ResNet = self.backbone  # type: ignore[assignment]
         stage2 = trunk.stage(1, trunk.stage(0, trunk.stem(images)))
         stage3 = trunk.stage(2, self.attention(stage2))
@@ -87,7 +154,7 @@ class OriginalFpbNetwork(ReidNetwork):
 
 
 def _stripe_classifiers(num_classes: int) -> nn.ModuleDict:
-    """One reduction for all stripes (a 1x1 convolution of one position) and a classifier each."""
+    """Make one reduction for all stripes (a 1x1 convolution there) and a classifier for each."""
     linear = nn.Linear(PART, REDUCED, bias=False)
     nn.init.kaiming_normal_(linear.weight, mode="fan_out")
     made: dict[str, nn.Module] = {
@@ -99,22 +166,3 @@ def _stripe_classifiers(num_classes: int) -> nn.ModuleDict:
         nn.init.zeros_(classifier.bias)
         made[str(index)] = classifier
     return nn.ModuleDict(made)
-
-
-def build_original_fpb(
-    backbone: nn.Module, options: HeadOptions, reader: StructureReader
-) -> OriginalFpbNetwork:
-    """The network on ``backbone``; it has no options of its own.
-
-    Raises:
-        InputError: If the backbone is no residual network of last stride 1, or an option of other
-            heads is asked for.
-    """
-    if options != HeadOptions(num_classes=options.num_classes):
-        raise InputError(
-            "fpb-original has its own pooling and normalisation; leave pooling at 'average', the "
-            "neck on and the feature at 'after_bn'"
-        )
-    if type(backbone) is not ResNet or backbone.last_stride != 1:
-        raise InputError("fpb-original stands on a residual network with a last stride of 1")
-    return OriginalFpbNetwork(backbone, options.num_classes)

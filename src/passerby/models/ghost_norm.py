@@ -1,7 +1,7 @@
-"""Ghost batch norm: any number of GPUs normalises as several would.
+"""Ghost batch norm: statistics over parts of a batch, independent of the number of GPUs.
 
-Hoffer et al. (NeurIPS 2017). Under ``DataParallel`` every GPU normalises its own share of a batch;
-results published with four GPUs and batches of 256 come from statistics over 64 pictures.
+Hoffer et al. (NeurIPS 2017). Under ``DataParallel`` every GPU normalises its own share of a batch.
+Results published with four GPUs and batches of 256 therefore use statistics over 64 pictures.
 """
 
 from typing import Literal
@@ -16,17 +16,17 @@ Running = Literal["all", "first"]
 
 
 class GhostBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over virtual batches of ``pictures`` rows each, in training.
+    """Batch norm that normalises virtual batches of ``pictures`` rows each in training.
 
-    With several processes each normalises its share of the batch by itself, and the running
-    statistics follow the virtual batches of all of them.
+    With several processes each normalises its own share of the batch. The running statistics
+    follow the virtual batches of all processes.
     """
 
     pictures: int = 64
     running: Running = "all"
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (B, ...); in evaluation as ordinary batch norm."""
+        """Normalise (B, ...); in evaluation this is ordinary batch norm."""
         ordinary = super().forward
         if not self.training:
             return ordinary(input)
@@ -43,14 +43,14 @@ class GhostBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     @torch.no_grad()
     def _follow_all_processes(self, before: Tensor, count: int) -> None:
-        """Bring the running statistics to where one process with the whole batch would have them.
+        """Set the running statistics to those of one process with the whole batch.
 
         Args:
-            before: Those before this batch (2, C).
+            before: The running statistics before this batch (2, C).
             count: Rows of this process's share.
 
         Raises:
-            InputError: If a virtual batch would have to reach over two processes.
+            InputError: A virtual batch would be split between two processes.
         """
         if count % self.pictures:
             raise InputError(
@@ -72,11 +72,11 @@ class GhostBatchNorm(nn.modules.batchnorm._BatchNorm):
             self.num_batches_tracked.add_(steps * (len(parts) - 1))  # type: ignore[union-attr]
 
     def _running(self) -> Tensor:
-        """Running mean and variance (2, C)."""
+        """Stack the running mean and variance (2, C)."""
         return torch.stack([self.running_mean, self.running_var])  # type: ignore[list-item]
 
     def extra_repr(self) -> str:
-        """Options for ``print(network)``."""
+        """Return the options for ``print(network)``."""
         return f"{super().extra_repr()}, pictures={self.pictures}, running={self.running}"
 
 
@@ -89,7 +89,7 @@ class GhostBatchNorm2d(GhostBatchNorm, nn.BatchNorm2d):
 
 
 def _ghost(module: nn.Module) -> type[GhostBatchNorm] | None:
-    """The ghost of a batch norm or of a kind that computes as one, such as a BNNeck."""
+    """Return the ghost class of a batch norm or of a subclass that computes the same (BNNeck)."""
     if type(module).forward is not nn.BatchNorm1d.forward:
         return None
     if isinstance(module, nn.BatchNorm1d):
@@ -100,19 +100,19 @@ def _ghost(module: nn.Module) -> type[GhostBatchNorm] | None:
 def ghost_batch_norm(network: nn.Module, pictures: int, *, running: Running = "all") -> None:
     """Make every batch norm of ``network`` normalise virtual batches of so many pictures.
 
-    In place; parameters, buffers and state-dict keys stay what they were, and evaluation too. A
-    second call changes the size. With virtual batches as large as the batch nothing changes.
+    The change is in place. Parameters, buffers, state-dict keys and evaluation stay the same. A
+    second call changes the size. Virtual batches as large as the batch change nothing.
 
     Args:
         network: Any network.
-        pictures: Rows of a virtual batch, counted in the order of the batch. A rest makes a
-            smaller one; a rest of one row joins the virtual batch before it.
-        running: What the running statistics follow: ``"all"`` virtual batches one after another,
-            or the ``"first"`` alone, as ``DataParallel`` keeps those of its first GPU.
+        pictures: Rows of a virtual batch, in the order of the batch. Remaining rows make a smaller
+            one; a single remaining row joins the virtual batch before it.
+        running: Which virtual batches the running statistics follow: ``"all"``, one after another,
+            or only the ``"first"``, as ``DataParallel`` keeps those of its first GPU.
 
     Raises:
-        InputError: Fewer than 2 pictures, or a batch norm that is of another kind or keeps no
-            running statistics with a momentum.
+        InputError: ``pictures`` is below 2, or a batch norm is of another kind or has no running
+            statistics with a momentum.
     """
     if pictures < 2:
         raise InputError(f"a virtual batch of {pictures}; statistics need at least 2 pictures")
@@ -126,15 +126,14 @@ def ghost_batch_norm(network: nn.Module, pictures: int, *, running: Running = "a
                     f"'{name}' is a {type(module).__name__} that cannot normalise virtual "
                     "batches; train this network without ghost batch norm"
                 )
-            # the module stays the same object: whoever holds it, hooks and optimisers included,
-            # sees the change
+            # the module stays the same object, so that hooks and optimisers keep their references
             module.__class__ = kind
         assert isinstance(module, GhostBatchNorm)
         module.pictures, module.running = pictures, running
 
 
 def virtual_batches(rows: Tensor, pictures: int) -> list[Tensor]:
-    """Rows (B, ...) in parts of ``pictures``; see :func:`ghost_batch_norm` for the rest."""
+    """Split rows (B, ...) into parts of ``pictures``; see :func:`ghost_batch_norm`."""
     parts = list(rows.split(pictures))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [rows[(len(parts) - 2) * pictures :]]

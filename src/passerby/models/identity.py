@@ -1,4 +1,4 @@
-"""Which file a network is in, and what it is called wherever its vectors go."""
+"""The file of a network, and the id that its vectors carry."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ BUNDLED = Path(__file__).parent / "weights" / "default.safetensors"
 
 
 def find_file(name_or_path: str | Path) -> Path:
-    """Resolve "default", a path, or the name of a pulled network to a file that exists.
+    """Resolve "default", a path, or the name of a pulled network to an existing file.
 
     Raises:
-        InputError: there is none; a published network that was not pulled yet is told apart.
+        InputError: There is no such file, or the published network of that name is not pulled yet.
     """
     if str(name_or_path) == "default":
         if not BUNDLED.is_file():
@@ -46,16 +46,21 @@ def _pulled(name: str) -> Path | None:
 
 
 def content_id(card: ModelCard, *files: Path) -> str:
-    """Name a network by its architecture and the hash of all that decides its vectors.
+    """Compute the id of a network: its architecture and a hash of all that decides its vectors.
 
-    Notes, scores or calibration in the card do not count: they change no vector.
+    Notes, scores and calibration in the card do not count, as they change no vector.
+
+    Args:
+        card: The card of the network.
+        *files: The files of the network; of safetensors files only the tensors count.
     """
     digest = hashlib.sha256()
     preprocessing = [
         *(card.architecture, card.input_size, card.mean, card.std, card.colour_order),
         *(card.value_range, card.interpolation, card.feature),
     ]
-    # what shapes a network without leaving a trace in its tensors; left out where it is the usual
+    # options that change the vectors but not the shapes of the tensors; defaults are left out, so
+    # that ids of older files stay the same
     usual = {"last_stride": 1, "pooling": "average", "structure": {}}
     unusual = {k: getattr(card, k) for k, v in usual.items() if getattr(card, k) != v}
     digest.update(

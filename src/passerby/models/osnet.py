@@ -1,4 +1,4 @@
-"""OSNet: features of several sizes in every block, weighted channel by channel.
+"""OSNet: every block combines features of several sizes, weighted channel by channel.
 
 Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019; with instance
 normalisation (IBN, AIN): Zhou et al., Learning Generalisable Omni-Scale Representations for Person
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from passerby.models.resnet import InstanceNorm, initialise
 
-# where a block normalises per picture: nowhere, behind the skip, or before it in place of batch
+# where a block normalises per picture: nowhere, after the skip, or before it instead of batch
 # normalisation
 Instance = Literal["none", "behind", "inside"]
 
@@ -24,7 +24,7 @@ class OSNetShape:
     Attributes:
         widths: Channels of the stem and of the three stages.
         stem: Whether the stem normalises per picture instead of per batch.
-        blocks: Instance normalisation of the two blocks of each stage.
+        blocks: Where the two blocks of each stage have instance normalisation.
     """
 
     widths: tuple[int, int, int, int] = (64, 256, 384, 512)
@@ -85,7 +85,7 @@ class ConvNorm(nn.Module):
 
 
 class LightConv(nn.Module):
-    """A 3x3 convolution in two: 1x1 over channels, then 3x3 within each."""
+    """A 3x3 convolution in two steps: 1x1 over channels, then 3x3 within each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class LightConv(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """Scale every channel by a gate in 0..1 that depends on the means of all of them."""
+    """Scale every channel by a gate in 0..1 that depends on the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class ChannelGate(nn.Module):
 
 
 class OmniScaleBlock(nn.Module):
-    """Four streams of one to four light convolutions, added through one gate, and a skip."""
+    """Four streams of one to four light convolutions, summed through one gate, and a skip."""
 
     def __init__(self, channels: int, out: int, instance: Instance) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class OSNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature map of normalised pictures."""
+        """Compute the feature map of normalised pictures."""
         out = self.maxpool(self.conv1(images))
         for number, stage in enumerate(self.stages):
             out = stage(out)

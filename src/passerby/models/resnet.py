@@ -4,7 +4,9 @@ Parameter names equal torchvision's, so ImageNet state dictionaries load unchang
 differ from the classification network: there is no classifier, and the last stage may keep its
 resolution ("last stride 1": 16 x 8 instead of 8 x 4 positions for a 256 x 128 picture).
 
-He et al., Deep Residual Learning, CVPR 2016; Pan et al., IBN-Net, ECCV 2018.
+He et al., Deep Residual Learning, CVPR 2016; Pan et al., IBN-Net, ECCV 2018; Wang et al., Non-local
+Neural Networks, CVPR 2018; AGW: Ye et al., Deep Learning for Person Re-identification: A Survey and
+Outlook, TPAMI 2021.
 """
 
 from collections.abc import Sequence
@@ -13,8 +15,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from passerby.models.non_local import NonLocal
+Similarity = Literal["softmax", "dot"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ class ResNetStructure:
             ``"ceil"`` shifts the map by a pixel instead, as fast-reid does from version 1.0 on.
         non_local: Non-local blocks: none; ``"default"`` one softmax block of 16 inner channels
             after each of the first three stages; ``"agw"`` dot-product blocks of one inner channel
-            after the last 2 blocks of stage 2 and the last 3 (of 23 blocks: 9) of stage 3.
+            after the last 2 blocks of stage 2 and the last 3 of stage 3 (9 where it has 23).
     """
 
     stem_relu: bool = True
@@ -77,7 +80,7 @@ class InstanceNorm(nn.Module):
     """Instance normalisation with scale and shift, (B, D, H, W) -> (B, D, H, W).
 
     Equal to ``nn.InstanceNorm2d(channels, affine=True)``, whose CPU kernel leaves the
-    channels-last layout: written with two means it is 4.7 times as fast in evaluation there.
+    channels-last layout. Written with two means it is 4.7 times as fast in evaluation.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
@@ -170,11 +173,72 @@ def _projection(channels: int, out: int, stride: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
 
 
+class NonLocal(nn.Module):
+    """``z_i = x_i + W(1/C sum_j f(x_i, x_j) g(x_j))``, (B, D, H, W) -> (B, D, H, W).
+
+    Every position of a map attends to every other. ``softmax``: f = exp(theta_i . phi_j) and C is
+    the sum over j, without scaling. ``dot``, as in AGW: f = theta_i . phi_j and C is the number of
+    positions j. W is a 1x1 convolution and a batch normalisation. Their scale and shift start at
+    zero, so that the block starts as the identity.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        inner: int | None = None,
+        similarity: Similarity = "softmax",
+        subsample: int = 1,
+    ) -> None:
+        """Build with PyTorch's own initialisation of convolutions.
+
+        Args:
+            channels: D.
+            inner: Channels of theta, phi and g; None: half of D, as first published. AGW has 1.
+            similarity: ``"softmax"`` or ``"dot"``.
+            subsample: Side of the max-pooling before phi and g; 2 leaves a quarter of the j.
+        """
+        super().__init__()
+        inner = channels // 2 if inner is None else inner
+        self.theta = nn.Conv2d(channels, inner, 1)
+        self.phi = nn.Conv2d(channels, inner, 1)
+        self.g = nn.Conv2d(channels, inner, 1)
+        norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(norm.weight)
+        self.W = nn.Sequential(nn.Conv2d(inner, channels, 1), norm)
+        self.similarity: Similarity = similarity
+        self.subsample = subsample
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Attend and add."""
+        theta, phi, g = self.theta(features), self.phi(features), self.g(features)
+        if self.subsample > 1:
+            phi = F.max_pool2d(phi, self.subsample, ceil_mode=True)
+            g = F.max_pool2d(g, self.subsample, ceil_mode=True)
+        theta, phi, g = _rows(theta), _rows(phi), _rows(g)
+        if self.similarity == "dot":
+            # (theta phi^T) g = theta (phi^T g): linear in the number of positions
+            mixed = theta @ (phi.transpose(1, 2) @ g) / phi.shape[1]
+        else:
+            # PyTorch's memory-saving kernels need four axes
+            mixed = F.scaled_dot_product_attention(
+                theta[:, None], phi[:, None], g[:, None], scale=1.0
+            )[:, 0]
+        height, width = features.shape[2:]
+        mixed = mixed.transpose(1, 2).unflatten(2, (height, width))
+        return features + self.W(mixed)
+
+
+def _rows(features: Tensor) -> Tensor:
+    """(B, R, H, W) -> (B, H W, R)."""
+    return features.flatten(2).transpose(1, 2).contiguous()
+
+
 class ResNet(nn.Module):
     """Stem and four stages, (B, 3, H, W) -> (B, dimension, H / 16, W / 16) with last stride 1."""
 
     added: tuple[str, ...] = ("non_local.",)
-    """Prefixes of what an ImageNet state dictionary does not hold."""
+    """Prefixes of tensors that an ImageNet state dictionary does not hold."""
 
     def __init__(
         self,
@@ -219,14 +283,14 @@ class ResNet(nn.Module):
         return nn.Sequential(*blocks)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature map of normalised pictures."""
+        """Compute the feature map of normalised pictures."""
         out = self.stem(images)
         for number in range(4):
             out = self.stage(number, out)
         return out
 
     def stem(self, images: Tensor) -> Tensor:
-        """What comes before the first stage, at a quarter of the resolution."""
+        """Run what comes before the first stage; the result has a quarter of the resolution."""
         out: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         return out
 
@@ -241,19 +305,19 @@ class ResNet(nn.Module):
         return features
 
     def stages(self) -> Sequence[nn.Module]:
-        """The four stages, first to last."""
+        """Return the four stages, first to last."""
         return self.layer1, self.layer2, self.layer3, self.layer4
 
 
 def _non_local_blocks(
     shape: ResNetShape, channels: Sequence[int], layout: Literal["none", "default", "agw"]
 ) -> nn.ModuleDict:
-    """Blocks by "STAGE_POSITION" of the residual block they follow."""
+    """Make non-local blocks, named "STAGE_POSITION" after the residual block they follow."""
     made: dict[str, nn.Module] = {}
     if layout == "default":
         for stage in range(3):
             key = f"{stage + 1}_{shape.blocks[stage] - 1}"
-            # the first stage has 2,048 positions at 256 x 128: a quarter of them as keys will do
+            # the first stage has 2,048 positions at 256 x 128: a quarter of them suffices as keys
             made[key] = NonLocal(channels[stage], inner=16, subsample=1 if stage else 2)
     if layout == "agw":
         for stage, count in ((1, 2), (2, 9 if shape.blocks[2] > 20 else 3)):
@@ -266,7 +330,7 @@ def _non_local_blocks(
 
 
 def initialise(network: nn.Module) -> None:
-    """Kaiming fan-out for convolutions, as published; normalisations keep ones and zeros."""
+    """Initialise convolutions by Kaiming's fan-out rule; normalisations keep ones and zeros."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""Options of an architecture beyond its name, checked by the architecture itself."""
+"""Options of an architecture beyond its name; the architecture itself checks them."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,15 +12,38 @@ Options = TypeVar("Options")
 
 
 def plain_values(texts: Mapping[str, str]) -> dict[str, Value]:
-    """Options as written on a command line: numbers and truth values are read, text stays."""
+    """Read options as written on a command line: numbers and truth values; other text stays."""
     return {name: _read(text) for name, text in texts.items()}
 
 
-class StructureReader:
-    """Hands each part of a network its own options and finds those that nobody knows.
+def check_range(options: object, **ranges: tuple[int, int]) -> None:
+    """Check that attributes of ``options`` lie between two numbers, both included.
 
-    A part declares its options as a frozen dataclass whose fields are ``bool``, ``int``,
-    ``float``, ``str`` or a ``Literal`` of strings. Numbers and truth values may come as text.
+    Raises:
+        InputError: A value is out of its range; the message names the option.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(options, name)
+        if not low <= value <= high:
+            raise InputError(f"structure option '{name}' {value} is not {low}..{high}")
+
+
+def check_probability(options: object, name: str) -> None:
+    """Check that an attribute of ``options`` is a probability below 1.
+
+    Raises:
+        InputError: The value is below 0, or 1 or more.
+    """
+    value = getattr(options, name)
+    if not 0.0 <= value < 1.0:
+        raise InputError(f"structure option '{name}' {value} is not 0 to below 1")
+
+
+class StructureReader:
+    """Gives each part of a network its own options and finds the unknown ones.
+
+    A part declares its options as a frozen dataclass. The fields are ``bool``, ``int``, ``float``,
+    ``str`` or a ``Literal`` of strings. Numbers and truth values may be given as text.
     """
 
     def __init__(self, structure: Structure | None = None) -> None:
@@ -28,10 +51,10 @@ class StructureReader:
         self._known: list[str] = []
 
     def take(self, kind: type[Options]) -> Options:
-        """The options of one part: given values checked, the rest at their defaults.
+        """Take the options of one part: the given values, checked, and defaults for the rest.
 
         Raises:
-            InputError: If a value is of another type or not among the choices.
+            InputError: A value has another type or is not among the choices.
         """
         hints = get_type_hints(kind)
         names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
@@ -40,10 +63,10 @@ class StructureReader:
         return kind(**{name: _checked(name, v, hints[name]) for name, v in given.items()})
 
     def finish(self, architecture: str) -> None:
-        """Refuse what no part has taken.
+        """Refuse options that no part has taken.
 
         Raises:
-            InputError: If options are left; it names the known ones.
+            InputError: Options are left; the message names the known ones.
         """
         if self._left:
             known = ", ".join(sorted(self._known)) or "none"
@@ -69,7 +92,7 @@ def _checked(name: str, value: Value, kind: Any) -> Value:
 
 
 def _read(text: str) -> Value:
-    """A number or a truth value written out; anything else stays as it is."""
+    """Read a number or a truth value; return any other text as it is."""
     words = {"true": True, "false": False}
     if text.lower() in words:
         return words[text.lower()]

@@ -2,11 +2,10 @@
 
 Liu et al., Swin Transformer, ICCV 2021; Chen et al., Beyond Appearance: a Semantic Controllable
 Self-Supervised Learning Framework for Human-Centric Visual Tasks (SOLIDER), CVPR 2023. timm's Swin
-is not used: the controller acts between a merging of patches and the blocks behind it, and a map no
-larger than a window is padded and shifted here like any other, which timm does not do.
+is not used, for two reasons. The controller acts between a merging of patches and the blocks after
+it. A map no larger than a window is padded and shifted here like any other; timm does not do so.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
-from passerby.models.drop_path import check_drop_path, drop_paths
-from passerby.models.vision_transformer import initialise_tokens
+from passerby.models.structure import check_probability
+from passerby.models.vision_transformer import drop_paths, initialise_tokens
 
 PATCH = 4
-FORBIDDEN = -100.0  # added where a shifted window holds places that do not belong together
+FORBIDDEN = -100.0  # added where a shifted window holds positions that are not neighbours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class SwinShape:
     """What distinguishes one Swin from another.
 
     Attributes:
-        width: Channels of the first stage; each stage has twice those before it.
+        width: Channels of the first stage; each later stage has twice as many as the one before.
         depths: Blocks of the four stages; every other one shifts its windows.
         heads: Attention heads of the four stages.
         window: Side of a window.
@@ -52,8 +51,8 @@ class SwinStructure:
     Attributes:
         semantic_weight: Between 0 (appearance) and 1 (semantics); SOLIDER's re-ID has 0.2. Below
             zero there is no controller.
-        drop_path: Probability with which the last block's branches are left out in training; it
-            grows evenly from 0 at the first (SOLIDER: 0.1).
+        drop_path: Probability with which training leaves out the last block's branches. It grows
+            evenly from 0 at the first block (SOLIDER: 0.1).
     """
 
     semantic_weight: float = 0.2
@@ -66,7 +65,7 @@ class SwinStructure:
                 f"structure option 'semantic_weight' {self.semantic_weight} is not 0..1, or -1 "
                 "for none"
             )
-        check_drop_path(self.drop_path)
+        check_probability(self, "drop_path")
 
 
 def _up_to_multiple(size: int, of: int) -> int:
@@ -76,8 +75,8 @@ def _up_to_multiple(size: int, of: int) -> int:
 class WindowAttention(nn.Module):
     """Attention within windows of a map, (B, h, w, D) -> (B, h, w, D).
 
-    The map is padded with zeros to whole windows; with ``shift`` it is rolled before and back
-    after, and places that only the rolling brought together do not see each other.
+    The map is padded with zeros to whole windows. With ``shift`` it is rolled before and rolled
+    back after. Positions that only the rolling brought together do not attend to each other.
     """
 
     bias_index: Tensor
@@ -93,7 +92,7 @@ class WindowAttention(nn.Module):
         self.out = nn.Linear(width, width)
         self.bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
         nn.init.trunc_normal_(self.bias_table, std=0.02)
-        self.register_buffer("bias_index", relative_places(window), persistent=False)
+        self.register_buffer("bias_index", relative_positions(window), persistent=False)
         mask = self._windows(_regions(self.padded, window, shift)[None, :, :, None])[0, :, :, 0]
         differs = mask[:, :, None] != mask[:, None, :]
         self.register_buffer(
@@ -113,32 +112,32 @@ class WindowAttention(nn.Module):
         return rows[:, :height, :width]
 
     def _attend(self, windows: Tensor) -> Tensor:
-        """(B, windows, places, D) -> the same."""
+        """Attend within windows, (B, windows, positions, D) -> the same shape."""
         parts = self.qkv(windows).unflatten(3, (3, self.heads, -1)).unbind(3)
         query, key, value = (part.transpose(2, 3) for part in parts)
         places = self.window**2
         bias = self.bias_table[self.bias_index].view(places, places, self.heads)
-        # (windows, heads, places, places): what is near or far, and what may not be seen
+        # (windows, heads, positions, positions): the relative position, and the forbidden pairs
         bias = bias.permute(2, 0, 1)[None] + self.forbidden
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         out: Tensor = self.out(mixed.transpose(2, 3).flatten(3))
         return out
 
     def _windows(self, rows: Tensor) -> Tensor:
-        """(B, h, w, D) -> (B, windows, places, D)."""
+        """Cut into windows, (B, h, w, D) -> (B, windows, positions, D)."""
         down, across = self.padded[0] // self.window, self.padded[1] // self.window
         cut = rows.unflatten(2, (across, self.window)).unflatten(1, (down, self.window))
         return cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
     def _joined(self, windows: Tensor) -> Tensor:
-        """(B, windows, places, D) -> (B, h, w, D)."""
+        """Join the windows, (B, windows, positions, D) -> (B, h, w, D)."""
         down, across = self.padded[0] // self.window, self.padded[1] // self.window
         cut = windows.unflatten(2, (self.window, self.window)).unflatten(1, (down, across))
         return cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def relative_places(window: int) -> Tensor:
-    """Row of the bias table for each pair of places of a window, flat (places ** 2,)."""
+def relative_positions(window: int) -> Tensor:
+    """Compute the row of the bias table for each pair of positions of a window, (positions^2,)."""
     span = 2 * window - 1
     place = torch.arange(window)
     flat = (place[:, None] * span + place[None, :]).flatten()
@@ -147,7 +146,7 @@ def relative_places(window: int) -> Tensor:
 
 
 def _regions(padded: tuple[int, int], window: int, shift: int) -> Tensor:
-    """(h, w) numbers of the regions that stay together when the map is rolled by ``shift``."""
+    """Number the regions (h, w) that stay neighbours when the map is rolled by ``shift``."""
     sides = []
     for size in padded:
         place = torch.arange(size)
@@ -157,7 +156,7 @@ def _regions(padded: tuple[int, int], window: int, shift: int) -> Tensor:
 
 
 class SwinBlock(nn.Module):
-    """Window attention and a perceptron, each normalised before and added, (B, h, w, D)."""
+    """Window attention and a perceptron with normalisation before and a skip, (B, h, w, D)."""
 
     def __init__(
         self,
@@ -186,7 +185,7 @@ class SwinBlock(nn.Module):
 
 
 class Merging(nn.Module):
-    """Four neighbours to one place of twice the channels, (B, h, w, D) -> (B, h/2, w/2, 2 D)."""
+    """Four neighbours merged into one of twice the channels, (B, h, w, D) -> (B, h/2, w/2, 2 D)."""
 
     def __init__(self, width: int, grid: tuple[int, int]) -> None:
         super().__init__()
@@ -195,7 +194,7 @@ class Merging(nn.Module):
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Channel by channel the four neighbours, in SOLIDER's order."""
+        """Concatenate the four neighbours in SOLIDER's order of channels, then reduce."""
         features = F.pad(features, (0, 0, 0, self.odd[1], 0, self.odd[0]))
         cut = features.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (B, h/2, 2, w/2, 2, D)
         merged: Tensor = self.reduction(self.norm(cut.permute(0, 1, 3, 5, 2, 4).flatten(3)))
@@ -247,10 +246,12 @@ class Swin(nn.Module):
         stages, width = [], shape.width
         drops = iter(drop_paths(structure.drop_path, sum(shape.depths)))
         for number in range(4):
-            entry: Sequence[nn.Module] = ()
+            entry: list[nn.Module] = []
             if number:
-                entry = _entry(width, grid, structure.semantic_weight)
+                entry.append(Merging(width, grid))
                 width, grid = 2 * width, (-(-grid[0] // 2), -(-grid[1] // 2))
+                if structure.semantic_weight >= 0:
+                    entry.append(Controller(width, structure.semantic_weight))
             blocks = (
                 SwinBlock(
                     width,
@@ -271,7 +272,7 @@ class Swin(nn.Module):
         initialise_tokens(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature map of normalised pictures."""
+        """Compute the feature map of normalised pictures."""
         if not torch.jit.is_tracing() and tuple(images.shape[2:]) != self.input_size:
             raise InputError(
                 f"pictures of {tuple(images.shape[2:])} pixels for a Swin of {self.input_size}; "
@@ -282,9 +283,3 @@ class Swin(nn.Module):
             features = stage["blocks"](stage["entry"](features))  # type: ignore[index]
         out: Tensor = self.norm(features).permute(0, 3, 1, 2)
         return out
-
-
-def _entry(width: int, grid: tuple[int, int], weight: float) -> Sequence[nn.Module]:
-    """What stands between two stages."""
-    merging = Merging(width, grid)
-    return (merging,) if weight < 0 else (merging, Controller(2 * width, weight))

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from passerby.errors import InputError, MissingExtraError
-from passerby.models.drop_path import check_drop_path
+from passerby.errors import InputError, MissingExtraError, one_line
+from passerby.models.structure import check_probability
 
 Tokens = Literal["auto", "class", "average", "map"]
 
@@ -20,11 +20,11 @@ class TimmStructure:
     """Options of a network of timm.
 
     Attributes:
-        tokens: What a transformer puts out: ``"auto"`` its own pooling (ViT: the class token),
+        tokens: The output of a transformer: ``"auto"`` its own pooling (ViT: the class token),
             ``"class"`` the class token, ``"average"`` the mean of the patch tokens, or ``"map"``
             the patch tokens as a map (B, D, h, w), which stripes and poolings need.
-        drop_path: Probability with which a residual branch is left out in training (stochastic
-            depth); re-ID transformers are fine-tuned with 0.1.
+        drop_path: Probability with which training leaves out a residual branch (stochastic
+            depth). Re-ID transformers are fine-tuned with 0.1.
     """
 
     tokens: Tokens = "auto"
@@ -32,7 +32,7 @@ class TimmStructure:
 
     def __post_init__(self) -> None:
         """Check the probability."""
-        check_drop_path(self.drop_path)
+        check_probability(self, "drop_path")
 
 
 DEFAULTS = TimmStructure()
@@ -41,10 +41,10 @@ DEFAULTS = TimmStructure()
 class TimmBackbone(nn.Module):
     """A timm network without its head: (B, 3, H, W) -> (B, D, h, w).
 
-    Convolutional networks and Swin give their last map. Transformers give one vector as a map of
-    one position, so that the pooling behind it changes nothing, or their patch tokens as a map.
-    Position embeddings are resampled to the input size, and so are those of loaded weights.
-    Parameters that no feature depends on (of the head) are kept but frozen.
+    Convolutional networks and Swin give their last map. Transformers give one vector in the form of
+    a map of one position, or their patch tokens as a map. Position embeddings are resampled to the
+    input size, also those of loaded weights. Parameters on which no feature depends (those of the
+    head) are kept but frozen.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class TimmBackbone(nn.Module):
         """Create ``name`` with random weights.
 
         Raises:
-            InputError: If timm has no network of that name, or it does not take the size or the
-                token option. (Names that make timm fetch files, such as ``hf-hub:``, are not
-                names of networks.)
+            InputError: timm has no network of that name, or the network does not take the size or
+                the token option. Names that make timm fetch files, such as ``hf-hub:``, are not
+                names of networks.
         """
         super().__init__()
         self.name = name
@@ -74,11 +74,11 @@ class TimmBackbone(nn.Module):
 
     @property
     def token_output(self) -> bool:
-        """Whether the network is a transformer that puts out one vector."""
+        """Whether the network is a transformer whose output is one vector."""
         return hasattr(self.network, "num_prefix_tokens") and self.structure.tokens != "map"
 
     def forward(self, images: Tensor) -> Tensor:
-        """Feature map of normalised pictures."""
+        """Compute the feature map of normalised pictures."""
         return self._map(self.network, images)
 
     def _map(self, network: Any, images: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class TimmBackbone(nn.Module):
         return patches.unflatten(2, network.patch_embed.grid_size)
 
     def _probe(self) -> None:
-        """Run a copy without data: does the size suit, and which parameters matter?"""
+        """Run a copy without data, to check the size and to find the parameters that matter."""
         tokens = getattr(self.network, "num_prefix_tokens", 0)
         if self.structure.tokens == "class" and not tokens:
             raise InputError(f"timm's '{self.name}' has no class token; leave 'tokens' at auto")
@@ -107,12 +107,11 @@ class TimmBackbone(nn.Module):
                 twin = create(self.name, self.input_size, self.structure)
                 self._map(twin, torch.empty(2, 3, *self.input_size)).sum().backward()
         except NotImplementedError:
-            return  # an operation without a rule for shapes alone
+            return  # an operation that PyTorch cannot run without data
         except (AssertionError, RuntimeError, ValueError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:160]
             raise InputError(
                 f"timm's '{self.name}' does not run on {self.input_size} pixels with tokens "
-                f"'{self.structure.tokens}': {reason}"
+                f"'{self.structure.tokens}': {one_line(error)}"
             ) from error
         unused = {name for name, p in twin.named_parameters() if p.grad is None}
         for name, parameter in self.network.named_parameters():
@@ -121,11 +120,11 @@ class TimmBackbone(nn.Module):
     def resampled(
         self, state: dict[str, Tensor], size: tuple[int, int] | None
     ) -> dict[str, Tensor]:
-        """Bring the position embeddings in ``state`` to this network's input size.
+        """Resample the position embeddings in ``state`` to this network's input size.
 
         Args:
-            state: Of the bare timm network; keys of heads may be missing or left over.
-            size: (H, W) that ``state`` is for; None: the network's usual one.
+            state: The state of the bare timm network; keys of heads may be missing or extra.
+            size: (H, W) of the pictures of ``state``; None for the network's usual size.
         """
         own = self.network.state_dict()
         same = all(state[key].shape == own[key].shape for key in own if key in state)
@@ -135,7 +134,7 @@ class TimmBackbone(nn.Module):
         theirs = twin.state_dict()
         fitting = {k: v for k, v in state.items() if k in theirs and v.shape == theirs[k].shape}
         if any(key not in fitting for key in theirs if key in state):
-            return state  # not a matter of size: the caller reports what differs
+            return state  # the size is not the reason; the caller reports the difference
         twin.load_state_dict(fitting, strict=False)
         with _quiet():
             twin.set_input_size(img_size=self.input_size)
@@ -143,7 +142,7 @@ class TimmBackbone(nn.Module):
 
 
 def create(name: str, size: tuple[int, int] | None, structure: TimmStructure) -> Any:
-    """Make timm's network ``name`` without classifier, for pictures of ``size`` (H, W)."""
+    """Make timm's network ``name`` without a classifier, for pictures of ``size`` (H, W)."""
     timm = import_timm()
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:5]
@@ -164,7 +163,11 @@ def create(name: str, size: tuple[int, int] | None, structure: TimmStructure) ->
 
 
 def import_timm() -> Any:
-    """Import timm, or say which extra brings it."""
+    """Import timm.
+
+    Raises:
+        MissingExtraError: timm is not installed.
+    """
     try:
         import timm
     except ImportError as error:
@@ -175,12 +178,12 @@ def import_timm() -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of torch about timm's interpolation
+        warnings.simplefilter("ignore", UserWarning)  # torch's, about timm's interpolation
         yield
 
 
 def remove_last_stride(network: nn.Module) -> None:
-    """Set the strides in the first block of a ResNet-like ``layer4`` to 1; others stay."""
+    """Set the strides in the first block of a ResNet-like ``layer4`` to 1."""
     stage = getattr(network, "layer4", None)
     if not isinstance(stage, nn.Sequential):
         return

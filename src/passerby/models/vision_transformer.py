@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from passerby.errors import InputError
-from passerby.models.drop_path import check_drop_path, drop_paths
+from passerby.models.structure import check_probability, check_range
 
 PATCH = 16
 
@@ -58,13 +58,13 @@ class VitStructure:
     """Options of a vision transformer beyond its name.
 
     Attributes:
-        stride: Step between patches of 16 x 16 pixels; below 16 they overlap (TransReID: 12).
-        depth: Number of blocks; 0 for as many as the name says.
+        stride: Step between patches of 16 x 16 pixels. Below 16 they overlap (TransReID: 12).
+        depth: Number of blocks; 0 takes that of the named network.
         cameras: Number of cameras (times views) with a learnt embedding; 0 for none.
-        camera: The camera whose embedding is added; -1 adds the mean of all, for pictures of
+        camera: The camera whose embedding is added. -1 adds the mean of all, for pictures of
             cameras that were not in the training.
-        drop_path: Probability with which the last block's branches are left out in training; it
-            grows evenly from 0 at the first (TransReID: 0.1).
+        drop_path: Probability with which training leaves out the last block's branches. It grows
+            evenly from 0 at the first block (TransReID: 0.1).
     """
 
     stride: int = PATCH
@@ -75,25 +75,36 @@ class VitStructure:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 1 <= self.stride <= PATCH:
-            raise InputError(f"structure option 'stride' {self.stride} is not 1..{PATCH}")
-        if not 0 <= self.depth <= 256:
-            raise InputError(f"structure option 'depth' {self.depth} is not 0..256")
-        if not 0 <= self.cameras <= 1 << 16:
-            raise InputError(f"structure option 'cameras' {self.cameras} is not 0..65536")
+        check_range(self, stride=(1, PATCH), depth=(0, 256), cameras=(0, 1 << 16))
+        check_probability(self, "drop_path")
         if not -1 <= self.camera < max(self.cameras, 1):
             raise InputError(
                 f"structure option 'camera' {self.camera} is not one of {self.cameras} cameras; "
                 "-1 takes their mean"
             )
-        check_drop_path(self.drop_path)
+
+
+def drop_paths(highest: float, blocks: int) -> list[nn.Module]:
+    """Make stochastic depth for each block; its probability grows evenly from 0 to ``highest``.
+
+    In training it leaves out a residual branch for some of the pictures (Huang et al., Deep
+    Networks with Stochastic Depth, ECCV 2016). In evaluation it does nothing.
+    """
+    if highest == 0.0:
+        return [nn.Identity() for _ in range(blocks)]
+    from torchvision.ops import StochasticDepth  # slow to import
+
+    return [
+        StochasticDepth(highest * number / max(blocks - 1, 1), mode="row")
+        for number in range(blocks)
+    ]
 
 
 def patch_grid(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Rows and columns of patches on a picture of (H, W) pixels.
+    """Compute the rows and columns of patches on a picture of (H, W) pixels.
 
     Raises:
-        InputError: If the picture is smaller than a patch.
+        InputError: The picture is smaller than a patch.
     """
     if min(input_size) < PATCH:
         raise InputError(f"a picture of {input_size} pixels holds no patch of {PATCH} x {PATCH}")
@@ -102,7 +113,7 @@ def patch_grid(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention of tokens on one another, (B, N, D) -> (B, N, D)."""
+    """Multi-head self-attention of tokens, (B, N, D) -> (B, N, D)."""
 
     def __init__(self, shape: VitShape) -> None:
         super().__init__()
@@ -131,7 +142,7 @@ class QuickGelu(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each normalised before and added, (B, N, D) -> (B, N, D)."""
+    """Attention and a perceptron with normalisation before and a skip, (B, N, D) -> (B, N, D)."""
 
     def __init__(self, shape: VitShape, drop: nn.Module | None = None) -> None:
         super().__init__()
@@ -153,18 +164,19 @@ class Block(nn.Module):
 
 
 def make_norm(shape: VitShape) -> nn.LayerNorm:
-    """Layer normalisation with the family's epsilon."""
+    """Make a layer normalisation with the family's epsilon."""
     return nn.LayerNorm(shape.width, eps=1e-5 if shape.clip else 1e-6)
 
 
 class VisionTransformer(nn.Module):
     """Pictures to the normalised class token, (B, 3, H, W) -> (B, D, 1, 1).
 
-    One vector as a map of one position, so that the average pooling behind it changes nothing.
+    The output is one vector in the form of a map of one position, so that the average pooling
+    after it changes nothing.
     """
 
     token_output = True
-    """What is put out is no map: poolings other than the average make no sense on it."""
+    """The output is one vector: poolings other than the average make no sense on it."""
 
     def __init__(
         self,
@@ -177,7 +189,7 @@ class VisionTransformer(nn.Module):
 
         Args:
             shape: Width, depth and family.
-            input_size: (H, W) in pixels; each patch's place has an embedding of its own.
+            input_size: (H, W) in pixels; each patch's position has an embedding of its own.
             structure: Overlap, cut depth, cameras and stochastic depth.
         """
         super().__init__()
@@ -200,13 +212,13 @@ class VisionTransformer(nn.Module):
         initialise_tokens(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The class token of normalised pictures."""
+        """Compute the class token of normalised pictures."""
         tokens = self.norm(self.tokens(images)[:, 0])
         out: Tensor = tokens[:, :, None, None]
         return out
 
     def tokens(self, images: Tensor) -> Tensor:
-        """All tokens behind the last block, class token first, (B, 1 + patches, D)."""
+        """Compute all tokens after the last block, class token first, (B, 1 + patches, D)."""
         if not torch.jit.is_tracing() and tuple(images.shape[2:]) != self.input_size:
             raise InputError(
                 f"pictures of {tuple(images.shape[2:])} pixels for a transformer of "
@@ -225,20 +237,20 @@ class VisionTransformer(nn.Module):
     def resampled(
         self, state: dict[str, Tensor], size: tuple[int, int] | None
     ) -> dict[str, Tensor]:
-        """Bring the position embeddings in ``state`` to this network's input size and stride.
+        """Resample the position embeddings in ``state`` to this network's input size and stride.
 
-        Bilinearly, as TransReID does; the class token's stays as it is.
+        The resampling is bilinear, as in TransReID. The class token's embedding stays as it is.
 
         Args:
-            state: Of another transformer of the same name.
-            size: (H, W) that ``state`` is for; None: square pictures, as for ImageNet.
+            state: The state of another transformer of the same name.
+            size: (H, W) of the pictures of ``state``; None for square pictures, as of ImageNet.
         """
         given = state.get("positions")
         if given is None or given.shape == self.positions.shape or given.ndim != 2:
             return state
         grid = self._grid_of(len(given) - 1, size)
         if grid is None or given.shape[1] != self.dimension:
-            return state  # not a matter of size: the caller reports what differs
+            return state  # the size is not the reason; the caller reports the difference
         own = patch_grid((self.input_size[0], self.input_size[1]), self.structure.stride)
         places = given[1:].T.reshape(1, self.dimension, *grid)
         places = F.interpolate(places.float(), own, mode="bilinear", align_corners=False)
@@ -246,7 +258,7 @@ class VisionTransformer(nn.Module):
         return {**state, "positions": torch.cat([given[:1], places])}
 
     def _grid_of(self, count: int, size: tuple[int, int] | None) -> tuple[int, int] | None:
-        """Rows and columns of ``count`` patches; None when no stride gives so many."""
+        """Find the rows and columns of ``count`` patches; None when no stride gives that count."""
         if size is None:
             side = round(count**0.5)
             return (side, side) if side * side == count else None
@@ -257,7 +269,7 @@ class VisionTransformer(nn.Module):
         return None
 
     def side_information(self) -> Tensor:
-        """(D,) what is added for the camera; zeros without cameras."""
+        """Return the embedding (D,) that is added for the camera; zeros without cameras."""
         if self.cameras is None:
             return torch.zeros_like(self.class_token)
         camera = self.structure.camera
@@ -265,7 +277,7 @@ class VisionTransformer(nn.Module):
 
 
 def initialise_tokens(network: nn.Module) -> None:
-    """Normal of deviation 0.02 cut at two, as published: linear maps, tokens, embeddings."""
+    """Initialise linear maps, tokens and embeddings from N(0, 0.02) cut at two, as published."""
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)

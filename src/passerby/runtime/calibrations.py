@@ -14,7 +14,7 @@ from typing import Any
 from passerby.errors import InputError
 from passerby.metrics import Calibration
 from passerby.models import ModelCard, read_card
-from passerby.models.headers import rewrite_card
+from passerby.models.files import rewrite_card
 from passerby.models.identity import BUNDLED, find_file
 
 WEIGHTS = ".safetensors"

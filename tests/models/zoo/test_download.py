@@ -10,7 +10,8 @@ import pytest
 
 from passerby.errors import InputError
 from passerby.models.zoo import download as room
-from passerby.models.zoo.download import Wanted, download
+from passerby.models.zoo.download import download
+from passerby.models.zoo.table import ZooFile
 
 CONTENT = random.Random(0).randbytes(700_001)
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -28,7 +29,7 @@ def target(tmp_path: Path) -> Path:
 def test_a_file_comes_whole_with_progress(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT)
     heard: list[tuple[int, int | None]] = []
-    wanted = Wanted(address=f"{server.address}/a", size=len(CONTENT), digest=DIGEST)
+    wanted = ZooFile(address=f"{server.address}/a", size=len(CONTENT), digest=DIGEST)
     download(wanted, target, on_progress=lambda done, total: heard.append((done, total)))
     assert target.read_bytes() == CONTENT
     assert heard[-1] == (len(CONTENT), len(CONTENT))
@@ -39,7 +40,7 @@ def test_a_file_comes_whole_with_progress(server: Any, target: Path) -> None:
 
 def test_dropped_connections_are_resumed(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, drops=[300_000, 200_000, 100])
-    download(Wanted(address=f"{server.address}/a"), target)
+    download(ZooFile(address=f"{server.address}/a"), target)
     assert target.read_bytes() == CONTENT
     ranges = [asked for _, asked in server.requests]
     assert ranges == [None, "bytes=300000-", "bytes=500000-", "bytes=500100-"]
@@ -48,50 +49,50 @@ def test_dropped_connections_are_resumed(server: Any, target: Path) -> None:
 def test_a_later_call_goes_on_where_the_first_gave_up(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, drops=[300_000, 0, 0, 0, 0, 0])
     with pytest.raises(InputError, match="cannot be reached"):
-        download(Wanted(address=f"{server.address}/a"), target)
+        download(ZooFile(address=f"{server.address}/a"), target)
     assert not target.exists()
     assert part_of(target).read_bytes() == CONTENT[:300_000]
     server.requests.clear()
     server.files["/a"].drops.clear()
-    download(Wanted(address=f"{server.address}/a"), target)
+    download(ZooFile(address=f"{server.address}/a"), target)
     assert target.read_bytes() == CONTENT
     assert server.requests == [("/a", "bytes=300000-")]
 
 
 def test_a_server_without_range_is_asked_from_the_beginning(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, ranges=False, drops=[300_000])
-    download(Wanted(address=f"{server.address}/a"), target)
+    download(ZooFile(address=f"{server.address}/a"), target)
     assert target.read_bytes() == CONTENT
 
 
 def test_a_file_that_changed_meanwhile_begins_anew(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, drops=[300_000, 0, 0, 0, 0])
     with pytest.raises(InputError):
-        download(Wanted(address=f"{server.address}/a"), target)
+        download(ZooFile(address=f"{server.address}/a"), target)
     other = CONTENT[::-1]
     server.serve("/a", other, etag='"two"')
-    download(Wanted(address=f"{server.address}/a"), target)
+    download(ZooFile(address=f"{server.address}/a"), target)
     assert target.read_bytes() == other
 
 
 def test_nothing_is_joined_that_cannot_be_trusted(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, etag=None, drops=[300_000])
-    download(Wanted(address=f"{server.address}/a"), target)
+    download(ZooFile(address=f"{server.address}/a"), target)
     assert target.read_bytes() == CONTENT
     assert [asked for _, asked in server.requests] == [None, None]
     target.unlink()
     server.requests.clear()
     server.files["/a"].drops.append(300_000)
-    download(Wanted(address=f"{server.address}/a", digest=DIGEST), target)
+    download(ZooFile(address=f"{server.address}/a", digest=DIGEST), target)
     assert [asked for _, asked in server.requests] == [None, "bytes=300000-"]
 
 
 def test_a_part_that_is_longer_than_the_file_begins_anew(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, drops=[300_000, 0, 0, 0, 0])
     with pytest.raises(InputError):
-        download(Wanted(address=f"{server.address}/a"), target)
+        download(ZooFile(address=f"{server.address}/a"), target)
     server.serve("/a", CONTENT[:200_000])
-    download(Wanted(address=f"{server.address}/a"), target)
+    download(ZooFile(address=f"{server.address}/a"), target)
     assert target.read_bytes() == CONTENT[:200_000]
 
 
@@ -103,8 +104,8 @@ def test_a_complete_part_is_not_asked_for_again(
     with monkeypatch.context() as patch:
         patch.setattr(room.os, "replace", _die)
         with pytest.raises(KeyboardInterrupt):
-            download(Wanted(address=f"{server.address}/a"), target)
-    download(Wanted(address=f"{server.address}/a"), target)
+            download(ZooFile(address=f"{server.address}/a"), target)
+    download(ZooFile(address=f"{server.address}/a"), target)
     assert target.read_bytes() == CONTENT
     assert len(server.requests) == 1
 
@@ -126,7 +127,7 @@ def test_another_file_is_refused(
 ) -> None:
     server.serve("/a", CONTENT)
     with pytest.raises(InputError, match=message):
-        download(Wanted(address=f"{server.address}/a", **wanted), target)
+        download(ZooFile(address=f"{server.address}/a", **wanted), target)
     assert not target.exists()
     assert not part_of(target).exists()
 
@@ -134,40 +135,40 @@ def test_another_file_is_refused(
 def test_a_wrong_length_of_a_stream_without_one(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, chunked=True)
     with pytest.raises(InputError, match="more than the 700,000 bytes"):
-        download(Wanted(address=f"{server.address}/a", size=700_000), target)
+        download(ZooFile(address=f"{server.address}/a", size=700_000), target)
     with pytest.raises(InputError, match="not 700,002"):
-        download(Wanted(address=f"{server.address}/a", size=700_002), target)
-    download(Wanted(address=f"{server.address}/a", size=700_001), target)
+        download(ZooFile(address=f"{server.address}/a", size=700_002), target)
+    download(ZooFile(address=f"{server.address}/a", size=700_001), target)
 
 
 def test_a_length_that_lies_is_no_whole_file(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, length=len(CONTENT) + 10)
     with pytest.raises(InputError, match="cannot be reached"):
-        download(Wanted(address=f"{server.address}/a"), target)
+        download(ZooFile(address=f"{server.address}/a"), target)
     assert not target.exists()
 
 
 def test_redirects_are_followed_and_resumed(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, drops=[300_000])
     server.serve("/old", b"", redirect="/a")
-    download(Wanted(address=f"{server.address}/old"), target)
+    download(ZooFile(address=f"{server.address}/old"), target)
     assert target.read_bytes() == CONTENT
     assert server.requests[-1] == ("/a", "bytes=300000-")
 
 
 def test_a_busy_server_is_asked_again_and_a_missing_file_is_not(server: Any, target: Path) -> None:
     server.serve("/a", CONTENT, errors=[503, 500])
-    download(Wanted(address=f"{server.address}/a"), target)
+    download(ZooFile(address=f"{server.address}/a"), target)
     server.requests.clear()
     with pytest.raises(InputError, match="answers 404 Not Found"):
-        download(Wanted(address=f"{server.address}/none"), target.with_name("b"))
+        download(ZooFile(address=f"{server.address}/none"), target.with_name("b"))
     assert len(server.requests) == 1
 
 
 def test_a_web_page_is_no_network(server: Any, target: Path) -> None:
     server.serve("/a", b"<html>sign in</html>", content_type="text/html; charset=utf-8")
     with pytest.raises(InputError, match="web page"):
-        download(Wanted(address=f"{server.address}/a"), target)
+        download(ZooFile(address=f"{server.address}/a"), target)
 
 
 def test_nobody_listens(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +178,7 @@ def test_nobody_listens(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}/a"
     with pytest.raises(InputError, match=r"cannot be reached.*refused") as error:
-        download(Wanted(address=address), target)
+        download(ZooFile(address=address), target)
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="not an http"):
-        download(Wanted(address="file:///etc/hostname"), target)
+        download(ZooFile(address="file:///etc/hostname"), target)

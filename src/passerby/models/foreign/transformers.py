@@ -1,6 +1,6 @@
-"""Transformers and CLIP's towers of the published toolboxes: how each names its tensors.
+"""Transformers and CLIP's towers of the published toolboxes: the names of their tensors.
 
-TransReID, CLIP-ReID and SOLIDER share one frame: before its BNNeck the feature is compared, by
+TransReID, CLIP-ReID and SOLIDER have common code. The feature before the BNNeck is compared, by
 cosine, and pictures of transformers have a mean and deviation of 0.5.
 """
 
@@ -9,13 +9,21 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from passerby.errors import InputError
-from passerby.models.clip_resnet import CLIP_RESNETS
-from passerby.models.foreign.translation import HALF, Size, State, Translation, numbers, respell
+from passerby.models.clip_reid import CLIP_RESNETS
+from passerby.models.foreign.translation import (
+    HALF,
+    LARGE,
+    Size,
+    State,
+    Translation,
+    numbers,
+    respell,
+)
 from passerby.models.structure import Value
 from passerby.models.swin import SWINS
 from passerby.models.vision_transformer import PATCH, VITS, patch_grid
 
-# published for re-ID of people and cars; each has its own number of patches with every stride
+# published for re-ID of people and cars; no two have the same number of patches at one stride
 SIZES: tuple[Size, ...] = ((256, 128), (384, 128), (256, 256), (384, 192), (224, 224))
 STRIDES = (PATCH, 12, 14, 10, 8)
 
@@ -56,13 +64,13 @@ SOLIDER_BLOCK = (
 
 
 def _blocks(source: str, target: str, parts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Rules for the parts of numbered blocks: ``source`` a pattern with one group, the number."""
+    """Make rules for the ``parts`` of blocks, whose number follows ``source``, a pattern."""
     shifted = [(old, new.replace(r"\1", r"\2")) for old, new in parts]
     return [(rf"{source}(\d+)\.{old}", rf"{target}\1.{new}") for old, new in shifted]
 
 
 def transreid(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """TransReID on ViT or DeiT, with or without jigsaw, cameras and overlapping patches."""
+    """Convert TransReID on ViT or DeiT, with or without jigsaw, cameras, overlapping patches."""
     local = any(key.startswith("b2.0.") for key in state)
     rules = [
         (r"base\.cls_token", "backbone.class_token"),
@@ -84,7 +92,7 @@ def transreid(state: Mapping[str, Tensor], size: Size | None) -> Translation:
     drop = [r"base\.fc\.", *((rf"base\.blocks\.{depth - 1}\.", r"base\.norm\.") if local else ())]
     renamed, dropped = respell(state, rules, drop)
     if local and len([k for k in renamed if k.startswith("classifiers.")]) != HEADS:
-        # losses with a margin train one classifier only: no head is complete
+        # losses with a margin train one classifier only, so that the other heads have none
         renamed = {k: v for k, v in renamed.items() if not k.startswith("classifiers.")}
         dropped += tuple(key for key in state if key.startswith("classifier"))
     name = _vit_name(renamed)
@@ -106,7 +114,7 @@ def transreid(state: Mapping[str, Tensor], size: Size | None) -> Translation:
 
 
 def clip_vit(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """CLIP-ReID, and its baseline without texts, on ViT-B/16."""
+    """Convert CLIP-ReID, or its baseline without texts, on ViT-B/16."""
     encoder = r"image_encoder\."
     rules = [
         (rf"{encoder}conv1\.", "backbone.patches."),
@@ -140,7 +148,7 @@ def clip_vit(state: Mapping[str, Tensor], size: Size | None) -> Translation:
 
 
 def clip_resnet(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """CLIP-ReID, and its baseline without texts, on CLIP's ResNet-50."""
+    """Convert CLIP-ReID, or its baseline without texts, on CLIP's ResNet-50."""
     encoder = r"image_encoder\."
     pool = rf"{encoder}attnpool\."
     rules = [
@@ -152,7 +160,7 @@ def clip_resnet(state: Mapping[str, Tensor], size: Size | None) -> Translation:
         (rf"{pool}c_proj\.", "projection.out."),
         *CLIP_HEADS,
     ]
-    # this tower is never given the cameras' embedding
+    # this tower never gets the cameras' embedding
     renamed, dropped = respell(state, rules, [*CLIP_TEXTS, "cv_embed"])
     blocks = tuple(len(numbers(renamed, f"backbone.layer{stage}.")) for stage in (1, 2, 3, 4))
     name = next((name for name, shape in CLIP_RESNETS.items() if shape.blocks == blocks), None)
@@ -173,7 +181,7 @@ def clip_resnet(state: Mapping[str, Tensor], size: Size | None) -> Translation:
 
 
 def solider(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """SOLIDER's Swins: fine-tuned for re-ID, or as they come from the pre-training."""
+    """Convert SOLIDER's Swins, fine-tuned for re-ID or as they are after the pre-training."""
     trained = any(key.startswith("base.") for key in state)
     source = r"base\." if trained else r"backbone\."
     rules = [
@@ -192,7 +200,7 @@ def solider(state: Mapping[str, Tensor], size: Size | None) -> Translation:
         rules.append((rf"{source}stages\.{stage}\.downsample\.", f"{entry}0."))
         rules.append((rf"{source}semantic_embed_w\.{stage}\.", f"{entry}1.scale."))
         rules.append((rf"{source}semantic_embed_b\.{stage}\.", f"{entry}1.shift."))
-    # normalisations and a controller of maps that the feature does not depend on, heads of the
+    # normalisations and a controller on which the feature does not depend, heads of the
     # pre-training, and an index that follows from the window
     drop = [rf"{source}norm[012]\.", rf"{source}semantic_embed_[wb]\.3\.", r"head\."]
     drop.append(r".*\.relative_position_index")
@@ -215,7 +223,7 @@ def solider(state: Mapping[str, Tensor], size: Size | None) -> Translation:
         structure=structure,
         neck="bnneck.weight" in renamed,
         feature="before_bn",
-        input_size=size or (384, 128),
+        input_size=size or LARGE,
         mean=HALF,
         std=HALF,
         notes=note,
@@ -223,7 +231,7 @@ def solider(state: Mapping[str, Tensor], size: Size | None) -> Translation:
 
 
 def _vit_name(state: State) -> str:
-    """Which of our transformers has this width, this perceptron and these biases."""
+    """Find the transformer that has this width, this perceptron and these biases."""
     block = "backbone.blocks.0."
     needed = ("backbone.positions", f"{block}mlp.0.weight")
     if any(key not in state for key in needed):
@@ -247,7 +255,7 @@ def _swin_name(state: State) -> str:
 
 
 def _placed(positions: Tensor, size: Size | None) -> tuple[Size, dict[str, Value]]:
-    """Input size, and options if the stride is not the usual, that give this many positions."""
+    """Find the input size and the stride (an option unless usual) with this many positions."""
     patches = positions.shape[-2] - 1
     for input_size in (size,) if size else SIZES:
         for stride in STRIDES:
@@ -266,7 +274,7 @@ def _no_size(places: int, size: Size | None) -> InputError:
 
 
 def _with_cameras(state: State, structure: dict[str, Value], factor: float) -> str:
-    """Scale the cameras' embeddings as the published code does at run time; a note on it."""
+    """Scale the cameras' embeddings as the published code does at run time; return a note."""
     if "backbone.cameras" not in state:
         return ""
     state["backbone.cameras"] = factor * state["backbone.cameras"]

@@ -1,4 +1,4 @@
-"""What a converter makes of a foreign state dictionary, and the rules it is written in."""
+"""The result of a converter, and the rules in which converters are written."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,28 +19,31 @@ Size = tuple[int, int]
 Colour = tuple[float, float, float]
 
 HALF: Colour = (0.5, 0.5, 0.5)
+USUAL: Size = (256, 128)
+LARGE: Size = (384, 128)
 SHOWN = 5  # names in a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Translation:
-    """A foreign network in our terms.
+    """A foreign network in the terms of this project.
 
     Attributes:
-        state: Our parameter names -> tensors.
+        state: Parameter names of this project -> tensors.
         dropped: Foreign names left out on purpose.
-        architecture: As :func:`passerby.models.build` takes it; so are the next five.
+        architecture: As :func:`passerby.models.build` takes it; so for the next five.
         structure: Options of the architecture.
         last_stride: Stride of the last stage.
         pooling: How the map becomes a feature.
         neck: Whether there is a BNNeck.
         feature: Which feature the published evaluation compares.
-        input_size: (H, W) of the published training.
-        mean: Of the pictures' channels, white at 1.
+        input_size: (H, W) of the training.
+        mean: Of the pictures' channels, where white is 1.
         std: As ``mean``.
         interpolation: How the published code resizes.
-        normalised: Whether its published evaluation compares by cosine; else by Euclidean distance
-            of features as they are, which :class:`ModelCard` cannot say: it is noted.
+        normalised: Whether the published evaluation compares by cosine. Otherwise it takes the
+            Euclidean distance of features as they are. :class:`~passerby.models.ModelCard` has no
+            field for that, so that its notes say it.
         notes: What a user must know of the source.
     """
 
@@ -52,7 +55,7 @@ class Translation:
     pooling: Literal["average", "maximum", "gem", "gem-fixed"] = "average"
     neck: bool = True
     feature: Feature = "after_bn"
-    input_size: Size = (256, 128)
+    input_size: Size = USUAL
     mean: Colour = IMAGENET_MEAN
     std: Colour = IMAGENET_STD
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
@@ -63,9 +66,9 @@ class Translation:
 def rename(
     state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], drop: Sequence[str] = ()
 ) -> tuple[State, tuple[str, ...]]:
-    """Names by prefix: the first rule that fits replaces its prefix; ``drop`` prefixes go.
+    """Rename tensors by prefix: the first rule that fits replaces its prefix.
 
-    As :func:`respell`, with names in place of patterns.
+    Arguments as :func:`respell`, with prefixes in place of patterns.
     """
     return respell(
         state,
@@ -77,18 +80,18 @@ def rename(
 def respell(
     state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], drop: Sequence[str] = ()
 ) -> tuple[State, tuple[str, ...]]:
-    """Names by pattern: the first rule whose pattern begins a name replaces what it matches.
+    """Rename tensors by pattern: the first rule that fits replaces the matched text.
 
     Args:
         state: Foreign names -> tensors.
-        rules: Regular expressions with what stands in their place.
+        rules: Regular expressions at the start of a name, each with its replacement.
         drop: Regular expressions; names that begin with one are left out on purpose.
 
     Returns:
         The renamed state and the dropped names.
 
     Raises:
-        InputError: If a name fits neither a rule nor ``drop``: nothing is lost silently.
+        InputError: A name fits neither a rule nor ``drop``, so that nothing is lost silently.
     """
     renamed: State = {}
     dropped: list[str] = []
@@ -110,16 +113,16 @@ def respell(
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few of several names, in order."""
+    """Write the first few of several names, in order, for a message."""
     first = ", ".join(f"'{name}'" for name in sorted(names)[:SHOWN])
     return first if len(names) <= SHOWN else f"{first} and {len(names) - SHOWN} more"
 
 
 def numbers(state: Mapping[str, Tensor], prefix: str) -> list[int]:
-    """The numbers that follow ``prefix`` in names, in order: 0, 1, ... without a gap.
+    """List the numbers that follow ``prefix`` in names: 0, 1, ... without a gap.
 
     Raises:
-        InputError: If what follows is no number, or one is left out.
+        InputError: No number follows, or one is left out.
     """
     found = {key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)}
     wrong = [text for text in found if not (text.isascii() and text.isdigit())]
@@ -135,28 +138,28 @@ NECK_BIAS = re.compile(r"bnnecks?(\.\d+)?\.bias")
 
 
 def complete(state: State, wanted: Mapping[str, Tensor]) -> State:
-    """Fill in what old code did not store: counters of batches and frozen biases of necks."""
+    """Add what older code did not store (counters of batches, frozen biases of necks); fix axes."""
     filled = dict(state)
     for key, value in wanted.items():
         counter = key.endswith("num_batches_tracked")
         if key not in filled and (counter or NECK_BIAS.fullmatch(key)):
             filled[key] = torch.zeros_like(value)
-        # a 2-D neck, a 1 x 1 convolution where a linear layer stands, a token with a batch axis
+        # a 2-D neck, a 1 x 1 convolution instead of a linear layer, a token with a batch axis
         if key in filled and _bare(filled[key].shape) == _bare(value.shape):
             filled[key] = filled[key].reshape(value.shape)
     return filled
 
 
 def _bare(shape: Sequence[int]) -> list[int]:
-    """A shape without axes of length one, along which there is nothing to mistake."""
+    """Remove the axes of length one from a shape."""
     return [side for side in shape if side != 1]
 
 
 def resnet_name(state: Mapping[str, Tensor], prefix: str = "backbone.") -> str:
-    """Which of our residual networks has these blocks.
+    """Find the residual network of this project that has these blocks.
 
     Raises:
-        InputError: If none has.
+        InputError: None has.
     """
     blocks = tuple(len(numbers(state, f"{prefix}layer{stage}.")) for stage in range(1, 5))
     bottleneck = f"{prefix}layer1.0.conv3.weight" in state

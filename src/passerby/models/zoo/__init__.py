@@ -1,4 +1,4 @@
-"""Published networks by name: where they are, under which terms, and how to get them."""
+"""Published networks by name: their addresses, their terms, and how to get them."""
 
 from passerby.models.zoo.cache import cache_folder, pulled
 from passerby.models.zoo.pull import Pulled, pull

@@ -1,10 +1,9 @@
-"""Where pulled networks are kept, and who may write there.
+"""The cache of pulled networks, and the lock for writing there.
 
 ``<cache>/models/<name>.json`` points to ``<cache>/models/<name>-<hash>/``, a folder that appears
-whole and is named by the hash of what is in it. ``PASSERBY_CACHE`` moves the cache.
+complete. Its name contains the hash of its content. ``PASSERBY_CACHE`` moves the cache.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from passerby.errors import InputError
 
 ENVIRONMENT = "PASSERBY_CACHE"
 
 
 def cache_folder() -> Path:
-    """The user's cache folder of Passerby; it need not exist."""
+    """Return the user's cache folder of Passerby; it may not exist yet."""
     if chosen := os.environ.get(ENVIRONMENT):
         return Path(chosen).expanduser()
     if sys.platform == "darwin":
@@ -30,7 +31,7 @@ def cache_folder() -> Path:
 
 
 def models_folder() -> Path:
-    """The networks' part of the cache, made when it is not there.
+    """Return the folder of networks in the cache, made when it is not there.
 
     Raises:
         InputError: It cannot be made.
@@ -47,7 +48,7 @@ def models_folder() -> Path:
 
 
 def read_record(name: str) -> dict[str, Any] | None:
-    """What is known of a pulled network, or None when it is not there (or not whole)."""
+    """Read the record of a pulled network; None when it is not there or not complete."""
     path = cache_folder() / "models" / f"{name}.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -58,13 +59,13 @@ def read_record(name: str) -> dict[str, Any] | None:
 
 
 def pulled(name: str) -> Path | None:
-    """The network file of a pulled name, or None."""
+    """Return the network file of a pulled name, or None."""
     record = read_record(name)
     return record["path"] if record else None
 
 
 def write_record(name: str, record: dict[str, Any]) -> None:
-    """Point ``name`` to what was pulled; the record appears whole."""
+    """Write the record of the pulled network ``name``; it appears complete or not at all."""
     path = models_folder() / f"{name}.json"
     partial = path.with_suffix(f".{os.getpid()}.tmp")
     partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -73,27 +74,27 @@ def write_record(name: str, record: dict[str, Any]) -> None:
 
 @contextmanager
 def sole_writer(name: str, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the writer's lock of ``name``; the kernel frees it when a process dies."""
-    handle = os.open(models_folder() / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    """Hold the writer's lock of ``name``; the system frees it when a process dies."""
+    lock = FileLock(models_folder() / f".{name}.lock")
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        lock.acquire()
+    try:
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def digest_of(path: Path, algorithm: str = "sha256") -> str:
-    """``algorithm:hex`` of a file."""
+    """Compute the digest of a file, as ``algorithm:hex``."""
     with path.open("rb") as file:
         return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
 def content_hash(files: Sequence[Path]) -> str:
-    """One hash over names and contents of files, for a folder's name."""
+    """Compute one hash over names and contents of files, for a folder's name."""
     whole = hashlib.sha256()
     for file in sorted(files, key=lambda f: f.name):
         whole.update(f"{file.name}\0{digest_of(file)}\0".encode())

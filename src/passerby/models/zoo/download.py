@@ -1,4 +1,4 @@
-"""A file over HTTP: resumed where it broke off, checked, and there whole or not at all."""
+"""Download of a file over HTTP: resumed after a break, checked, and complete or not there."""
 
 import http.client
 import json
@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError
@@ -16,35 +15,21 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import passerby
 from passerby.errors import InputError
 from passerby.models.zoo.cache import digest_of
+from passerby.models.zoo.table import ZooFile
 
 CHUNK = 1 << 18
-TRIES = 5  # in a row without a byte more
-PAUSE = 0.5  # seconds before the first new try; each one after waits twice as long
-TIMEOUT = 30.0
-MOST = 1 << 34  # bytes of a file whose size nobody knows
-BROKEN = (http.client.HTTPException, OSError)  # what a connection raises, URLError included
+TRIES = 5  # in a row without a new byte
+PAUSE = 0.5  # seconds before the first retry; every further one waits twice as long
+TIMEOUT = 30.0  # seconds
+MOST = 1 << 34  # bytes of a file of unknown size
+BROKEN = (http.client.HTTPException, OSError)  # errors of a connection, URLError included
 
 Progress = Callable[[int, int | None], None]
-"""Hears bytes there so far, and all of them where known."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A file and what is known of it.
-
-    Attributes:
-        address: http or https.
-        size: Bytes, or None.
-        digest: ``algorithm:hex``, or None.
-    """
-
-    address: str
-    size: int | None = None
-    digest: str | None = None
+"""Takes the number of bytes that have arrived, and the total where it is known."""
 
 
 class _Unfinished(Exception):  # noqa: N818  (no error: there is more to come)
-    """The connection broke; what came is kept."""
+    """The connection broke; the bytes that arrived are kept."""
 
 
 class _NoDowngrade(HTTPRedirectHandler):
@@ -56,20 +41,21 @@ class _NoDowngrade(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def download(wanted: Wanted, target: Path, *, on_progress: Progress | None = None) -> None:
-    """Get a file.
+def download(wanted: ZooFile, target: Path, *, on_progress: Progress | None = None) -> None:
+    """Download a file.
 
-    What has come waits in ``<target>.part``; a later call goes on from there, if the server
-    allows it and the file there is still the same. ``target`` appears when all is there and fits.
+    The bytes that have arrived are in ``<target>.part``. A later call continues from there, if the
+    server allows it and its file is still the same. ``target`` appears when all bytes are there
+    and fit.
 
     Args:
-        wanted: Address, and size and digest where known.
-        target: The file to write; one that is there and fits is kept.
-        on_progress: Hears of every piece.
+        wanted: Address; size and digest where known.
+        target: The file to write. An existing one that fits is kept.
+        on_progress: Called after every piece.
 
     Raises:
-        InputError: The address is not HTTP, nothing is there, nothing can be reached, or what
-            came is not what is wanted.
+        InputError: The address is not HTTP, nothing is there, nothing can be reached, or the bytes
+            are not those of the file.
     """
     if urlsplit(wanted.address).scheme not in ("http", "https"):
         raise InputError(f"'{wanted.address}' is not an http or https address")
@@ -95,8 +81,8 @@ def download(wanted: Wanted, target: Path, *, on_progress: Progress | None = Non
     _notes(part).unlink(missing_ok=True)
 
 
-def misfit(path: Path, wanted: Wanted) -> str | None:
-    """Why a file is not the one wanted, or None when nothing known speaks against it."""
+def misfit(path: Path, wanted: ZooFile) -> str | None:
+    """Say why a file is not the wanted one; None when its size and digest, if known, fit."""
     size = path.stat().st_size
     if wanted.size is not None and size != wanted.size:
         return f"it has {size:,} bytes, not {wanted.size:,}"
@@ -107,20 +93,28 @@ def misfit(path: Path, wanted: Wanted) -> str | None:
     return None
 
 
-def _fetch(wanted: Wanted, part: Path, on_progress: Progress | None) -> None:
-    """One request; raises _Unfinished when the connection breaks before the end."""
-    there, notes = _resumable(part, wanted), _read_notes(part)
+def _fetch(wanted: ZooFile, part: Path, on_progress: Progress | None) -> None:
+    """Make one request; raise _Unfinished when the connection breaks before the end."""
+    notes = _read_notes(part)
+    # continue only with bytes of the same address, and only where the server can be asked whether
+    # the file is still the same, or a digest can tell
+    trusted = bool(notes.get("mark")) or wanted.digest is not None
+    there = _size(part) if trusted and notes.get("address") == wanted.address else 0
     if there and there == notes.get("total"):
         return
-    with _ask(wanted.address, part, there, notes) as answer:
+    with _ask(wanted.address, part, there, notes.get("mark")) as answer:
         start = _start(answer, there)
-        total = _total(answer, start)
+        length = answer.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else None
         if wanted.size is not None and total is not None and total != wanted.size:
             raise InputError(
                 f"'{wanted.address}' has {total:,} bytes, not the {wanted.size:,} expected; "
                 "it is another file by now"
             )
-        _refuse_page(answer, wanted.address)
+        if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+            raise InputError(
+                f"'{wanted.address}' answers with a web page, not with a file; open it in a browser"
+            )
         try:
             _write_notes(part, wanted.address, answer.headers, total)
             _receive(answer, part, start, total=total, size=wanted.size, on_progress=on_progress)
@@ -128,12 +122,19 @@ def _fetch(wanted: Wanted, part: Path, on_progress: Progress | None) -> None:
             raise InputError(f"'{part}' cannot be written: {error.strerror or error}") from None
 
 
-def _ask(address: str, part: Path, there: int, notes: Mapping[str, Any]) -> Any:
+def _ask(address: str, part: Path, there: int, mark: str | None) -> Any:
+    """Request a file from byte ``there`` on, if it still has the ``mark``."""
+    headers = {"User-Agent": f"passerby/{passerby.__version__}", "Accept-Encoding": "identity"}
+    if there:
+        headers["Range"] = f"bytes={there}-"
+        if mark:
+            headers["If-Range"] = mark
     try:
-        return _open(address, there, notes)
+        request = Request(address, headers=headers)
+        return build_opener(_NoDowngrade()).open(request, timeout=TIMEOUT)
     except HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and there:
-            _forget(part)  # it is shorter there than what we have: from the beginning
+            _forget(part)  # the file is shorter than the part: start again
             raise _Unfinished from error
         if error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _Unfinished from error
@@ -144,17 +145,8 @@ def _ask(address: str, part: Path, there: int, notes: Mapping[str, Any]) -> Any:
         raise _Unfinished from error
 
 
-def _open(address: str, there: int, notes: Mapping[str, Any]) -> Any:
-    headers = {"User-Agent": f"passerby/{passerby.__version__}", "Accept-Encoding": "identity"}
-    if there:
-        headers["Range"] = f"bytes={there}-"
-        if mark := notes.get("mark"):
-            headers["If-Range"] = mark
-    return build_opener(_NoDowngrade()).open(Request(address, headers=headers), timeout=TIMEOUT)
-
-
 def _start(answer: Any, there: int) -> int:
-    """From which byte the answer goes on: a server that ignores Range begins anew."""
+    """Read the byte at which the answer starts; it is 0 where the server ignores Range."""
     if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
         return 0
     span = answer.headers.get("Content-Range", "")
@@ -162,18 +154,6 @@ def _start(answer: Any, there: int) -> int:
     if start != str(there):
         raise _Unfinished from ValueError(f"the server sent '{span}', not from byte {there}")
     return there
-
-
-def _total(answer: Any, start: int) -> int | None:
-    length = answer.headers.get("Content-Length")
-    return start + int(length) if length is not None and length.isdecimal() else None
-
-
-def _refuse_page(answer: Any, address: str) -> None:
-    if answer.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
-        raise InputError(
-            f"'{address}' answers with a web page, not with a file; open it in a browser"
-        )
 
 
 def _receive(
@@ -210,17 +190,6 @@ def _read(answer: Any) -> bytes:
     return piece
 
 
-def _resumable(part: Path, wanted: Wanted) -> int:
-    """How many bytes there are to go on from.
-
-    Only those of the same address, and only where the join can be trusted: the server can be
-    asked whether the file is still the same, or a digest will tell.
-    """
-    notes = _read_notes(part)
-    trusted = bool(notes.get("mark")) or wanted.digest is not None
-    return _size(part) if trusted and notes.get("address") == wanted.address else 0
-
-
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
@@ -238,7 +207,7 @@ def _read_notes(part: Path) -> dict[str, Any]:
 
 
 def _write_notes(part: Path, address: str, headers: Mapping[str, str], total: int | None) -> None:
-    """Keep what tells whether the file is still the same: a strong ETag, or its date."""
+    """Write the address, the total, and a strong ETag or date that identifies the version."""
     tag = headers.get("ETag", "")
     mark = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
     notes = {"address": address, "mark": mark, "total": total}
@@ -256,11 +225,11 @@ def _unreachable(address: str, error: BaseException | None) -> str:
     return f"'{host}' cannot be reached ({' '.join(str(reason).split()) or 'no answer'})"
 
 
-def copy(source: Path, target: Path, wanted: Wanted) -> None:
-    """Take a file that was downloaded by hand, checked as a download is.
+def copy(source: Path, target: Path, wanted: ZooFile) -> None:
+    """Copy a file that was downloaded by hand, with the checks of a download.
 
     Raises:
-        InputError: It is not there, or is not what is wanted.
+        InputError: There is no such file, or it is not the wanted one.
     """
     if not source.is_file():
         raise InputError(f"there is no file '{source}'")

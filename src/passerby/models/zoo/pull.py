@@ -1,4 +1,4 @@
-"""A published network into the cache: fetched, checked, converted, and there whole."""
+"""Pulling a published network into the cache: download, check, conversion."""
 
 import os
 import shutil
@@ -13,20 +13,20 @@ import passerby
 from passerby.errors import InputError
 from passerby.models.card import ModelCard
 from passerby.models.zoo import cache
-from passerby.models.zoo.download import Progress, Wanted, copy, download
+from passerby.models.zoo.download import Progress, copy, download
 from passerby.models.zoo.table import ZooEntry, ZooFile, find
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
-    """What a pull left behind.
+    """The result of a pull.
 
     Attributes:
-        name: In the table.
+        name: The name in the table.
         path: The network file; ``Embedder.load(name)`` opens it too.
         fresh: False when it was there already.
-        verified: Whether a digest in the table vouches for every file of it.
-        sources: File name -> its SHA-256 as it came.
+        verified: Whether the table has a digest for every file, so that all were checked.
+        sources: File name -> SHA-256 of the file as downloaded.
         left_out: Tensors of the checkpoint left out on purpose.
     """
 
@@ -46,19 +46,19 @@ def pull(
     on_progress: Callable[[str], Progress] | None = None,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Pulled:
-    """Get a published network into the user's cache; nothing is fetched twice.
+    """Get a published network into the user's cache; nothing is downloaded twice.
 
     Args:
         name: A name of the table.
         source: Another address of the file (or, ending in ``/``, of the folder of its files), or
-            a file or folder that was downloaded by hand; the table's own address without it.
-        to: A folder to copy the network file to as well.
-        on_progress: Given a file's name, returns what hears of its bytes.
+            a file or folder that was downloaded by hand; None takes the table's address.
+        to: A folder that gets a copy of the network file.
+        on_progress: Takes a file's name and returns a function that takes the bytes so far.
         on_wait: Called when another process is pulling the same network.
 
     Raises:
-        InputError: No such name; only a browser gets it; the network is out of reach; or what came
-            is not the network.
+        InputError: There is no such name, only a browser can download it, it cannot be reached, or
+            the bytes are not those of the network.
     """
     entry = find(name)
     record = cache.read_record(name)
@@ -83,7 +83,7 @@ def pull(
 
 
 def by_hand(entry: ZooEntry) -> str:
-    """One line: what to download in a browser, and what to run then."""
+    """Say in one line what to download in a browser and what to run then."""
     what = f" (there: {entry.inside})" if entry.inside else ""
     return (
         f"only a browser can download '{entry.name}': save {entry.by_hand}{what} as FILE, then run "
@@ -95,11 +95,12 @@ def by_hand(entry: ZooEntry) -> str:
 def _install(
     entry: ZooEntry, source: str | None, on_progress: Callable[[str], Progress]
 ) -> dict[str, Any]:
-    """Fetch, convert, and put in place under the content's own hash."""
+    """Download, convert, and put in place under the hash of the content."""
     models = cache.models_folder()
     downloads = models / "downloads" / entry.name
     downloads.mkdir(parents=True, exist_ok=True)
-    files = [_get(file, entry, source, downloads, on_progress) for file in _wanted(entry, source)]
+    wanted = entry.files or (ZooFile(address=source or ""),)  # the one downloaded by hand
+    files = [_get(file, entry, source, downloads, on_progress) for file in wanted]
     sources = {file.name: cache.digest_of(file) for file in files}
     with tempfile.TemporaryDirectory(dir=models, prefix=f".{entry.name}.") as scratch:
         made = Path(scratch) / "network"
@@ -119,16 +120,8 @@ def _install(
         "passerby": passerby.__version__,
     }
     cache.write_record(entry.name, record)
-    shutil.rmtree(downloads)  # only now: a conversion that failed needs no second download
+    shutil.rmtree(downloads)  # only now, so that after a failed conversion they are still there
     return {**record, "path": folder / main}
-
-
-def _wanted(entry: ZooEntry, source: str | None) -> Sequence[ZooFile]:
-    """The table's files, or the one that was downloaded by hand."""
-    if entry.files:
-        return entry.files
-    assert source is not None
-    return (ZooFile(address=source),)
 
 
 def _get(
@@ -139,15 +132,17 @@ def _get(
     on_progress: Callable[[str], Progress],
 ) -> Path:
     target = downloads / (Path(file.name).name or "network")
-    address = _address(file, entry, source)
-    wanted = Wanted(address=address, size=file.size, digest=file.digest)
-    if urlsplit(address).scheme in ("http", "https"):
+    wanted = replace(file, address=_address(file, entry, source))
+    if urlsplit(wanted.address).scheme in ("http", "https"):
         try:
             download(wanted, target, on_progress=on_progress(file.name))
         except InputError as error:
-            raise InputError(f"{error}; {_another_way(entry)}") from None
+            raise InputError(
+                f"{error}; without a network, bring the file from {entry.page} and run "
+                f"'passerby models pull {entry.name} --from FILE'"
+            ) from None
     else:
-        copy(Path(address).expanduser(), target, wanted)
+        copy(Path(wanted.address).expanduser(), target, wanted)
     return target
 
 
@@ -158,15 +153,8 @@ def _address(file: ZooFile, entry: ZooEntry, source: str | None) -> str:
     return f"{source.rstrip('/')}/{file.name}" if folder else source
 
 
-def _another_way(entry: ZooEntry) -> str:
-    return (
-        f"without a network, bring the file from {entry.page} and run "
-        f"'passerby models pull {entry.name} --from FILE'"
-    )
-
-
 def _network(entry: ZooEntry, files: Sequence[Path], made: Path) -> tuple[str, tuple[str, ...]]:
-    """Make the network's files in the folder ``made``; its main file and what was left out."""
+    """Make the network's files in ``made``; return the main file and the left-out tensors."""
     if not entry.foreign:
         return _as_it_comes(entry, files, made), ()
     from passerby.models.convert import convert
@@ -176,12 +164,12 @@ def _network(entry: ZooEntry, files: Sequence[Path], made: Path) -> tuple[str, t
     card = with_facts(entry, card)
     main = f"{entry.name}.safetensors"
     save(network, card, made / main)
-    load(made / main)  # what was written opens again
+    load(made / main)  # check that the written file can be opened
     return main, tuple(card.training.get("left_out", ()))
 
 
 def with_facts(entry: ZooEntry, card: ModelCard) -> ModelCard:
-    """A converted card with what the table knows and no file says: size, licences, origin."""
+    """Add the table's facts to a converted card: input size, licences, origin."""
     published = {name: {"mAP": m, "rank1": r} for name, (m, r) in entry.published.items()}
     origin: dict[str, Any] = {
         "zoo": entry.name,
@@ -195,7 +183,7 @@ def with_facts(entry: ZooEntry, card: ModelCard) -> ModelCard:
 
 
 def _as_it_comes(entry: ZooEntry, files: Sequence[Path], made: Path) -> str:
-    """An OpenVINO network with its card beside it: the .xml does not say how it wants pictures."""
+    """Copy an OpenVINO network and write its card beside it, as the .xml has no preprocessing."""
     for file in files:
         shutil.copyfile(file, made / file.name)
     main = next(file.name for file in files if file.suffix == ".xml")
@@ -210,7 +198,7 @@ def _as_it_comes(entry: ZooEntry, files: Sequence[Path], made: Path) -> str:
 
 
 def _copy_to(record: dict[str, Any], folder: Path) -> Path:
-    """Copy a network's files; each appears whole."""
+    """Copy a network's files into ``folder``; each appears complete or not at all."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(record["path"].parent.iterdir(), reverse=True):

@@ -14,7 +14,7 @@ from passerby.errors import InputError
 DRIVE = "https://drive.google.com/file/d/{}/view"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-# what a file cannot say of itself, or what is well to say twice; as in ModelCard
+# facts of preprocessing that a file cannot contain, or that are checked; as in ModelCard
 FACTS = ("input_size", "colour_order", "value_range", "mean", "std", "interpolation", "dimension")
 
 
@@ -23,9 +23,9 @@ class ZooFile:
     """One file to download.
 
     Attributes:
-        address: Where it is, over HTTPS.
+        address: Its address, in the table always over HTTPS.
         size: Bytes, where they are known.
-        digest: ``sha256:...``, ``sha384:...`` or ``sha512:...``, where it is known; never guessed.
+        digest: ``sha256:...``, ``sha384:...`` or ``sha512:...``, where it is known.
     """
 
     address: str
@@ -34,7 +34,7 @@ class ZooFile:
 
     @property
     def name(self) -> str:
-        """The file's own name."""
+        """The name of the file."""
         return self.address.rsplit("/", 1)[-1]
 
 
@@ -43,22 +43,22 @@ class ZooEntry:
     """One published network.
 
     Attributes:
-        name: What ``passerby models pull`` and ``--model`` take.
-        toolbox: The code it was trained with.
-        architecture: As the toolbox or :func:`passerby.models.build` calls it.
-        page: Where its authors publish it.
-        code: Their code.
-        code_licence: Its licence; "" where we do not know it.
-        weights_licence: That of the weights, where it is stated apart from the code's.
-        paper: Address, or "".
-        trained_on: Data sets.
-        data_terms: Data set -> what is known of its terms.
+        name: The name that ``passerby models pull`` and ``--model`` take.
+        toolbox: The code that trained it.
+        architecture: Its name in the toolbox or in :func:`passerby.models.build`.
+        page: The page where its authors publish it.
+        code: The address of their code.
+        code_licence: The licence of the code; "" where it is not known.
+        weights_licence: The licence of the weights, where it is stated apart from the code's.
+        paper: The address of the paper, or "".
+        trained_on: The data sets of the training.
+        data_terms: Data set -> the known terms of its use.
         card: Facts of preprocessing, by the names of :class:`passerby.models.ModelCard`.
-        published: Data set -> (mAP, rank-1) in percent, as its authors print them, single query,
+        published: Data set -> (mAP, rank-1) in percent, as its authors print them: single query,
             without re-ranking.
-        files: What is downloaded; empty when only a browser can.
+        files: The files to download; empty when only a browser can download.
         by_hand: The page to open where no plain GET gets the file, or "".
-        inside: What to look for there, when it is more than one file.
+        inside: The name to look for on that page, when it has several files.
     """
 
     name: str
@@ -84,7 +84,7 @@ class ZooEntry:
 
     @property
     def licence(self) -> str:
-        """One line for a model card: of the weights, the code and the data."""
+        """One line for a model card: the licences of the weights, the code and the data."""
         code = self.code_licence or "unknown"
         own = self.weights_licence or "not stated apart from the code's"
         terms = "; ".join(f"{name}: {terms}" for name, terms in self.data_terms.items())
@@ -93,7 +93,7 @@ class ZooEntry:
 
 @cache
 def entries() -> Mapping[str, ZooEntry]:
-    """All published networks by name, toolbox by toolbox."""
+    """Read all published networks, by name, ordered by toolbox."""
     here = resources.files(__package__)
     terms = tomllib.loads((here / "data_terms.toml").read_text(encoding="utf-8"))
     tables = (here / "tables").iterdir()
@@ -107,10 +107,10 @@ def entries() -> Mapping[str, ZooEntry]:
 
 
 def find(name: str) -> ZooEntry:
-    """The entry of a name.
+    """Find the entry of a name.
 
     Raises:
-        InputError: There is none; the message names the nearest.
+        InputError: There is none; the message lists similar names.
     """
     known = entries()
     if name not in known:
@@ -121,10 +121,10 @@ def find(name: str) -> ZooEntry:
 
 
 def read_table(table: Mapping[str, Any], terms: Mapping[str, str]) -> list[ZooEntry]:
-    """The networks of one toolbox's table.
+    """Read the networks of one toolbox's table.
 
     Raises:
-        ValueError: A row is not as this module describes it: a fault in the table, not in input.
+        ValueError: A row does not have the form that this module describes.
     """
     shared = {key: value for key, value in table.items() if key not in ("base", "networks")}
     return [_entry({**shared, **row}, table, terms) for row in table["networks"]]

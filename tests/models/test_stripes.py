@@ -3,7 +3,7 @@ import torch
 
 from passerby.errors import InputError
 from passerby.losses import cross_entropy, triplet
-from passerby.models import PartsOutput, build, heads
+from passerby.models import HeadsOutput, build, heads
 
 
 def tiny(**options) -> torch.nn.Module:
@@ -30,7 +30,7 @@ def test_heads_equal_their_steps(pooling: str) -> None:
 def test_training_gives_every_head_its_losses() -> None:
     network = tiny()
     output = network(torch.randn(4, 3, 128, 64))
-    assert isinstance(output, PartsOutput)
+    assert isinstance(output, HeadsOutput)
     assert [tuple(h.before_bn.shape) for h in output.heads] == [(4, 256), (4, 16), (4, 16)]
     assert heads(output) == output.heads
     labels = torch.tensor([0, 0, 1, 1])

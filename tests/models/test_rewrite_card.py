@@ -6,7 +6,7 @@ import torch
 
 from passerby.errors import InputError
 from passerby.models import ModelCard, build, load, read_card, save
-from passerby.models.headers import rewrite_card
+from passerby.models.files import rewrite_card
 
 CARD = ModelCard(architecture="slim18", dimension=256, input_size=(64, 32))
 
