@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passerby.data import CameraSampler
-from passerby.data.seeds import numpy_generator
+from passerby.data.samplers import numpy_generator
 from passerby.errors import InputError
 
 

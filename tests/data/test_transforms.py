@@ -9,7 +9,7 @@ from torch import Tensor
 from passerby.data import Augment
 from passerby.data.colour import ColourJitter, grey, jitter
 from passerby.data.policies import IMAGENET, apply, auto_augment, value
-from passerby.data.seeds import torch_generator
+from passerby.data.samplers import torch_generator
 from passerby.data.transforms import (
     IMAGENET_MEAN,
     Erasing,

@@ -9,7 +9,7 @@ import torch
 
 from passerby.cluster import ClusterMemory
 from passerby.data import CropTable, ImageStore, read
-from passerby.data.camera_sampler import CameraSampler
+from passerby.data.samplers import CameraSampler
 from passerby.errors import InputError
 from passerby.losses import cluster_contrast
 from passerby.models import load, parameters

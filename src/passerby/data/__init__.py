@@ -11,8 +11,7 @@ from passerby.data.readers import READERS, read, read_any
 from passerby.data.table import CropTable
 
 if TYPE_CHECKING:
-    from passerby.data.camera_sampler import CameraSampler
-    from passerby.data.samplers import PKSampler, ShuffleSampler, SwitchSampler
+    from passerby.data.samplers import CameraSampler, PKSampler, ShuffleSampler, SwitchSampler
     from passerby.data.store import ImageStore
     from passerby.data.transforms import Augment
 
@@ -31,7 +30,7 @@ __all__ = [
 
 _WITH_TORCH = {
     "Augment": "transforms",
-    "CameraSampler": "camera_sampler",
+    "CameraSampler": "samplers",
     "ImageStore": "store",
     "PKSampler": "samplers",
     "ShuffleSampler": "samplers",

@@ -1,4 +1,4 @@
-"""Can this data set be trained and evaluated on, and if not, why?"""
+"""Checks of a data set: whether it suits training and evaluation, and if not, why."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.findings import Finding
-from passerby.data.inspection import inspect_pictures
+from passerby.data.inspection import Finding, inspect_pictures
 from passerby.data.published import NOTES, differences
 from passerby.data.table import DISTRACTOR, JUNK, SPLITS, CropTable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """Counts and findings.
+    """Counts and findings of a data set.
 
     Attributes:
-        name: Of the data set.
+        name: The name of the data set.
         counts: Split -> pictures, people, distractors, junk, cameras.
         cameras: Camera -> split -> pictures.
         findings: Errors first.
@@ -35,11 +34,11 @@ class Check:
         return not any(finding.level == "error" for finding in self.findings)
 
     def summary(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Return everything in a form for JSON."""
         return {**asdict(self), "ok": self.ok}
 
     def text(self, files: int = 10) -> str:
-        """A page of text; unreadable files are all listed, of other lists the first ``files``."""
+        """Write a page of text: all unreadable files, and the first ``files`` of other lists."""
         names = ("pictures", "people", "distractors", "junk", "cameras")
         lines = [self.name, f"{'':12s}" + "".join(f"{name:>13s}" for name in names)]
         for split, counts in self.counts.items():
@@ -65,14 +64,14 @@ def check(
     pictures: bool = True,
     progress: bool = False,
 ) -> Check:
-    """Look for everything that makes training or evaluation fail or mislead.
+    """Look for everything that makes training or evaluation fail or its figures mislead.
 
     Args:
         table: The data set.
-        identities: P of the training batches to come.
-        images: K of these.
-        pictures: Also open every picture.
-        progress: Show a bar while pictures are opened.
+        identities: P of the training batches.
+        images: K of the training batches.
+        pictures: Whether to open every picture too.
+        progress: Whether to show a bar while pictures are opened.
     """
     findings = [
         *_numbering(table),
@@ -112,9 +111,10 @@ def _counts(part: CropTable) -> dict[str, int]:
 
 
 def _numbering(table: CropTable) -> Iterator[Finding]:
-    """People numbered from 0: the first of them is then taken for nobody."""
+    """Find people numbered from 0, as the first of them is then taken for a distractor."""
     zero = int((table.query.identity == DISTRACTOR).sum())
-    swapped = len(table.query) > len(table.gallery) > 0  # then these are the gallery's distractors
+    # where query and gallery are swapped, these are the gallery's distractors
+    swapped = len(table.query) > len(table.gallery) > 0
     if zero and not swapped:
         yield Finding(
             level="error",
@@ -192,7 +192,13 @@ def _evaluation(table: CropTable) -> Iterator[Finding]:
             f"{causes}; check how identities and cameras are read, or use protocol any-camera",
             items=tuple(query.path[nobody | absent | own_camera].tolist()),
         )
-    yield from _test_cameras(query, gallery)
+    if len(np.unique(np.concatenate([query.camera, gallery.camera]))) == 1:
+        yield Finding(
+            level="error",
+            code="one-camera",
+            text="all test pictures are from one camera, and the protocol counts matches across "
+            "cameras only; check how cameras are read, or use protocol any-camera",
+        )
     elsewhere = int(np.isin(query.identity[absent], table.train.identity).sum())
     if elsewhere:
         yield Finding(
@@ -203,32 +209,17 @@ def _evaluation(table: CropTable) -> Iterator[Finding]:
         )
 
 
-def _test_cameras(query: CropTable, gallery: CropTable) -> Iterator[Finding]:
-    if len(np.unique(np.concatenate([query.camera, gallery.camera]))) == 1:
-        yield Finding(
-            level="error",
-            code="one-camera",
-            text="all test pictures are from one camera, and the protocol counts matches across "
-            "cameras only; check how cameras are read, or use protocol any-camera",
-        )
-
-
 def _unanswerable(
     query: CropTable, gallery: CropTable
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Queries (Q,) of nobody, of people not in the gallery, of people in their camera only."""
+    """Mark queries (Q,) of nobody, of people not in the gallery, of people in one camera only."""
     nobody = query.identity <= DISTRACTOR
     absent = ~nobody & ~np.isin(query.identity, gallery.identity)
-    cameras: dict[int, set[int]] = {}
+    # people whom the gallery has from one camera only, the query's own
     pairs = np.unique(np.stack([gallery.identity, gallery.camera], axis=1), axis=0)
-    for identity, camera in pairs.tolist():
-        cameras.setdefault(identity, set()).add(camera)
-    rest = np.array(
-        [
-            cameras.get(identity, set()) <= {camera}
-            for identity, camera in zip(query.identity.tolist(), query.camera.tolist(), strict=True)
-        ]
-    )
+    people, first, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
+    row = np.searchsorted(people, query.identity).clip(max=len(people) - 1)
+    rest = (counts[row] == 1) & (pairs[first[row], 1] == query.camera)
     return nobody, absent, rest & ~nobody & ~absent
 
 

@@ -1,16 +1,23 @@
-"""CUHK03 (Li et al., CVPR 2014), new protocol (Zhong et al., CVPR 2017) and old one."""
+"""CUHK03 (Li et al., CVPR 2014), with the new protocol (Zhong et al., CVPR 2017) and the old one.
 
+The release is a file of MATLAB 7.3, which is HDF5 with references.
+"""
+
+import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from passerby.data.cuhk03_mat import extract_pictures, read_testsets
 from passerby.data.market1501 import is_market_tree, read_market_tree
 from passerby.data.table import CropTable
-from passerby.errors import InputError
+from passerby.errors import InputError, MissingExtraError
 
 Boxes = Literal["detected", "labeled"]
 
@@ -18,40 +25,20 @@ Boxes = Literal["detected", "labeled"]
 NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)\.png")
 
 
-def read_cuhk03_detected(root: Path) -> CropTable:
-    """Read the new protocol with a detector's boxes; see :func:`read_cuhk03`."""
-    return read_cuhk03(root, "detected")
-
-
-def read_cuhk03_labeled(root: Path) -> CropTable:
-    """Read the new protocol with boxes by hand; see :func:`read_cuhk03`."""
-    return read_cuhk03(root, "labeled")
-
-
-def read_cuhk03_old_detected(root: Path, split: int = 0) -> CropTable:
-    """Read one of the 20 old splits with a detector's boxes; see :func:`read_cuhk03_old`."""
-    return read_cuhk03_old(root, "detected", split)
-
-
-def read_cuhk03_old_labeled(root: Path, split: int = 0) -> CropTable:
-    """Read one of the 20 old splits with boxes by hand; see :func:`read_cuhk03_old`."""
-    return read_cuhk03_old(root, "labeled", split)
-
-
 def read_cuhk03(root: Path, boxes: Boxes) -> CropTable:
     """Read the new protocol: 767 people to train, 700 to test, Market-1501's metric.
 
-    Reads any of: the image tree ``images_detected`` / ``images_labeled`` with
+    It reads any of three forms: the image tree ``images_detected`` or ``images_labeled`` with
     ``cuhk03_new_protocol_config_*.mat``; the original ``cuhk03_release/cuhk-03.mat``, whose
-    pictures are first written to that tree (which needs h5py); or a copy in Market-1501's layout in
-    ``detected`` / ``labeled``. The camera is the view, 1 or 2, of a camera pair.
+    pictures are first written to that tree (this needs h5py); or a copy in Market-1501's layout in
+    ``detected`` or ``labeled``. The camera is the view, 1 or 2, of a camera pair.
 
     Args:
-        root: The folder that holds these.
-        boxes: ``"detected"`` or ``"labeled"``.
+        root: The folder of the data set.
+        boxes: ``"detected"`` (by a detector) or ``"labeled"`` (by hand).
 
     Raises:
-        InputError: Something of this is missing or has another form.
+        InputError: A part is missing or has another form.
     """
     root, name = _root(Path(root)), f"cuhk03-{boxes}"
     for folder in (root, root / boxes, root / "cuhk03-np" / boxes):
@@ -82,11 +69,11 @@ def read_cuhk03(root: Path, boxes: Boxes) -> CropTable:
 def read_cuhk03_old(root: Path, boxes: Boxes, split: int = 0) -> CropTable:
     """Read one of the 20 old splits: 100 people to test, all others to train.
 
-    Every test picture is a query and a gallery picture; evaluate by the protocol ``cuhk03-old``
-    and average over the splits. Needs ``cuhk03_release/cuhk-03.mat``, which holds the splits.
+    Every test picture is a query and a gallery picture. Evaluate by the protocol ``cuhk03-old``
+    and average over the splits. ``cuhk03_release/cuhk-03.mat`` is needed, as it has the splits.
 
     Args:
-        root: The folder that holds the release.
+        root: The folder of the release.
         boxes: ``"detected"`` or ``"labeled"``.
         split: 0 to 19.
 
@@ -133,7 +120,7 @@ def _mat(root: Path, name: str) -> Path:
 
 
 def _pictures(root: Path, boxes: Boxes) -> str:
-    """The folder of pictures, made from the release where it lacks."""
+    """Find the folder of pictures; make it from the release where it is missing."""
     folder = root / f"images_{boxes}"
     if not folder.is_dir():
         extract_pictures(_mat(root, f"cuhk03-{boxes}"), boxes, folder)
@@ -160,7 +147,7 @@ def _load_config(root: Path, boxes: Boxes) -> dict[str, NDArray[Any]]:
 
 
 def _fields(names: list[str], root: Path) -> NDArray[np.int64]:
-    """Camera pair, person, view, picture of each file name (N, 4)."""
+    """Read camera pair, person, view and picture of each file name (N, 4)."""
     found = [NAME.fullmatch(name) for name in names]
     wrong = next((n for n, match in zip(names, found, strict=True) if match is None), None)
     if wrong is not None:
@@ -169,3 +156,75 @@ def _fields(names: list[str], root: Path) -> NDArray[np.int64]:
         )
     numbers = [list(map(int, match.groups())) for match in found if match]
     return np.array(numbers, dtype=np.int64).reshape(-1, 4)
+
+
+def extract_pictures(mat: Path, boxes: str, folder: Path) -> None:
+    """Write the pictures of ``cuhk-03.mat`` as PNG files PAIR_PERSON_VIEW_PICTURE.png.
+
+    Numbers count from 1. Pictures 1 to 5 are of view 1, 6 to 10 of view 2. Empty cells are left
+    out. The folder appears complete or not at all.
+
+    Args:
+        mat: The release file.
+        boxes: ``"detected"`` or ``"labeled"``.
+        folder: The folder to make; it must not exist.
+
+    Raises:
+        InputError: The file has another form, or the folder cannot be written;
+            MissingExtraError where h5py is not installed.
+    """
+    with _opened(mat) as file, _made(folder) as made:
+        for pair, cells in enumerate(_cells(file, boxes, mat), start=1):
+            people = file[cells][()].T  # (people, 10) references
+            for person, pictures in enumerate(people, start=1):
+                for number, reference in enumerate(pictures, start=1):
+                    pixels = file[reference][()].T  # MATLAB's order is the reverse
+                    if pixels.ndim < 3 or pixels.size == 0:
+                        continue
+                    view = 1 if number <= 5 else 2
+                    name = f"{pair}_{person:03d}_{view}_{number:02d}.png"
+                    Image.fromarray(np.ascontiguousarray(pixels)).save(made / name)
+
+
+def read_testsets(mat: Path) -> list[NDArray[np.int64]]:
+    """Read the test people of each old split: camera pair and person of the pair (100, 2), from 1.
+
+    Raises:
+        InputError: As :func:`extract_pictures`.
+    """
+    with _opened(mat) as file:
+        return [file[r][()].T.astype(np.int64) for r in _cells(file, "testsets", mat)]
+
+
+def _cells(file: Any, name: str, mat: Path) -> list[Any]:
+    """Read the references of a cell array."""
+    if name not in file:
+        raise InputError(f"cuhk03: '{mat}' has no '{name}'; get the release again")
+    return list(np.ravel(file[name][()]))
+
+
+@contextmanager
+def _opened(mat: Path) -> Iterator[Any]:
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtraError("h5py", "datasets") from None
+    try:
+        file = h5py.File(mat, "r")
+    except OSError as error:
+        raise InputError(f"cuhk03: cannot read '{mat}': {error}") from None
+    with file:
+        yield file
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """Make a folder that gets its name when it is complete."""
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+            made = Path(name) / folder.name
+            made.mkdir()
+            yield made
+            os.replace(made, folder)
+    except OSError as error:
+        raise InputError(f"cuhk03: cannot write '{folder}': {error.strerror}") from None

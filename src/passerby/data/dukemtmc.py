@@ -10,8 +10,8 @@ from passerby.data.table import CropTable
 def read_dukemtmc(root: Path) -> CropTable:
     """Read DukeMTMC-reID, which has Market-1501's layout and names such as 0005_c2_f0046985.jpg.
 
-    The set was withdrawn by its authors in 2019, as the people in it had not consented; a warning
-    says so. Its gallery has 408 people who are in no query. There is no junk.
+    Its authors withdrew the set in 2019, as the people in it had not consented; a warning says so.
+    The gallery has 408 people who are in no query. There is no junk.
 
     Args:
         root: The tree, or a folder that holds it in ``DukeMTMC-reID``.

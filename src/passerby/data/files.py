@@ -1,4 +1,4 @@
-"""Crop tables as CSV and Parquet files."""
+"""Crop tables in CSV and Parquet files."""
 
 import csv
 from datetime import datetime
@@ -23,17 +23,18 @@ NAME_KEY = b"passerby.name"
 def read_csv(path: Path, *, root: str | Path | None = None) -> CropTable:
     """Read a CSV (or .tsv) table with a header line.
 
-    Columns ``path, identity, camera, split``, and where known ``time``, ``tracklet``,
-    ``x0, y0, x1, y1`` and ``lon, lat``; others are ignored. Identities and cameras that are not
-    whole numbers are numbered from 1 in alphabetical order. A time is milliseconds since the
-    epoch or ISO 8601 with its zone. ``split`` may lack: all rows then are gallery.
+    The columns are ``path, identity, camera, split``, and where known ``time``, ``tracklet``,
+    ``x0, y0, x1, y1`` and ``lon, lat``. Others are ignored. Identities and cameras that are not
+    whole numbers are numbered from 1 in alphabetical order. A time is milliseconds since the epoch,
+    or ISO 8601 with its zone. Without ``split`` all rows are gallery.
 
     Args:
         path: The file.
-        root: Folder the paths stand under; by default the file's own.
+        root: Folder to which the paths are relative; by default the file's own.
 
     Raises:
-        InputError: No such file, a missing column, a value that cannot be read (with its line).
+        InputError: The file cannot be read, a column is missing, or a value cannot be read; the
+            message names its row.
     """
     path = Path(path)
     try:
@@ -71,7 +72,13 @@ def read_parquet(path: Path, *, root: str | Path | None = None) -> CropTable:
 
 
 def write_parquet(table: CropTable, path: Path) -> None:
-    """Write ``table`` as Parquet; paths stay relative to its root, which is not written."""
+    """Write ``table`` as Parquet: ``box`` as x0, y0, x1, y1 and ``place`` as lon, lat.
+
+    Paths stay relative to the table's root, which is not written.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
     arrow = _pyarrow()
     columns: dict[str, Any] = {}
     for name, column in table.columns().items():
@@ -139,7 +146,7 @@ def _numbers(values: list[Any], column: str, path: Path) -> NDArray[np.float64]:
 
 
 def _milliseconds(value: Any, row: int, path: Path) -> int:
-    """Milliseconds since the epoch from a whole number, a moment or ISO 8601 text with zone."""
+    """Read a time (whole number, datetime, ISO 8601 text with zone) as milliseconds since 1970."""
     try:
         if isinstance(value, int):
             return value

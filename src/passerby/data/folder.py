@@ -1,4 +1,4 @@
-"""A folder of own pictures."""
+"""A folder of own pictures, read as a table."""
 
 import re
 from pathlib import Path
@@ -25,16 +25,16 @@ CAMERA = re.compile(r"(?:^|[^a-z])c(?:am(?:era)?)?[-_ ]?(\d+)", re.IGNORECASE)
 def read_folder(root: Path) -> CropTable:
     """Read ``train/``, ``query/`` and ``gallery/`` with a folder or a file name per person.
 
-    Two forms, freely mixed:
+    There are two forms, which may be mixed:
 
-    - ``query/0007_c3_anything.jpg``: identity and camera in the name, as in Market-1501;
-    - ``query/PERSON/...c3....jpg`` or ``query/PERSON/cam3/....jpg``: one folder a person, named by
-      anything; the camera is ``c3``, ``cam3`` or ``camera 3`` in the rest of the path, and 0 where
-      none is given.
+    - ``query/0007_c3_anything.jpg``: identity and camera are in the name, as in Market-1501.
+    - ``query/PERSON/...c3....jpg`` or ``query/PERSON/cam3/....jpg``: there is one folder for each
+      person, with any name. The camera is ``c3``, ``cam3`` or ``camera 3`` in the rest of the path,
+      and 0 where there is none.
 
-    Folder names that are whole numbers are the identities; other names are numbered from 1 in
-    alphabetical order, the same over all splits. ``training``, ``probe``, ``test``,
-    ``bounding_box_*`` are understood too. Pictures under no split's folder are training data.
+    Folder names that are whole numbers are the identities. Otherwise all names are numbered from 1
+    in alphabetical order, the same in all splits. ``training``, ``probe``, ``test`` and
+    ``bounding_box_*`` also name splits. Pictures outside all folders of splits are training data.
 
     Raises:
         InputError: No folder, no pictures, or a picture that shows no identity.
@@ -58,7 +58,7 @@ def read_folder(root: Path) -> CropTable:
 
 
 def _row(parts: tuple[str, ...], root: Path) -> tuple[str, int, str]:
-    """Person, camera and split of one picture."""
+    """Read the person, the camera and the split of one picture from its path."""
     split = SPLIT_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
     inner = parts[1:] if split else parts
     if len(inner) > 1:
@@ -74,7 +74,7 @@ def _row(parts: tuple[str, ...], root: Path) -> tuple[str, int, str]:
 
 
 def _numbered(names: list[str]) -> np.ndarray:
-    """Whole numbers as they are; when any name is none, all are numbered from 1 in order."""
+    """Return names as numbers; if one is no whole number, number all from 1 in order."""
     if all(re.fullmatch(r"-?\d+", name) for name in names):
         return np.array([int(name) for name in names], dtype=np.int64)
     return np.unique(names, return_inverse=True)[1].astype(np.int64) + 1

@@ -1,4 +1,4 @@
-"""Open every picture of a table and say what is wrong with which."""
+"""Findings about a data set, and those that come from opening every picture."""
 
 import io
 import os
@@ -7,20 +7,39 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from passerby.data.findings import Finding
 from passerby.data.table import CropTable
+from passerby.errors import one_line
 
-SMALLEST = 8  # pixels; below it there is no person to see
+SMALLEST = 8  # pixels; no person can be seen in a smaller picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A problem of a data set, or a fact about it.
+
+    Attributes:
+        level: ``"error"``: training or evaluation fails or its figures mislead. ``"warning"``: the
+            data are probably not as intended. ``"note"``: a fact worth knowing.
+        code: A short name that does not change.
+        text: What was found and what to do.
+        items: All files concerned.
+    """
+
+    level: Literal["error", "warning", "note"]
+    code: str
+    text: str
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Opened:
-    """One picture: its size and the hash of its file, or why it cannot be read."""
+    """One picture: its size and the hash of its file, or the reason why it cannot be read."""
 
     width: int = 0
     height: int = 0
@@ -29,21 +48,13 @@ class Opened:
 
 
 def inspect_pictures(table: CropTable, *, progress: bool = False) -> list[Finding]:
-    """Decode every picture; nothing that is wrong with one stops the others."""
+    """Decode every picture of ``table`` and list what is wrong; a damaged one stops nothing."""
     paths = table.paths()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         work = pool.map(open_picture, paths)
         opened = list(tqdm(work, "opening pictures", len(paths), leave=False, disable=not progress))
-    return [
-        found
-        for found in (
-            _unreadable(table, opened),
-            _small(table, opened),
-            _wide(table, opened),
-            _copies(table, opened),
-        )
-        if found is not None
-    ]
+    checks = (_unreadable, _small, _wide, _copies)
+    return [found for check in checks if (found := check(table, opened)) is not None]
 
 
 def open_picture(path: Path) -> Opened:
@@ -57,13 +68,14 @@ def open_picture(path: Path) -> Opened:
             width, height = image.size
     except FileNotFoundError:
         return Opened(reason="no such file")
-    except Exception as error:  # decoders raise all sorts of things; no file stops the others
-        return Opened(reason=" ".join(str(error).split()) or type(error).__name__)
+    except Exception as error:  # decoders raise many kinds of errors; no file stops the others
+        return Opened(reason=one_line(error) or type(error).__name__)
     return Opened(width, height, blake2b(data, digest_size=16).digest())
 
 
 def _unreadable(table: CropTable, opened: list[Opened]) -> Finding | None:
-    items = [f"{path} ({o.reason})" for path, o in _zip(table, opened) if o.reason]
+    pairs = zip(table.path.tolist(), opened, strict=True)
+    items = [f"{path} ({o.reason})" for path, o in pairs if o.reason]
     if not items:
         return None
     text = f"{len(items)} of {len(opened)} pictures cannot be read; replace or remove them"
@@ -90,32 +102,24 @@ def _wide(table: CropTable, opened: list[Opened]) -> Finding | None:
 
 
 def _copies(table: CropTable, opened: list[Opened]) -> Finding | None:
-    """The same file as a training and as a test picture."""
+    """Find test pictures whose file is the same as that of a training picture."""
     content = np.array([o.content.hex() for o in opened])
-    train = set(content[table.split == "train"].tolist()) - {""}
-    rows = [
-        path
-        for path, split, text in zip(
-            table.path.tolist(), table.split.tolist(), content.tolist(), strict=True
-        )
-        if split != "train" and text in train
-    ]
-    if not rows:
+    train = table.split == "train"
+    copies = ~train & np.isin(content, content[train]) & (content != "")
+    if not copies.any():
         return None
-    text = f"{len(rows)} test pictures are copies of training pictures"
-    return Finding(level="warning", code="copies", text=text, items=tuple(rows))
+    text = f"{copies.sum()} test pictures are copies of training pictures"
+    return Finding(
+        level="warning", code="copies", text=text, items=tuple(table.path[copies].tolist())
+    )
 
 
 def _sizes(
     table: CropTable, opened: list[Opened], concerned: Callable[[Opened], bool]
 ) -> list[str]:
-    """The readable pictures that are concerned, with their sizes."""
+    """List the readable pictures that are ``concerned``, with their sizes."""
     return [
         f"{path} ({o.width} x {o.height})"
-        for path, o in _zip(table, opened)
+        for path, o in zip(table.path.tolist(), opened, strict=True)
         if not o.reason and concerned(o)
     ]
-
-
-def _zip(table: CropTable, opened: list[Opened]) -> list[tuple[str, Opened]]:
-    return list(zip(table.path.tolist(), opened, strict=True))

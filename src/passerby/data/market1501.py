@@ -11,17 +11,17 @@ from passerby.errors import InputError
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # Thumbs.db and the like are left out
 
-# the camera has any number of digits: a pattern of one digit, as in much published code, makes
-# cameras 10 to 15 into camera 1 and so changes which true matches count
+# the camera has any number of digits. Much published code reads one digit: cameras 10 to 15 then
+# become camera 1, which changes the true matches that count
 NAME = re.compile(r"([-\d]+)_c(\d+)")
 
 
 def read_market1501(root: Path) -> CropTable:
     """Read a tree ``bounding_box_train``, ``query``, ``bounding_box_test``.
 
-    The number before ``_c`` is the identity, the one behind it the camera, as in
-    ``0002_c1s1_000451_03.jpg``. Identity -1 (junk boxes) and 0000 (distractors) stay in the table;
-    protocols know what to do with them. Rows are in order of file names.
+    The number before ``_c`` is the identity, the number after it the camera, as in
+    ``0002_c1s1_000451_03.jpg``. Identity -1 (junk boxes) and 0000 (distractors) stay in the table,
+    as protocols treat them. Rows are in order of file names.
 
     Args:
         root: The tree, or a folder that holds it in ``Market-1501-v15.09.15``.
@@ -45,7 +45,7 @@ def is_market_tree(root: Path) -> bool:
 
 
 def find_tree(root: Path, name: str, nested: tuple[str, ...]) -> Path:
-    """The folder among ``root`` and ``root``/``nested`` that holds the three folders."""
+    """Find the tree of pictures: ``root`` itself or ``root``/``nested``."""
     for candidate in (root, *(root / inner for inner in nested)):
         if is_market_tree(candidate):
             return candidate

@@ -25,14 +25,14 @@ LISTS = {
 def read_msmt17(root: Path) -> CropTable:
     """Read MSMT17 with the training and the validation list as training data (32,621 pictures).
 
-    Identities in the lists start at 0 and mean other people in training than in test. Here they
-    start at 1, and test people are numbered on from the last training person: never the same
-    number for two people. Cameras are the third field of a file's name, with both digits.
+    In the lists identities start at 0, and the same number means different people in training and
+    in test. Here they start at 1, and the numbers of test people follow those of the training
+    people. The camera is the third field of a file's name, with both digits.
 
     A copy in Market-1501's layout (``bounding_box_train`` ...) is read too.
 
     Args:
-        root: ``MSMT17_V1`` or ``MSMT17_V2``, or a folder that holds one of them.
+        root: ``MSMT17_V1`` or ``MSMT17_V2``, or a folder that contains one of them.
 
     Raises:
         InputError: Folders or lists are missing, or a line of a list has another form.
@@ -45,13 +45,8 @@ def read_msmt17_train_list(root: Path) -> CropTable:
     return _read(Path(root), "msmt17-train-list", validation=False)
 
 
-def is_msmt17(root: Path) -> bool:
-    """Whether ``root`` is one of the versions or holds one."""
-    return _version(root) is not None
-
-
 def _read(root: Path, name: str, *, validation: bool) -> CropTable:
-    found = _version(root)
+    found = find_version(root)
     if found is None and is_market_tree(root) and validation:
         return _apart(read_market_tree(root, name=name))
     if found is None:
@@ -67,8 +62,8 @@ def _read(root: Path, name: str, *, validation: bool) -> CropTable:
     return _apart(concatenate(parts, name=name, root=folder))
 
 
-def _version(root: Path) -> tuple[Path, str, str] | None:
-    """The folder with the lists, and its folders of training and test pictures."""
+def find_version(root: Path) -> tuple[Path, str, str] | None:
+    """Find the folder with the lists, and its folders of training and test pictures."""
     for folder in (root, *(root / version for version in VERSIONS)):
         for train, test in VERSIONS.values():
             if (folder / "list_train.txt").is_file() and (folder / train).is_dir():
@@ -106,7 +101,7 @@ def _read_list(folder: Path, file: str, pictures: str, name: str) -> CropTable:
 
 
 def _apart(table: CropTable) -> CropTable:
-    """Number people from 1, test people behind the training people."""
+    """Number people from 1, the test people after the training people."""
     train = table.split == "train"
     shift = int(table.identity[train].max(initial=-1)) + 1
     return replace(table, identity=table.identity + np.where(train, 1, 1 + shift))

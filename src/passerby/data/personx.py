@@ -13,7 +13,7 @@ BACKGROUNDS = ("4", "5", "6")
 
 
 def read_personx(root: Path) -> CropTable:
-    """Read "subset1", the set of 9,840 + 5,136 + 30,816 pictures of the published tables.
+    """Read "subset1", the 9,840 + 5,136 + 30,816 pictures of the published tables.
 
     It has Market-1501's layout; its six cameras are numbered 3, 4, 8, 10, 11 and 12.
 
@@ -31,7 +31,7 @@ def read_personx(root: Path) -> CropTable:
 def read_personx_456(root: Path) -> CropTable:
     """Read the backgrounds 4, 5 and 6 of ``PersonX_v1``, each a tree in Market-1501's layout.
 
-    The background is the camera, as people look alike before each but for the place.
+    The background serves as the camera: the same people are shown in front of each.
 
     Args:
         root: ``PersonX_v1`` with its folders 4, 5 and 6, or the folder that holds it.
@@ -56,7 +56,7 @@ def read_personx_456(root: Path) -> CropTable:
 
 
 def _nobody_is_zero(table: CropTable) -> CropTable:
-    """The set has no distractors: where people are numbered from 0, number them from 1."""
+    """Number people from 1 where they are numbered from 0, as the set has no distractors."""
     if (table.identity == 0).any():
         return replace(table, identity=table.identity + (table.identity >= 0))
     return table

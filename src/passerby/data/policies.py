@@ -38,15 +38,16 @@ IMAGENET: tuple[tuple[Operation, Operation], ...] = (
     (("Equalize", 0.8, 8), ("Equalize", 0.6, 3)),
 )
 
-# the value at magnitude 9, and whether it is drawn with either sign
+# the value at magnitude 9 of operations whose sign is random
 SIGNED = {"Rotate": 30.0, "ShearX": 0.3, "Color": 0.9, "Contrast": 0.9, "Sharpness": 0.9}
 
 
 def auto_augment(images: Tensor, generator: torch.Generator, *, probability: float) -> Tensor:
     """Apply a random ImageNet policy to each uint8 image (B, 3, H, W) with ``probability``.
 
-    A policy is two operations, each with a probability of its own. Images to which the same is to
-    be done are worked on together. What leaves the picture's frame is black, as in torchvision.
+    A policy is two operations, each with a probability of its own. Images that get the same
+    operation are processed together. Areas that come from outside the image are black, as in
+    torchvision.
     """
     B = len(images)
     drawn = torch.rand(B, 6, generator=generator, device=generator.device).tolist()
@@ -68,7 +69,7 @@ def auto_augment(images: Tensor, generator: torch.Generator, *, probability: flo
 
 
 def value(name: str, magnitude: int, *, negative: bool = False) -> float:
-    """What a magnitude of 0 to 9 stands for: degrees, slope, change of a factor, bits or level."""
+    """Convert a magnitude of 0 to 9 to degrees, slope, change of a factor, bits or level."""
     if name in SIGNED:
         amount = SIGNED[name] * magnitude / 9
         return -amount if negative else amount
@@ -80,7 +81,7 @@ def value(name: str, magnitude: int, *, negative: bool = False) -> float:
 
 
 def apply(name: str, images: Tensor, amount: float) -> Tensor:
-    """One operation on uint8 images (B, 3, H, W)."""
+    """Apply one operation to uint8 images (B, 3, H, W)."""
     from torchvision.transforms.v2 import functional as F
 
     match name:

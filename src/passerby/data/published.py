@@ -1,8 +1,8 @@
-"""What the published data sets hold, and what to know about them."""
+"""The counts of the published data sets, and notes about them."""
 
-from passerby.data.table import SPLITS, CropTable
+from passerby.data.table import CropTable
 
-# name -> split -> (people, pictures); distractors and junk are not people, junk is no picture here
+# name -> split -> (people, pictures); distractors and junk are no people, junk is not counted
 COUNTS: dict[str, dict[str, tuple[int, int]]] = {
     "market1501": {"train": (751, 12936), "query": (750, 3368), "gallery": (750, 15913)},
     "dukemtmc-reid": {"train": (702, 16522), "query": (702, 2228), "gallery": (1110, 17661)},
@@ -46,7 +46,7 @@ NOTES: dict[str, str] = {
 
 
 def differences(table: CropTable) -> list[str]:
-    """Where ``table`` differs from the published counts of its name; empty where none are known."""
+    """List the differences between ``table`` and the published counts of its name, if known."""
     found = []
     for split, wanted in COUNTS.get(table.name, {}).items():
         part = table.select((table.split == split) & (table.identity >= 0))
@@ -64,6 +64,3 @@ def differences(table: CropTable) -> list[str]:
             f"as published {people} in {pictures}"
         )
     return found
-
-
-assert all(set(counts) == set(SPLITS) for counts in COUNTS.values())

@@ -1,4 +1,4 @@
-"""One way from a Pillow image of any mode to RGB, for training and use alike."""
+"""The conversion of a Pillow image of any mode to RGB, the same in training and in use."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ WHITE = (255, 255, 255, 255)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB: transparent pixels lie on white, deep grey is scaled to 8 bits.
+    """Convert any mode to RGB: transparent pixels become white, 16-bit grey is scaled to 8 bits.
 
     Raises:
         OSError: The picture is damaged (and ValueError or SyntaxError, as Pillow raises them).
@@ -24,7 +24,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey_from_deep(image: Image.Image) -> NDArray[np.uint8]:
-    """16-bit and float grey: Pillow's own conversion clips at 255, which gives white pictures."""
+    """Scale 16-bit and float grey; Pillow's own conversion clips at 255, so that all is white."""
     values = np.asarray(image, dtype=np.float64)
     deep = image.mode.startswith("I;16") or values.max(initial=0.0) > 255.0
     top = 65535.0 if deep else 255.0

@@ -1,4 +1,4 @@
-"""The crops of a simulated city: Market-1501's layout, with the tracker's output beside it."""
+"""The crops of a simulated city: Market-1501's layout, and the tracker's output in a table."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ SIGHTINGS = "sightings.parquet"
 def read_simcity(root: Path) -> CropTable:
     """Read a simulated city's crops, with any number of cameras.
 
-    Times and tracklets come from ``sightings.parquet``, which knows no identities; without that
+    Times and tracklets come from ``sightings.parquet``, which has no identities. Without that
     file, or without pyarrow, the table has neither.
 
     Raises:

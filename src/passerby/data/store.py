@@ -1,4 +1,4 @@
-"""All crops of a table, decoded and resized once, in memory."""
+"""The crops of a table in memory, decoded and resized once."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -26,8 +26,8 @@ INTERPOLATIONS = {
 class ImageStore:
     """Pictures of a table as one uint8 tensor.
 
-    Market-1501's training set is 0.32 GB at 128 x 64: it stays in memory, and no process ever
-    loads files while a network trains.
+    Market-1501's training set is 0.32 GB at 128 x 64. It stays in memory, so that no process loads
+    files while a network trains.
 
     Attributes:
         table: The rows that could be read, in the order of ``images``.
@@ -56,9 +56,9 @@ class ImageStore:
             table: N rows.
             size: (H, W) in pixels.
             interpolation: "bilinear" or "bicubic"; Pillow's filters (they widen when shrinking).
-            on_error: "raise" names the unreadable files and stops; "skip" leaves them out.
+            on_error: "raise" stops with the names of the unreadable files; "skip" leaves them out.
             threads: Decoding threads; all cores by default.
-            progress: Show a bar on standard error.
+            progress: Whether to show a bar on standard error.
 
         Raises:
             InputError: Files are missing or damaged, or the interpolation is unknown.
@@ -94,9 +94,9 @@ class ImageStore:
 
 
 def read_crop(path: Path, size: tuple[int, int], interpolation: str = "bilinear") -> np.ndarray:
-    """One picture as RGB uint8 (H, W, 3), turned as its EXIF says and resized.
+    """Read one picture as RGB uint8 (H, W, 3), rotated according to its EXIF data and resized.
 
-    The embedder's pixels are the same, bit by bit (``passerby.runtime.pictures``).
+    The embedder's pixels (``passerby.runtime.pictures``) are the same, bit by bit.
     """
     with Image.open(path) as opened:
         image = ImageOps.exif_transpose(opened) if "exif" in opened.info else opened

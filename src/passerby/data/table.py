@@ -1,7 +1,7 @@
-"""A data set is a table of crops."""
+"""The table of crops that represents a data set."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,16 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CropTable:
-    """Rows of crops: where the picture is, who it shows, which camera took it.
+    """Rows of crops: the picture's path, the person on it, the camera that took it.
 
     Attributes:
         path: (N,) str, relative to ``root`` (an absolute path is taken as it is).
-        identity: (N,) int64; -1 is junk (never counted), 0 a distractor (a negative in every
-            ranking, nobody's true match). Real people have positive numbers.
+        identity: (N,) int64. People have positive numbers. -1 is junk, which never counts. 0 is a
+            distractor: a negative in every ranking and nobody's true match.
         camera: (N,) int64.
         split: (N,) str: ``"train"``, ``"query"`` or ``"gallery"``.
-        root: Folder the paths stand under.
-        name: What the set is called in reports.
+        root: Folder to which the paths are relative.
+        name: The name of the set in reports.
         time: (N,) int64 milliseconds since the epoch, UTC; or None.
         tracklet: (N,) int64; or None.
         box: (N, 4) float32 pixels x0, y0, x1, y1 in the full picture; or None.
@@ -60,7 +60,7 @@ class CropTable:
     place: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        """Bring the columns to their types and check their shapes and splits."""
+        """Convert the columns to their types; check shapes and splits."""
         object.__setattr__(self, "root", Path(self.root))
         count = len(self.path)
         for name, (kind, shape) in COLUMNS.items():
@@ -103,12 +103,12 @@ class CropTable:
         return self.select(self.split == "gallery")
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """The columns that are present, by name."""
+        """Return the columns that are present, by name."""
         present = {name: getattr(self, name) for name in COLUMNS}
         return {name: value for name, value in present.items() if value is not None}
 
     def select(self, rows: ArrayLike | Sequence[int] | slice) -> "CropTable":
-        """The table of some rows, by mask (N,), indices or slice."""
+        """Select rows by a mask (N,), indices or a slice."""
         index = rows if isinstance(rows, slice) else np.asarray(rows)
         if isinstance(index, np.ndarray) and index.size == 0:
             index = index.astype(np.int64)
@@ -116,59 +116,27 @@ class CropTable:
         return replace(self, **chosen)
 
     def paths(self) -> list[Path]:
-        """Full paths of the pictures."""
+        """Return the full paths of the pictures."""
         return [self.root / path for path in self.path.tolist()]
 
     def labels(self) -> NDArray[np.int64]:
-        """Class labels 0..C-1 (N,) of the identities present, in ascending order of identity."""
+        """Number the identities that are present 0..C-1, in ascending order; return them (N,)."""
         return np.unique(self.identity, return_inverse=True)[1].astype(np.int64)
 
     def match_labels(self) -> tuple[Labels, Labels, Labels, Labels]:
-        """Identities of queries (Q,) and gallery (G,), then their cameras, as metrics take them."""
+        """Return the identities of queries (Q,) and gallery (G,), then their cameras."""
         query, gallery = self.query, self.gallery
         return query.identity, gallery.identity, query.camera, gallery.camera
 
-    def to_parquet(self, path: str | Path) -> None:
-        """Write as Parquet: one column each, ``box`` as x0..y1 and ``place`` as lon, lat."""
-        from passerby.data.files import write_parquet
-
-        write_parquet(self, Path(path))
-
-    @classmethod
-    def from_parquet(cls, path: str | Path, *, root: str | Path | None = None) -> "CropTable":
-        """Read a Parquet table; see :func:`passerby.data.files.read_parquet`."""
-        from passerby.data.files import read_parquet
-
-        return read_parquet(Path(path), root=root)
-
-    @classmethod
-    def from_csv(cls, path: str | Path, *, root: str | Path | None = None) -> "CropTable":
-        """Read a CSV table; see :func:`passerby.data.files.read_csv`."""
-        from passerby.data.files import read_csv
-
-        return read_csv(Path(path), root=root)
-
-    @classmethod
-    def from_folder(cls, root: str | Path) -> "CropTable":
-        """Read a folder of own pictures; see :func:`passerby.data.folder.read_folder`."""
-        from passerby.data.folder import read_folder
-
-        return read_folder(Path(root))
-
 
 def concatenate(tables: Sequence[CropTable], *, name: str, root: str | Path) -> CropTable:
-    """One table of several with the same root; optional columns stay where all have them."""
+    """Join tables with the same root; an optional column stays if all of them have it."""
     if not tables:
         raise InputError(f"table '{name}' has no parts; give at least one")
     parts = [table.columns() for table in tables]
     shared = [column for column in COLUMNS if all(column in part for part in parts)]
     joined = {column: np.concatenate([part[column] for part in parts]) for column in shared}
     return CropTable(name=name, root=Path(root), **joined)
-
-
-def optional_columns() -> list[str]:
-    """Names of the columns that a table may lack."""
-    return [f.name for f in fields(CropTable) if f.name in COLUMNS and f.name not in REQUIRED]
 
 
 def _column(name: str, value: ArrayLike, kind: Any, shape: tuple[int, ...]) -> NDArray[Any]:

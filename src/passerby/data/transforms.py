@@ -1,8 +1,8 @@
-"""Augmentation of whole batches, on the device they are on.
+"""Augmentation of whole batches, on the device of the batch.
 
-Every function takes images (B, 3, H, W) and an explicit ``torch.Generator``; one random draw per
-image and no loop over images. Draws are made on the generator's device: with a CPU generator the
-same crops come out on every device.
+Every function takes images (B, 3, H, W) and a ``torch.Generator``. There is one random draw for
+each image and no loop over images. Draws are made on the generator's device, so that a CPU
+generator gives the same crops on every device.
 """
 
 from dataclasses import dataclass, field
@@ -26,10 +26,10 @@ class Erasing:
         probability: Of erasing in an image.
         area: Smallest and largest fraction of the image.
         aspect: Smallest and largest height over width.
-        fill: ``"mean"`` writes the ImageNet mean colour (0.485, 0.456, 0.406) into the already
-            normalised image. That is not the zero it looks like, but every published figure of
-            Bag of Tricks, AGW and Cluster Contrast was made so. ``"zero"`` writes zeros.
-        tries: Rectangles drawn until one fits.
+        fill: ``"mean"`` writes the numbers of the ImageNet mean colour (0.485, 0.456, 0.406) into
+            the image after its normalisation, where the mean colour is zero. All published figures
+            of Bag of Tricks, AGW and Cluster Contrast were made so. ``"zero"`` writes zeros.
+        tries: Largest number of rectangles drawn until one fits.
     """
 
     probability: float = 0.5
@@ -39,7 +39,7 @@ class Erasing:
     tries: int = 100
 
     def values(self) -> tuple[float, float, float]:
-        """The colour written, in normalised space."""
+        """Return the colour that is written into the normalised image."""
         return {"mean": IMAGENET_MEAN, "zero": (0.0, 0.0, 0.0)}[self.fill]
 
 
@@ -50,7 +50,7 @@ class Augment:
     Attributes:
         flip: Probability of a mirrored image.
         box: Spread of an imprecise detector's box, see :func:`random_box`; 0 for none.
-        padding: Pixels of black on each side before a crop of the old size; 0 for none.
+        padding: Black pixels added on each side before a crop of the old size; 0 for none.
         erasing: Random erasing, None for none.
         colour: Colour changes per image, None for none.
         auto_augment: Probability of an ImageNet AutoAugment policy per image.
@@ -97,11 +97,12 @@ def random_flip(images: Tensor, generator: torch.Generator, *, probability: floa
 
 
 def random_box(images: Tensor, generator: torch.Generator, *, spread: float) -> Tensor:
-    """Cut each image anew by a box whose four sides are off, as a detector's are.
+    """Cut each image again by an imprecise box, like that of a detector.
 
-    Each side moves by a normal share of the image's height or width, standard deviation
-    ``spread``, at most twice that; beyond the border its last pixels go on. A box that is too
-    small loses a part of the person, so all are a ``spread`` larger on the whole.
+    Each side moves by a share of the image's height or width. The share is normally distributed
+    with the standard deviation ``spread`` and cut at twice that. Pixels beyond the border repeat
+    those at the border. A box that is too small loses a part of the person, so that all boxes are
+    larger by one ``spread`` on average.
     """
     count = len(images)
     drawn = torch.randn(count, 4, generator=generator, device=generator.device).to(images.device)
@@ -120,10 +121,10 @@ def random_box(images: Tensor, generator: torch.Generator, *, spread: float) -> 
 def random_crop(
     images: Tensor, generator: torch.Generator, *, padding: int = 10, fill: float = 0
 ) -> Tensor:
-    """Pad each side by ``padding`` pixels of ``fill``; cut the old size at a random place."""
+    """Pad each side by ``padding`` pixels of ``fill``; cut the old size at a random position."""
     height, width = images.shape[-2:]
     padded = F.pad(images, (padding,) * 4, value=fill)
-    # (B, 3, 2p+1, 2p+1, H, W): a view of all crops, of which one each is copied
+    # (B, 3, 2p+1, 2p+1, H, W): a view of all crops; one crop of each image is copied
     crops = padded.unfold(2, height, 1).unfold(3, width, 1)
     offsets = torch.randint(
         2 * padding + 1, (2, len(images)), generator=generator, device=generator.device
@@ -135,7 +136,7 @@ def random_crop(
 def normalise(
     images: Tensor, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD
 ) -> Tensor:
-    """(x - mean) / std per channel of float images (B, 3, H, W)."""
+    """Compute (x - mean) / std per channel of float images (B, 3, H, W)."""
     means = torch.tensor(mean, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
     deviations = torch.tensor(std, dtype=images.dtype, device=images.device).view(1, -1, 1, 1)
     return (images - means) / deviations
@@ -144,8 +145,8 @@ def normalise(
 def random_erase(images: Tensor, generator: torch.Generator, options: Erasing) -> Tensor:
     """Overwrite a random rectangle of each image, with ``options.probability``.
 
-    Area and aspect are uniform in their ranges; a rectangle that does not fit is drawn again, up
-    to ``options.tries`` times, after which the image stays as it is.
+    Area and aspect are uniform in their ranges. A rectangle that does not fit is drawn again, up to
+    ``options.tries`` times. After that the image stays as it is.
     """
     (B, _, H, W), T = images.shape, options.tries
     area = _between((B, T), options.area, generator, images) * (H * W)

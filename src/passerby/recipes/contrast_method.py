@@ -11,7 +11,7 @@ from torch import Tensor
 
 from passerby.cluster import Clustering, ClusterMemory, cluster_centroids, cluster_features
 from passerby.data import CropTable
-from passerby.data.camera_sampler import CameraSampler
+from passerby.data.samplers import CameraSampler
 from passerby.errors import InputError
 from passerby.losses.cluster_contrast import cluster_contrast_of_logits
 from passerby.models import ModelCard, ReidNetwork

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from passerby.data import CropTable, ImageStore, PKSampler
-from passerby.data.seeds import torch_generator
+from passerby.data.samplers import torch_generator
 from passerby.errors import InputError
 from passerby.losses import cross_entropy
 from passerby.losses.triplet import triplet_of_distances

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from passerby.data.seeds import torch_generator
+from passerby.data.samplers import torch_generator
 from passerby.errors import InputError
 from passerby.train import checkpoint, distributed
 from passerby.train.average import WeightAverage
