@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from passerby.errors import InputError
 from passerby.metrics import Calibration, evaluate_features, open_set, survey
-from passerby.metrics.intervals import wilson
+from passerby.metrics.report import wilson
 
 
 def searches(world) -> tuple[list[float], list[tuple[bool, float]]]:

@@ -15,8 +15,8 @@ from passerby.metrics import (
     survey,
     thresholds,
 )
-from passerby.metrics.pairs import halves
-from passerby.metrics.threshold_table import thresholds_table
+from passerby.metrics.calibrating import halves
+from passerby.metrics.identification import thresholds_table
 
 CURVE = Calibration(slope=8.0, intercept=-4.0, measured=True, prior=0.3)
 

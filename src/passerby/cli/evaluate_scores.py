@@ -16,7 +16,7 @@ from passerby.metrics import (
     survey,
     thresholds,
 )
-from passerby.metrics.threshold_table import thresholds_table
+from passerby.metrics.identification import thresholds_table
 from passerby.runtime.calibrations import write_calibration
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""CMC, mAP and mINP by named protocols; what similarities mean.
+"""CMC, mAP and mINP by named protocols; calibration and open-set rates of similarities.
 
-The calibration and the protocols need numpy alone; what needs torch is imported when it is first
-asked for, so that a program that only searches a city starts at once.
+The calibration and the protocols need numpy alone. Modules that need torch are imported at the
+first use of their names, so that a program that only searches a city starts fast.
 """
 
 import importlib
@@ -13,17 +13,21 @@ from passerby.metrics.report import Report
 
 if TYPE_CHECKING:
     from passerby.metrics.all_pairs import Survey, survey
-    from passerby.metrics.calibrating import Calibrated, calibrate
+    from passerby.metrics.calibrating import (
+        Calibrated,
+        Pairs,
+        Reliability,
+        calibrate,
+        candidate_pairs,
+        reliability,
+    )
     from passerby.metrics.evaluation import (
         Reranking,
         evaluate,
         evaluate_blocks,
         evaluate_features,
     )
-    from passerby.metrics.identification import OpenSet, open_set
-    from passerby.metrics.pairs import Pairs, candidate_pairs
-    from passerby.metrics.reliability_curve import Reliability, reliability
-    from passerby.metrics.threshold_table import Threshold, thresholds
+    from passerby.metrics.identification import OpenSet, Threshold, open_set, thresholds
 
 __all__ = [
     "PROTOCOLS",
@@ -48,24 +52,24 @@ __all__ = [
     "thresholds",
 ]
 
-# no module may have the name of a function: importing it would put it in the function's place
+# no module may have the name of a function, as its import would replace the function
 _WITH_TORCH = {
     "Calibrated": "calibrating",
     "OpenSet": "identification",
-    "Pairs": "pairs",
-    "Reliability": "reliability_curve",
+    "Pairs": "calibrating",
+    "Reliability": "calibrating",
     "Reranking": "evaluation",
     "Survey": "all_pairs",
-    "Threshold": "threshold_table",
+    "Threshold": "identification",
     "calibrate": "calibrating",
-    "candidate_pairs": "pairs",
+    "candidate_pairs": "calibrating",
     "evaluate": "evaluation",
     "evaluate_blocks": "evaluation",
     "evaluate_features": "evaluation",
     "open_set": "identification",
-    "reliability": "reliability_curve",
+    "reliability": "calibrating",
     "survey": "all_pairs",
-    "thresholds": "threshold_table",
+    "thresholds": "identification",
 }
 
 

@@ -1,4 +1,4 @@
-"""One pass over all pairs of queries and gallery: what similarities true and false pairs have."""
+"""The similarities of true and of false pairs, from one pass over queries and gallery."""
 
 from dataclasses import dataclass
 
@@ -13,22 +13,22 @@ from passerby.metrics.protocols import Protocol, protocol_of
 from passerby.retrieval.distances import Features, distance_block, prepare
 from passerby.retrieval.search import smallest
 
-BLOCK_BYTES = 16 * 2**20  # of distances; masks and copies of a block come on top
+BLOCK_BYTES = 16 * 2**20  # of distances; masks and copies of a block need more
 STEPS = 1000  # of the histograms, per unit of similarity
 HISTOGRAMS = ("true_pairs", "other_pairs")
-NOWHERE = 4.0  # the distance of rows that take no part; real ones are 0..2
+NOWHERE = 4.0  # the distance of rows that take no part; real distances are 0..2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Survey:
-    """What each query that shows a person meets in the gallery, by cosine similarity.
+    """The nearest gallery rows of each query that shows a person, and histograms of all pairs.
 
     Attributes:
-        protocol: Name of the protocol that says which rows take part.
+        protocol: The name of the protocol that says which rows take part.
         queries: (V,) int64 the queries with a positive identity, with or without a true match.
         gallery: (V, k) int64 the nearest gallery rows that take part, nearest first; -1 where
             fewer take part.
-        similarities: (V, k) float32 theirs.
+        similarities: (V, k) float32 their cosine similarities.
         same: (V, k) whether they show the query's person.
         best_true: (V,) float32 the highest similarity of a true match; -inf where there is none.
         best_other: (V,) float32 the highest similarity of another person, distractors included;
@@ -60,7 +60,7 @@ class Survey:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Sides:
-    """Identities and cameras on the device of the features."""
+    """Identities and cameras of both sides, on the device of the features."""
 
     query_ids: Tensor
     gallery_ids: Tensor
@@ -69,7 +69,7 @@ class _Sides:
     rules: Protocol
 
     def masks(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Which pairs (B, G) are true matches, and which take no part."""
+        """Mark the pairs (B, G) that are true matches, and those that take no part."""
         same = self.query_ids[rows, None] == self.gallery_ids
         lowest = 0 if self.rules.distractors else 1
         never = self.gallery_ids < lowest
@@ -90,9 +90,9 @@ def survey(  # noqa: PLR0917 - as evaluate
     protocol: str | Protocol = "market1501",
     candidates: int = 100,
 ) -> Survey:
-    """Look at all pairs once, block by block of queries, and keep what scores are judged by.
+    """Compute all similarities once, block by block of queries, and keep a summary.
 
-    Beyond the features and the answer it holds about 64 MiB. Works on the device of ``queries``.
+    Beyond the features and the answer it holds about 64 MiB. It works on the device of ``queries``.
 
     Args:
         queries: (Q, D).
@@ -102,10 +102,10 @@ def survey(  # noqa: PLR0917 - as evaluate
         query_cameras: (Q,).
         gallery_cameras: (G,).
         protocol: A name in ``PROTOCOLS``.
-        candidates: k, the nearest gallery rows of each query to keep.
+        candidates: k, the number of nearest gallery rows to keep for each query.
 
     Raises:
-        InputError: As :func:`passerby.metrics.evaluate_features`; no candidates asked for.
+        InputError: As :func:`passerby.metrics.evaluate_features`; or ``candidates`` is below 1.
     """
     if candidates < 1:
         raise InputError(f"{candidates} candidates for each query are none; ask for at least 1")
@@ -124,27 +124,17 @@ def survey(  # noqa: PLR0917 - as evaluate
     )
     people = (sides.query_ids > 0).nonzero().flatten()
     k = min(candidates, len(right))
-    parts = [_some(left, right, some, sides, k) for some in people.split(_rows(len(right)))]
-    return _joined(parts, people, rules, len(right))
-
-
-def _joined(
-    parts: list[dict[str, NDArray]], people: Tensor, rules: Protocol, gallery_count: int
-) -> Survey:
+    rows = max(1, BLOCK_BYTES // (4 * len(right)))
+    parts = [_some(left, right, some, sides, k) for some in people.split(rows)]
     sums = {name: np.sum([part.pop(name) for part in parts], axis=0) for name in HISTOGRAMS}
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return Survey(
         protocol=rules.name,
         queries=people.cpu().numpy(),
-        gallery_count=gallery_count,
+        gallery_count=len(right),
         **sums,
         **columns,
     )
-
-
-def _rows(gallery: int) -> int:
-    """How many queries make one block."""
-    return max(1, BLOCK_BYTES // (4 * gallery))
 
 
 def _on(values: ArrayLike, like: Tensor) -> Tensor:
@@ -154,7 +144,7 @@ def _on(values: ArrayLike, like: Tensor) -> Tensor:
 def _some(
     queries: Tensor, gallery: Tensor, rows: Tensor, sides: _Sides, k: int
 ) -> dict[str, NDArray]:
-    """The columns of a survey for some queries, and their histograms."""
+    """Compute the columns of a survey for some queries, and their histograms."""
     block = distance_block(queries[rows], gallery, "cosine").clamp_(0, 2)
     true, nobody = sides.masks(rows)
     block.masked_fill_(nobody, NOWHERE)
@@ -166,7 +156,7 @@ def _some(
     true_values = block[places]
     best = torch.full((len(rows),), NOWHERE, device=block.device)
     best = best.scatter_reduce(0, places[0], true_values, "amin")
-    block[places] = NOWHERE  # only others are left
+    block[places] = NOWHERE  # now only other people are left
     true_pairs = _histogram(true_values)
     answer = {
         "gallery": torch.where(found, columns, -1),
@@ -186,6 +176,6 @@ def _similarity(distance: Tensor) -> Tensor:
 
 
 def _histogram(distances: Tensor) -> Tensor:
-    """Counts (2 * STEPS + 1,) by distance; those of rows that take no part are left out."""
+    """Count distances in (2 * STEPS + 1,) steps, without those of rows that take no part."""
     steps = (distances * STEPS).int()
     return torch.bincount(steps, minlength=2 * STEPS + 1)[: 2 * STEPS + 1]

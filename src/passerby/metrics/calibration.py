@@ -1,4 +1,4 @@
-"""From cosine similarity to the probability that two pictures show the same person."""
+"""The probability that two pictures show the same person, from their cosine similarity."""
 
 import math
 from collections.abc import Mapping
@@ -17,12 +17,17 @@ class Calibration:
 
     It is Platt scaling (Platt, Advances in Large Margin Classifiers, 1999) of one network.
 
+    >>> curve = Calibration(slope=20.0, intercept=-10.0, measured=True)
+    >>> curve.probability([0.5, 0.7]).round(3).tolist()
+    [0.5, 0.982]
+
     Attributes:
-        slope: how steep; positive.
-        intercept: where; -slope * the similarity at which p is one half.
-        measured: False for the default curve, which only orders and must be shown as such.
-        prior: the share of pairs of the same person among those the curve was fitted on, or None
-            where nobody wrote it down; see :meth:`with_prior`.
+        slope: The steepness of the curve; positive.
+        intercept: -slope times the similarity at which p is one half.
+        measured: False for the default curve. Its values are no probabilities: they only order, and
+            must be shown so.
+        prior: The share of pairs of the same person among the pairs of the fit; None where it is
+            not known. See :meth:`with_prior`.
     """
 
     slope: float = 12.0
@@ -32,10 +37,10 @@ class Calibration:
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any] | None) -> "Calibration":
-        """The curve of a model card's ``calibration``; the uncalibrated one when there is none.
+        """Read the curve of a model card's ``calibration``; the default curve when there is none.
 
         Raises:
-            InputError: the card's curve is not a rising logistic one.
+            InputError: The card's curve is not a rising logistic one.
         """
         if not card:
             return cls()
@@ -62,18 +67,18 @@ class Calibration:
     def fit(
         cls, similarities: ArrayLike, same: ArrayLike, weights: ArrayLike | None = None
     ) -> "Calibration":
-        """The curve that fits measured pairs best (logistic regression).
+        """Fit the curve to measured pairs by logistic regression.
 
-        The share of true pairs goes into the curve, so take pairs as a search meets them: queries
-        and their nearest candidates in a gallery, not random pairs.
+        The curve depends on the share of true pairs. Take pairs that a search returns: queries and
+        their nearest candidates in a gallery, not random pairs.
 
         Args:
             similarities: (N,) cosine similarities of pairs.
             same: (N,) whether a pair shows the same person.
-            weights: (N,) how often each pair counts; once where None.
+            weights: (N,) weights of the pairs; None for 1 each.
 
         Raises:
-            InputError: only one kind of pair, or similarity does not tell the two apart.
+            InputError: There is only one kind of pair, or true pairs are not more similar.
         """
         from sklearn.linear_model import LogisticRegression
 
@@ -81,7 +86,7 @@ class Calibration:
         if y.all() or not y.any():
             raise InputError("calibration needs pairs of the same and of different people")
         w = None if weights is None else np.asarray(weights, dtype=np.float64)
-        # some networks give all pairs nearly the same similarity: the solver wants it spread out
+        # some networks give all pairs nearly the same similarity, which the solver cannot handle
         middle, spread = float(x.mean()), max(float(x.std()), 1e-12)
         fitted = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000).fit(
             (x.reshape(-1, 1) - middle) / spread, y, sample_weight=w
@@ -99,19 +104,19 @@ class Calibration:
         )
 
     def with_prior(self, prior: float) -> "Calibration":
-        """The same evidence, where another share of the candidates shows the person.
+        """Return the curve for candidates of which another share shows the person.
 
-        By Bayes' rule a change of the prior moves all log-odds by the difference of the priors'
-        log-odds (Saerens, Latinne and Decaestecker, Neural Computation 2002). That holds as long as
-        the similarities of true and of false candidates are distributed as before; among the
-        nearest candidates of a larger gallery the false ones are more similar, so fit anew where
-        there are labelled pairs.
+        By Bayes' rule a change of the prior shifts all log-odds by the difference of the priors'
+        log-odds (Saerens, Latinne and Decaestecker, Neural Computation 2002). This is valid while
+        the similarities of true and of false candidates keep their distributions. Among the nearest
+        candidates of a larger gallery the false ones are more similar. Where there are labelled
+        pairs, fit again.
 
         Args:
-            prior: share of true pairs among the candidates to come, between 0 and 1.
+            prior: Share of true pairs among the new candidates, between 0 and 1.
 
         Raises:
-            InputError: not between 0 and 1, or this curve's own prior is not known.
+            InputError: The prior is not between 0 and 1, or this curve's own prior is not known.
         """
         if not 0 < prior < 1:
             raise InputError(
@@ -123,7 +128,7 @@ class Calibration:
         return replace(self, intercept=self.intercept + shift, prior=prior)
 
     def as_card(self) -> dict[str, Any]:
-        """The curve as a model card's ``calibration``."""
+        """Return the curve in the form of a model card's ``calibration``."""
         card = {
             "curve": "logistic over cosine similarity",
             "slope": round(self.slope, 6),
@@ -132,14 +137,13 @@ class Calibration:
         return card if self.prior is None else {**card, "prior": round(self.prior, 6)}
 
     def probability(self, similarity: ArrayLike) -> NDArray[np.float64]:
-        """Probabilities in 0..1 of cosine similarities in -1..1."""
-        z = self.slope * np.asarray(similarity, dtype=np.float64) + self.intercept
-        return 1 / (1 + np.exp(-np.clip(z, -60, 60)))
+        """Compute probabilities in 0..1 of cosine similarities in -1..1."""
+        return 1 / (1 + np.exp(-np.clip(self.log_odds(similarity), -60, 60)))
 
     def similarity(self, probability: float) -> float:
-        """The cosine similarity that has this probability (0..1, both ends left out)."""
+        """Compute the cosine similarity of a probability, which lies between 0 and 1."""
         return (math.log(probability / (1 - probability)) - self.intercept) / self.slope
 
     def log_odds(self, similarity: ArrayLike) -> NDArray[np.float64]:
-        """log(p / (1 - p)), linear in similarity."""
+        """Compute log(p / (1 - p)) of similarities; it is linear in them."""
         return self.slope * np.asarray(similarity, dtype=np.float64) + self.intercept

@@ -1,4 +1,4 @@
-"""Which gallery rows are a query's true matches, and which take no part."""
+"""The true matches of each query, and the gallery rows that take no part for it."""
 
 from dataclasses import dataclass
 
@@ -6,28 +6,35 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from passerby.errors import InputError
-from passerby.metrics.protocols import Protocol
+from passerby.metrics.protocols import Protocol, protocol_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Matches:
-    """Identities and cameras of both sides, ready to be asked query by query.
+    """The true matches of all queries under a protocol.
 
     Attributes:
         queries: (V,) the queries that have a true match.
-        true: Per valid query its true matches, rows of the gallery in ascending order.
-        left_out: Per valid query the rows of the same person that take no part for it.
-        never: Rows of the gallery that take no part for anybody (junk).
+        true: For each valid query its true matches, rows of the gallery in ascending order.
+        left_out: For each valid query the rows of the same person that take no part for it.
+        never: Rows of the gallery that take no part for any query (junk).
+        gallery_ids: (G,) identities of the gallery.
         query_count: Q.
-        gallery_count: G.
+        protocol: The protocol.
     """
 
     queries: NDArray[np.int64]
     true: list[NDArray[np.int64]]
     left_out: list[NDArray[np.int64]]
     never: NDArray[np.int64]
+    gallery_ids: NDArray[np.int64]
     query_count: int
-    gallery_count: int
+    protocol: Protocol
+
+    @property
+    def gallery_count(self) -> int:
+        """G."""
+        return len(self.gallery_ids)
 
 
 def find_matches(
@@ -35,20 +42,17 @@ def find_matches(
     gallery_ids: ArrayLike,
     query_cameras: ArrayLike,
     gallery_cameras: ArrayLike,
-    protocol: Protocol,
+    protocol: str | Protocol,
 ) -> Matches:
-    """Apply ``protocol`` to identities (Q,), (G,) and cameras (Q,), (G,).
+    """Apply a protocol to identities (Q,), (G,) and cameras (Q,), (G,).
 
     Raises:
-        InputError: Lengths differ, values are no whole numbers, or no query has a true match, with
-            the reason.
+        InputError: Lengths differ, values are no whole numbers, no query has a true match (with the
+            reason), or the protocol is unknown.
     """
-    query_ids = _whole(query_ids, "query identities")
-    gallery_ids = _whole(gallery_ids, "gallery identities")
-    query_cameras = _cameras(query_cameras, "query cameras", protocol)
-    gallery_cameras = _cameras(gallery_cameras, "gallery cameras", protocol)
-    _same_length(query_ids, query_cameras, "query")
-    _same_length(gallery_ids, gallery_cameras, "gallery")
+    protocol = protocol_of(protocol)
+    query_ids, query_cameras = _side("query", query_ids, query_cameras, protocol)
+    gallery_ids, gallery_cameras = _side("gallery", gallery_ids, gallery_cameras, protocol)
     order = np.argsort(gallery_ids, kind="stable")
     ordered = gallery_ids[order]
     starts = np.searchsorted(ordered, query_ids, side="left")
@@ -72,9 +76,23 @@ def find_matches(
         true=true,
         left_out=left_out,
         never=np.flatnonzero(gallery_ids < lowest),
+        gallery_ids=gallery_ids,
         query_count=len(query_ids),
-        gallery_count=len(gallery_ids),
+        protocol=protocol,
     )
+
+
+def _side(
+    name: str, identities: ArrayLike, cameras: ArrayLike, protocol: Protocol
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Check the identities and cameras of one side."""
+    ids = _whole(identities, f"{name} identities")
+    read = protocol.cameras(_whole(cameras, f"{name} cameras"))
+    if len(ids) != len(read):
+        raise InputError(
+            f"{len(ids)} {name} identities but {len(read)} {name} cameras; give one each"
+        )
+    return ids, read
 
 
 def _whole(values: ArrayLike, what: str) -> NDArray[np.int64]:
@@ -82,17 +100,6 @@ def _whole(values: ArrayLike, what: str) -> NDArray[np.int64]:
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise InputError(f"{what} are {array.dtype} {array.shape}; give whole numbers (N,)")
     return array.astype(np.int64)
-
-
-def _cameras(values: ArrayLike, what: str, protocol: Protocol) -> NDArray[np.int64]:
-    return protocol.cameras(_whole(values, what))
-
-
-def _same_length(identities: NDArray[np.int64], cameras: NDArray[np.int64], what: str) -> None:
-    if len(identities) != len(cameras):
-        raise InputError(
-            f"{len(identities)} {what} identities but {len(cameras)} {what} cameras; give one each"
-        )
 
 
 def _why_none(

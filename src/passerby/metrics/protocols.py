@@ -1,4 +1,4 @@
-"""What counts in an evaluation, by name."""
+"""Evaluation protocols by name: the gallery rows that take part, and the average precision."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,23 +11,23 @@ from passerby.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """Which gallery rows take part for a query, and how average precision is taken.
+    """The gallery rows that take part for a query, and the form of average precision.
 
-    In every protocol a gallery identity of -1 is junk and takes no part; 0 is a distractor: a
-    negative for everyone, and as a query it has no true match.
+    In every protocol a gallery identity of -1 is junk and takes no part. 0 is a distractor: a
+    negative for every query; as a query it has no true match.
 
     Attributes:
-        name: Printed with every result.
+        name: The name that is printed with every result.
         says: One line for reports.
         same_camera: Whether pictures of the query's person from the query's own camera take part.
         average_precision: ``"step"``: mean over hits of hits so far / rank, as in torchreid,
             Bag of Tricks, AGW and fast-reid. ``"trapezoid"``: mean of the precision before and at
             each hit, as in Market-1501's own MATLAB code; up to about one point lower.
         distractors: Whether distractors take part.
-        one_digit_camera: Only the first digit of a camera's number counts, as in published code
-            whose file pattern reads one digit: cameras 10 to 15 become camera 1.
-        shots: 0, or how often the CMC is repeated with one random gallery picture per identity
-            (single gallery shot); AP and INP are of the whole gallery in either case.
+        one_digit_camera: Whether only the first digit of a camera's number counts, as in published
+            code whose file pattern reads one digit: cameras 10 to 15 become camera 1.
+        shots: 0, or the number of repetitions of the CMC with one random gallery picture per
+            identity (single gallery shot). AP and INP are always of the whole gallery.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Protocol:
     shots: int = 0
 
     def cameras(self, cameras: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Camera numbers (N,) as this protocol reads them."""
+        """Return camera numbers (N,) as this protocol reads them."""
         if not self.one_digit_camera:
             return cameras
         return np.array([int(str(abs(c))[0]) for c in cameras.tolist()], dtype=np.int64)
@@ -92,10 +92,10 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def protocol_of(protocol: str | Protocol) -> Protocol:
-    """A protocol by name, or as it is given.
+    """Return the protocol of a name; a protocol is returned as it is.
 
     Raises:
-        InputError: No such name.
+        InputError: There is no such name.
     """
     if isinstance(protocol, Protocol):
         return protocol

@@ -1,9 +1,11 @@
-"""The rank of each true match, by counting what is nearer.
+"""The rank of each true match, found by counting the nearer gallery rows.
 
-Nothing is sorted that need not be: the rank of a true match is one plus the number of gallery rows
-that take part and are nearer (or as near, with a smaller row number: ties go by row). For a good
-network few rows are nearer than a query's last true match, so only those are looked at.
+The rank of a true match is one plus the number of gallery rows that take part and are nearer. Rows
+at the same distance count as nearer if their row number is smaller. With a good network few rows
+are nearer than a query's last true match. Only these are sorted.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,24 +17,29 @@ from passerby.metrics.matches import Matches
 
 # above this share of the gallery, comparing all of it is faster than sorting the near part
 NEAR_SHARE = 0.125
+SHOTS_SEED = 0  # of the random draws, so that every run gives the same figure
 
 
 class RowCounter:
-    """Ranks of the true matches of one query after another, on the CPU, in one scratch row.
+    """Counts ranks of the true matches, query by query, on the CPU, in one scratch row.
 
-    On one thread: its steps take microseconds each, shorter than threads take to hand over
-    Python's lock (two threads were measured a third slower than one).
+    It uses one thread. Its steps take microseconds, which is less than the hand-over of Python's
+    lock between threads: two threads were measured a third slower than one.
+
+    Attributes:
+        matches: The true matches of all queries.
+        row: (G,) distances of the last query; NaN where a row takes no part for it.
     """
 
     def __init__(self, matches: Matches, dtype: np.dtype) -> None:
         self.matches = matches
-        # whole numbers know no NaN, by which rows are left out, and half precision is slow
+        # rows are left out by NaN, which whole numbers do not have; half precision is slow
         kind = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
         self.row = np.empty(matches.gallery_count, dtype=kind)
         self.mask = np.empty(matches.gallery_count, dtype=bool)
 
     def ranks(self, position: int, distances: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Ascending ranks (from 1) of the true matches of valid query number ``position``.
+        """Count the ranks, ascending from 1, of the true matches of valid query ``position``.
 
         Args:
             position: Index into ``matches.queries``.
@@ -40,7 +47,7 @@ class RowCounter:
         """
         row, true = self.row, self.matches.true[position]
         np.copyto(row, distances)
-        # a maximum is not a number when anything is not
+        # the maximum is NaN if any value is
         if np.isnan(row.max()):
             query = int(self.matches.queries[position])
             column = int(np.isnan(row).argmax())
@@ -48,7 +55,7 @@ class RowCounter:
                 f"the distance of query {query} to gallery row {column} is not a number; "
                 "check the features"
             )
-        # comparisons with NaN are false: rows that take no part are never nearer
+        # comparisons with NaN are false, so that rows that take no part are never nearer
         row[self.matches.left_out[position]] = np.nan
         if len(self.matches.never):
             row[self.matches.never] = np.nan
@@ -63,7 +70,7 @@ class RowCounter:
         return nearer + 1
 
     def _count(self, values: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """How many rows are nearer than, and how many exactly at, each of ascending values (M,)."""
+        """Count the rows nearer than, and those exactly at, each of ascending values (M,)."""
         row, mask = self.row, self.mask
         nearer = np.empty(len(values), dtype=np.int64)
         as_near = np.empty(len(values), dtype=np.int64)
@@ -84,10 +91,47 @@ class RowCounter:
         return nearer, as_near
 
 
+def shot_hits(
+    counter: RowCounter,
+    position: int,
+    ranks: Sequence[int],
+    random: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Compute the share of draws in which the query's person is at each rank or before.
+
+    This is the CMC of CUHK03's old protocol. Each draw keeps one random picture of every identity
+    that takes part for the query. The number of draws is the protocol's ``shots``.
+
+    Args:
+        counter: Just after :meth:`RowCounter.ranks` of the same ``position``.
+        position: Index into the valid queries.
+        ranks: Ranks k of the CMC.
+        random: The source of the draws.
+
+    Returns:
+        Shares (len(ranks),).
+    """
+    gallery_ids, shots = counter.matches.gallery_ids, counter.matches.protocol.shots
+    part = np.flatnonzero(~np.isnan(counter.row))
+    wanted = gallery_ids[counter.matches.true[position][0]]
+    people, person = np.unique(gallery_ids[part], return_inverse=True)
+    own = int(np.searchsorted(people, wanted))
+    hits = np.zeros(len(ranks))
+    for _ in range(shots):
+        # the first picture of each person in a random order is a uniform draw
+        order = random.permutation(len(part))
+        chosen = part[order[np.unique(person[order], return_index=True)[1]]]
+        value = counter.row[chosen]
+        nearer = (value < value[own]) | ((value == value[own]) & (chosen < chosen[own]))
+        rank = 1 + int(nearer.sum())
+        hits += [rank <= k for k in ranks]
+    return hits / shots
+
+
 def ranks_on_device(
     matches: Matches, positions: NDArray[np.int64], distances: Tensor
 ) -> list[NDArray[np.int64]]:
-    """As :meth:`RowCounter.ranks` for a block of queries at once, for distances on a GPU.
+    """Count ranks as :meth:`RowCounter.ranks`, for a block of queries on a GPU at once.
 
     Args:
         matches: Of all queries.
