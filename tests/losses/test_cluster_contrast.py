@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from passerby.errors import InputError
 from passerby.losses import (
-    ClusterContrastLoss,
     cluster_contrast,
     cluster_contrast_of_logits,
     cross_entropy,
@@ -115,14 +114,6 @@ def test_stays_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         half = cluster_contrast(features, labels, centroids)
     assert half == cluster_contrast(features, labels, centroids)
-
-
-def test_module_is_its_function() -> None:
-    logits, labels = torch.randn(6, 9), torch.arange(6)
-    module = ClusterContrastLoss(smoothing=0.2, balance=0.25)
-    assert module(logits, labels) == cluster_contrast_of_logits(
-        logits, labels, smoothing=0.2, balance=0.25
-    )
 
 
 def test_bad_input_is_named() -> None:

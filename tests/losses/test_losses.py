@@ -11,11 +11,6 @@ from torch import Tensor
 from passerby.errors import InputError
 from passerby.losses import (
     CenterLoss,
-    CircleLoss,
-    CrossEntropyLoss,
-    PairCircleLoss,
-    TripletLoss,
-    WeightedTripletLoss,
     center,
     circle,
     cross_entropy,
@@ -24,7 +19,7 @@ from passerby.losses import (
     triplet,
     weighted_triplet,
 )
-from passerby.losses.circle import circle_logits, circle_of_similarities
+from passerby.losses.circle import circle_logits
 from passerby.losses.triplet import triplet_of_distances
 from passerby.losses.weighted_triplet import weighted_triplet_of_distances
 
@@ -77,9 +72,9 @@ def test_class_circle_figures(gamma: float, margin: float, logits: tuple, loss: 
     ("gamma", "margin", "loss"), [(128, 0.25, 7.0425701504), (80, 0.4, 1.39476870e-05)]
 )
 def test_pair_circle_figures(gamma: float, margin: float, loss: float) -> None:
-    positives = torch.tensor([0.8, 0.7], dtype=torch.float64)
-    negatives = torch.tensor([0.3, 0.1], dtype=torch.float64)
-    got = circle_of_similarities(positives, negatives, gamma=gamma, margin=margin).item()
+    similarities = torch.tensor([[0.8, 0.7, 0.3, 0.1]], dtype=torch.float64)
+    positive = torch.tensor([[True, True, False, False]])
+    got = circle_of_masks(similarities, positive, ~positive, gamma, margin).item()
     assert got == pytest.approx(loss, rel=1e-6, abs=1e-12)
 
 
@@ -267,29 +262,6 @@ def test_a_label_out_of_place_is_refused() -> None:
         triplet(torch.randn(4, 3), torch.zeros(3, dtype=torch.int64))
     with pytest.raises(InputError, match="centres have 2"):
         center(torch.randn(4, 3), torch.zeros(4, dtype=torch.int64), torch.zeros(1, 2))
-    with pytest.raises(InputError, match="at least one positive"):
-        circle_of_similarities(torch.zeros(0), torch.zeros(2))
-
-
-def test_modules_are_their_functions() -> None:
-    features, labels = batch(1, 8, 3, 4)
-    features = features.float()
-    cosines = torch.nn.functional.normalize(features, dim=1)
-    pairs = [
-        (
-            CrossEntropyLoss(others_only=True)(features, labels),
-            cross_entropy(features, labels, others_only=True),
-        ),
-        (TripletLoss(margin=None)(features, labels), triplet(features, labels, margin=None)),
-        (
-            WeightedTripletLoss(legacy=True)(features, labels),
-            weighted_triplet(features, labels, legacy=True),
-        ),
-        (CircleLoss(smoothing=0.1)(cosines, labels), circle(cosines, labels, smoothing=0.1)),
-        (PairCircleLoss(gamma=80)(features, labels), pair_circle(features, labels, gamma=80)),
-    ]
-    for module, function in pairs:
-        assert torch.equal(module, function)
 
 
 def test_center_module_learns_the_means() -> None:

@@ -1,4 +1,4 @@
-"""Centre loss (Wen et al., ECCV 2016) as used in person re-identification."""
+"""Centre loss (Wen et al., ECCV 2016) in the form of person re-identification."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,11 @@ from passerby.losses.pairs import check_batch
 
 
 def center(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
-    """Mean over the batch of the squared distance of a feature to its class's centre.
+    """Compute the mean over the batch of the squared distance of a feature to its class's centre.
 
-    The papers print one half of the sum; the code behind their figures takes the mean without the
-    half, and their weights (0.0005, 0.005) belong to that. (The reference also adds (C - 1) 1e-12
-    by clamping its masked matrix; left out here.)
+    The papers print one half of the sum. The code of their figures takes the mean without the half,
+    and their weights (0.0005, 0.005) belong to that. (The reference also adds (C - 1) 1e-12, as it
+    clamps a masked matrix. This is left out here.)
 
     Args:
         features: (B, D).
@@ -34,10 +34,11 @@ def center(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
 
 
 class CenterLoss(nn.Module):
-    """Centre loss with its centres (C, D), normally distributed at first.
+    """Centre loss with its centres (C, D), which are normally distributed at first.
 
-    The centres learn by an optimiser of their own (plain SGD, rate 0.5). As they take part in the
-    total loss with a small weight, call :meth:`rescale_gradients` before that optimiser steps.
+    The centres have an optimiser of their own (plain SGD, rate 0.5). The total loss contains the
+    centre loss with a small weight, so that :meth:`rescale_gradients` must be called before that
+    optimiser steps.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class CenterLoss(nn.Module):
         self.centers = nn.Parameter(torch.randn(classes, dimension, generator=generator))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Features (B, D) and labels (B,) to a scalar."""
+        """Compute a scalar from features (B, D) and labels (B,)."""
         return center(features, labels, self.centers)
 
     def rescale_gradients(self, weight: float) -> None:

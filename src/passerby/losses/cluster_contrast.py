@@ -1,7 +1,7 @@
-"""The cluster-level contrastive loss of Cluster Contrast (Dai et al., ACCV 2022), smoothed."""
+"""The contrastive loss against clusters of Cluster Contrast (Dai et al., ACCV 2022), smoothed."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.errors import InputError
@@ -17,13 +17,13 @@ def cluster_contrast(
     smoothing: float = 0.1,
     balance: float = 0.5,
 ) -> Tensor:
-    """InfoNCE against all clusters, joined with label smoothing over the same logits.
+    """Compute InfoNCE against all clusters, joined with its label-smoothed form.
 
-    The logits are those of :func:`contrast_logits`, the loss :func:`cluster_contrast_of_logits`.
+    The logits are those of :func:`contrast_logits`, the loss is :func:`cluster_contrast_of_logits`.
 
     Args:
-        features: (B, D), normalised here.
-        labels: (B,) int64 clusters in 0..K-1; outliers do not take part.
+        features: (B, D); they are normalised here.
+        labels: (B,) int64 clusters in 0..K-1; outliers must be left out before.
         centroids: (K, D) unit rows; no gradient flows to them.
         temperature: tau.
         smoothing: epsilon of the label smoothing.
@@ -33,7 +33,7 @@ def cluster_contrast(
         A scalar.
 
     Raises:
-        InputError: Shapes that do not belong together; an option out of range.
+        InputError: Shapes do not fit, or an option is out of range.
     """
     check_batch(features, labels)
     logits = contrast_logits(features, centroids, temperature=temperature)
@@ -41,7 +41,7 @@ def cluster_contrast(
 
 
 def contrast_logits(features: Tensor, centroids: Tensor, *, temperature: float = 0.05) -> Tensor:
-    """Logits (B, K) = cos(q, c_k) / tau of features (B, D) and unit centroids (K, D)."""
+    """Compute logits (B, K) = cos(q, c_k) / tau of features (B, D) and unit centroids (K, D)."""
     if temperature <= 0:
         raise InputError(f"a contrast at temperature {temperature}; it must be above 0")
     if centroids.ndim != 2 or centroids.shape[1:] != features.shape[1:]:
@@ -57,11 +57,11 @@ def contrast_logits(features: Tensor, centroids: Tensor, *, temperature: float =
 def cluster_contrast_of_logits(
     logits: Tensor, labels: Tensor, *, smoothing: float = 0.1, balance: float = 0.5
 ) -> Tensor:
-    """InfoNCE and its label-smoothed form over the same logits (B, K), joined.
+    """Compute balance * InfoNCE + (1 - balance) * smoothed from logits (B, K).
 
-    balance * InfoNCE + (1 - balance) * smoothed, where the smoothed term is
-    (1 - epsilon) (-log p_y) + epsilon mean_k(-log p_k); with no classifier beside the memory its p
-    is the memory's. Both together then are one cross entropy, smoothed by (1 - balance) epsilon.
+    The smoothed term is (1 - epsilon) (-log p_y) + epsilon mean_k(-log p_k). There is no classifier
+    beside the memory, so that its p is that of the memory. The sum is then one cross entropy with a
+    label smoothing of (1 - balance) epsilon.
 
     Raises:
         InputError: As :func:`cluster_contrast`.
@@ -72,18 +72,3 @@ def cluster_contrast_of_logits(
             f"a contrast with smoothing {smoothing} and balance {balance}; both must be in 0..1"
         )
     return F.cross_entropy(wide(logits), labels, label_smoothing=(1 - balance) * smoothing)
-
-
-class ClusterContrastLoss(nn.Module):
-    """:func:`cluster_contrast_of_logits` as a module, for the logits of a cluster memory."""
-
-    def __init__(self, *, smoothing: float = 0.1, balance: float = 0.5) -> None:
-        super().__init__()
-        self.smoothing = smoothing
-        self.balance = balance
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B, K) and labels (B,) to a scalar."""
-        return cluster_contrast_of_logits(
-            logits, labels, smoothing=self.smoothing, balance=self.balance
-        )

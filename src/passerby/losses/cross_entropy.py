@@ -1,7 +1,7 @@
 """Cross entropy with label smoothing (Szegedy et al., 2016)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.losses.pairs import check_batch, wide
@@ -10,18 +10,21 @@ from passerby.losses.pairs import check_batch, wide
 def cross_entropy(
     logits: Tensor, labels: Tensor, *, smoothing: float = 0.1, others_only: bool = False
 ) -> Tensor:
-    """Mean over the batch of -sum_c q_c log p_c.
+    """Compute the mean over the batch of -sum_c q_c log p_c.
 
-    The true class has q = 1 - smoothing + smoothing / C, the others smoothing / C: the form of Bag
-    of Tricks, AGW and torchreid. (The formula printed in some papers, 1 - smoothing for the true
-    class and smoothing / C for the others, does not sum to one.)
+    The true class has q = 1 - smoothing + smoothing / C, every other class smoothing / C. This is
+    the form of Bag of Tricks, AGW and torchreid. (Some papers print 1 - smoothing for the true
+    class and smoothing / C for the others, which does not sum to one.)
+
+    >>> round(cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), smoothing=0.0).item(), 4)
+    0.1269
 
     Args:
         logits: (B, C).
         labels: (B,) int64 in 0..C-1.
         smoothing: epsilon; 0 for plain cross entropy.
-        others_only: The form of fast-reid: 1 - smoothing for the true class and
-            smoothing / (C - 1) for each other one.
+        others_only: Whether to take the form of fast-reid: 1 - smoothing for the true class and
+            smoothing / (C - 1) for each other class.
 
     Returns:
         A scalar.
@@ -33,16 +36,3 @@ def cross_entropy(
     true = logarithms.gather(1, labels[:, None]).squeeze(1)
     others = (logarithms.sum(dim=1) - true) / max(logits.shape[1] - 1, 1)
     return torch.mean(-(1 - smoothing) * true - smoothing * others)
-
-
-class CrossEntropyLoss(nn.Module):
-    """:func:`cross_entropy` as a module."""
-
-    def __init__(self, *, smoothing: float = 0.1, others_only: bool = False) -> None:
-        super().__init__()
-        self.smoothing = smoothing
-        self.others_only = others_only
-
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B, C) and labels (B,) to a scalar."""
-        return cross_entropy(logits, labels, smoothing=self.smoothing, others_only=self.others_only)

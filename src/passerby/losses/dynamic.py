@@ -1,4 +1,4 @@
-"""Which of two losses to train with now, told by how fast each is falling.
+"""The choice between two losses in training, by how fast each falls.
 
 Zheng et al., Pyramidal Person Re-IDentification via Multi-Loss Dynamic Training, CVPR 2019,
 section 3.3.
@@ -10,25 +10,36 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from passerby.losses.focal import focal_weight
-
 Mode = Literal["official", "paper", "static"]
 
 
-class DynamicBalance(nn.Module):
-    """Moving averages of identity and triplet loss, and what follows from their fall.
+def focal_weight(probability: Tensor | float, *, gamma: float = 2.0) -> Tensor:
+    """Compute FL(p) = -(1 - p)^gamma ln p, elementwise; 0 at p = 1.
 
-    Of each loss n it keeps the average k_n = alpha L_n + (1 - alpha) k_n', the probability
+    Args:
+        probability: In (0, 1]: the ratio of a loss's moving average to the one before; 1 where
+            it has not fallen.
+        gamma: Focusing power.
+    """
+    p = torch.as_tensor(probability)
+    p = p if p.is_floating_point() else p.double()
+    return -((1 - p) ** gamma) * p.log()
+
+
+class DynamicBalance(nn.Module):
+    """The decision whether the triplet loss takes part, from moving averages of both losses.
+
+    For each loss n it keeps the average k_n = alpha L_n + (1 - alpha) k_n', the probability
     p_n = min(k_n, k_n') / k_n' (1 when the average does not fall) and the focal weight
     FL_n = -(1 - p_n)^gamma ln p_n. The triplet loss takes part when FL_tri / FL_id is at least
     delta.
 
-    ``official`` is the authors' code to the letter: averages start at 0, the first p is one half,
-    and a ratio of 0 / 0 counts as "both", so that both losses train until the averages have risen.
-    ``paper`` starts averages at the first losses and takes 0 / 0 as identity loss alone, so that
-    training starts with that, as the text says. ``static`` always takes both.
+    ``official`` does exactly what the authors' code does: averages start at 0, the first p is one
+    half, and a ratio of 0 / 0 counts as "both". Both losses train until the averages have risen.
+    ``paper`` starts averages at the first losses and takes 0 / 0 as identity loss alone. Training
+    starts with that loss, as the paper says. ``static`` always takes both.
 
-    All state is in buffers: a resumed run decides as the uninterrupted one.
+    All state is in buffers, so that a resumed run decides as an uninterrupted one.
     """
 
     averages: Tensor
@@ -44,10 +55,10 @@ class DynamicBalance(nn.Module):
         gamma: float = 2.0,
         delta: float = 0.16,
     ) -> None:
-        """Begin before the first step.
+        """Start before the first step.
 
         Args:
-            mode: See above.
+            mode: See the class.
             alpha: Share of the newest loss in the moving average.
             gamma: Focusing power.
             delta: Smallest ratio of the focal weights at which the triplet loss takes part.
@@ -65,7 +76,7 @@ class DynamicBalance(nn.Module):
 
     @torch.no_grad()
     def update(self, identity: Tensor, triplet: Tensor) -> bool:
-        """Take in the losses of a step; whether both take part from now on."""
+        """Update with the losses of a step; return whether both take part in the next one."""
         new = torch.stack([identity, triplet]).detach().double()
         if not self.started and self.mode == "paper":
             self.averages.copy_(new)
@@ -84,10 +95,10 @@ class DynamicBalance(nn.Module):
         return triplet / identity >= self.delta
 
     def shares(self) -> tuple[float, float]:
-        """Weights of identity and triplet loss where both take part, in ``paper`` mode.
+        """Compute weights of identity and triplet loss where both take part, in ``paper`` mode.
 
-        The focal weights, of the order of 1e-5 to 1e-2, brought to a sum of one: with the plain
-        weights the steps would all but vanish. Equal shares where neither loss falls.
+        These are the focal weights scaled to a sum of one. The focal weights themselves are 1e-5 to
+        1e-2, and steps with them would be too small. The shares are equal where neither loss falls.
         """
         identity, triplet = self.weights.tolist()
         total = identity + triplet

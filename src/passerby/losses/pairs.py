@@ -1,4 +1,4 @@
-"""What losses over pairs of a batch share: distances and who is whose partner."""
+"""Helpers of the losses: distances in a batch, masks of pairs, checks."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from passerby.errors import InputError
 
 
 def euclidean_distances(features: Tensor) -> Tensor:
-    """Distances (B, B) between rows of ``features`` (B, D), with a gradient that is never NaN.
+    """Compute distances (B, B) between rows of ``features`` (B, D); the gradient is never NaN.
 
-    The squares are clamped at 1e-12 before the root, so that the diagonal and equal rows have a
-    finite gradient (zero, as the clamp cuts it). Under autocast the product stays in float32.
+    The squares are clamped at 1e-12 before the root, so that the gradient of the diagonal and of
+    equal rows is zero. Under autocast the product stays in float32.
     """
     with torch.autocast(features.device.type, enabled=False):
         rows = wide(features)
@@ -20,20 +20,20 @@ def euclidean_distances(features: Tensor) -> Tensor:
 
 
 def partners(labels: Tensor) -> Tensor:
-    """Mask (B, B): both rows have the same label; the diagonal is included."""
+    """Mark the pairs (B, B) with the same label, the diagonal included."""
     return labels[:, None] == labels[None, :]
 
 
 def wide(values: Tensor) -> Tensor:
-    """At least float32: half precision, as autocast makes it, is too coarse for a loss."""
+    """Convert to float32, or keep float64, as half precision is too coarse for a loss."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def check_batch(features: Tensor, labels: Tensor) -> None:
-    """Refuse a batch whose shapes do not belong together.
+    """Check the shapes of a batch.
 
     Raises:
-        InputError: ``features`` is not (B, ...) with labels (B,), or B is 0.
+        InputError: They are not (B, ...) and (B,), or B is 0.
     """
     if features.ndim != 2 or labels.shape != features.shape[:1] or not len(labels):
         raise InputError(

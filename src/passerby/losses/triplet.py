@@ -1,16 +1,16 @@
 """Batch-hard triplet loss (Hermans et al., 2017)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.losses.pairs import check_batch, euclidean_distances, partners
 
 
 def triplet(features: Tensor, labels: Tensor, *, margin: float | None = 0.3) -> Tensor:
-    """Mean over anchors of max(0, d(farthest positive) - d(nearest negative) + margin).
+    """Compute the mean over anchors of max(0, d(farthest positive) - d(nearest negative) + margin).
 
-    Distances are Euclidean between features as they are; normalise them beforehand if the recipe
-    says so. An anchor with no negative in the batch counts zero.
+    Distances are Euclidean, between features as they are. Where a recipe wants unit features, it
+    normalises them before. An anchor without a negative in the batch counts zero.
 
     Args:
         features: (B, D).
@@ -27,24 +27,12 @@ def triplet(features: Tensor, labels: Tensor, *, margin: float | None = 0.3) -> 
 def triplet_of_distances(
     distances: Tensor, labels: Tensor, *, margin: float | None = 0.3
 ) -> Tensor:
-    """As :func:`triplet` from distances (B, B), anchors in rows."""
+    """Compute :func:`triplet` from distances (B, B) with anchors in rows."""
     check_batch(distances, labels)
     same = partners(labels)
-    # an anchor is its own positive in the mask; at distance 0 it is never the farthest of several
+    # the mask contains the anchor itself, which at distance 0 is never the farthest of several
     positive = distances.masked_fill(~same, float("-inf")).amax(dim=1)
     negative = distances.masked_fill(same, float("inf")).amin(dim=1)
     gap = positive - negative
     losses = F.softplus(gap) if margin is None else F.relu(gap + margin)
     return losses.mean()
-
-
-class TripletLoss(nn.Module):
-    """:func:`triplet` as a module."""
-
-    def __init__(self, *, margin: float | None = 0.3) -> None:
-        super().__init__()
-        self.margin = margin
-
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Features (B, D) and labels (B,) to a scalar."""
-        return triplet(features, labels, margin=self.margin)

@@ -1,25 +1,25 @@
-"""Weighted regularised triplet loss of AGW (Ye et al., TPAMI 2021)."""
+"""The weighted regularised triplet loss of AGW (Ye et al., TPAMI 2021)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.losses.pairs import check_batch, euclidean_distances, partners
 
 
 def weighted_triplet(features: Tensor, labels: Tensor, *, legacy: bool = False) -> Tensor:
-    """Mean over anchors of log(1 + exp(sum_p w_p d_p - sum_n w_n d_n)).
+    """Compute the mean over anchors of log(1 + exp(sum_p w_p d_p - sum_n w_n d_n)).
 
-    w_p is the softmax of the distances to the anchor's positives (itself included), w_n the softmax
-    of minus the distances to its negatives: all pairs take part, hard ones most, and there is no
-    margin. An anchor without a negative in the batch counts zero.
+    w_p is the softmax of the distances to the anchor's positives, itself included. w_n is the
+    softmax of minus the distances to its negatives. All pairs take part, hard ones most, and there
+    is no margin. An anchor without a negative in the batch counts zero.
 
     Args:
         features: (B, D), taken as they are.
         labels: (B,) int64.
-        legacy: The reference code's arithmetic, whose softmax subtracts the maximum of the masked
-            product (0 for negatives) and adds 1e-6 below the line: at distances above about 14
-            its negative weights vanish. For matching published code only.
+        legacy: Whether to use the arithmetic of the reference code, to reproduce its figures. Its
+            softmax subtracts the maximum of the masked product (0 for negatives) and adds 1e-6 to
+            the denominator. At distances above about 14 its negative weights vanish.
 
     Returns:
         A scalar.
@@ -31,7 +31,7 @@ def weighted_triplet(features: Tensor, labels: Tensor, *, legacy: bool = False) 
 def weighted_triplet_of_distances(
     distances: Tensor, labels: Tensor, *, legacy: bool = False
 ) -> Tensor:
-    """As :func:`weighted_triplet` from distances (B, B), anchors in rows."""
+    """Compute :func:`weighted_triplet` from distances (B, B) with anchors in rows."""
     check_batch(distances, labels)
     same = partners(labels)
     softmax = _legacy_softmax if legacy else _masked_softmax
@@ -43,20 +43,8 @@ def weighted_triplet_of_distances(
     return losses.mean()
 
 
-class WeightedTripletLoss(nn.Module):
-    """:func:`weighted_triplet` as a module."""
-
-    def __init__(self, *, legacy: bool = False) -> None:
-        super().__init__()
-        self.legacy = legacy
-
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Features (B, D) and labels (B,) to a scalar."""
-        return weighted_triplet(features, labels, legacy=self.legacy)
-
-
 def _masked_softmax(values: Tensor, mask: Tensor) -> Tensor:
-    # finite instead of -inf: a row without any entry must give weights, not NaN, for its gradient
+    # not -inf, as a row without any entry would then have weights and gradients of NaN
     low = torch.finfo(values.dtype).min
     return values.masked_fill(~mask, low).softmax(dim=1) * mask
 
