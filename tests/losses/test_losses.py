@@ -19,7 +19,7 @@ from passerby.losses import (
     triplet,
     weighted_triplet,
 )
-from passerby.losses.circle import circle_logits
+from passerby.losses.circle import circle_logits, circle_of_masks
 from passerby.losses.triplet import triplet_of_distances
 from passerby.losses.weighted_triplet import weighted_triplet_of_distances
 
