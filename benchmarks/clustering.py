@@ -26,8 +26,8 @@ from sklearn.metrics import adjusted_rand_score
 from benchmarks.common import median_seconds, write_result
 from benchmarks.evaluation import LATENT, memory_above
 from passerby.cluster import pseudo_labels, summarise
+from passerby.cluster.clustering import dbscan
 from passerby.cluster.jaccard import encode, neighbours
-from passerby.cluster.labels import dbscan
 from passerby.retrieval.compiled import installed
 
 K1, K2, MIN_SAMPLES = 30, 6, 4

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passerby.retrieval import compiled
-from passerby.retrieval.reciprocal import expanded_sets, pair_distances
+from passerby.retrieval.encoding import expanded_sets, pair_distances
 
 pytest.importorskip("numba")
 

@@ -91,7 +91,7 @@ def test_a_block_nearer_than_all_before_it() -> None:
     random = torch.Generator().manual_seed(0)
     blocks = [torch.rand(3, 640, generator=random) + shift for shift in (2.0, 1.0, 3.0)]
     for number, block in enumerate(blocks):
-        found.offer(0, block, 640 * number)
+        found.add_candidates(0, block, 640 * number)
     values, columns = unpack(found.keys)
     expected = torch.cat(blocks, dim=1).topk(2, largest=False)
     assert torch.equal(values, expected.values)

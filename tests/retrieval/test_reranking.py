@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError
 from passerby.retrieval import k_reciprocal_distances, memory_estimate, rerank
-from passerby.retrieval.reciprocal import expanded_sets
+from passerby.retrieval.encoding import expanded_sets
 
 
 def textbook(
@@ -90,8 +90,8 @@ def test_a_larger_case_in_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, gallery = people(5, 60, 540, 24)
     whole = k_reciprocal_distances(queries, gallery)
     monkeypatch.setattr("passerby.retrieval.reranking.BLOCK_BYTES", 4 * 600 * 7)
-    monkeypatch.setattr("passerby.retrieval.reciprocal.ROWS", 11)
-    monkeypatch.setattr("passerby.retrieval.reciprocal.PAIRS", 13)
+    monkeypatch.setattr("passerby.retrieval.encoding.ROWS", 11)
+    monkeypatch.setattr("passerby.retrieval.encoding.PAIRS", 13)
     parts = k_reciprocal_distances(queries, gallery)
     assert np.abs(whole - parts).max() <= 1e-6
     assert np.abs(whole - textbook(queries, gallery)).max() <= 1e-5

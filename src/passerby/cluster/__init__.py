@@ -1,8 +1,7 @@
 """Learning without labels: sparse Jaccard neighbours, pseudo labels, the cluster memory."""
 
-from passerby.cluster.clustering import Clustering, Finding, cluster_features
+from passerby.cluster.clustering import Clustering, Finding, cluster_features, pseudo_labels
 from passerby.cluster.jaccard import jaccard_neighbours
-from passerby.cluster.labels import pseudo_labels
 from passerby.cluster.memory import ClusterMemory, cluster_centroids
 from passerby.cluster.summary import ClusterSummary, summarise
 

@@ -1,13 +1,16 @@
-"""The clustering of one epoch, and what is the matter with it."""
+"""Pseudo labels by DBSCAN over sparse Jaccard distances, and findings about the clustering."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.cluster import DBSCAN
+from sklearn.exceptions import EfficiencyWarning
 
-from passerby.cluster.jaccard import encode, kth_distances, neighbours
-from passerby.cluster.labels import check_dbscan, dbscan
+from passerby.cluster.jaccard import encode, jaccard_neighbours, kth_distances, neighbours
 from passerby.cluster.summary import ClusterSummary, summarise
 from passerby.errors import InputError
 from passerby.retrieval.distances import Features
@@ -19,14 +22,65 @@ Kind = Literal[
 LISTED = 8  # cameras named in a message
 
 
+def pseudo_labels(
+    features: Features,
+    *,
+    k1: int = 30,
+    k2: int = 6,
+    eps: float = 0.6,
+    min_samples: int = 4,
+) -> NDArray[np.int64]:
+    """Cluster features by DBSCAN: labels (N,) int64, -1 for outliers.
+
+    DBSCAN (Ester et al., KDD 1996) runs over :func:`passerby.cluster.jaccard_neighbours`, as SpCL
+    and Cluster Contrast make their labels before every epoch. The labels equal those of the dense
+    form.
+
+    Args:
+        features: (N, D); they are scaled to unit rows. The neighbour search runs on their device.
+        k1: Length of the neighbour lists, including the row itself.
+        k2: Rows averaged in the local query expansion; 1 for none.
+        eps: Largest Jaccard distance between neighbours in a cluster, between 0 and 1.
+        min_samples: Rows within ``eps``, including the row itself, that make a row a core.
+
+    Raises:
+        InputError: As :func:`passerby.cluster.jaccard_neighbours`; or eps or min_samples is out of
+            range.
+    """
+    check_dbscan(eps, min_samples)
+    graph = jaccard_neighbours(features, k1=k1, k2=k2, limit=eps)
+    return dbscan(graph, eps=eps, min_samples=min_samples)
+
+
+def dbscan(graph: sparse.csr_matrix, *, eps: float, min_samples: int) -> NDArray[np.int64]:
+    """Label the rows (N,) of a sparse matrix (N, N) that has at least the distances up to eps."""
+    with warnings.catch_warnings():
+        # it warns about rows that are not in order of distance, and sorts them
+        warnings.simplefilter("ignore", EfficiencyWarning)
+        model = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed")
+        return model.fit(graph).labels_.astype(np.int64)
+
+
+def check_dbscan(eps: float, min_samples: int) -> None:
+    """Check the options of DBSCAN on Jaccard distances.
+
+    Raises:
+        InputError: eps is not between 0 and 1 (1 would join everything), or min_samples is below 1.
+    """
+    if not 0 < eps < 1:
+        raise InputError(f"clustering with eps {eps}; a Jaccard distance lies between 0 and 1")
+    if min_samples < 1:
+        raise InputError(f"clustering with min_samples {min_samples}; it must be at least 1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something about a clustering that its user should know.
+    """A problem of a clustering, or a fact about it.
 
     Attributes:
-        kind: What it is, for programs.
-        message: What it means and what to try, for people: one sentence.
-        stops: Whether an epoch cannot be trained with such a clustering.
+        kind: A short name, for programs.
+        message: One sentence for people: the meaning, and what to try.
+        stops: Whether no epoch can be trained with such a clustering.
     """
 
     kind: Kind
@@ -41,7 +95,7 @@ class Clustering:
     Attributes:
         labels: (N,) int64 cluster of each picture, -1 for outliers.
         summary: Counts and scores.
-        findings: What is the matter; empty when nothing is.
+        findings: Problems and facts; empty when there are none.
     """
 
     labels: NDArray[np.int64]
@@ -55,7 +109,7 @@ class Clustering:
 
     @property
     def obstacle(self) -> str | None:
-        """The message of the finding that stops an epoch, for an error; None when usable."""
+        """The message of the finding that stops an epoch; None when the clustering is usable."""
         return next((finding.message for finding in self.findings if finding.stops), None)
 
 
@@ -69,22 +123,22 @@ def cluster_features(
     cameras: ArrayLike | None = None,
     identities: ArrayLike | None = None,
 ) -> Clustering:
-    """Pseudo labels as :func:`passerby.cluster.pseudo_labels`, counted, scored and examined.
+    """Make pseudo labels as :func:`passerby.cluster.pseudo_labels`, with scores and findings.
 
-    A clustering without clusters, or with one alone, is no error here: whoever asked decides
-    whether to stop, to go on with the labels before, or to try another eps.
+    A clustering with no cluster, or with one only, is no error here. The caller decides whether to
+    stop, to keep the labels of the last epoch, or to try another eps.
 
     Args:
         features: (N, D).
-        k1: As :func:`passerby.cluster.pseudo_labels`.
-        k2: Likewise.
-        eps: Likewise.
-        min_samples: Likewise.
-        cameras: (N,) camera of each picture, negative where not known; None if nowhere.
-        identities: (N,) who is on each picture, for the scores alone, negative where not known.
+        k1: As :func:`passerby.cluster.pseudo_labels`; so for the next three.
+        k2: Rows averaged in the local query expansion.
+        eps: Largest Jaccard distance between neighbours.
+        min_samples: Rows within ``eps`` that make a core.
+        cameras: (N,) camera of each picture, negative where unknown; None if all are unknown.
+        identities: (N,) person on each picture, negative where unknown; only the scores use them.
 
     Raises:
-        InputError: As :func:`passerby.cluster.pseudo_labels`; columns of another length.
+        InputError: As :func:`passerby.cluster.pseudo_labels`; or a column has another length.
     """
     check_dbscan(eps, min_samples)
     encoding = encode(features, k1=k1, k2=k2)

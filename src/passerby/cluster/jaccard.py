@@ -1,8 +1,9 @@
-"""Sparse Jaccard distances between pictures, as unsupervised re-identification clusters them.
+"""Sparse Jaccard distances between pictures, for clustering in unsupervised re-identification.
 
-The k-reciprocal encoding of Zhong et al. (CVPR 2017) in the form of the SpCL and Cluster Contrast
-code (Ge et al., NeurIPS 2020; Dai et al., ACCV 2022). That form holds three dense N x N matrices;
-here only neighbour lists, sparse rows and one block of sums are held, with the same result.
+It is the k-reciprocal encoding of Zhong et al. (CVPR 2017) in the form of the SpCL and Cluster
+Contrast code (Ge et al., NeurIPS 2020; Dai et al., ACCV 2022). That code holds three dense N x N
+matrices. Here only neighbour lists, sparse rows and one block of sums are in memory. The result is
+the same.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from passerby.errors import InputError
 from passerby.retrieval import compiled
 from passerby.retrieval import encoding as reciprocal
 from passerby.retrieval.distances import Features, checked
-from passerby.retrieval.encoding import Encoding
+from passerby.retrieval.encoding import Encoding, joined_ranges
 from passerby.retrieval.variants import Variant
 
 # lists of k1 rows with the row itself; members weigh softmax(-(2 - 2 cos)) over the expanded set
@@ -28,34 +29,35 @@ FORM = Variant(
 )
 Pairs = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 CELLS = 1 << 18  # sums of one block of Jaccard distances, so that they stay in the cache
-SHARED = 1 << 16  # shared members added up at once
+SHARED = 1 << 16  # shared members summed at once
 
 
 def jaccard_neighbours(
     features: Features, *, k1: int = 30, k2: int = 6, limit: float | None = None
 ) -> sparse.csr_matrix:
-    """Jaccard distances of all pairs that have anything in common, sparse (N, N) float32.
+    """Compute Jaccard distances of all pairs with a common member, sparse (N, N) float32.
 
-    Stored are the pairs with J < 1, exact zeros and the diagonal among them; every pair that is
-    not stored has J = 1. The matrix is symmetric, its rows are in order of columns.
+    The matrix stores the pairs with J < 1, with exact zeros and the diagonal. Every other pair has
+    J = 1. The matrix is symmetric; its rows are in order of columns.
 
     Args:
-        features: (N, D), brought to unit rows; the neighbour search runs on their device.
-        k1: Length of the neighbour lists, the row itself included (re-ranking counts without it).
-        k2: Rows averaged in the local query expansion, the row itself included; 1 for none.
-        limit: Store only distances up to this one; what DBSCAN needs is its eps.
+        features: (N, D); they are scaled to unit rows. The neighbour search runs on their device.
+        k1: Length of the neighbour lists, including the row itself. (Re-ranking counts without it.)
+        k2: Rows averaged in the local query expansion, including the row itself; 1 for none.
+        limit: Largest distance to store; DBSCAN needs those up to its eps.
 
     Raises:
-        InputError: As :func:`passerby.retrieval.distances`; no rows; k1 or k2 below 1.
+        InputError: As :func:`passerby.retrieval.distances`; or there are no rows, or k1 or k2 is
+            below 1.
     """
     return neighbours(encode(features, k1=k1, k2=k2).rows, limit=limit)
 
 
 def encode(features: Features, *, k1: int = 30, k2: int = 6) -> Encoding:
-    """The k-reciprocal encoding of features (N, D), every row of which is in the gallery.
+    """Compute the k-reciprocal encoding of features (N, D); every row is in the gallery.
 
-    Members weigh softmax(-(2 - 2 cos)) over a row's expanded set, then come the means over ``k2``
-    rows. Options and errors as :func:`jaccard_neighbours`.
+    The weights of members are softmax(-(2 - 2 cos)) over a row's expanded set, averaged over ``k2``
+    rows. Options and errors are those of :func:`jaccard_neighbours`.
     """
     if k1 < 1 or k2 < 1:
         raise InputError(f"clustering with k1 {k1} and k2 {k2}; both must be at least 1")
@@ -66,11 +68,11 @@ def encode(features: Features, *, k1: int = 30, k2: int = 6) -> Encoding:
 
 
 def neighbours(encoding: sparse.csr_matrix, *, limit: float | None = None) -> sparse.csr_matrix:
-    """As :func:`jaccard_neighbours`, of encoded rows (N, N) that each sum to one."""
+    """Compute :func:`jaccard_neighbours` from encoded rows (N, N) that each sum to one."""
     N = encoding.shape[0]
     largest = np.nextafter(np.float32(1), np.float32(0)) if limit is None else np.float32(limit)
     find = _compiled_pairs if compiled.pays(N) else _near_pairs
-    # J = 1 - m / (2 - m) falls with m: few sums are large enough, the division is for these
+    # J = 1 - m / (2 - m) falls with m; few sums are large enough, and only these are divided
     least = max(0.0, float(2 * (1 - largest) / (2 - largest) - 1e-6))
     row, column, value = find(encoding, largest, least)
     mirrored = column != row
@@ -87,7 +89,7 @@ def neighbours(encoding: sparse.csr_matrix, *, limit: float | None = None) -> sp
 
 
 def _near_pairs(encoding: sparse.csr_matrix, largest: np.float32, least: float) -> Pairs:
-    """Rows, columns and distances (E,) of pairs i <= j up to the distance ``largest``.
+    """Find rows, columns and distances (E,) of pairs i <= j up to the distance ``largest``.
 
     Their sums of minima exceed ``least``.
     """
@@ -103,19 +105,18 @@ def _near_pairs(encoding: sparse.csr_matrix, largest: np.float32, least: float) 
 
 
 def _compiled_pairs(encoding: sparse.csr_matrix, largest: np.float32, least: float) -> Pairs:
-    """As :func:`_near_pairs`, compiled."""
+    """Compute :func:`_near_pairs` by compiled functions."""
     from passerby.retrieval.set_kernels import near_pairs
 
     members = encoding.tocsc()
     rows = (encoding.indptr, encoding.indices, encoding.data)
     columns = (members.indptr, members.indices, members.data)
     limits = (largest, least)
-    # first rows have most pairs
-    return _joined(
-        compiled.in_parts(
-            lambda a, b: near_pairs(rows, columns, limits, a, b), encoding.shape[0], each=8
-        )
+    # eight parts per thread, as the first rows have most pairs
+    parts = compiled.in_parts(
+        lambda a, b: near_pairs(rows, columns, limits, a, b), encoding.shape[0], each=8
     )
+    return _joined(parts)
 
 
 def _joined(parts: list[Pairs]) -> Pairs:
@@ -124,10 +125,11 @@ def _joined(parts: list[Pairs]) -> Pairs:
 
 
 def kth_distances(encoding: Encoding, k: int, *, sample: int = 1000) -> NDArray[np.float32]:
-    """Jaccard distance to the ``k``-th nearest row, itself the first: what eps is compared with.
+    """Compute the Jaccard distance to the ``k``-th nearest row, for the choice of eps.
 
-    Ester et al. (KDD 1996), section 4.2. Of at most about ``sample`` rows, evenly spread; 1 where
-    fewer than ``k`` rows have anything in common.
+    The nearest row is the row itself (Ester et al., KDD 1996, section 4.2). The distances are those
+    of at most about ``sample`` rows, evenly spread. They are 1 where fewer than ``k`` rows have a
+    common member.
     """
     N = encoding.rows.shape[0]
     shared = [encoding.overlap(row)[1] for row in range(0, N, max(1, N // sample))]
@@ -137,16 +139,16 @@ def kth_distances(encoding: Encoding, k: int, *, sample: int = 1000) -> NDArray[
 
 @dataclass(frozen=True, eq=False)
 class Members:
-    """An encoding by rows and by members at once, to add up minima of pairs i <= j.
+    """An encoding sorted by rows and by members, to sum minima of pairs i <= j.
 
-    J is symmetric, so that a row needs only those that stand after it in its members' lists.
+    J is symmetric, so that a row needs only the later rows in its members' lists.
 
     Attributes:
-        encoding: (N, N), rows.
-        rows: (E,) of the same entries by member, in order of rows.
-        values: (E,) likewise.
-        places: (E,) where each entry of ``encoding`` stands in these two.
-        counts: (E,) how many entries of its member stand from there on.
+        encoding: (N, N), sorted by rows.
+        rows: (E,) rows of the same entries sorted by member, then by row.
+        values: (E,) their values.
+        places: (E,) position of each entry of ``encoding`` in these two.
+        counts: (E,) number of entries of its member from that position on.
     """
 
     encoding: sparse.csr_matrix
@@ -168,7 +170,7 @@ class Members:
         return cls(encoding, order.indices, encoding.data[order.data], places, counts)
 
     def blocks(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
-        """First row of a block, and the sums of minima m(i, j) of its rows (b N,), i <= j."""
+        """Yield the first row of a block, and sums of minima m(i, j) of its rows (b N,), i <= j."""
         N, indptr = self.encoding.shape[0], self.encoding.indptr
         work = np.concatenate([[0], self.counts.cumsum()])[indptr]
         start = 0
@@ -182,11 +184,7 @@ class Members:
         N, indptr = self.encoding.shape[0], self.encoding.indptr
         own = slice(indptr[start], indptr[stop])
         counts = self.counts[own]
-        ends = counts.cumsum()
-        # the concatenated ranges places[e] .. places[e] + counts[e]
-        total = ends[-1] if len(ends) else 0
-        places: NDArray[np.int64] = np.repeat(self.places[own] - (ends - counts), counts)
-        places += np.arange(total)
+        places = joined_ranges(self.places[own], counts)
         shared = self.values.take(places)
         np.minimum(shared, np.repeat(self.encoding.data[own], counts), out=shared)
         first = np.repeat(np.arange(stop - start) * N, np.diff(indptr[start : stop + 1]))
@@ -197,5 +195,5 @@ class Members:
 
 
 def _distances(sums: NDArray[np.float64]) -> NDArray[np.float32]:
-    """J = 1 - m / (2 - m) of the sums of minima m; rounding below 0 is cut off."""
+    """Compute J = 1 - m / (2 - m) from sums of minima m; negative rounding errors become 0."""
     return np.maximum(1 - sums / (2 - sums), 0).astype(np.float32)

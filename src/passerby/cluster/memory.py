@@ -15,14 +15,14 @@ from passerby.losses.pairs import check_batch, wide
 
 
 def cluster_centroids(features: Tensor, labels: NDArray[np.int64]) -> Tensor:
-    """Unit means (K, D) of the rows of each cluster, float32, on the features' device.
+    """Compute unit means (K, D) of the rows of each cluster, float32, on the features' device.
 
     Args:
         features: (N, D).
         labels: (N,) clusters 0..K-1, each with at least one row; negative rows are left out.
 
     Raises:
-        InputError: Labels of another length, a number without rows, no cluster at all.
+        InputError: The labels have another length, a number has no rows, or there is no cluster.
     """
     if labels.shape != features.shape[:1]:
         raise InputError(f"{len(labels)} labels for {len(features)} features; give one a row")
@@ -30,7 +30,7 @@ def cluster_centroids(features: Tensor, labels: NDArray[np.int64]) -> Tensor:
     counts = np.bincount(labels[rows])
     if not len(counts) or not counts.all():
         raise InputError("clusters must be numbered 0, 1, 2 ... and have members; label again")
-    # a sparse product: the same sum in the same order on every machine, which scatters are not
+    # a sparse product sums in the same order on every machine; a scatter does not
     shares = (1.0 / counts[labels[rows]]).astype(np.float32)
     mean = sparse.csr_matrix((shares, (labels[rows], rows)), shape=(len(counts), len(labels)))
     means = torch.from_numpy(mean @ features.detach().float().cpu().numpy())
@@ -40,13 +40,13 @@ def cluster_centroids(features: Tensor, labels: NDArray[np.int64]) -> Tensor:
 def momentum_update(
     centroids: Tensor, features: Tensor, labels: Tensor, *, momentum: float
 ) -> Tensor:
-    """New centroids (K, D) after a batch, sample by sample in its order.
+    """Compute the centroids (K, D) after a batch, sample by sample in its order.
 
-    c_y <- momentum c_y + (1 - momentum) q, then c_y <- c_y / |c_y|. Clusters do not touch each
-    other, so that the first samples of all clusters are done together, then the second ones...
+    c_y <- momentum c_y + (1 - momentum) q, then c_y <- c_y / |c_y|. Clusters are independent, so
+    that the first samples of all clusters are processed together, then the second ones, and so on.
 
     Args:
-        centroids: (K, D) unit rows; left as they are.
+        centroids: (K, D) unit rows; they are not changed.
         features: (B, D) unit rows q.
         labels: (B,) int64 in 0..K-1.
         momentum: Share of the old centroid.
@@ -60,9 +60,9 @@ def momentum_update(
 
 
 def hardest(centroids: Tensor, features: Tensor, labels: Tensor) -> Tensor:
-    """Of each cluster in a batch, the sample (its place) least similar to the centroid.
+    """Find for each cluster in a batch the sample (its position) least similar to the centroid.
 
-    Equally similar ones: the first. Arguments as :func:`momentum_update`.
+    Of equally similar samples it is the first. Arguments are those of :func:`momentum_update`.
     """
     similarity = (features * centroids[labels]).sum(dim=1)
     order = similarity.argsort(stable=True)
@@ -76,8 +76,8 @@ def hardest(centroids: Tensor, features: Tensor, labels: Tensor) -> Tensor:
 class ClusterMemory(nn.Module):
     """Centroids (K, D) that follow the features of an epoch; logits against them.
 
-    Where several processes train together each keeps a memory of its own, and all stay equal: give
-    :meth:`update` the rows of the whole batch, put together by :func:`passerby.train.gather`.
+    Where several processes train together, each has a memory of its own. All stay equal if
+    :meth:`update` gets the rows of the whole batch, as :func:`passerby.train.gather` returns them.
     """
 
     centroids: Tensor
@@ -91,16 +91,16 @@ class ClusterMemory(nn.Module):
         momentum: float = 0.1,
         hard: bool = False,
     ) -> None:
-        """An empty memory.
+        """Make an empty memory.
 
         Args:
             dimension: D.
             temperature: tau of the logits.
-            momentum: Share of the old centroid in an update (0.1 in every published command).
-            hard: Update a cluster by its hardest sample of a batch alone.
+            momentum: Share of the old centroid in an update (0.1 in all published commands).
+            hard: Whether to update a cluster by its hardest sample of a batch only.
 
         Raises:
-            InputError: A momentum outside 0..1.
+            InputError: The momentum is not in 0..1.
         """
         super().__init__()
         if not 0 <= momentum <= 1:
@@ -113,7 +113,7 @@ class ClusterMemory(nn.Module):
 
     @property
     def by_camera(self) -> bool:
-        """Whether clusters are told apart only from those of their own camera."""
+        """Whether clusters are compared only with those of their own camera."""
         return len(self.cameras) > 0
 
     def begin(self, centroids: Tensor, cameras: Tensor | None = None) -> None:
@@ -121,11 +121,11 @@ class ClusterMemory(nn.Module):
 
         Args:
             centroids: (K, D), as :func:`cluster_centroids` makes them.
-            cameras: (K,) int64, where each cluster is of one camera and says nothing about those
-                of others, as tracklets are; None where clusters are people.
+            cameras: (K,) int64 camera of each cluster, where clusters are tracklets of one camera
+                and must not be compared with those of others; None where clusters are people.
 
         Raises:
-            InputError: Another number of cameras than of centroids.
+            InputError: The numbers of cameras and of centroids differ.
         """
         device = self.centroids.device
         if cameras is not None and cameras.shape != centroids.shape[:1]:
@@ -134,9 +134,9 @@ class ClusterMemory(nn.Module):
         self.cameras = self.cameras.new_empty(0) if cameras is None else cameras.to(device)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B, K) of features (B, D) with labels (B,): cosines over the temperature.
+        """Compute logits (B, K) of features (B, D) with labels (B,): cosine over temperature.
 
-        Where clusters have cameras the logits of other cameras than the label's are -inf.
+        Where clusters have cameras, the logits of other cameras than the label's are -inf.
         """
         if not len(self.centroids):
             raise InputError("the cluster memory is empty; begin an epoch with its centroids")
@@ -148,10 +148,10 @@ class ClusterMemory(nn.Module):
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:
-        """Follow one batch: features (B, D) of the step's forward pass, labels (B,).
+        """Update the centroids with one batch: features (B, D) of the forward pass, labels (B,).
 
-        The published code does this within the backward pass. Here it may stand anywhere after
-        :meth:`forward`: the centroids that a graph refers to are replaced, never changed.
+        The published code does this within the backward pass. Here it may be done at any time after
+        :meth:`forward`, as the centroids that a graph refers to are replaced, never changed.
         """
         check_batch(features, labels)
         rows = F.normalize(wide(features.detach()), dim=1).to(self.centroids.dtype)
@@ -161,7 +161,7 @@ class ClusterMemory(nn.Module):
         self.centroids = momentum_update(self.centroids, rows, labels, momentum=self.momentum)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # every epoch has its own number of clusters: take that of the saved one
+        # the number of clusters differs from epoch to epoch: take the saved one
         for name, own in (("centroids", self.centroids), ("cameras", self.cameras)):
             saved = state.get(prefix + name)
             if isinstance(saved, Tensor) and saved.ndim == own.ndim:
@@ -170,7 +170,7 @@ class ClusterMemory(nn.Module):
 
 
 def _turns(labels: Tensor) -> list[Tensor]:
-    """Places of a batch's samples: the first ones of all labels, the second ones, and so on."""
+    """Group the positions of a batch's samples: the first of every label, the second, and so on."""
     order = labels.argsort(stable=True)
     places = torch.arange(len(labels), device=labels.device)
     grouped = labels[order]

@@ -1,4 +1,4 @@
-"""How good a clustering is, as far as it can be told."""
+"""Counts and scores of a clustering."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,10 +12,11 @@ from passerby.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSummary:
-    """Counts of a clustering and, where it is known who is who, its scores in 0..1.
+    """Counts of a clustering and, where people are known, its scores in 0..1.
 
-    Scores are over clustered pictures of known people, but ``pair_recall``, over all of these: a
-    clustering may be pure because it leaves out what is hard. None where there is nothing to score.
+    Scores are those of clustered pictures of known people. Only ``pair_recall`` is that of all
+    pictures of known people, as a clustering may be pure because it leaves out hard pictures. A
+    score is None where there is nothing to score.
 
     Attributes:
         pictures: N.
@@ -25,11 +26,11 @@ class ClusterSummary:
         median: Pictures of the median cluster.
         largest: Pictures of the largest cluster.
         people: Known people among all pictures; None where nobody is known.
-        purity: Share of pictures that are of the commonest person of their cluster.
+        purity: Share of pictures that show the most frequent person of their cluster.
         nmi: Normalised mutual information (arithmetic mean) of clusters and people.
         ari: Adjusted Rand index of clusters and people.
-        pair_precision: Of the pairs of pictures in one cluster, those of one person.
-        pair_recall: Of the pairs of pictures of one person, those in one cluster.
+        pair_precision: Share of the pairs of pictures in one cluster that show one person.
+        pair_recall: Share of the pairs of pictures of one person that are in one cluster.
     """
 
     pictures: int
@@ -65,7 +66,7 @@ class ClusterSummary:
         return f"{line}, pairs {', '.join(pairs)}" if pairs else line
 
     def values(self) -> dict[str, Any]:
-        """All attributes for a log, scores rounded; without those that are None."""
+        """Return all attributes that are not None, for a log, with rounded scores."""
         return {
             name: round(value, 6) if isinstance(value, float) else value
             for name, value in asdict(self).items()
@@ -78,10 +79,10 @@ def summarise(labels: NDArray[np.int64], identities: ArrayLike | None = None) ->
 
     Args:
         labels: (N,) clusters, negative for outliers.
-        identities: (N,) who is on each picture, negative where that is not known; None if nowhere.
+        identities: (N,) person on each picture, negative where unknown; None if all are unknown.
 
     Raises:
-        InputError: If both are not equally long.
+        InputError: The lengths differ.
     """
     inside = labels >= 0
     sizes = np.unique(labels[inside], return_counts=True)[1]
@@ -118,7 +119,7 @@ def _scores(labels: NDArray[np.int64], people: NDArray[np.int64]) -> dict[str, A
     one_cluster = _pairs(np.unique(clusters, return_counts=True)[1])
     if one_cluster:
         scores["pair_precision"] = together / one_cluster
-    # the commonest person of each cluster: cells are in order of clusters
+    # the most frequent person of each cluster; cells are in order of clusters
     starts = np.flatnonzero(np.diff(cells[0], prepend=cells[0, 0] - 1))
     scores["purity"] = float(np.maximum.reduceat(counts, starts).sum() / len(clusters))
     scores["nmi"] = float(normalized_mutual_info_score(truth, clusters))
@@ -127,5 +128,5 @@ def _scores(labels: NDArray[np.int64], people: NDArray[np.int64]) -> dict[str, A
 
 
 def _pairs(counts: NDArray[np.int64]) -> int:
-    """Pairs of different pictures within groups of these sizes."""
+    """Count the pairs of different pictures within groups of these sizes."""
     return int((counts * (counts - 1) // 2).sum())

@@ -1,7 +1,7 @@
-"""Functions compiled by numba, where it is installed: the decorator, the rule, the threads.
+"""Functions compiled by numba, where it is installed: decorator, use and threads.
 
-Everything that has a compiled form has one in numpy or torch too, with the same result; numba is
-no requirement of this room. Compiled functions are imported inside the functions that call them.
+Everything with a compiled form has one in numpy or torch too, with the same result, so that numba
+is optional. Compiled functions are imported inside the functions that call them.
 """
 
 import importlib.util
@@ -12,8 +12,8 @@ from typing import TypeVar, cast
 
 import torch
 
-ROWS = 8192  # rows from which compiled functions are worth their import, half a second
-# sums in any order, so that they fill vectors; nothing else of fast maths
+ROWS = 8192  # with fewer rows the import of compiled functions, half a second, is not worth it
+# sums in any order, for vector instructions; no other option of fast maths
 REORDERED = frozenset({"reassoc", "contract", "nsz"})
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -22,25 +22,24 @@ Result = TypeVar("Result")
 
 @cache
 def installed() -> bool:
-    """Whether numba is there."""
+    """Whether numba is installed."""
     return importlib.util.find_spec("numba") is not None
 
 
 def pays(rows: int) -> bool:
-    """Whether work on so many rows should be done by compiled functions."""
+    """Whether compiled functions should do the work on this many rows."""
     return rows >= ROWS and installed()
 
 
 def kernel(*, reordered: bool = False) -> Callable[[Function], Function]:
-    """Compile a function to machine code that runs without Python's lock.
+    """Make a decorator that compiles a function to machine code, which runs without Python's lock.
 
-    The code is kept beside the module, or in the user's cache folder where that may not be written,
-    or else compiled again by each process. No threads of numba's own: they survive no fork, and
-    some of its thread layers no second caller.
+    The code is stored beside the module, or in the user's cache folder where the module's folder is
+    not writable. Where neither is, each process compiles it again. Numba's own threads are not
+    used, as they do not survive a fork, and some of its thread layers allow one caller only.
 
     Args:
-        reordered: Whether sums may be added up in another order; on one machine it is always the
-            same.
+        reordered: Whether sums may be added in another order. On one machine it is always the same.
     """
     import numba
 
@@ -53,7 +52,7 @@ def kernel(*, reordered: bool = False) -> Callable[[Function], Function]:
         )
         try:
             made = compile_(cache=True)(function)
-        except RuntimeError:  # no folder to keep it in
+        except RuntimeError:  # no writable folder
             made = compile_()(function)
         return cast(Function, made)
 
@@ -61,14 +60,14 @@ def kernel(*, reordered: bool = False) -> Callable[[Function], Function]:
 
 
 def in_parts(work: Callable[[int, int], Result], count: int, *, each: int = 1) -> list[Result]:
-    """``work(start, stop)`` of consecutive parts of ``range(count)``, in order.
+    """Run ``work(start, stop)`` on consecutive parts of ``range(count)``; return results in order.
 
-    As many run at once as torch uses threads.
+    The number of threads is that of torch.
 
     Args:
-        work: A compiled function with everything but its part.
-        count: Numbers to share out.
-        each: Parts per thread; more where parts differ in work.
+        work: A compiled function with all other arguments bound.
+        count: Length of the range.
+        each: Parts per thread; more where the parts need different times.
     """
     threads = max(1, min(torch.get_num_threads(), count))
     parts = threads * each if threads > 1 else 1
@@ -85,7 +84,7 @@ def in_parts(work: Callable[[int, int], Result], count: int, *, each: int = 1) -
     else:
         with ThreadPoolExecutor(threads - 1) as pool:
             others = [pool.submit(serve) for _ in range(threads - 1)]
-            serve()  # this thread is awake
+            serve()  # this thread works too
             for other in others:
                 other.result()
     return [found[part] for part in range(parts)]

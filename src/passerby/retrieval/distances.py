@@ -14,24 +14,24 @@ METRICS = ("cosine", "euclidean", "squared_euclidean")
 Features = Tensor | ArrayLike
 
 BLOCK_BYTES = 64 * 2**20  # of one block of distances
-# On a CPU a product whose rows lie far apart in memory runs at two thirds of the speed of a narrow
-# one, which besides is still in the cache when it is brought to a distance.
+# On a CPU a wide product, whose rows are far apart in memory, has two thirds of the speed of a
+# narrow one. A narrow one is also still in the cache when it is converted to distances.
 WIDE = 4096  # columns above which a block is made of narrow tiles
 TILE_COLUMNS = 1024
 
 
 def distances(queries: Features, gallery: Features, *, metric: Metric = "cosine") -> Tensor:
-    """All distances (Q, G) float32 between rows of queries (Q, D) and gallery (G, D).
+    """Compute all distances (Q, G) float32 between rows of queries (Q, D) and gallery (G, D).
 
     Args:
         queries: (Q, D), any float type.
         gallery: (G, D).
-        metric: ``"cosine"`` is 1 - cos, ``"squared_euclidean"`` and ``"euclidean"`` are taken of
-            the features as they are. On unit rows all three give the same order.
+        metric: ``"cosine"`` is 1 - cos. ``"squared_euclidean"`` and ``"euclidean"`` take features
+            as they are. On unit rows all three give the same order.
 
     Raises:
-        InputError: Another shape, a value that is not finite, a zero row under cosine, an unknown
-            metric; the row is named.
+        InputError: A shape does not fit, a value is not finite, a row is zero under cosine, or the
+            metric is unknown. The message names the row.
     """
     left, right = prepare(queries, gallery, metric)
     block = distance_block(left, right, metric)
@@ -39,7 +39,7 @@ def distances(queries: Features, gallery: Features, *, metric: Metric = "cosine"
 
 
 def prepare(queries: Features, gallery: Features, metric: Metric) -> tuple[Tensor, Tensor]:
-    """Check both sides and bring them to float32 on one device; unit rows under cosine.
+    """Check both sides; convert them to float32 on one device, and to unit rows under cosine.
 
     Raises:
         InputError: As :func:`distances`.
@@ -59,17 +59,18 @@ def prepare(queries: Features, gallery: Features, metric: Metric) -> tuple[Tenso
 def distance_block(
     queries: Tensor, gallery: Tensor, metric: Metric, out: Tensor | None = None
 ) -> Tensor:
-    """Distances (R, C) of prepared rows; the Euclidean ones squared.
+    """Compute distances (R, C) of prepared rows; Euclidean distances are squared.
 
-    The arithmetic is that of the published code: 1 - product, and the sum of both squares less
+    The arithmetic is that of the published code: 1 - product, or the sum of both squares minus
     twice the product.
 
     Args:
         queries: (R, D).
         gallery: (C, D).
         metric: One of ``METRICS``.
-        out: Where to write, at least R x C numbers one after another; a tensor of its own if None.
-            New memory costs a tenth of the product: who works through many blocks gives it back.
+        out: Contiguous memory of at least R x C numbers for the result; None for new memory. New
+            memory costs a tenth of the time of the product, so that a caller with many blocks gives
+            the same memory for each.
     """
     R, C = len(queries), len(gallery)
     block = queries.new_empty(R, C) if out is None else out.view(-1)[: R * C].view(R, C)
@@ -90,7 +91,7 @@ def _tile(
     target: Tensor,
     scratch: Tensor | None = None,
 ) -> Tensor:
-    """Distances of some columns; by way of ``scratch`` where rows of ``target`` lie far apart."""
+    """Compute distances of some columns, through ``scratch`` where rows of ``target`` are apart."""
     tile = target if scratch is None else scratch[: target.numel()].view(target.shape)
     if squares is None:
         torch.mm(queries, gallery.T, out=tile)
@@ -101,10 +102,13 @@ def _tile(
 
 
 def checked(features: Features, what: str, *, unit: bool) -> Tensor:
-    """Features (N, D) as float32, with unit rows where asked; never changes its input.
+    """Check features (N, D); return them as float32 and, where ``unit``, with unit rows.
+
+    The input is never changed.
 
     Raises:
-        InputError: Not (N, D), or a row with NaN, infinity, or (for unit rows) zero length.
+        InputError: The shape is not (N, D), or a row has NaN, infinity or (for unit rows) length
+            zero. The message calls the features ``what``.
     """
     rows = features if isinstance(features, Tensor) else torch.from_numpy(_array(features, what))
     if rows.ndim != 2 or rows.shape[1] == 0:
@@ -112,7 +116,7 @@ def checked(features: Features, what: str, *, unit: bool) -> Tensor:
     rows = rows.detach().float()
     lengths = torch.linalg.vector_norm(rows, dim=1)
     if not bool(lengths.isfinite().all()):
-        # a long row of finite values may overflow only its length: look at the values themselves
+        # the length of a row of large finite values may overflow, so that values decide
         wrong = (~rows.isfinite().all(dim=1)).nonzero().flatten().tolist()
         if wrong:
             raise InputError(
@@ -137,7 +141,7 @@ def _array(features: ArrayLike, what: str) -> np.ndarray:
     if array.dtype.kind not in "fiu":
         raise InputError(f"{what} features are of type {array.dtype}; give numbers (N, D)")
     array = array.astype(np.float32, copy=False)
-    # torch warns about arrays that must not be written, such as memory-mapped ones
+    # torch warns about arrays that cannot be written, such as memory-mapped ones
     return array if array.flags.writeable and array.flags.c_contiguous else np.array(array)
 
 

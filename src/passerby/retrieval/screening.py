@@ -1,16 +1,16 @@
-"""Exact nearest rows by way of codes of one byte: a fast screen proposes, float64 decides.
+"""Exact nearest rows by codes of one byte: a fast screen selects candidates, float64 decides.
 
-A row of unit length u is kept as whole numbers c of eight bits: u = s c + r, with one scale s and
-the length e >= |r| of what the rounding has lost. A query q = t d + w likewise, |w| <= f. By
+A row u of unit length is stored as whole numbers c of eight bits: u = s c + r, with one scale s.
+e >= |r| is a bound of the rounding error. The same holds for a query q = t d + w with |w| <= f. By
 the inequality of Cauchy and Schwarz, as |u| = |q| = 1 and |s c| <= 1 + e:
 
     |<u, q> - s t <c, d>|  =  |<s c, w> + <r, q>|  <=  (1 + e) f + e
 
-<c, d> is a sum of whole numbers, so it is exact, whatever the order of its terms. A row whose upper
-bound is below the k-th largest lower bound cannot be among the k nearest. The few others are
-bounded once more by the query itself, within e. What is left are the candidates; their cosines are
-summed in float64, each row by itself. So the answer does not depend on blocks, threads, kernels or
-on the other rows.
+<c, d> is a sum of whole numbers, so that it is exact in any order of its terms. A row whose upper
+bound is below the k-th largest lower bound cannot be among the k nearest. The few other rows are
+bounded again by the query itself, within e. The remaining rows are the candidates. Their cosines
+are summed in float64, each row by itself. The answer therefore does not depend on blocks, threads,
+kernels or the other rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,11 +26,11 @@ except ImportError:  # no wheel for this machine: slower, the same answers
     numkong = None  # type: ignore[assignment]
 
 LARGEST = 127  # code
-GROUP = 32  # rows of which the best lower bound alone is looked at
-ENCODED = 256  # rows encoded at once: they stay in the cache
+GROUP = 32  # rows of which only the best lower bound is used
+ENCODED = 256  # rows encoded at once, so that they stay in the cache
 BLOCK = 4096  # rows multiplied at once
 EXACT_TERMS = 1024  # products of two codes that float32 adds up without rounding
-SLACK = 2e-6  # far more than float32 rounds off a score, a bound or a distance
+SLACK = 2e-6  # far more than the float32 rounding of a score, a bound or a distance
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Codes:
     Attributes:
         values: (N, D) int8.
         scales: (N,) float32; a row is about its scale times its values.
-        errors: (N,) float32 lengths of the rest, rather too long than too short.
+        errors: (N,) float32 upper bounds of the length of the rounding error.
     """
 
     values: NDArray[np.int8]
@@ -48,7 +48,7 @@ class Codes:
     errors: NDArray[np.float32]
 
     def __getitem__(self, rows: Any) -> "Codes":
-        """The codes of some rows: a slice, a mask or row numbers."""
+        """Select the codes of some rows by a slice, a mask or row numbers."""
         return Codes(self.values[rows], self.scales[rows], self.errors[rows])
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Codes:
 
 
 def encode(rows: NDArray[Any]) -> Codes:
-    """Codes of rows (N, D) of any float type and of any length from 1e-30 to 1e30."""
+    """Encode rows (N, D) of any float type, with lengths from 1e-30 to 1e30."""
     N, D = rows.shape
     codes = Codes(np.empty((N, D), np.int8), np.empty(N, np.float32), np.empty(N, np.float32))
     for start in range(0, N, ENCODED):
@@ -69,18 +69,18 @@ def encode(rows: NDArray[Any]) -> Codes:
         values = np.rint(unit / scales[:, None])
         unit -= values * scales[:, None]
         codes.values[part], codes.scales[part] = values, scales
-        # the margins are for the roundings of the sum, and of the unit row and of the rest
+        # the margins cover the rounding of the sum, of the unit row and of the rest
         lengths = np.sqrt(np.einsum("nd,nd->n", unit, unit))
         codes.errors[part] = lengths * (1.0001 + 2**-24 * D) + 4e-7
     return codes
 
 
 def products(left: NDArray[np.int8], right: NDArray[np.int8]) -> NDArray[np.float32]:
-    """All products of codes (Q, D) with codes (N, D): (Q, N) whole numbers as float32."""
+    """Compute all products of codes (Q, D) and codes (N, D): (Q, N) whole numbers as float32."""
     found = np.zeros((len(left), len(right)), np.float32)
     if numkong is not None and found.size:
-        # sums are of whole numbers, float32 is only how they are written; as int32 numkong writes
-        # them ten times more slowly
+        # numkong sums whole numbers and only writes them as float32; as int32 it writes them ten
+        # times more slowly
         numkong.cdist(left, right, "dot", out=found, out_dtype="float32")
         return found
     for start in range(0, len(right), BLOCK):
@@ -94,10 +94,10 @@ def products(left: NDArray[np.int8], right: NDArray[np.int8]) -> NDArray[np.floa
 
 
 def unit_rows(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Rows (Q, D) brought to unit length in float64.
+    """Scale rows (Q, D) to unit length in float64.
 
     Raises:
-        ValueError: a row is zero or not finite.
+        ValueError: A row is zero or not finite.
     """
     rows = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -108,7 +108,7 @@ def unit_rows(vectors: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def cosine_distances(rows: NDArray[Any], query: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Distances 1 - cos (N,) of rows (N, D) to a unit query (D,), each row summed by itself."""
+    """Compute 1 - cos (N,) of rows (N, D) and a unit query (D,), each row summed by itself."""
     wide = rows.astype(np.float64, order="C")  # the order of the sum depends on the layout
     lengths = np.sqrt((wide * wide).sum(axis=1))
     return np.maximum(1.0 - (wide * query).sum(axis=1) / lengths, 0.0).astype(np.float32)
@@ -116,11 +116,11 @@ def cosine_distances(rows: NDArray[Any], query: NDArray[np.float64]) -> NDArray[
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows that are offered to a screen.
+    """Rows for a screen.
 
     Attributes:
-        keys: (n,) numbers under which the rows are known, or the number of the first row.
-        codes: of the n rows.
+        keys: (n,) numbers that identify the rows, or the number of the first row.
+        codes: Codes of the n rows.
         mask: (n,) which of the rows count; all when None.
     """
 
@@ -134,14 +134,14 @@ class Piece:
         return np.ones(len(self.codes), bool) if self.mask is None else self.mask
 
     def names(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The keys of some rows."""
+        """Return the keys of some rows."""
         return self.keys[rows] if isinstance(self.keys, np.ndarray) else rows + self.keys
 
 
 class Screen:
-    """The candidates for the k nearest rows of unit queries (Q, D), over any number of blocks.
+    """The candidates for the k nearest rows of unit queries (Q, D), from any number of blocks.
 
-    Blocks may be offered by several screens in several threads; :meth:`merge` joins them.
+    Several screens in several threads may each take a part of the blocks; :meth:`merge` joins them.
     """
 
     def __init__(self, queries: NDArray[np.float64], k: int) -> None:
@@ -153,7 +153,7 @@ class Screen:
             self._codes.scales.astype(float),
             self._codes.errors.astype(float),
         )
-        # scores and bounds by the query's codes are kept divided by its scale
+        # scores and bounds by the query's codes are stored divided by its scale
         self._factor = ((1 + self._error) / self._scale).astype(np.float32)
         self._gap = 2 * (self._error + SLACK) / self._scale
         # the k largest lower bounds in any order: by the query's codes, and by the query itself
@@ -171,7 +171,7 @@ class Screen:
         self.offer_all([Piece(keys, codes, mask)])
 
     def offer_all(self, pieces: Sequence["Piece"]) -> None:
-        """Look for candidates in pieces; many small ones take hardly longer than a large one."""
+        """Look for candidates in pieces; many small ones are about as fast as a large one."""
         pieces = [piece for piece in pieces if len(piece.codes)]
         if not pieces:
             return
@@ -188,7 +188,7 @@ class Screen:
         for q, row in enumerate(multiplied):
             score = np.multiply(row, scales, out=row)
             doubt = errors * self._factor[q]
-            if hidden is not None:  # their codes may be anything, even NaN
+            if hidden is not None:  # codes of hidden rows may have any value, even NaN
                 score[hidden], doubt[hidden] = -np.inf, 0
             _raise(self._best[q], _largest(score - doubt, self.k))
             score += doubt
@@ -199,13 +199,13 @@ class Screen:
                     self._look_closely(q, piece, near[a:b] - start)
 
     def _limit(self, q: int) -> float:
-        """The least upper bound, by the query's codes, of a row that may be a candidate."""
+        """Compute the lowest upper bound, by the query's codes, of a possible candidate."""
         fine = (float(self._fine[q].min()) - self._error[q] - 2 * SLACK) / self._scale[q]
         return max(float(self._best[q].min()) - self._gap[q], fine)
 
     def _look_closely(self, q: int, piece: "Piece", rows: NDArray[np.int64]) -> None:
         """Bound few rows by the query itself, without the error of its codes: |<r, q>| <= e."""
-        if piece.mask is not None:  # hidden rows come here while there are fewer than k others
+        if piece.mask is not None:  # while there are fewer than k others, hidden rows come here
             rows = rows[piece.mask[rows]]
         codes = piece.codes[rows]
         score = (codes.values.astype(np.float32) @ self._unit[q]) * codes.scales
@@ -216,14 +216,14 @@ class Screen:
         self._found[q].append((piece.names(rows[keep]), upper[keep]))
 
     def merge(self, other: "Screen") -> None:
-        """Take over what a screen of the same queries has found."""
+        """Add the candidates and bounds of another screen of the same queries."""
         for q, found in enumerate(other._found):
             _raise(self._best[q], other._best[q])
             _raise(self._fine[q], other._fine[q])
             self._found[q] += found
 
     def candidates(self) -> Iterator[NDArray[np.int64]]:
-        """For each query the keys of all rows that may be among its k nearest."""
+        """Yield for each query the keys of all rows that may be among its k nearest."""
         for q, found in enumerate(self._found):
             if not found:
                 yield np.zeros(0, np.int64)
@@ -244,9 +244,9 @@ def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def _largest(values: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """At most k values (n,) that are reached by as many rows; the k largest where n is small."""
+    """Return at most k large values of (n,); the k largest where n is small."""
     whole = len(values) // GROUP * GROUP
-    if whole >= 8 * GROUP * k:  # the best of each group: nearly as good, and one fast pass
+    if whole >= 8 * GROUP * k:  # one fast pass over groups gives nearly as high bounds
         best = values[:whole].reshape(GROUP, -1).max(axis=0)
         values = np.concatenate([best, values[whole:]])
     if len(values) <= k:

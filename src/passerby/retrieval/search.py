@@ -1,11 +1,47 @@
 """Exact nearest neighbours in blocks, with bounded memory."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from passerby.errors import InputError
 from passerby.retrieval.distances import BLOCK_BYTES, Features, Metric, distance_block, prepare
-from passerby.retrieval.ranking import Ranking
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The nearest gallery rows of each query, nearest first; rows at equal distance by number.
+
+    Attributes:
+        indices: (Q, k) int64 rows of the gallery.
+        distances: (Q, k) float32, smaller is nearer.
+    """
+
+    indices: NDArray[np.int64]
+    distances: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Check that both arrays have one shape."""
+        if self.indices.ndim != 2 or self.indices.shape != self.distances.shape:
+            raise InputError(
+                f"a ranking has indices {self.indices.shape} and distances "
+                f"{self.distances.shape}; both must be (Q, k)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def k(self) -> int:
+        """Number of gallery rows listed for each query."""
+        return self.indices.shape[1]
+
+    def head(self, k: int) -> "Ranking":
+        """Return the first ``k`` rows of each query."""
+        return Ranking(self.indices[:, :k], self.distances[:, :k])
 
 
 def search(
@@ -16,10 +52,14 @@ def search(
     metric: Metric = "cosine",
     block_bytes: int = BLOCK_BYTES,
 ) -> Ranking:
-    """The ``k`` nearest gallery rows of each query, exactly; equal distances in order of rows.
+    """Find the ``k`` nearest gallery rows of each query, exactly.
 
-    Never more than ``block_bytes`` of distances are held at once. Works on the device of
-    ``queries``.
+    Rows at equal distance come in order of their numbers. No more than ``block_bytes`` of distances
+    are held at once. The search runs on the device of ``queries``.
+
+    >>> gallery = [[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]
+    >>> search([[0.0, 2.0]], gallery, 2).indices.tolist()
+    [[1, 2]]
 
     Args:
         queries: (Q, D).
@@ -29,7 +69,7 @@ def search(
         block_bytes: Size of one block of distances.
 
     Raises:
-        InputError: As :func:`passerby.retrieval.distances`; an empty gallery; k below 1.
+        InputError: As :func:`passerby.retrieval.distances`; or the gallery is empty, or k below 1.
     """
     if k < 1:
         raise InputError(f"a search for the nearest {k} is empty; ask for at least 1")
@@ -57,7 +97,7 @@ def _search_rows(
         values, indices = smallest(block, k)
         indices = indices + start
         if best is not None:
-            # rows found so far come first, and all have smaller numbers: a stable sort keeps that
+            # rows found so far come first and have smaller numbers, which a stable sort keeps
             values, indices = torch.cat([best[0], values], 1), torch.cat([best[1], indices], 1)
             values, order = values.sort(dim=1, stable=True)
             values, indices = values[:, :k], indices.gather(1, order[:, :k])
@@ -67,7 +107,7 @@ def _search_rows(
 
 
 def smallest(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The ``k`` smallest of each row of ``block`` (R, N), in order; equal values by column.
+    """Find the ``k`` smallest of each row of ``block`` (R, N), in order; equal ones by column.
 
     Returns:
         Values (R, min(k, N)) and columns int64.
@@ -80,7 +120,7 @@ def smallest(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
     columns, order = columns[:, :k].sort(dim=1)
     values, stable = values.gather(1, order).sort(dim=1, stable=True)
     columns = columns.gather(1, stable)
-    # equal values stand on both sides of the cut: which of them topk took is not defined
+    # where equal values are on both sides of the cut, it is not defined which of them topk takes
     for row in tied.nonzero().flatten().tolist():
         ordered, places = block[row].sort(stable=True)
         values[row], columns[row] = ordered[:k], places[:k]
@@ -88,17 +128,17 @@ def smallest(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _top(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """``topk`` of the smallest, in two steps where rows are long: groups first, then members.
+    """Find the smallest as ``topk`` does, in two steps where rows are long.
 
-    The k smallest values of a row lie in the k groups with the smallest minima; the minima of
-    groups are one fast pass, and topk itself, which is slow, sees few numbers.
+    The k smallest values of a row are in the k groups with the smallest minima. The minima of the
+    groups are computed in one fast pass, so that topk, which is slow, runs on few numbers.
     """
     R, N = block.shape
     size = 32
     groups = N // size
     if groups < 8 * k or block.device.type != "cpu":
         return block.topk(k, dim=1, largest=False)
-    # group g has the columns g, g + groups, ...: so the minima are taken over whole stripes
+    # group g has the columns g, g + groups, ..., so that the minima are taken over whole stripes
     stripes = block[:, : groups * size].unflatten(1, (size, groups))
     chosen = stripes.amin(dim=1).topk(k, dim=1, largest=False, sorted=False).indices
     steps = torch.arange(0, groups * size, groups)

@@ -1,4 +1,4 @@
-"""A second stage: a costly distance for the first places of a ranking alone."""
+"""A second stage of a search: a slow distance, for the first places of a ranking only."""
 
 from typing import Protocol
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 from passerby.errors import InputError
 from passerby.retrieval.distances import BLOCK_BYTES, Features, checked
-from passerby.retrieval.ranking import Ranking
+from passerby.retrieval.search import Ranking
 
 
 class PairDistance(Protocol):
-    """Any distance between pairs of features."""
+    """A distance between pairs of features."""
 
     def __call__(self, queries: Tensor, candidates: Tensor, /) -> Tensor:
-        """Distances (Q, k) of queries (Q, D), each to candidates of its own (Q, k, D)."""
+        """Compute distances (Q, k) of queries (Q, D), each to its own candidates (Q, k, D)."""
 
 
 def rerank_pairs(
@@ -26,21 +26,22 @@ def rerank_pairs(
     *,
     block_bytes: int = BLOCK_BYTES,
 ) -> Ranking:
-    """The same candidates in the order of another distance: k pairs a query instead of G.
+    """Sort the candidates of a ranking by another distance: k pairs for each query instead of G.
 
-    Where the ranking lists the whole gallery, the result is the full search under ``distance``. It
-    works on the device of ``queries``; equal distances come in order of rows, as everywhere.
+    Where the ranking lists the whole gallery, the result is the full search under ``distance``. The
+    computation runs on the device of ``queries``. Rows at equal distance come in order of their
+    numbers.
 
     Args:
         ranking: (Q, k), of these queries in this gallery.
-        queries: (Q, D), as ``distance`` takes them.
+        queries: (Q, D), in the form that ``distance`` takes.
         gallery: (G, D).
         distance: See :class:`PairDistance`.
-        block_bytes: Size of the candidates' features held at once.
+        block_bytes: Size of the candidates' features that are held at once.
 
     Raises:
-        InputError: The ranking is not of these queries and this gallery; features or distances
-            that are not finite; ``distance`` returns another shape.
+        InputError: The ranking is not of these queries and this gallery, features or distances are
+            not finite, or ``distance`` returns another shape.
     """
     left = checked(queries, "query", unit=False)
     right = checked(gallery, "gallery", unit=False)
@@ -49,7 +50,7 @@ def rerank_pairs(
     indices = torch.from_numpy(ranking.indices)
     if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < len(right):
         raise InputError(f"the ranking names rows outside the gallery of {len(right)}")
-    # by row first: a stable sort by distance then leaves equal distances in order of rows
+    # sorted by row first, so that a stable sort by distance keeps equal distances in order of rows
     indices = indices.sort(dim=1).values
     step = max(1, block_bytes // max(1, 4 * ranking.k * left.shape[1]))
     found = []

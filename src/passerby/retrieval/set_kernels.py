@@ -1,7 +1,8 @@
-"""Compiled forms of k-reciprocal sets, sums of minima and products of pairs; needs numba.
+"""Compiled forms of k-reciprocal sets, sums of minima and products of pairs; they need numba.
 
-Bit for bit what numpy makes of the same input in :mod:`passerby.retrieval.reciprocal` and
-:mod:`passerby.cluster.jaccard`; products of pairs of rows differ by the rounding of float32.
+The results equal those of numpy in :mod:`passerby.retrieval.encoding` and
+:mod:`passerby.cluster.jaccard` bit for bit. Only products of pairs of rows differ by the rounding
+of float32.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from passerby.retrieval.compiled import kernel
 
-WIDTH = 32  # sums looked at together: nearly always all of them are small
+WIDTH = 32  # sums that are tested together, as nearly always all of them are small
 Pairs = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 
 
@@ -19,7 +20,7 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 def reciprocal_mask(
     lists: NDArray[np.int32], mask: NDArray[np.bool_], start: int, stop: int
 ) -> None:
-    """Fill in rows ``start`` to ``stop`` of ``mask`` (N, L): is i in the entry's own list?"""
+    """Fill rows ``start`` to ``stop`` of ``mask`` (N, L): whether i is in the entry's own list."""
     L = lists.shape[1]
     for i in range(start, stop):
         for n in range(L):
@@ -37,9 +38,9 @@ def additional_members(
     start: int,
     stop: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """The pairs of :func:`passerby.retrieval.reciprocal.expanded_sets` of ``start`` to ``stop``."""
+    """Find the pairs of :func:`passerby.retrieval.encoding.expanded_sets` of some rows."""
     (N, L), half = lists.shape, half_mutual.shape[1]
-    # the row whose reciprocal set, and whose expanded set, has a number
+    # for each number the last row whose reciprocal set, and whose expanded set, contains it
     inside, joined = np.full(N, -1, np.int32), np.full(N, -1, np.int32)
     rows = np.empty(stop - start + L * half, np.int64)
     columns = np.empty(len(rows), np.int32)
@@ -83,7 +84,7 @@ def _joins(
 
 @kernel()
 def _longer(array: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers in an array of twice the length."""
+    """Copy the numbers into an array of twice the length."""
     made = np.empty(2 * len(array), array.dtype)
     made[: len(array)] = array
     return made
@@ -97,12 +98,13 @@ def near_pairs(
     start: int,
     stop: int,
 ) -> Pairs:
-    """Pairs i <= j of rows i from ``start`` to ``stop`` whose Jaccard distance is small.
+    """Find pairs i <= j of rows i from ``start`` to ``stop`` whose Jaccard distance is small.
 
     Args:
         encoding: Starts, columns and values of sparse rows (N, N).
-        members: The same by columns: for each member who has it, in order of rows, and how much.
-        limits: Largest distance to keep; a sum of minima that all such pairs exceed, 0 or more.
+        members: The same by columns: for each member the rows that have it, in order, and values.
+        limits: The largest distance to keep, and a sum of minima (0 or more) that all such pairs
+            exceed.
         start: The first row.
         stop: The row after the last.
 
@@ -114,7 +116,7 @@ def near_pairs(
     member_starts, owners, shares = members
     N = len(starts) - 1
     sums = np.zeros(N)
-    # where in the list of each member row i stands: what comes before has been served
+    # the position of row i in the list of each member; earlier rows are done
     heads = np.empty(N, np.int64)
     for m in range(N):
         own = owners[member_starts[m] : member_starts[m + 1]]
@@ -153,10 +155,10 @@ def pair_products(
     start: int,
     stop: int,
 ) -> None:
-    """Fill in products ``found`` (E,) of ``pairs`` of rows (N, D), from ``start`` to ``stop``."""
+    """Fill products ``found`` (E,) of ``pairs`` of rows (N, D), from ``start`` to ``stop``."""
     left, right = pairs
     for e in range(start, stop, 4):
-        # the last one is repeated where fewer than four are left
+        # the last pair is repeated where fewer than four are left
         f, g, h = min(e + 1, stop - 1), min(e + 2, stop - 1), min(e + 3, stop - 1)
         found[e], found[f], found[g], found[h] = _four_products(
             rows, (left[e], left[f], left[g], left[h]), (right[e], right[f], right[g], right[h])
@@ -167,9 +169,9 @@ def pair_products(
 def _four_products(
     rows: NDArray[np.float32], left: tuple[int, int, int, int], right: tuple[int, int, int, int]
 ) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    """Products of four pairs of ``rows`` at once: while one waits for memory, others are added up.
+    """Compute products of four pairs of ``rows`` at once, so that waits for memory overlap.
 
-    A pair has the same product in each of the four places, so that equal rows stay tied.
+    A pair has the same product in each of the four positions, so that equal rows stay tied.
     """
     a, b, c, d = rows[left[0]], rows[left[1]], rows[left[2]], rows[left[3]]
     e, f, g, h = rows[right[0]], rows[right[1]], rows[right[2]], rows[right[3]]

@@ -1,4 +1,4 @@
-"""The forms in which published code re-ranks."""
+"""The forms of re-ranking in published codes."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ from passerby.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """What published re-ranking codes do differently; k1, k2 and lambda are options beside it.
+    """The differences between published re-ranking codes; k1, k2 and lambda are separate options.
 
-    All encode k-reciprocal neighbours (Zhong et al., CVPR 2017); the same features get somewhat
-    different figures. d is the squared Euclidean distance.
+    All codes encode k-reciprocal neighbours (Zhong et al., CVPR 2017). With the same features their
+    figures differ slightly. d is the squared Euclidean distance.
 
     Attributes:
-        name: As in ``VARIANTS``.
+        name: The name in ``VARIANTS``.
         says: One line for reports.
         exponent: Distances are d to this power.
-        scaled: Distances are divided by the largest of their row (equation 7 of the paper has no
-            such scale). Otherwise members weigh softmax(-d), and the original distance in the
-            result is the metric's own: 1 - cos, not 2 - 2 cos.
-        counts_itself: Neighbour lists have k1 rows, the row itself among them, instead of k1 + 1.
-        rounds_up: Lists of candidates have round((k1 + 1) / 2) rows, halves upwards, instead of
-            round(k1 / 2) + 1, halves to even; they differ for some k1 other than 20.
+        scaled: Whether distances are divided by the largest of their row (equation 7 of the paper
+            has no such scale). Otherwise the weights of members are softmax(-d), and the original
+            distance in the result is the metric's own: 1 - cos, not 2 - 2 cos.
+        counts_itself: Whether neighbour lists have k1 rows including the row itself, not k1 + 1.
+        rounds_up: Whether lists of candidates have round((k1 + 1) / 2) rows, with halves rounded
+            up, instead of round(k1 / 2) + 1, with halves to even. They differ for some k1, not 20.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Variant:
             raise InputError(f"re-ranking with exponent {self.exponent}; it must be above 0")
 
     def list_length(self, k1: int) -> int:
-        """Length of the neighbour lists, the row itself among them."""
+        """Return the length of the neighbour lists, including the row itself."""
         return k1 if self.counts_itself else k1 + 1
 
     def half_length(self, k1: int) -> int:
-        """Length of the lists of candidates that may join."""
+        """Return the length of the lists of candidates."""
         # Python rounds halves to even, as numpy.around does in the published code
         return (k1 + 2) // 2 if self.rounds_up else round(k1 / 2) + 1
 
@@ -79,10 +79,10 @@ VARIANTS: dict[str, Variant] = {
 
 
 def variant_of(variant: str | Variant) -> Variant:
-    """A variant by name, or as it is given.
+    """Return the variant of a name; a variant is returned as it is.
 
     Raises:
-        InputError: No such name.
+        InputError: There is no such name.
     """
     if isinstance(variant, Variant):
         return variant
