@@ -74,10 +74,8 @@ def encode(
     length = variant.list_length(k1)
     # codes whose lists have k1 rows average over these rows at most
     wanted = min(length if variant.counts_itself else max(length, k2), N)
-    columns, values, largest = nearest_rows(
-        features, wanted, metric=metric, farthest=variant.scaled
-    )
-    longest, distances = columns.to(torch.int32).cpu().numpy(), values.cpu().numpy()
+    found = nearest_rows(features, wanted, metric=metric, farthest=variant.scaled)
+    longest, distances = found[0].to(torch.int32).cpu().numpy(), found[1].cpu().numpy()
     lists = np.ascontiguousarray(longest[:, :length])
     farthest = np.ones(N, np.float32) if found[2] is None else found[2].cpu().numpy()
     farthest = np.maximum(farthest, np.finfo(np.float32).tiny)
