@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,87 +12,43 @@ from passerby.models.build import build
 from passerby.models.card import ModelCard
 from passerby.models.checkpoints import read_state
 from passerby.models.files import count_classes
-from passerby.models.foreign.fastreid import fastreid, mgn, mgn_pytorch
-from passerby.models.foreign.resnets import (
-    cluster_contrast,
-    fpb,
-    open_unreid,
-    osnet,
-    pyramid,
-    strong_baseline,
-    torchreid,
-)
-from passerby.models.foreign.transformers import clip_resnet, clip_vit, solider, transreid
+from passerby.models.foreign import resnets, transformers
 from passerby.models.foreign.translation import (
     SHOWN,
+    Checkpoint,
+    Facts,
+    Renaming,
     Size,
     State,
     Translation,
     complete,
     listed,
+    read_renamings,
 )
 from passerby.models.network import ReidNetwork
 
 MAPPING = 2  # raise it whenever a change converts the same file to another network
 
+SOURCES = read_renamings()
 
-@dataclass(frozen=True)
-class Source:
-    """A toolbox whose checkpoints can be converted.
-
-    Attributes:
-        name: The name of the toolbox.
-        translate: The converter of its state. It also takes the input size, or None for the
-            published one.
-        has: Names, or prefixes that end in a dot, which its checkpoints all have.
-    """
-
-    name: str
-    translate: Callable[[Mapping[str, Tensor], Size | None], Translation]
-    has: tuple[str, ...]
-
-    def fits(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether the checkpoint has all names and prefixes of this source."""
-        return all(
-            any(key.startswith(mark) if mark.endswith(".") else key == mark for key in state)
-            for mark in self.has
-        )
-
-
-# the first that fits is taken: names of later ones may also be in checkpoints of earlier ones
-SOURCES: tuple[Source, ...] = (
-    Source("TransReID", transreid, ("base.cls_token", "base.blocks.")),
-    Source(
-        "CLIP-ReID (ViT)",
-        clip_vit,
-        ("image_encoder.class_embedding", "image_encoder.positional_embedding"),
-    ),
-    Source(
-        "CLIP-ReID (ResNet)",
-        clip_resnet,
-        ("image_encoder.attnpool.positional_embedding", "image_encoder.layer4."),
-    ),
-    Source("SOLIDER", solider, ("base.patch_embed.projection.weight", "base.stages.")),
-    Source(
-        "SOLIDER's pre-training",
-        solider,
-        ("backbone.patch_embed.projection.weight", "backbone.stages."),
-    ),
-    Source("FPB", fpb, ("pc1.pam.", "neck.fpn_module1.")),
-    Source("fast-reid MGN", mgn, ("b1.0.", "b2.0.", "b3.0.", "b1_head.")),
-    Source("MGN-pytorch", mgn_pytorch, ("backone.0.weight", "reduction_0.")),
-    Source("Tencent Pyramid, YouReID", pyramid, ("pyramid_conv_list0.",)),
-    Source("Cluster Contrast, SpCL", cluster_contrast, ("base.0.weight", "base.4.", "feat_bn.")),
-    Source("OpenUnReID", open_unreid, ("backbone.conv1.weight", "head.feat_bn.")),
-    Source("fast-reid (BoT, AGW, SBS)", fastreid, ("backbone.conv1.weight", "heads.")),
-    Source(
-        "reid-strong-baseline, ReID-Survey (AGW), Diff Attention",
-        strong_baseline,
-        ("base.conv1.weight", "base.layer4.", "bottleneck."),
-    ),
-    Source("torchreid OSNet", osnet, ("conv1.conv.weight", "conv5.conv.weight")),
-    Source("torchreid ResNet", torchreid, ("conv1.weight", "layer4.", "classifier.weight")),
-)
+CONVERTERS: dict[str, Callable[[Checkpoint], Facts]] = {
+    "transreid_jigsaw": transformers.transreid_jigsaw,
+    "transreid": transformers.transreid,
+    "clip_vit": transformers.clip_vit,
+    "clip_resnet": transformers.clip_resnet,
+    "solider": transformers.solider,
+    "solider_pretraining": transformers.solider,
+    "fpb": resnets.fpb,
+    "mgn": resnets.mgn,
+    "mgn_pytorch": resnets.mgn_pytorch,
+    "pyramid": resnets.pyramid,
+    "cluster_contrast": resnets.one_head,
+    "open_unreid": resnets.one_head,
+    "fastreid": resnets.fastreid,
+    "strong_baseline": resnets.strong_baseline,
+    "osnet": resnets.osnet,
+    "torchreid": resnets.torchreid,
+}
 
 
 def convert(
@@ -128,16 +83,16 @@ def convert(
     return network.eval(), _card(path, source, translation, network)
 
 
-def identify(state: Mapping[str, Tensor]) -> Source:
+def identify(state: Mapping[str, Tensor]) -> Renaming:
     """Find the source of a checkpoint.
 
     Raises:
-        InputError: Its keys are of no known source.
+        InputError: Its names are of no known source.
     """
     for source in SOURCES:
         if source.fits(state):
             return source
-    known = "; ".join(source.name for source in SOURCES)
+    known = "; ".join(dict.fromkeys(source.name for source in SOURCES))
     raise InputError(
         f"its tensors ('{min(state)}' ...) are of no toolbox that can be converted; there are: "
         f"{known}"
@@ -145,10 +100,10 @@ def identify(state: Mapping[str, Tensor]) -> Source:
 
 
 def _made(
-    source: Source, state: Mapping[str, Tensor], size: Size | None
+    source: Renaming, state: Mapping[str, Tensor], size: Size | None
 ) -> tuple[ReidNetwork, Translation]:
     try:
-        translation = source.translate(state, size)
+        translation = _translation(source, state, size)
         return _network(translation), translation
     except InputError:
         raise
@@ -157,6 +112,18 @@ def _made(
         raise InputError(
             f"it looks like {source.name}, but its tensors do not fit together ({one_line(error)})"
         ) from error
+
+
+def _translation(source: Renaming, state: Mapping[str, Tensor], size: Size | None) -> Translation:
+    renamed, dropped = source.rename(state)
+    found = Checkpoint(state, renamed, dropped, size)
+    described = CONVERTERS[source.key](found)
+    facts = {**source.card, **described}
+    if "notes" in source.card:
+        facts["notes"] = source.card["notes"] + described.get("notes", "")
+    if size is not None:
+        facts["input_size"] = size
+    return Translation(state=found.state, dropped=tuple(found.dropped), **facts)
 
 
 def _network(translation: Translation) -> ReidNetwork:
@@ -206,7 +173,9 @@ def _refuse_broken(network: ReidNetwork) -> None:
             raise InputError(f"its tensor for '{key}' holds NaN or infinite numbers")
 
 
-def _card(path: Path, source: Source, translation: Translation, network: ReidNetwork) -> ModelCard:
+def _card(
+    path: Path, source: Renaming, translation: Translation, network: ReidNetwork
+) -> ModelCard:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     notes = translation.notes

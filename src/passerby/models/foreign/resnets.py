@@ -1,204 +1,146 @@
-"""Convolutional networks of the published toolboxes: the names of their tensors.
+"""Converters of convolutional networks: what follows from the tensors of a checkpoint.
 
-Each converter takes a whole foreign state dictionary, and the size of the pictures (H, W) where
-that is not the published one, and returns a :class:`Translation`. Some facts are in no file:
-missing ReLUs, shifted pooling, interpolation. They are taken from the code that trained the
-published weights.
+Each takes a checkpoint under the names of this project and returns fields of a
+:class:`~passerby.models.foreign.translation.Translation`. Names and constant facts, such as the
+interpolation, are in ``sources.toml``. Some facts are in no file: missing ReLUs, shifted pooling.
+They are taken from the code that trained the published weights.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from passerby.errors import InputError
+from passerby.models.card import IMAGENET_MEAN, IMAGENET_STD
 from passerby.models.foreign.translation import (
-    LARGE,
-    USUAL,
-    Size,
+    Checkpoint,
+    Facts,
     State,
-    Translation,
     numbers,
-    rename,
     resnet_name,
 )
 from passerby.models.osnet import OSNETS, Instance, OSNetShape
-from passerby.models.structure import Value
 
-Rules = list[tuple[str, str]]
-
-STAGE_NAMES = ("conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4.")
-STAGE_NUMBERS = ("0.", "1.", "4.", "5.", "6.", "7.")  # of a trunk that is a plain sequence
-
-# the authors' FPB -> ours
-FPB_ATTENTION = {
-    "pam.pam.query_conv.": "0.query.",
-    "pam.pam.key_conv.": "0.key.",
-    "pam.pam.value_conv.": "0.value.",
-    "pam.pam.gamma": "0.gamma",
-    "pam.pam.bn.": "0.norm.",
-    "cam.cam.gamma": "1.gamma",
-    "cam.cam.bn.": "1.norm.",
-}
-FPB_MERGES = {"convs.0.": "top.", "convs.1.": "down.", "convs.2.": "out2.", "convs.3.": "out3."}
-FPB_SKIPS = {"downsamples.0.": "skip2.", "downsamples.1.": "skip3."}
-
-STREAM = re.compile(r"(conv[234]\.[01])\.conv2(?:([abcd])|\.([0-3])\.layers)(.*)")
+WHITE = 255.0
 
 
-def trunk(source: str) -> Rules:
-    """Make rules for a residual network whose names begin with ``source``."""
-    return [(source + name, f"backbone.{name}") for name in STAGE_NAMES]
+def torchreid(found: Checkpoint) -> Facts:
+    """Describe torchreid's ResNets; ``fc512`` has a projection."""
+    name = resnet_name(found.state)
+    if "embed.0.weight" not in found.state:
+        return {"architecture": name, "last_stride": 2}
+    structure = {"embedding": found.width("embed.0.weight")}
+    return {"architecture": f"embedded:{name}", "structure": structure}
 
 
-def numbered_trunk(source: str) -> Rules:
-    """Make rules for a residual network whose stages are numbered in a sequence."""
-    pairs = zip(STAGE_NUMBERS, STAGE_NAMES, strict=True)
-    return [(source + number, f"backbone.{name}") for number, name in pairs]
+def osnet(found: Checkpoint) -> Facts:
+    """Describe torchreid's OSNet, OSNet-IBN and OSNet-AIN of any width."""
+    if "embed.0.weight" not in found.state:
+        raise InputError("the checkpoint is an OSNet without its projection 'fc'")
+    structure = {"embedding": found.width("embed.0.weight")}
+    return {"architecture": f"embedded:{_osnet_name(found.state)}", "structure": structure}
 
 
-def non_local_blocks(state: Mapping[str, Tensor], source: str) -> Rules:
-    """Make rules for non-local blocks.
+def one_head(found: Checkpoint) -> Facts:
+    """Describe a plain network with a BNNeck: Cluster Contrast, SpCL, OpenUnReID."""
+    return {"architecture": resnet_name(found.state), "pooling": _pooling(found.state)}
 
-    Foreign code numbers them per stage. Here their number is that of the residual block before
-    them; they follow the last blocks of a stage.
+
+def strong_baseline(found: Checkpoint) -> Facts:
+    """Describe reid-strong-baseline, ReID-Survey (AGW) and the base files of Diff Attention."""
+    non_local = _place_non_local(found)
+    return {
+        **one_head(found),
+        "structure": {**non_local, "stem_relu": False},
+        "neck": "bnneck.weight" in found.state,
+        "notes": "AGW (ReID-Survey)" if non_local else "reid-strong-baseline",
+    }
+
+
+def fastreid(found: Checkpoint) -> Facts:
+    """Describe fast-reid's networks with one head: BoT, AGW, SBS.
+
+    The names tell the version, and so a fact that no file holds: from 1.0 on the pooling of the
+    stem is shifted by a pixel. Pictures are RGB, 0 to 255. Files up to 1.0 contain their mean and
+    deviation.
     """
-    rules = []
-    for stage in (1, 2, 3, 4):
-        prefix = f"{source}NL_{stage}."
-        own, blocks = numbers(state, prefix), numbers(state, f"{source}layer{stage}.")
-        for number in own:
-            place = len(blocks) - len(own) + number
-            rules.append((f"{prefix}{number}.", f"backbone.non_local.{stage}_{place}."))
-    return rules
-
-
-def structure_of(
-    non_local: bool, *, stem_relu: bool = True, stem_pool: Literal["padding", "ceil"] = "padding"
-) -> dict[str, Value]:
-    """List the options of a residual network that differ from the defaults."""
-    made: dict[str, Value] = {}
-    if non_local:
-        made["non_local"] = "agw"
-    if not stem_relu:
-        made["stem_relu"] = False
-    if stem_pool != "padding":
-        made["stem_pool"] = stem_pool
-    return made
-
-
-def torchreid(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert torchreid's ResNets: names at top level, no neck; ``fc512`` has a projection."""
-    embedded = "fc.0.weight" in state
-    rules = [*trunk(""), ("fc.", "embed."), ("classifier.", "classifier.")]
-    renamed, dropped = rename(state, rules)
-    name = resnet_name(renamed)
-    structure: dict[str, Value] = {}
+    early = any(key.startswith("heads.bnneck.") for key in found.foreign)
+    if early and any(key.startswith("heads.bottleneck.") for key in found.foreign):
+        raise InputError("the checkpoint has fast-reid's ReductionHead, which cannot be converted")
+    name = resnet_name(found.state)
+    structure = {**_place_non_local(found), **_stem_pool(early)}
+    bottleneck = found.state.get("embed.0.weight")
+    embedded = bottleneck is not None and bottleneck.dim() == 4  # a convolution, else the neck
     if embedded:
-        structure["embedding"] = int(renamed["embed.0.weight"].shape[0])
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture=f"embedded:{name}" if embedded else name,
-        structure=structure,
-        last_stride=1 if embedded else 2,
-        neck=False,
-        feature="before_bn",
-        input_size=size or USUAL,
-        normalised=False,
-        notes="torchreid ResNet; its own evaluation compares features by Euclidean distance",
-    )
+        structure |= {"embedding": found.width("embed.0.weight"), "embedding_norm": False}
+    else:
+        found.state = {k.replace("embed.0.", "bnneck."): v for k, v in found.state.items()}
+    neck = "bnneck.weight" in found.state
+    return {
+        "architecture": f"embedded:{name}" if embedded else name,
+        "structure": structure,
+        "neck": neck,
+        "feature": "after_bn" if neck else "before_bn",
+        **_pixels(found.foreign),
+        **_published(found.state, "non_local" in structure, early),
+    }
 
 
-def strong_baseline(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert reid-strong-baseline, ReID-Survey (AGW) and the base files of Diff Attention.
-
-    Their shared ResNet has no ReLU after the first normalisation.
-    """
-    non_local = non_local_blocks(state, "base.")
-    rules = [
-        *trunk("base."),
-        *non_local,
-        ("global_pool.p", "pool.p"),
-        ("bottleneck.", "bnneck."),
-        ("classifier.", "classifier."),
-    ]
-    renamed, dropped = rename(state, rules, drop=("base.fc.",))
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture=resnet_name(renamed),
-        structure=structure_of(bool(non_local), stem_relu=False),
-        pooling="gem" if "pool.p" in renamed else "average",
-        neck="bnneck.weight" in renamed,
-        input_size=size or USUAL,
-        notes="AGW (ReID-Survey)" if non_local else "reid-strong-baseline",
-    )
+def _published(state: State, non_local: bool, early: bool) -> Facts:
+    """Find pooling, input size and notes of fast-reid's configuration with these modules."""
+    version = f"fast-reid {'0.1' if early else '1.0 or later'}"
+    if not non_local:
+        return {"pooling": _pooling(state), "notes": version}
+    if "pool.p" not in state:
+        note = ", AGW; GeM with a fixed exponent of 3 assumed"
+        return {"pooling": "gem-fixed", "notes": version + note}
+    if early:
+        note = ", AGW or SBS; SBS was trained on 384 x 128 pixels"
+        return {"pooling": "gem", "notes": version + note}
+    return {"pooling": "gem", "notes": f"{version}, SBS", "input_size": (384, 128)}
 
 
-def cluster_contrast(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert Cluster Contrast and SpCL: the trunk is a numbered sequence."""
-    rules = [
-        *numbered_trunk("base."),
-        ("gap.p", "pool.p"),
-        ("feat_bn.", "bnneck."),
-        ("classifier.", "classifier."),
-    ]
-    renamed, dropped = rename(state, rules)
-    return _bicubic(renamed, dropped, size, "Cluster Contrast or SpCL")
+def mgn(found: Checkpoint) -> Facts:
+    """Describe fast-reid's MGN with its eight heads, of version 0.1 or of 1.0 and later."""
+    early = "b1_pool.1.weight" in found.foreign
+    if "reductions.0.0.weight" not in found.state:
+        raise InputError("the checkpoint's MGN lacks the reduction of its first head")
+    neck = "bnnecks.0.weight" in found.state
+    structure = {**_stem_pool(early), "width": found.width("reductions.0.0.weight")}
+    return {
+        "architecture": f"mgn:{_branched_name(found.state)}",
+        "structure": {**structure, "reduction": "relu"} if early else structure,
+        "pooling": "gem" if "pools.0.p" in found.state else "average",
+        "neck": neck,
+        "feature": "after_bn" if neck else "before_bn",
+        **_pixels(found.foreign),
+        "notes": f"fast-reid's MGN, {'0.1' if early else '1.0 or later'}",
+    }
 
 
-def open_unreid(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert OpenUnReID with one set of normalisation statistics."""
-    rules = [
-        *trunk("backbone."),
-        ("global_pooling.p", "pool.p"),
-        ("head.feat_bn.", "bnneck."),
-        ("head.classifier.", "classifier."),
-        ("classifier.", "classifier."),
-    ]
-    renamed, dropped = rename(state, rules, drop=("backbone.fc.",))
-    return _bicubic(renamed, dropped, size, "OpenUnReID")
+def mgn_pytorch(found: Checkpoint) -> Facts:
+    """Describe MGN-pytorch."""
+    width = found.width("reductions.0.0.weight")
+    return {
+        "architecture": f"mgn:{_branched_name(found.state)}",
+        "structure": {"reduction": "relu", "width": width},
+    }
 
 
-def _bicubic(state: State, dropped: tuple[str, ...], size: Size | None, notes: str) -> Translation:
-    """Describe a network with a BNNeck whose code resizes pictures bicubically."""
-    return Translation(
-        state=state,
-        dropped=dropped,
-        architecture=resnet_name(state),
-        pooling="gem" if "pool.p" in state else "average",
-        input_size=size or USUAL,
-        interpolation="bicubic",
-        notes=notes,
-    )
+def fpb(found: Checkpoint) -> Facts:
+    """Describe the authors' FPB; without classifiers the layers before them are left out too."""
+    if "classifier.weight" not in found.state:
+        found.remove("classifiers.", "dim_reds.")
+    return {"architecture": f"fpb-original:{resnet_name(found.state)}"}
 
 
-def pyramid(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert Tencent's Pyramid and YouReID: 21 branches; a second, unused set is left out."""
-    source = "resnet." if any(key.startswith("resnet.") for key in state) else "base."
-    renamed, dropped = rename(
-        {key: value for key, value in state.items() if key.startswith(source)},
-        trunk(source),
-        drop=(f"{source}fc.",),
-    )
-    others = {key: value for key, value in state.items() if not key.startswith(source)}
-    heads, unused = rename(
-        others,
-        [("pyramid_conv_list0.", "conv."), ("pyramid_fc_list0.", "fc.")],
-        drop=("pyramid_conv_list1.", "pyramid_fc_list1."),
-    )
-    return Translation(
-        state=renamed | branches(heads),
-        dropped=dropped + unused,
-        architecture=f"pyramid:{resnet_name(renamed)}",
-        input_size=size or LARGE,
-        interpolation="bicubic",
-        normalised=False,
-        notes="Tencent Pyramid; its own evaluation compares features by Euclidean distance",
-    )
+def pyramid(found: Checkpoint) -> Facts:
+    """Describe Tencent's Pyramid and YouReID, and stack their 21 branches."""
+    own = {key: value for key, value in found.state.items() if key.startswith("backbone.")}
+    heads = {key: value for key, value in found.state.items() if key not in own}
+    found.state = own | branches(heads)
+    return {"architecture": f"pyramid:{resnet_name(own)}"}
 
 
 def branches(heads: Mapping[str, Tensor]) -> State:
@@ -232,82 +174,59 @@ def branches(heads: Mapping[str, Tensor]) -> State:
     return made
 
 
-def _numbered(old: str, new: str) -> Rules:
-    """Make rules for a convolution and its normalisation, which have names there, numbers here."""
-    return [(f"{old}conv.", f"{new}0."), (f"{old}bn.", f"{new}1.")]
+def _pooling(state: State) -> str:
+    return "gem" if "pool.p" in state else "average"
 
 
-def fpb(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert the authors' FPB: a global head and three stripes, four features of length one."""
-    rules = [("layer0.0.", "backbone.conv1."), ("layer0.1.", "backbone.bn1.")]
-    rules += [(f"layer{stage}.", f"backbone.layer{stage}.") for stage in (1, 2, 3, 4)]
-    for old, new in FPB_ATTENTION.items():
-        rules.append((f"pc1.{old}", f"attention.{new}"))
-        rules.append((f"neck.fpn_module1.pc1.{old}", f"neck_attention.{new}"))
-    for old, new in FPB_MERGES.items():
-        rules += _numbered(f"neck.fpn_module1.{old}", f"neck.{new}")
-    rules += [(f"neck.fpn_module1.{old}", f"neck.{new}") for old, new in FPB_SKIPS.items()]
-    rules += _numbered("neck.lateral_convs.0.", "neck.lateral3.")
-    rules += _numbered("neck.lateral_convs.1.", "neck.lateral2.")
-    rules += _numbered("neck.conv.", "out.")
-    rules += [
-        ("bn_l4.", "norm."),
-        ("classifier_l4.", "classifier."),
-        ("dim_reds.layers.", "classifiers.reduce."),
-        ("classifiers.", "classifiers."),
-    ]
-    renamed, dropped = rename(state, rules)
-    if "classifier.weight" not in renamed:  # then the layers before the classifiers are useless
-        dropped += tuple(key for key in state if key.startswith("dim_reds."))
-        renamed = {k: v for k, v in renamed.items() if not k.startswith("classifiers.")}
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture=f"fpb-original:{resnet_name(renamed)}",
-        input_size=size or LARGE,
-        notes="FPB; four parts of length one, which its own evaluation compares as they are: with "
-        "equal lengths the same order as by cosine",
-    )
+def _stem_pool(early: bool) -> Facts:
+    return {} if early else {"stem_pool": "ceil"}
 
 
-def osnet(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert torchreid's OSNet, OSNet-IBN and OSNet-AIN of any width."""
-    plain = {_osnet_key(key): value for key, value in state.items()}
-    rules = [(name, f"backbone.{name}") for name in ("conv1.", "stages.", "transitions.", "conv5.")]
-    rules += [("fc.", "embed."), ("classifier.", "classifier.")]
-    renamed, dropped = rename(plain, rules)
-    if "embed.0.weight" not in renamed:
-        raise InputError("the checkpoint is an OSNet without its projection 'fc'")
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture=f"embedded:{_osnet_name(renamed)}",
-        structure={"embedding": int(renamed["embed.0.weight"].shape[0])},
-        neck=False,
-        feature="before_bn",
-        input_size=size or USUAL,
-        normalised=False,
-        notes="torchreid OSNet; its own evaluation compares features by Euclidean distance",
-    )
+def _place_non_local(found: Checkpoint) -> Facts:
+    """Number non-local blocks by the residual block before them; return their option, if any.
+
+    Foreign code numbers them per stage. They follow the last blocks of a stage.
+    """
+    moved = False
+    for stage in (1, 2, 3, 4):
+        prefix = f"backbone.non_local.{stage}_"
+        keys = [key for key in found.state if key.startswith(prefix)]
+        own = {key.removeprefix(prefix): found.state.pop(key) for key in keys}
+        count = len({key.partition(".")[0] for key in own})
+        first = len(numbers(found.state, f"backbone.layer{stage}.")) - count
+        for key, value in own.items():
+            number, _, rest = key.partition(".")
+            found.state[f"{prefix}{int(number) + first}.{rest}"] = value
+        moved |= bool(own)
+    return {"non_local": "agw"} if moved else {}
 
 
-def _osnet_key(key: str) -> str:
-    """Translate the name of a tensor of the backbone, without its prefix."""
-    stream = STREAM.fullmatch(key)
-    if stream:
-        block, letter, number, rest = stream.groups()
-        depth = "abcd".index(letter) if letter else int(number)
-        # the first stream is a single convolution there and a sequence of one here
-        rest = f".0{rest}" if letter == "a" else rest
-        key = f"{block}.streams.{depth}{rest}"
-    transition = re.fullmatch(r"(?:conv([23])\.2|pool([23]))\.0\.(.*)", key)
-    if transition:
-        early, late, rest = transition.groups()
-        return f"transitions.{int(early or late) - 2}.0.{rest}"
-    stage = re.fullmatch(r"conv([234])\.([01])\.(.*)", key)
-    if stage:
-        return f"stages.{int(stage[1]) - 2}.{stage[2]}.{stage[3]}"
-    return key
+def _pixels(state: Mapping[str, Tensor]) -> Facts:
+    """Read mean and deviation of pictures, where white is 1; ImageNet's where there are none."""
+    found: Facts = {}
+    for name, usual in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+        values = state.get(f"pixel_{name}", WHITE * torch.tensor(usual).double())
+        if values.numel() != 3:
+            raise InputError(
+                f"the checkpoint's 'pixel_{name}' has {values.numel()} channels, not 3"
+            )
+        scaled = values.double().flatten() / WHITE
+        same = torch.allclose(scaled, torch.tensor(usual).double(), atol=1e-6)
+        found[name] = usual if same else tuple(map(float, scaled))
+    return found
+
+
+def _branched_name(state: State) -> str:
+    """Find the residual network from which MGN's trunk and first branch were taken."""
+    whole = {key: value for key, value in state.items() if key.startswith("backbone.")}
+    for key, value in state.items():
+        for part, stage, first in (("0", 3, 1), ("1", 4, 0)):
+            prefix = f"branches.0.{part}."
+            if key.startswith(prefix):
+                number, _, rest = key.removeprefix(prefix).partition(".")
+                place = numbers(state, prefix).index(int(number)) + first
+                whole[f"backbone.layer{stage}.{place}.{rest}"] = value
+    return resnet_name(whole)
 
 
 def _osnet_name(state: Mapping[str, Tensor]) -> str:

@@ -1,24 +1,14 @@
-"""Transformers and CLIP's towers of the published toolboxes: the names of their tensors.
+"""Converters of transformers and CLIP's towers: what follows from the tensors of a checkpoint.
 
 TransReID, CLIP-ReID and SOLIDER have common code. The feature before the BNNeck is compared, by
 cosine, and pictures of transformers have a mean and deviation of 0.5.
 """
 
-from collections.abc import Mapping, Sequence
-
 from torch import Tensor
 
 from passerby.errors import InputError
 from passerby.models.clip_reid import CLIP_RESNETS
-from passerby.models.foreign.translation import (
-    HALF,
-    LARGE,
-    Size,
-    State,
-    Translation,
-    numbers,
-    respell,
-)
+from passerby.models.foreign.translation import Checkpoint, Facts, Size, State, numbers
 from passerby.models.structure import Value
 from passerby.models.swin import SWINS
 from passerby.models.vision_transformer import PATCH, VITS, patch_grid
@@ -32,202 +22,86 @@ TRANSREID_SIDE = 3.0
 CLIP_SIDE = 1.0
 HEADS = 5  # of TransReID with the jigsaw
 
-TRANSREID_BLOCK = (
-    (r"attn\.qkv\.", "attention.qkv."),
-    (r"attn\.proj\.", "attention.out."),
-    (r"mlp\.fc1\.", "mlp.0."),
-    (r"mlp\.fc2\.", "mlp.2."),
-    (r"norm([12])\.", r"norm\1."),
-)
-CLIP_BLOCK = (
-    (r"attn\.in_proj_(weight|bias)", r"attention.qkv.\1"),
-    (r"attn\.out_proj\.", "attention.out."),
-    (r"mlp\.c_fc\.", "mlp.0."),
-    (r"mlp\.c_proj\.", "mlp.2."),
-    (r"ln_([12])\.", r"norm\1."),
-)
-CLIP_HEADS = (
-    (r"bottleneck\.", "bnnecks.0."),
-    (r"bottleneck_proj\.", "bnnecks.1."),
-    (r"classifier\.", "classifiers.0."),
-    (r"classifier_proj\.", "classifiers.1."),
-)
-CLIP_TEXTS = (r"prompt_learner\.", r"text_encoder\.")
-SOLIDER_BLOCK = (
-    (r"attn\.w_msa\.relative_position_bias_table", "attention.bias_table"),
-    (r"attn\.w_msa\.qkv\.", "attention.qkv."),
-    (r"attn\.w_msa\.proj\.", "attention.out."),
-    (r"ffn\.layers\.0\.0\.", "mlp.0."),
-    (r"ffn\.layers\.1\.", "mlp.2."),
-    (r"norm([12])\.", r"norm\1."),
-)
+
+def transreid(found: Checkpoint) -> Facts:
+    """Describe TransReID on ViT or DeiT, with or without cameras and overlapping patches."""
+    name = _vit_name(found.state)
+    depth = len(numbers(found.foreign, "base.blocks."))
+    return {"architecture": name, **_transformer(found, name, depth, TRANSREID_SIDE)}
 
 
-def _blocks(source: str, target: str, parts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Make rules for the ``parts`` of blocks, whose number follows ``source``, a pattern."""
-    shifted = [(old, new.replace(r"\1", r"\2")) for old, new in parts]
-    return [(rf"{source}(\d+)\.{old}", rf"{target}\1.{new}") for old, new in shifted]
+def transreid_jigsaw(found: Checkpoint) -> Facts:
+    """Describe TransReID with the jigsaw.
+
+    The last block of the trunk and its normalisation were copied into the branches and are never
+    run. Losses with a margin train one classifier only. The other heads then have none, and all
+    are left out.
+    """
+    last = len(numbers(found.foreign, "base.blocks.")) - 1
+    found.remove(f"backbone.blocks.{last}.", f"base.blocks.{last}.")
+    if sum(key.startswith("classifiers.") for key in found.state) != HEADS:
+        found.remove("classifiers.", "classifier")
+    facts = transreid(found)
+    return {**facts, "architecture": f"transreid:{facts['architecture']}"}
 
 
-def transreid(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert TransReID on ViT or DeiT, with or without jigsaw, cameras, overlapping patches."""
-    local = any(key.startswith("b2.0.") for key in state)
-    rules = [
-        (r"base\.cls_token", "backbone.class_token"),
-        (r"base\.pos_embed", "backbone.positions"),
-        (r"base\.sie_embed", "backbone.cameras"),
-        (r"base\.patch_embed\.proj\.", "backbone.patches."),
-        *_blocks(r"base\.blocks\.", "backbone.blocks.", TRANSREID_BLOCK),
-        (r"bottleneck\.", "bnnecks.0." if local else "bnneck."),
-        (r"bottleneck_(\d)\.", r"bnnecks.\1."),
-        (r"classifier\.", "classifiers.0." if local else "classifier."),
-        (r"classifier_(\d)\.", r"classifiers.\1."),
-    ]
-    rules += [(r"base\.norm\.", "backbone.norm.")] if not local else []
-    for old, new in (("b1", "whole"), ("b2", "local")):
-        rules += [(rf"{old}\.0\.{part}", rf"{new}.0.{ours}") for part, ours in TRANSREID_BLOCK]
-        rules.append((rf"{old}\.1\.", f"{new}.1."))
-    depth = len(numbers(state, "base.blocks."))
-    # with the jigsaw, the trunk's own last block and normalisation are copied and never run
-    drop = [r"base\.fc\.", *((rf"base\.blocks\.{depth - 1}\.", r"base\.norm\.") if local else ())]
-    renamed, dropped = respell(state, rules, drop)
-    if local and len([k for k in renamed if k.startswith("classifiers.")]) != HEADS:
-        # losses with a margin train one classifier only, so that the other heads have none
-        renamed = {k: v for k, v in renamed.items() if not k.startswith("classifiers.")}
-        dropped += tuple(key for key in state if key.startswith("classifier"))
-    name = _vit_name(renamed)
-    input_size, structure = _placed(renamed["backbone.positions"], size)
-    if depth != VITS[name].depth:
-        structure["depth"] = depth
-    note = "TransReID" + ("; jigsaw with a shift of 5 and 2 groups assumed" if local else "")
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture=f"transreid:{name}" if local else name,
-        structure=structure,
-        feature="before_bn",
-        input_size=input_size,
-        mean=HALF,
-        std=HALF,
-        notes=note + _with_cameras(renamed, structure, TRANSREID_SIDE),
-    )
+def clip_vit(found: Checkpoint) -> Facts:
+    """Describe CLIP-ReID, or its baseline without texts, on ViT-B/16."""
+    key = "projection.linear.weight"
+    if key in found.state:
+        found.state[key] = found.state[key].t()
+    depth = len(numbers(found.state, "backbone.blocks."))
+    return _transformer(found, "clip_vit_base", depth, CLIP_SIDE)
 
 
-def clip_vit(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert CLIP-ReID, or its baseline without texts, on ViT-B/16."""
-    encoder = r"image_encoder\."
-    rules = [
-        (rf"{encoder}conv1\.", "backbone.patches."),
-        (rf"{encoder}class_embedding", "backbone.class_token"),
-        (rf"{encoder}positional_embedding", "backbone.positions"),
-        (rf"{encoder}ln_pre\.", "backbone.pre_norm."),
-        (rf"{encoder}ln_post\.", "backbone.norm."),
-        (rf"{encoder}proj", "projection.linear.weight"),
-        (r"cv_embed", "backbone.cameras"),
-        *_blocks(rf"{encoder}transformer\.resblocks\.", "backbone.blocks.", CLIP_BLOCK),
-        *CLIP_HEADS,
-    ]
-    renamed, dropped = respell(state, rules, CLIP_TEXTS)
-    if "projection.linear.weight" in renamed:
-        renamed["projection.linear.weight"] = renamed["projection.linear.weight"].t()
-    input_size, structure = _placed(renamed["backbone.positions"], size)
-    depth = len(numbers(renamed, "backbone.blocks."))
-    if depth != VITS["clip_vit_base"].depth:
-        structure["depth"] = depth
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture="clip-reid:clip_vit_base",
-        structure=structure,
-        feature="before_bn",
-        input_size=input_size,
-        mean=HALF,
-        std=HALF,
-        notes="CLIP-ReID" + _with_cameras(renamed, structure, CLIP_SIDE),
-    )
-
-
-def clip_resnet(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert CLIP-ReID, or its baseline without texts, on CLIP's ResNet-50."""
-    encoder = r"image_encoder\."
-    pool = rf"{encoder}attnpool\."
-    rules = [
-        (rf"{encoder}((conv|bn|layer)\d)\.", r"backbone.\1."),
-        (rf"{pool}positional_embedding", "projection.positions"),
-        (rf"{pool}q_proj\.", "projection.query."),
-        (rf"{pool}k_proj\.", "projection.key."),
-        (rf"{pool}v_proj\.", "projection.value."),
-        (rf"{pool}c_proj\.", "projection.out."),
-        *CLIP_HEADS,
-    ]
-    # this tower never gets the cameras' embedding
-    renamed, dropped = respell(state, rules, [*CLIP_TEXTS, "cv_embed"])
-    blocks = tuple(len(numbers(renamed, f"backbone.layer{stage}.")) for stage in (1, 2, 3, 4))
+def clip_resnet(found: Checkpoint) -> Facts:
+    """Describe CLIP-ReID, or its baseline without texts, on CLIP's ResNet-50."""
+    blocks = tuple(len(numbers(found.state, f"backbone.layer{stage}.")) for stage in (1, 2, 3, 4))
     name = next((name for name, shape in CLIP_RESNETS.items() if shape.blocks == blocks), None)
     if name is None:
         raise InputError(f"the checkpoint's tower has {blocks} blocks: no known network of CLIP")
-    places = renamed["projection.positions"].shape[0] - 1
-    for height, width in (size,) if size else SIZES:
+    places = found.state["projection.positions"].shape[0] - 1
+    for height, width in (found.size,) if found.size else SIZES:
         if (height // PATCH) * (width // PATCH) == places:
-            return Translation(
-                state=renamed,
-                dropped=dropped,
-                architecture=f"clip-reid:{name}",
-                feature="before_bn",
-                input_size=(height, width),
-                notes="CLIP-ReID",
-            )
-    raise _no_size(places, size)
+            return {"architecture": f"clip-reid:{name}", "input_size": (height, width)}
+    raise _no_size(places, found.size)
 
 
-def solider(state: Mapping[str, Tensor], size: Size | None) -> Translation:
-    """Convert SOLIDER's Swins, fine-tuned for re-ID or as they are after the pre-training."""
-    trained = any(key.startswith("base.") for key in state)
-    source = r"base\." if trained else r"backbone\."
-    rules = [
-        (rf"{source}patch_embed\.projection\.", "backbone.patches."),
-        (rf"{source}patch_embed\.norm\.", "backbone.patch_norm."),
-        (rf"{source}norm3\.", "backbone.norm."),
-        (r"fcneck\.", "embed.0."),
-        (r"bottleneck\.", "bnneck."),
-        (r"classifier\.", "classifier."),
-    ]
-    for stage in range(4):
-        old, new = rf"{source}stages\.{stage}\.", f"backbone.stages.{stage}."
-        rules += _blocks(rf"{old}blocks\.", f"{new}blocks.", SOLIDER_BLOCK)
-    for stage in range(3):
-        entry = f"backbone.stages.{stage + 1}.entry."
-        rules.append((rf"{source}stages\.{stage}\.downsample\.", f"{entry}0."))
-        rules.append((rf"{source}semantic_embed_w\.{stage}\.", f"{entry}1.scale."))
-        rules.append((rf"{source}semantic_embed_b\.{stage}\.", f"{entry}1.shift."))
-    # normalisations and a controller on which the feature does not depend, heads of the
-    # pre-training, and an index that follows from the window
-    drop = [rf"{source}norm[012]\.", rf"{source}semantic_embed_[wb]\.3\.", r"head\."]
-    drop.append(r".*\.relative_position_index")
-    renamed, dropped = respell(state, rules, drop)
-    name = _swin_name(renamed)
-    structure: dict[str, Value] = {}
-    note = "SOLIDER" if trained else "SOLIDER's pre-training: a start, not a network for re-ID"
-    if "backbone.stages.1.entry.1.scale.weight" in renamed:
+def solider(found: Checkpoint) -> Facts:
+    """Describe SOLIDER's Swins, fine-tuned for re-ID or as they are after the pre-training."""
+    name, facts = _swin_name(found.state), Facts()
+    structure: Facts = {"semantic_weight": -1.0}
+    if "backbone.stages.1.entry.1.scale.weight" in found.state:
         structure["semantic_weight"] = 0.2
-        note += "; a semantic weight of 0.2 assumed, as in its re-ID"
-    else:
-        structure["semantic_weight"] = -1.0
-    if "embed.0.weight" in renamed:
-        structure["embedding"] = int(renamed["embed.0.weight"].shape[0])
-        structure["embedding_norm"] = False
-    return Translation(
-        state=renamed,
-        dropped=dropped,
-        architecture=f"embedded:{name}" if "embed.0.weight" in renamed else name,
-        structure=structure,
-        neck="bnneck.weight" in renamed,
-        feature="before_bn",
-        input_size=size or LARGE,
-        mean=HALF,
-        std=HALF,
-        notes=note,
-    )
+        facts["notes"] = "; a semantic weight of 0.2 assumed, as in its re-ID"
+    embedded = "embed.0.weight" in found.state
+    if embedded:
+        structure |= {"embedding": found.width("embed.0.weight"), "embedding_norm": False}
+    return {
+        **facts,
+        "architecture": f"embedded:{name}" if embedded else name,
+        "structure": structure,
+        "neck": "bnneck.weight" in found.state,
+    }
+
+
+def _transformer(found: Checkpoint, name: str, depth: int, factor: float) -> Facts:
+    """Describe input size, stride, depth and cameras of a vision transformer.
+
+    The cameras' embeddings are scaled by ``factor``, as the published code does at run time.
+    """
+    input_size, structure = _placed(found.state["backbone.positions"], found.size)
+    if depth != VITS[name].depth:
+        structure["depth"] = depth
+    facts: Facts = {"input_size": input_size, "structure": structure}
+    if "backbone.cameras" in found.state:
+        found.state["backbone.cameras"] = factor * found.state["backbone.cameras"]
+        structure["cameras"] = found.width("backbone.cameras")
+        facts["notes"] = (
+            f"; cameras' embeddings times {factor:g} assumed; it was compared with the embedding "
+            "of each picture's camera, here the mean of all is added (structure option camera)"
+        )
+    return facts
 
 
 def _vit_name(state: State) -> str:
@@ -270,16 +144,4 @@ def _no_size(places: int, size: Size | None) -> InputError:
     return InputError(
         f"the checkpoint has {places} positions, which no stride gives {tried}; say with which "
         "input size (height and width in pixels) it was trained"
-    )
-
-
-def _with_cameras(state: State, structure: dict[str, Value], factor: float) -> str:
-    """Scale the cameras' embeddings as the published code does at run time; return a note."""
-    if "backbone.cameras" not in state:
-        return ""
-    state["backbone.cameras"] = factor * state["backbone.cameras"]
-    structure["cameras"] = int(state["backbone.cameras"].shape[0])
-    return (
-        f"; cameras' embeddings times {factor:g} assumed; it was compared with the embedding of "
-        "each picture's camera, here the mean of all is added (structure option camera)"
     )

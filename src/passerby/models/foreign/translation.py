@@ -1,9 +1,11 @@
-"""The result of a converter, and the rules in which converters are written."""
+"""The rules by which foreign names are translated, and the result of a converter."""
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from importlib import resources
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,12 +17,10 @@ from passerby.models.resnet import SHAPES
 from passerby.models.structure import Value
 
 State = dict[str, Tensor]
+Facts = dict[str, Any]
 Size = tuple[int, int]
 Colour = tuple[float, float, float]
 
-HALF: Colour = (0.5, 0.5, 0.5)
-USUAL: Size = (256, 128)
-LARGE: Size = (384, 128)
 SHOWN = 5  # names in a message
 
 
@@ -55,7 +55,7 @@ class Translation:
     pooling: Literal["average", "maximum", "gem", "gem-fixed"] = "average"
     neck: bool = True
     feature: Feature = "after_bn"
-    input_size: Size = USUAL
+    input_size: Size = (256, 128)
     mean: Colour = IMAGENET_MEAN
     std: Colour = IMAGENET_STD
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
@@ -63,53 +63,103 @@ class Translation:
     notes: str = ""
 
 
-def rename(
-    state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], drop: Sequence[str] = ()
-) -> tuple[State, tuple[str, ...]]:
-    """Rename tensors by prefix: the first rule that fits replaces its prefix.
+@dataclass(frozen=True, kw_only=True)
+class Renaming:
+    """The names of a toolbox, and facts that are in none of its files; see ``sources.toml``.
 
-    Arguments as :func:`respell`, with prefixes in place of patterns.
+    Attributes:
+        key: The key in ``sources.toml``.
+        name: The name of the toolbox.
+        has: Names, or prefixes that end in a dot, which its checkpoints all have.
+        rules: Regular expressions at the start of a name -> replacement.
+        inside: Regular expressions anywhere in the new name -> replacement.
+        drop: Regular expressions of names that are left out on purpose.
+        card: Facts, by the fields of :class:`Translation`.
     """
-    return respell(
-        state,
-        [(re.escape(old), new.replace("\\", r"\\")) for old, new in rules],
-        [re.escape(one) for one in drop],
-    )
 
+    key: str
+    name: str
+    has: tuple[str, ...]
+    rules: Mapping[str, str]
+    inside: Mapping[str, str] = field(default_factory=dict)
+    drop: tuple[str, ...] = ()
+    card: Mapping[str, Any] = field(default_factory=dict)
 
-def respell(
-    state: Mapping[str, Tensor], rules: Sequence[tuple[str, str]], drop: Sequence[str] = ()
-) -> tuple[State, tuple[str, ...]]:
-    """Rename tensors by pattern: the first rule that fits replaces the matched text.
-
-    Args:
-        state: Foreign names -> tensors.
-        rules: Regular expressions at the start of a name, each with its replacement.
-        drop: Regular expressions; names that begin with one are left out on purpose.
-
-    Returns:
-        The renamed state and the dropped names.
-
-    Raises:
-        InputError: A name fits neither a rule nor ``drop``, so that nothing is lost silently.
-    """
-    renamed: State = {}
-    dropped: list[str] = []
-    unknown: list[str] = []
-    for key, value in state.items():
-        rule = next(((old, new) for old, new in rules if re.match(old, key)), None)
-        if any(re.match(one, key) for one in drop):
-            dropped.append(key)
-        elif rule is None:
-            unknown.append(key)
-        else:
-            renamed[re.sub(rule[0], rule[1], key, count=1)] = value
-    if unknown:
-        raise InputError(
-            f"the checkpoint holds {len(unknown)} tensors that its kind does not have, "
-            f"{listed(unknown)}; it is of a variant that cannot be converted"
+    def fits(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether the checkpoint has all names and prefixes of the toolbox."""
+        return all(
+            any(key.startswith(mark) if mark.endswith(".") else key == mark for key in state)
+            for mark in self.has
         )
-    return renamed, tuple(dropped)
+
+    def rename(self, state: Mapping[str, Tensor]) -> tuple[State, list[str]]:
+        """Translate the names of a state; return it with the names that were left out.
+
+        Raises:
+            InputError: A name fits neither a rule nor ``drop``, so that nothing is lost silently.
+        """
+        renamed: State = {}
+        dropped: list[str] = []
+        unknown: list[str] = []
+        for key, value in state.items():
+            rule = next((old for old in self.rules if re.match(old, key)), None)
+            if any(re.match(one, key) for one in self.drop):
+                dropped.append(key)
+            elif rule is None:
+                unknown.append(key)
+            else:
+                name = re.sub(rule, self.rules[rule], key, count=1)
+                for old, new in self.inside.items():
+                    name = re.sub(old, new, name)
+                renamed[name] = value
+        if unknown:
+            raise InputError(
+                f"the checkpoint holds {len(unknown)} tensors that its kind does not have, "
+                f"{listed(unknown)}; it is of a variant that cannot be converted"
+            )
+        return renamed, dropped
+
+
+def read_renamings() -> tuple[Renaming, ...]:
+    """Read ``sources.toml``, in its order."""
+    text = (resources.files(__package__) / "sources.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    made = []
+    for key, own in table.items():
+        like = table.get(own.pop("like", ""), {})
+        values = {**like, **own}
+        for part in ("rules", "card"):
+            values[part] = {**own.get(part, {}), **like.get(part, {}), **own.get(part, {})}
+        card = {k: tuple(v) if isinstance(v, list) else v for k, v in values["card"].items()}
+        lists = {name: tuple(values.get(name, ())) for name in ("has", "drop")}
+        made.append(Renaming(**{**values, **lists, "key": key, "card": card}))
+    return tuple(made)
+
+
+@dataclass
+class Checkpoint:
+    """A foreign checkpoint under the names of this project; converters may change it.
+
+    Attributes:
+        foreign: Foreign names -> tensors.
+        state: Names of this project -> tensors.
+        dropped: Foreign names left out on purpose.
+        size: (H, W) of the pictures, where that is not the published one.
+    """
+
+    foreign: Mapping[str, Tensor]
+    state: State
+    dropped: list[str]
+    size: Size | None
+
+    def width(self, key: str) -> int:
+        """Return the outputs of a linear map or a convolution, by the name of its weight."""
+        return int(self.state[key].shape[0])
+
+    def remove(self, prefix: str, foreign: str) -> None:
+        """Leave out tensors by the prefix of their new names and of their foreign ones."""
+        self.dropped += [key for key in self.foreign if key.startswith(foreign)]
+        self.state = {k: v for k, v in self.state.items() if not k.startswith(prefix)}
 
 
 def listed(names: Sequence[str]) -> str:
@@ -155,16 +205,16 @@ def _bare(shape: Sequence[int]) -> list[int]:
     return [side for side in shape if side != 1]
 
 
-def resnet_name(state: Mapping[str, Tensor], prefix: str = "backbone.") -> str:
+def resnet_name(state: Mapping[str, Tensor]) -> str:
     """Find the residual network of this project that has these blocks.
 
     Raises:
         InputError: None has.
     """
-    blocks = tuple(len(numbers(state, f"{prefix}layer{stage}.")) for stage in range(1, 5))
-    bottleneck = f"{prefix}layer1.0.conv3.weight" in state
-    ibn = sum(f"{prefix}layer{stage}.0.bn1.IN.weight" in state for stage in range(1, 5))
-    stem = state.get(f"{prefix}conv1.weight")
+    blocks = tuple(len(numbers(state, f"backbone.layer{stage}.")) for stage in range(1, 5))
+    bottleneck = "backbone.layer1.0.conv3.weight" in state
+    ibn = sum(f"backbone.layer{stage}.0.bn1.IN.weight" in state for stage in range(1, 5))
+    stem = state.get("backbone.conv1.weight")
     for name, shape in SHAPES.items():
         if (shape.blocks, shape.bottleneck, shape.ibn_stages) == (blocks, bottleneck, ibn) and (
             stem is not None and stem.shape[0] == shape.widths[0]
