@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from passerby.data import Augment
-from passerby.data.colour import ColourJitter, grey, jitter
+from passerby.data.colour import ColourJitter, jitter
 from passerby.data.policies import IMAGENET, apply, auto_augment, value
 from passerby.data.samplers import torch_generator
 from passerby.data.transforms import (
@@ -26,6 +26,12 @@ H, W = 32, 16
 @pytest.fixture
 def images(noise: Callable) -> Tensor:
     return torch.from_numpy(noise(64, 3, H, W))
+
+
+def grey(images: Tensor) -> Tensor:
+    """Luma (B, 1, H, W) by ITU-R BT.601."""
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=images.dtype).view(1, 3, 1, 1)
+    return (images * weights).sum(dim=1, keepdim=True)
 
 
 def test_flip_mirrors_about_half(images: Tensor) -> None:

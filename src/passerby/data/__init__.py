@@ -1,7 +1,7 @@
 """Crops as a table: readers, the in-memory image store, batch transforms, samplers.
 
-The table and its readers need numpy alone; what needs torch is imported when it is first asked
-for, so that a program that only reads tables starts at once.
+The table and its readers need numpy alone. Modules that need torch are imported at the first use of
+their names, so that a program that only reads tables starts fast.
 """
 
 import importlib
@@ -29,16 +29,14 @@ __all__ = [
 ]
 
 _WITH_TORCH = {
-    "Augment": "transforms",
-    "CameraSampler": "samplers",
-    "ImageStore": "store",
-    "PKSampler": "samplers",
-    "ShuffleSampler": "samplers",
-    "SwitchSampler": "samplers",
+    "samplers": "CameraSampler PKSampler ShuffleSampler SwitchSampler",
+    "store": "ImageStore",
+    "transforms": "Augment",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WITH_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    for module, names in _WITH_TORCH.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -175,22 +175,17 @@ def _evaluation(table: CropTable) -> Iterator[Finding]:
             text=f"no {' and no '.join(lacks)} pictures; it cannot be evaluated on",
         )
         return
-    nobody, absent, own_camera = _unanswerable(query, gallery)
-    without = int(nobody.sum() + absent.sum() + own_camera.sum())
-    reasons = {
-        "are junk or distractors": nobody,
-        "show a person who is not in the gallery": absent,
-        "show a person whom the gallery has only from the query's own camera": own_camera,
-    }
-    if without:
+    reasons = _unanswerable(query, gallery)
+    without = np.any(list(reasons.values()), axis=0)
+    if without.any():
         causes = "; ".join(f"{int(m.sum())} {why}" for why, m in reasons.items() if m.any())
-        every = without == len(query)
         yield Finding(
-            level="error" if every else "warning",
+            level="error" if without.all() else "warning",
             code="no-match",
-            text=f"{without} of {len(query)} queries have no true match and count nowhere: "
-            f"{causes}; check how identities and cameras are read, or use protocol any-camera",
-            items=tuple(query.path[nobody | absent | own_camera].tolist()),
+            text=f"{int(without.sum())} of {len(query)} queries have no true match and count "
+            f"nowhere: {causes}; check how identities and cameras are read, or use protocol "
+            "any-camera",
+            items=tuple(query.path[without].tolist()),
         )
     if len(np.unique(np.concatenate([query.camera, gallery.camera]))) == 1:
         yield Finding(
@@ -199,20 +194,10 @@ def _evaluation(table: CropTable) -> Iterator[Finding]:
             text="all test pictures are from one camera, and the protocol counts matches across "
             "cameras only; check how cameras are read, or use protocol any-camera",
         )
-    elsewhere = int(np.isin(query.identity[absent], table.train.identity).sum())
-    if elsewhere:
-        yield Finding(
-            level="error",
-            code="swapped-training",
-            text=f"{elsewhere} queries show people who are in training and not in the gallery; are "
-            "the training and gallery folders swapped?",
-        )
 
 
-def _unanswerable(
-    query: CropTable, gallery: CropTable
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Mark queries (Q,) of nobody, of people not in the gallery, of people in one camera only."""
+def _unanswerable(query: CropTable, gallery: CropTable) -> dict[str, NDArray[np.bool_]]:
+    """Mark queries (Q,) without a true match, by the reason."""
     nobody = query.identity <= DISTRACTOR
     absent = ~nobody & ~np.isin(query.identity, gallery.identity)
     # people whom the gallery has from one camera only, the query's own
@@ -220,7 +205,12 @@ def _unanswerable(
     people, first, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
     row = np.searchsorted(people, query.identity).clip(max=len(people) - 1)
     rest = (counts[row] == 1) & (pairs[first[row], 1] == query.camera)
-    return nobody, absent, rest & ~nobody & ~absent
+    return {
+        "are junk or distractors": nobody,
+        "show a person who is not in the gallery": absent,
+        "show a person whom the gallery has only from the query's own camera": rest
+        & ~(nobody | absent),
+    }
 
 
 def _splits(table: CropTable) -> Iterator[Finding]:
@@ -234,6 +224,16 @@ def _splits(table: CropTable) -> Iterator[Finding]:
             code="shared-people",
             text=f"{len(shared)} people are in training and test alike ({_some(shared)}); figures "
             "would not be of unseen people; split by person, or number the splits apart",
+        )
+    people = query.identity[query.identity > DISTRACTOR]
+    known, found = np.isin(people, train.identity), np.isin(people, gallery.identity)
+    elsewhere = int((known & ~found).sum())
+    if elsewhere and len(gallery):
+        yield Finding(
+            level="error",
+            code="swapped-training",
+            text=f"{elsewhere} queries show people who are in training and not in the gallery; are "
+            "the training and gallery folders swapped?",
         )
     if len(gallery) and len(query) > len(gallery):
         yield Finding(

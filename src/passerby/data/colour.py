@@ -117,12 +117,6 @@ def _affine(mean: Tensor, draw: _Draws, options: ColourJitter) -> tuple[Tensor, 
     return matrix, shift
 
 
-def grey(images: Tensor) -> Tensor:
-    """Compute the luma (B, 1, H, W) of images (B, 3, H, W)."""
-    weights = torch.tensor(GREY, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(dim=1, keepdim=True)
-
-
 def _coarse_ones(images: Tensor, chosen: Tensor, drawn: Tensor, coarsest: int) -> Tensor:
     """Reduce the resolution of ``chosen`` images (B,), by a factor that ``drawn`` (B,) selects."""
     factors = 2 + (drawn * (coarsest - 1)).long()

@@ -54,29 +54,18 @@ __all__ = [
 
 # no module may have the name of a function, as its import would replace the function
 _WITH_TORCH = {
-    "Calibrated": "calibrating",
-    "OpenSet": "identification",
-    "Pairs": "calibrating",
-    "Reliability": "calibrating",
-    "Reranking": "evaluation",
-    "Survey": "all_pairs",
-    "Threshold": "identification",
-    "calibrate": "calibrating",
-    "candidate_pairs": "calibrating",
-    "evaluate": "evaluation",
-    "evaluate_blocks": "evaluation",
-    "evaluate_features": "evaluation",
-    "open_set": "identification",
-    "reliability": "calibrating",
-    "survey": "all_pairs",
-    "thresholds": "identification",
+    "all_pairs": "Survey survey",
+    "calibrating": "Calibrated Pairs Reliability calibrate candidate_pairs reliability",
+    "evaluation": "Reranking evaluate evaluate_blocks evaluate_features",
+    "identification": "OpenSet Threshold open_set thresholds",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WITH_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    for module, names in _WITH_TORCH.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

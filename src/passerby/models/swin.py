@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from passerby.errors import InputError
 from passerby.models.structure import check_probability
-from passerby.models.vision_transformer import drop_paths, initialise_tokens
+from passerby.models.vision_transformer import Block, drop_paths, initialise_tokens
 
 PATCH = 4
 FORBIDDEN = -100.0  # added where a shifted window holds positions that are not neighbours
@@ -155,35 +155,6 @@ def _regions(padded: tuple[int, int], window: int, shift: int) -> Tensor:
     return 3 * down[:, None] + across[None, :]
 
 
-class SwinBlock(nn.Module):
-    """Window attention and a perceptron with normalisation before and a skip, (B, h, w, D)."""
-
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        window: int,
-        *,
-        grid: tuple[int, int],
-        shift: int,
-        drop: nn.Module | None = None,
-    ) -> None:
-        super().__init__()
-        self.drop = drop or nn.Identity()
-        self.norm1 = nn.LayerNorm(width)
-        self.attention = WindowAttention(width, heads, window, grid=grid, shift=shift)
-        self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Run both halves."""
-        features = features + self.drop(self.attention(self.norm1(features)))
-        out: Tensor = features + self.drop(self.mlp(self.norm2(features)))
-        return out
-
-
 class Merging(nn.Module):
     """Four neighbours merged into one of twice the channels, (B, h, w, D) -> (B, h/2, w/2, 2 D)."""
 
@@ -252,17 +223,13 @@ class Swin(nn.Module):
                 width, grid = 2 * width, (-(-grid[0] // 2), -(-grid[1] // 2))
                 if structure.semantic_weight >= 0:
                     entry.append(Controller(width, structure.semantic_weight))
-            blocks = (
-                SwinBlock(
-                    width,
-                    shape.heads[number],
-                    shape.window,
-                    grid=grid,
-                    shift=shape.window // 2 * (position % 2),
-                    drop=next(drops),
+            blocks = []
+            for position in range(shape.depths[number]):
+                shift = shape.window // 2 * (position % 2)
+                attention = WindowAttention(
+                    width, shape.heads[number], shape.window, grid=grid, shift=shift
                 )
-                for position in range(shape.depths[number])
-            )
+                blocks.append(Block(attention, width, 4 * width, drop=next(drops)))
             stages.append(
                 nn.ModuleDict({"entry": nn.Sequential(*entry), "blocks": nn.Sequential(*blocks)})
             )

@@ -142,30 +142,40 @@ class QuickGelu(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron with normalisation before and a skip, (B, N, D) -> (B, N, D)."""
+    """Attention and a perceptron, each normalised before and with a skip, (..., D) -> (..., D)."""
 
-    def __init__(self, shape: VitShape, drop: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        attention: nn.Module,
+        width: int,
+        hidden: int,
+        *,
+        drop: nn.Module,
+        eps: float = 1e-5,
+        gelu: type[nn.Module] = nn.GELU,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            attention: (..., D) -> (..., D).
+            width: D.
+            hidden: Inner width of the perceptron.
+            drop: What follows each half in training, such as stochastic depth.
+            eps: Epsilon of the normalisations.
+            gelu: The activation of the perceptron.
+        """
         super().__init__()
-        self.drop = drop or nn.Identity()
-        self.norm1 = make_norm(shape)
-        self.attention = SelfAttention(shape)
-        self.norm2 = make_norm(shape)
-        self.mlp = nn.Sequential(
-            nn.Linear(shape.width, shape.hidden),
-            QuickGelu() if shape.clip else nn.GELU(),
-            nn.Linear(shape.hidden, shape.width),
-        )
+        self.drop = drop
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attention = attention
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), gelu(), nn.Linear(hidden, width))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Run both halves."""
         tokens = tokens + self.drop(self.attention(self.norm1(tokens)))
         out: Tensor = tokens + self.drop(self.mlp(self.norm2(tokens)))
         return out
-
-
-def make_norm(shape: VitShape) -> nn.LayerNorm:
-    """Make a layer normalisation with the family's epsilon."""
-    return nn.LayerNorm(shape.width, eps=1e-5 if shape.clip else 1e-6)
 
 
 class VisionTransformer(nn.Module):
@@ -204,11 +214,16 @@ class VisionTransformer(nn.Module):
         self.positions = nn.Parameter(torch.zeros(rows * columns + 1, shape.width))
         count = self.structure.cameras
         self.cameras = nn.Parameter(torch.zeros(count, shape.width)) if count else None
-        self.pre_norm = make_norm(shape) if shape.clip else nn.Identity()
+        eps = 1e-5 if shape.clip else 1e-6
+        self.pre_norm = nn.LayerNorm(shape.width, eps=eps) if shape.clip else nn.Identity()
         depth = self.structure.depth or shape.depth
-        drops = drop_paths(self.structure.drop_path, depth)
-        self.blocks = nn.Sequential(*(Block(shape, drop) for drop in drops))
-        self.norm = make_norm(shape)
+        gelu = QuickGelu if shape.clip else nn.GELU
+        blocks = [
+            Block(SelfAttention(shape), shape.width, shape.hidden, drop=drop, eps=eps, gelu=gelu)
+            for drop in drop_paths(self.structure.drop_path, depth)
+        ]
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = nn.LayerNorm(shape.width, eps=eps)
         initialise_tokens(self)
 
     def forward(self, images: Tensor) -> Tensor:
