@@ -215,8 +215,7 @@ def _unanswerable(query: CropTable, gallery: CropTable) -> dict[str, NDArray[np.
 
 def _splits(table: CropTable) -> Iterator[Finding]:
     train, query, gallery = table.train, table.query, table.gallery
-    test = np.union1d(query.identity, gallery.identity)
-    shared = np.intersect1d(train.identity, test)
+    shared = np.intersect1d(train.identity, np.union1d(query.identity, gallery.identity))
     shared = shared[shared > DISTRACTOR]
     if len(shared):
         yield Finding(
