@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from passerby.data import CropTable, read, read_any
+from passerby.data import CropTable, read, read_any, write_parquet
+from passerby.data.files import read_parquet
 from passerby.errors import InputError
 
 
@@ -42,7 +43,7 @@ def test_tabs_and_no_split(tmp_path: Path) -> None:
 
 
 def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
-    table = CropTable.from_csv(csv(tmp_path, "path,identity,camera,split\n"))
+    table = read("csv", csv(tmp_path, "path,identity,camera,split\n"))
     assert len(table) == 0
     assert len(table.train.paths()) == 0
 
@@ -81,12 +82,12 @@ def test_parquet_and_back(tmp_path: Path) -> None:
         name="mine",
         root=tmp_path,
     )
-    table.to_parquet(tmp_path / "t.parquet")
+    write_parquet(table, tmp_path / "t.parquet")
     again = read_any(tmp_path / "t.parquet")
     assert again.name == "mine"
     for name, column in table.columns().items():
         assert np.array_equal(column, getattr(again, name)), name
-    other = CropTable.from_parquet(tmp_path / "t.parquet", root="elsewhere")
+    other = read_parquet(tmp_path / "t.parquet", root="elsewhere")
     assert other.paths()[1] == Path("elsewhere/b.jpg")
 
 

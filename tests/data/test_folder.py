@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.data import CropTable, read_any
+from passerby.data import read, read_any
 from passerby.errors import InputError
 
 
@@ -28,7 +28,7 @@ def test_numbers_and_names_in_one_tree(tmp_path: Path, picture: Callable[..., Pa
     picture(tmp_path / "train" / "0042" / "c2.jpg")
     picture(tmp_path / "test" / "0007_c3_9.jpg")
     picture(tmp_path / "probe" / "-1_c3_9.jpg")
-    table = CropTable.from_folder(tmp_path)
+    table = read("folder", tmp_path)
     assert dict(zip(table.split.tolist(), table.identity.tolist(), strict=False)) == {
         "train": 42,
         "gallery": 7,
@@ -41,7 +41,7 @@ def test_pictures_outside_of_splits_are_training_data(
 ) -> None:
     picture(tmp_path / "5" / "cam_2_a.jpg")
     picture(tmp_path / "0006_c1_b.jpg")
-    table = CropTable.from_folder(tmp_path)
+    table = read("folder", tmp_path)
     assert table.split.tolist() == ["train", "train"]
     assert table.identity.tolist() == [6, 5]
     assert table.camera.tolist() == [1, 2]
@@ -49,9 +49,9 @@ def test_pictures_outside_of_splits_are_training_data(
 
 def test_what_lacks_is_named(tmp_path: Path, picture: Callable[..., Path]) -> None:
     with pytest.raises(InputError, match="holds no pictures"):
-        CropTable.from_folder(tmp_path)
+        read("folder", tmp_path)
     with pytest.raises(InputError, match="there is no folder"):
-        CropTable.from_folder(tmp_path / "none")
+        read("folder", tmp_path / "none")
     picture(tmp_path / "query" / "someone.jpg")
     with pytest.raises(InputError, match="does not say who it shows"):
-        CropTable.from_folder(tmp_path)
+        read("folder", tmp_path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from passerby.data import CropTable
-from passerby.data.table import concatenate, optional_columns
+from passerby.data.table import concatenate
 from passerby.errors import InputError
 
 ROWS = {
@@ -26,7 +26,6 @@ def test_columns_have_their_types() -> None:
     assert made.paths()[0] == Path("data/a.jpg")
     assert set(made.columns()) == {"path", "identity", "camera", "split", "time", "box", "place"}
     assert made.tracklet is None
-    assert optional_columns() == ["time", "tracklet", "box", "place"]
 
 
 def test_splits_and_selection() -> None:

@@ -7,6 +7,7 @@ their names, so that a program that only reads tables starts fast.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from passerby.data.files import write_parquet
 from passerby.data.readers import READERS, read, read_any
 from passerby.data.table import CropTable
 
@@ -26,6 +27,7 @@ __all__ = [
     "SwitchSampler",
     "read",
     "read_any",
+    "write_parquet",
 ]
 
 _WITH_TORCH = {
