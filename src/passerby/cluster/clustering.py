@@ -58,7 +58,8 @@ def dbscan(graph: sparse.csr_matrix, *, eps: float, min_samples: int) -> NDArray
         # it warns about rows that are not in order of distance, and sorts them
         warnings.simplefilter("ignore", EfficiencyWarning)
         model = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed")
-        return model.fit(graph).labels_.astype(np.int64)
+        labels: NDArray[np.int64] = model.fit(graph).labels_.astype(np.int64)
+        return labels
 
 
 def check_dbscan(eps: float, min_samples: int) -> None:

@@ -143,7 +143,7 @@ def _ramp(images: Tensor, slopes: Tensor) -> Tensor:
     H, W = images.shape[-2:]
     down = torch.linspace(-0.5, 0.5, H, device=images.device).view(1, 1, H, 1)
     across = torch.linspace(-0.5, 0.5, W, device=images.device).view(1, 1, 1, W)
-    by_row, by_column = slopes.view(-1, 2, 1, 1).split(1, dim=1)
+    by_row, by_column = (slopes[:, side].view(-1, 1, 1, 1) for side in (0, 1))
     return 1 + by_row * down + by_column * across
 
 

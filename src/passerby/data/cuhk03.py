@@ -137,7 +137,7 @@ def _load_config(root: Path, boxes: Boxes) -> dict[str, NDArray[Any]]:
             f"cuhk03-{boxes}: there is no '{path}'; get the new protocol's configuration"
         )
     try:
-        config = loadmat(path)
+        config: dict[str, NDArray[Any]] = loadmat(path)
     except (MatReadError, ValueError, TypeError, OSError, NotImplementedError) as error:
         raise InputError(f"cuhk03-{boxes}: cannot read '{path}': {error}") from None
     missing = {"filelist", "labels", "train_idx", "query_idx", "gallery_idx"} - set(config)

@@ -164,7 +164,8 @@ def _milliseconds(value: Any, row: int, path: Path) -> int:
         raise InputError(
             f"'{path}' row {row + 1}: time {value!s} has no zone; write it as ...+08:00 or ...Z"
         )
-    return round(moment.timestamp() * 1000)
+    milliseconds: int = round(moment.timestamp() * 1000)
+    return milliseconds
 
 
 def _pyarrow() -> "pyarrow":

@@ -22,8 +22,8 @@ LISTS = {
 }
 
 
-def read_msmt17(root: Path) -> CropTable:
-    """Read MSMT17 with the training and the validation list as training data (32,621 pictures).
+def read_msmt17(root: Path, *, validation: bool = True) -> CropTable:
+    """Read MSMT17; the training data are those of the training and the validation list.
 
     In the lists identities start at 0, and the same number means different people in training and
     in test. Here they start at 1, and the numbers of test people follow those of the training
@@ -33,19 +33,13 @@ def read_msmt17(root: Path) -> CropTable:
 
     Args:
         root: ``MSMT17_V1`` or ``MSMT17_V2``, or a folder that contains one of them.
+        validation: Whether the validation list belongs to the training data (32,621 pictures).
+            torchreid and fast-reid take ``list_train.txt`` alone.
 
     Raises:
         InputError: Folders or lists are missing, or a line of a list has another form.
     """
-    return _read(Path(root), "msmt17", validation=True)
-
-
-def read_msmt17_train_list(root: Path) -> CropTable:
-    """Read MSMT17 with ``list_train.txt`` alone as training data, as torchreid and fast-reid do."""
-    return _read(Path(root), "msmt17-train-list", validation=False)
-
-
-def _read(root: Path, name: str, *, validation: bool) -> CropTable:
+    root, name = Path(root), "msmt17" if validation else "msmt17-train-list"
     found = find_version(root)
     if found is None and is_market_tree(root) and validation:
         return _apart(read_market_tree(root, name=name))

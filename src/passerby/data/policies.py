@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -84,26 +85,17 @@ def apply(name: str, images: Tensor, amount: float) -> Tensor:
     """Apply one operation to uint8 images (B, 3, H, W)."""
     from torchvision.transforms.v2 import functional as F
 
-    match name:
-        case "Rotate":
-            return F.rotate(images, amount)
-        case "ShearX":
-            slope = [math.degrees(math.atan(amount)), 0.0]
-            return F.affine(images, 0.0, [0, 0], 1.0, slope, center=[0, 0])
-        case "Color":
-            return F.adjust_saturation(images, 1.0 + amount)
-        case "Contrast":
-            return F.adjust_contrast(images, 1.0 + amount)
-        case "Sharpness":
-            return F.adjust_sharpness(images, 1.0 + amount)
-        case "Posterize":
-            return F.posterize(images, int(amount))
-        case "Solarize":
-            return F.solarize(images, amount)
-        case "AutoContrast":
-            return F.autocontrast(images)
-        case "Equalize":
-            return F.equalize(images)
-        case "Invert":
-            return F.invert(images)
-    raise ValueError(f"no operation '{name}'")
+    slope = [math.degrees(math.atan(amount)), 0.0]
+    operations: dict[str, Callable[[Tensor], Tensor]] = {
+        "Rotate": lambda x: F.rotate(x, amount),
+        "ShearX": lambda x: F.affine(x, 0.0, [0, 0], 1.0, slope, center=[0, 0]),
+        "Color": lambda x: F.adjust_saturation(x, 1.0 + amount),
+        "Contrast": lambda x: F.adjust_contrast(x, 1.0 + amount),
+        "Sharpness": lambda x: F.adjust_sharpness(x, 1.0 + amount),
+        "Posterize": lambda x: F.posterize(x, int(amount)),
+        "Solarize": lambda x: F.solarize(x, amount),
+        "AutoContrast": F.autocontrast,
+        "Equalize": F.equalize,
+        "Invert": F.invert,
+    }
+    return operations[name](images)

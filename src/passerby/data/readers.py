@@ -11,7 +11,7 @@ from passerby.data.dukemtmc import read_dukemtmc
 from passerby.data.files import read_csv, read_parquet
 from passerby.data.folder import read_folder
 from passerby.data.market1501 import is_market_tree, read_market1501
-from passerby.data.msmt17 import find_version, read_msmt17, read_msmt17_train_list
+from passerby.data.msmt17 import find_version, read_msmt17
 from passerby.data.personx import read_personx, read_personx_456
 from passerby.data.published import differences
 from passerby.data.simcity import read_simcity
@@ -22,7 +22,7 @@ READERS: dict[str, Callable[..., CropTable]] = {
     "market1501": read_market1501,
     "dukemtmc-reid": read_dukemtmc,
     "msmt17": read_msmt17,
-    "msmt17-train-list": read_msmt17_train_list,
+    "msmt17-train-list": partial(read_msmt17, validation=False),
     "cuhk03-detected": partial(read_cuhk03, boxes="detected"),
     "cuhk03-labeled": partial(read_cuhk03, boxes="labeled"),
     "cuhk03-old-detected": partial(read_cuhk03_old, boxes="detected"),

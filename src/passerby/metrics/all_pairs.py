@@ -1,6 +1,7 @@
 """The similarities of true and of false pairs, from one pass over queries and gallery."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,7 +144,7 @@ def _on(values: ArrayLike, like: Tensor) -> Tensor:
 
 def _some(
     queries: Tensor, gallery: Tensor, rows: Tensor, sides: _Sides, k: int
-) -> dict[str, NDArray]:
+) -> dict[str, NDArray[Any]]:
     """Compute the columns of a survey for some queries, and their histograms."""
     block = distance_block(queries[rows], gallery, "cosine").clamp_(0, 2)
     true, nobody = sides.masks(rows)

@@ -263,4 +263,5 @@ def attended_blocks(attention: DiffAttention, queries: Tensor, gallery: Tensor) 
 
 def _unit(rows: Tensor) -> Tensor:
     # a product with the reciprocal is three times as fast as torch's normalise, which divides
-    return rows * rows.norm(dim=-1, keepdim=True).clamp(min=1e-12).reciprocal()
+    lengths: Tensor = rows.norm(dim=-1, keepdim=True)
+    return rows * lengths.clamp(min=1e-12).reciprocal()

@@ -63,7 +63,8 @@ class ChannelAttention(nn.Module):
         # softmax(max - e) equals softmax(-e), as softmax ignores a common summand. The sign is
         # applied to the rows because OpenVINO (2026.4) loses the sign of a negated product.
         mixed = F.softmax((-rows) @ rows.transpose(1, 2), dim=2) @ rows
-        return features + self.norm(self.gamma * mixed.view_as(features))
+        attended: Tensor = self.norm(self.gamma * mixed.view_as(features))
+        return features + attended
 
 
 class PcAttention(nn.Sequential):

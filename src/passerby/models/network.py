@@ -220,7 +220,7 @@ class GlobalNetwork(ReidNetwork):
         before: Tensor = self.embed(self.pool(self.backbone(images)))
         if not self.training and self.feature == "before_bn":
             return before
-        after = self.bnneck(before)
+        after: Tensor = self.bnneck(before)
         if not self.training:
             return after
         return TrainOutput(before, after, classify(self.classifier, after))

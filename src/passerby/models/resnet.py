@@ -141,7 +141,8 @@ class BasicBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, D, H, W) -> (B, width, H / stride, W / stride)."""
         out = self.relu(self.bn1(self.conv1(features)))
-        return self.relu(self.bn2(self.conv2(out)) + self.downsample(features))
+        added: Tensor = self.relu(self.bn2(self.conv2(out)) + self.downsample(features))
+        return added
 
 
 class Bottleneck(nn.Module):
@@ -164,7 +165,8 @@ class Bottleneck(nn.Module):
         """(B, D, H, W) -> (B, 4 width, H / stride, W / stride)."""
         out = self.relu(self.bn1(self.conv1(features)))
         out = self.relu(self.bn2(self.conv2(out)))
-        return self.relu(self.bn3(self.conv3(out)) + self.downsample(features))
+        added: Tensor = self.relu(self.bn3(self.conv3(out)) + self.downsample(features))
+        return added
 
 
 def _projection(channels: int, out: int, stride: int) -> nn.Module:
@@ -226,7 +228,8 @@ class NonLocal(nn.Module):
             )[:, 0]
         height, width = features.shape[2:]
         mixed = mixed.transpose(1, 2).unflatten(2, (height, width))
-        return features + self.W(mixed)
+        attended: Tensor = self.W(mixed)
+        return features + attended
 
 
 def _rows(features: Tensor) -> Tensor:

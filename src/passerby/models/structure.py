@@ -88,7 +88,8 @@ def _checked(name: str, value: Value, kind: Any) -> Value:
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"structure option '{name}' is {value!r}, not of type {kind.__name__}")
-    return value
+    checked: Value = value
+    return checked
 
 
 def _read(text: str) -> Value:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from passerby.errors import InputError
 from passerby.models.structure import check_probability
-from passerby.models.vision_transformer import Block, drop_paths, initialise_tokens
+from passerby.models.vision_transformer import Block, check_size, drop_paths, initialise_tokens
 
 PATCH = 4
 FORBIDDEN = -100.0  # added where a shifted window holds positions that are not neighbours
@@ -126,13 +126,13 @@ class WindowAttention(nn.Module):
     def _windows(self, rows: Tensor) -> Tensor:
         """Cut into windows, (B, h, w, D) -> (B, windows, positions, D)."""
         down, across = self.padded[0] // self.window, self.padded[1] // self.window
-        cut = rows.unflatten(2, (across, self.window)).unflatten(1, (down, self.window))
+        cut: Tensor = rows.unflatten(2, (across, self.window)).unflatten(1, (down, self.window))
         return cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
     def _joined(self, windows: Tensor) -> Tensor:
         """Join the windows, (B, windows, positions, D) -> (B, h, w, D)."""
         down, across = self.padded[0] // self.window, self.padded[1] // self.window
-        cut = windows.unflatten(2, (self.window, self.window)).unflatten(1, (down, across))
+        cut: Tensor = windows.unflatten(2, (self.window, self.window)).unflatten(1, (down, across))
         return cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
@@ -186,7 +186,9 @@ class Controller(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Scale and shift."""
-        return features * F.softplus(self.scale(self.weight)) + self.shift(self.weight)
+        scale: Tensor = F.softplus(self.scale(self.weight))
+        shift: Tensor = self.shift(self.weight)
+        return features * scale + shift
 
 
 class Swin(nn.Module):
@@ -240,11 +242,7 @@ class Swin(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the feature map of normalised pictures."""
-        if not torch.jit.is_tracing() and tuple(images.shape[2:]) != self.input_size:
-            raise InputError(
-                f"pictures of {tuple(images.shape[2:])} pixels for a Swin of {self.input_size}; "
-                "resize them, or build it for their size"
-            )
+        check_size(images, self.input_size, "Swin")
         features = self.patch_norm(self.patches(images).permute(0, 2, 3, 1))
         for stage in self.stages:
             features = stage["blocks"](stage["entry"](features))  # type: ignore[index]

@@ -112,6 +112,20 @@ def patch_grid(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
     return (height - PATCH) // stride + 1, (width - PATCH) // stride + 1
 
 
+def check_size(images: Tensor, wanted: tuple[int, ...], network: str) -> None:
+    """Check the height and width of pictures (B, 3, H, W).
+
+    Raises:
+        InputError: They are not ``wanted``; the message names the kind of ``network``.
+    """
+    given = tuple(images.shape[2:])
+    if not torch.jit.is_tracing() and given != wanted:  # type: ignore[attr-defined]
+        raise InputError(
+            f"pictures of {given} pixels for a {network} of {wanted}; resize them, or build it "
+            "for their size"
+        )
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention of tokens, (B, N, D) -> (B, N, D)."""
 
@@ -234,11 +248,7 @@ class VisionTransformer(nn.Module):
 
     def tokens(self, images: Tensor) -> Tensor:
         """Compute all tokens after the last block, class token first, (B, 1 + patches, D)."""
-        if not torch.jit.is_tracing() and tuple(images.shape[2:]) != self.input_size:
-            raise InputError(
-                f"pictures of {tuple(images.shape[2:])} pixels for a transformer of "
-                f"{self.input_size}; resize them, or build it for their size"
-            )
+        check_size(images, self.input_size, "transformer")
         patches = self.patches(images).flatten(2).transpose(1, 2)
         side = self.side_information()
         first = self.class_token + side if self.vit.clip else self.class_token

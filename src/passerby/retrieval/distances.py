@@ -114,7 +114,7 @@ def checked(features: Features, what: str, *, unit: bool) -> Tensor:
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise InputError(f"{what} features are {tuple(rows.shape)}; give rows (N, D)")
     rows = rows.detach().float()
-    lengths = torch.linalg.vector_norm(rows, dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1)
     if not bool(lengths.isfinite().all()):
         # the length of a row of large finite values may overflow, so that values decide
         wrong = (~rows.isfinite().all(dim=1)).nonzero().flatten().tolist()

@@ -103,7 +103,8 @@ def _weight(
 ) -> NDArray[np.float32]:
     """Compute exp(-distance); the rows are scaled to a sum of one later."""
     raised = raise_(torch.from_numpy(np.array(distances)), variant, metric)
-    return np.exp(-raised.numpy())
+    weights: NDArray[np.float32] = np.exp(-raised.numpy())
+    return weights
 
 
 def raise_(distances: Tensor, variant: Variant, metric: Metric) -> Tensor:

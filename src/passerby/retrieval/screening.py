@@ -111,7 +111,8 @@ def cosine_distances(rows: NDArray[Any], query: NDArray[np.float64]) -> NDArray[
     """Compute 1 - cos (N,) of rows (N, D) and a unit query (D,), each row summed by itself."""
     wide = rows.astype(np.float64, order="C")  # the order of the sum depends on the layout
     lengths = np.sqrt((wide * wide).sum(axis=1))
-    return np.maximum(1.0 - (wide * query).sum(axis=1) / lengths, 0.0).astype(np.float32)
+    distances: NDArray[np.float64] = 1.0 - (wide * query).sum(axis=1) / lengths
+    return np.maximum(distances, 0.0).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ class Screen:
     def _limit(self, q: int) -> float:
         """Compute the lowest upper bound, by the query's codes, of a possible candidate."""
         fine = (float(self._fine[q].min()) - self._error[q] - 2 * SLACK) / self._scale[q]
-        return max(float(self._best[q].min()) - self._gap[q], fine)
+        return float(max(float(self._best[q].min()) - self._gap[q], fine))
 
     def _look_closely(self, q: int, piece: "Piece", rows: NDArray[np.int64]) -> None:
         """Bound few rows by the query itself, without the error of its codes: |<r, q>| <= e."""

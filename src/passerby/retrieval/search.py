@@ -37,7 +37,7 @@ class Ranking:
     @property
     def k(self) -> int:
         """Number of gallery rows listed for each query."""
-        return self.indices.shape[1]
+        return int(self.indices.shape[1])
 
     def head(self, k: int) -> "Ranking":
         """Return the first ``k`` rows of each query."""
