@@ -24,7 +24,7 @@ from passerby.models.vision_transformer import VisionTransformer
 # where training code keeps the network among optimisers, epochs and scores
 NESTS = ("state_dict", "model", "net", "teacher", "state_dict_1", "state_dicts")
 
-SCALAR: Any = np.float64(0).__reduce__()[0]  # type: ignore[index]
+SCALAR: Any = np.float64(0).__reduce__()[0]
 
 # plain numpy numbers that older training code stores beside the tensors (torchreid's rank-1)
 NUMBERS: list[Any] = [

@@ -95,7 +95,8 @@ class TimmBackbone(nn.Module):
         patches = features[:, network.num_prefix_tokens :].transpose(1, 2)
         if self.structure.tokens == "average":
             return patches.mean(dim=2)[:, :, None, None]
-        return patches.unflatten(2, network.patch_embed.grid_size)
+        maps: Tensor = patches.unflatten(2, network.patch_embed.grid_size)
+        return maps
 
     def _probe(self) -> None:
         """Run a copy without data, to check the size and to find the parameters that matter."""

@@ -207,4 +207,4 @@ def _copy_to(record: dict[str, Any], folder: Path) -> Path:
             os.replace(partial, folder / file.name)
     except OSError as error:
         raise InputError(f"'{folder}' cannot be written: {error.strerror}") from None
-    return folder / record["main"]
+    return folder / str(record["main"])
