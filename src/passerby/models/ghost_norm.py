@@ -77,7 +77,8 @@ class GhostBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def extra_repr(self) -> str:
         """Return the options for ``print(network)``."""
-        return f"{super().extra_repr()}, pictures={self.pictures}, running={self.running}"
+        base = super().extra_repr()  # type: ignore[no-untyped-call]
+        return f"{base}, pictures={self.pictures}, running={self.running}"
 
 
 class GhostBatchNorm1d(GhostBatchNorm, nn.BatchNorm1d):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from passerby.errors import InputError
 
@@ -88,8 +88,7 @@ def _checked(name: str, value: Value, kind: Any) -> Value:
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise InputError(f"structure option '{name}' is {value!r}, not of type {kind.__name__}")
-    checked: Value = value
-    return checked
+    return cast(Value, value)
 
 
 def _read(text: str) -> Value:

@@ -119,7 +119,7 @@ def check_size(images: Tensor, wanted: tuple[int, ...], network: str) -> None:
         InputError: They are not ``wanted``; the message names the kind of ``network``.
     """
     given = tuple(images.shape[2:])
-    if not torch.jit.is_tracing() and given != wanted:  # type: ignore[attr-defined]
+    if not torch.jit.is_tracing() and given != wanted:  # type: ignore[attr-defined,no-untyped-call]
         raise InputError(
             f"pictures of {given} pixels for a {network} of {wanted}; resize them, or build it "
             "for their size"
