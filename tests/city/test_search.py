@@ -69,7 +69,8 @@ def test_grouping_by_tracklet(city: City, sightings_of: Maker) -> None:
     assert len(names) == len(set(names)) == 80
     assert sum(1 + len(match.members) for match in found.matches) == 241
     for match in found.matches:
-        assert all(one.tracklet == match.sighting.tracklet for one in match.members)
+        members = city.gallery.get(match.members)
+        assert all(one.tracklet == match.sighting.tracklet for one in members)
     # long tracklets must not use the places of others up
     assert len(find(city, query, Scope(), k=75, per="tracklet").matches) == 75
 
@@ -83,7 +84,7 @@ def test_grouping_by_visit(city: City, sightings_of: Maker) -> None:
     best = [m.sighting.id for m in find(city, query, Scope(), k=240).matches]
     whose: dict[str, int] = {}
     for number, match in enumerate(found.matches):
-        group = [match.sighting, *match.members]
+        group = city.gallery.get(match.ids)
         assert [best.index(one.id) for one in group] == sorted(best.index(one.id) for one in group)
         assert len({one.camera for one in group}) == 1
         whose |= {one.id: number for one in group}

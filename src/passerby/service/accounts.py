@@ -3,7 +3,6 @@
 import re
 import secrets
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,8 +15,8 @@ try:
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise MissingExtraError("argon2-cffi", "service") from error
 
-# role -> what it may do. Who manages accounts cannot search, and who searches cannot approve alone:
-# an approval never counts for the account that asked for it.
+# Role -> what it may do. An account that manages accounts cannot search. An account that searches
+# cannot approve its own search: see Approvals.decide.
 ROLES: dict[str, frozenset[str]] = {
     "operator": frozenset({"search", "cases", "export"}),
     "supervisor": frozenset({"search", "cases", "export", "approve", "audit"}),
@@ -26,9 +25,6 @@ ROLES: dict[str, frozenset[str]] = {
 SHORTEST_PASSWORD = 12
 _NAME = re.compile(r"[a-z][a-z0-9._-]{1,63}")
 _HASHER = argon2.PasswordHasher()  # argon2id, the library's current costs
-_NOBODY = _HASHER.hash(
-    secrets.token_urlsafe()
-)  # so that an unknown name takes as long as a wrong one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +32,11 @@ class Account:
     """One account.
 
     Attributes:
-        name: what is typed to sign in.
+        name: what the person types to sign in.
         role: a key of ``ROLES``.
-        grants: codes of the units it may see, each with all below it.
+        grants: codes of the units that the account may see, each with all units below it.
         created: ms since the epoch, UTC.
-        disabled: it can no longer sign in.
+        disabled: whether the account cannot sign in any more.
     """
 
     name: str
@@ -49,15 +45,14 @@ class Account:
     created: int
     disabled: bool = False
 
+    @property
+    def rights(self) -> list[str]:
+        """What the account's role allows, sorted."""
+        return sorted(ROLES[self.role])
+
     def may(self, what: str) -> bool:
-        """Whether the account's role allows ``what``."""
+        """Return whether the account's role allows ``what``, such as "search"."""
         return what in ROLES[self.role]
-
-
-@lru_cache(maxsize=1)
-def _nobody() -> str:
-    """The hash of no password: an unknown name takes as long to refuse as a wrong password."""
-    return _HASHER.hash(secrets.token_urlsafe())
 
 
 class Accounts:
@@ -69,17 +64,18 @@ class Accounts:
     def create(
         self, name: str, role: str, grants: tuple[str, ...], password: str | None = None
     ) -> str:
-        """Add an account and return its password (a generated one where none is given).
+        """Add an account and return its password; a password is generated where none is given.
 
         Raises:
-            InputError: a bad or used name, an unknown role, no unit, or a short password.
+            InputError: a bad name, a name in use, an unknown role, no unit, or a short password.
         """
         if not _NAME.fullmatch(name):
             raise InputError(
                 f"'{name}' cannot be an account's name; "
                 "use 2 to 64 small letters, digits, dots, dashes, beginning with a letter"
             )
-        check_role(role)
+        if role not in ROLES:
+            raise InputError(f"there is no role '{role}'; there are: {', '.join(ROLES)}")
         if not grants:
             raise InputError(f"account '{name}' has no unit; give at least one unit's code")
         password = generate_password() if password is None else check_password(password)
@@ -87,20 +83,17 @@ class Accounts:
         try:
             with self.database.write() as connection:
                 connection.execute(ACCOUNTS.insert().values({**row, "disabled": False}))
-                connection.execute(
-                    GRANTS.insert(),
-                    [{"account": name, "unit": unit} for unit in sorted(set(grants))],
-                )
+                connection.execute(GRANTS.insert(), _grant_rows(name, grants))
         except sa.exc.IntegrityError:
             raise InputError(f"there is already an account '{name}'; choose another name") from None
         return password
 
     def get(self, name: str) -> Account | None:
-        """The account of that name, or None."""
+        """Return the account of that name, or None."""
         return next(iter(self._select(ACCOUNTS.c.name == name)), None)
 
     def all(self) -> list[Account]:
-        """Every account, by name."""
+        """Return every account, in order of name."""
         return self._select(sa.true())
 
     def _select(self, condition: Any) -> list[Account]:
@@ -121,18 +114,22 @@ class Accounts:
         ]
 
     def verify(self, name: str, password: str) -> Account | None:
-        """The account, where the password is right and the account is not disabled."""
+        """Return the account; None for a wrong password, an unknown or a disabled account."""
         with self.database.read() as connection:
             stored = connection.scalar(
                 sa.select(ACCOUNTS.c.password).where(
                     ACCOUNTS.c.name == name, ACCOUNTS.c.disabled.is_(False)
                 )
             )
+        if stored is None:
+            # A hash takes as long as a verification: the time does not tell which names exist.
+            _HASHER.hash(password)
+            return None
         try:
-            _HASHER.verify(stored or _nobody(), password)
+            _HASHER.verify(stored, password)
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return None
-        return self.get(name) if stored else None
+        return self.get(name)
 
     def set_password(self, name: str, password: str | None = None) -> str:
         """Give an account a new password and end its sessions; returns the password."""
@@ -141,11 +138,11 @@ class Accounts:
         return password
 
     def set_disabled(self, name: str, disabled: bool) -> None:
-        """Bar an account from signing in (and end its sessions), or let it in again."""
+        """Disable an account and end its sessions, or enable it again."""
         self._update(name, {"disabled": disabled})
 
     def set_grants(self, name: str, grants: tuple[str, ...]) -> None:
-        """Replace the units that an account may see."""
+        """Replace the units that an account may see; its sessions end."""
         if not grants:
             raise InputError(f"account '{name}' would have no unit; disable it instead")
         self._update(name, {})
@@ -168,21 +165,15 @@ def _grant_rows(name: str, units: tuple[str, ...]) -> list[dict[str, str]]:
     return [{"account": name, "unit": unit} for unit in sorted(set(units))]
 
 
-def check_role(role: str) -> None:
-    """Refuse a role that does not exist."""
-    if role not in ROLES:
-        raise InputError(f"there is no role '{role}'; there are: {', '.join(ROLES)}")
-
-
 def check_password(password: str) -> str:
-    """Refuse a password that is too short to be one."""
+    """Return the password; refuse one that is too short."""
     if len(password) < SHORTEST_PASSWORD:
         raise InputError(f"the password is too short; use at least {SHORTEST_PASSWORD} characters")
     return password
 
 
 def generate_password() -> str:
-    """A password of 100 random bits, in groups that a person can copy from a terminal."""
+    """Return a password of 100 random bits, in groups that a person can copy from a terminal."""
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
     letters = [secrets.choice(alphabet) for _ in range(20)]
     return "-".join("".join(letters[i : i + 5]) for i in range(0, 20, 5))
