@@ -18,7 +18,6 @@ from passerby.city.gallery import AwayError, StoreError
 from passerby.city.networks import Networks
 from passerby.city.times import format_time
 from passerby.errors import InputError
-from passerby.runtime import Embedder
 from passerby.service.access import Access, Refusal, not_found
 from passerby.service.accounts import Account, Accounts
 from passerby.service.audit import Audit, CropViews, Entry
@@ -66,11 +65,6 @@ class Service:
     pictures: QueryPictures
     searches: Searches
     views: CropViews
-
-    @property
-    def embedder(self) -> Embedder:
-        """The network that made the gallery's present vectors."""
-        return self.networks.now()
 
 
 # the caller ------------------------------------------------------------------------------------

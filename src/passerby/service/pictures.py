@@ -29,7 +29,7 @@ from passerby.service.settings import Settings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 LOW_HEIGHT = 96  # pixels; the answer for a lower crop may be poor
-LOW_CONTRAST = 12.0  # the answer for a picture with less contrast may be poor
+LOW_CONTRAST = 12.0  # standard deviation of the grey levels; with less, the answer may be poor
 LONGEST_SIDE = 1920  # pixels; larger pictures are scaled down, a person in them stays large enough
 MOST_BYTES = 400 * 2**20  # of decoded pictures in memory; the oldest are dropped first
 
@@ -79,9 +79,9 @@ def read_upload(data: bytes, settings: Settings) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
                 width, height = picture.size
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise _too_many_pixels(settings) from None
+    except Image.DecompressionBombError:
+        raise _too_many_pixels(settings) from None
+    except (UnidentifiedImageError, OSError, ValueError):
         raise Refusal(
             415,
             "not_an_image",
@@ -147,14 +147,10 @@ def inspect(
         found.append("unlike_a_crop")
     if not people and len(image) < LOW_HEIGHT:
         found.append("low_resolution")
-    if _contrast(image) < LOW_CONTRAST:
+    grey = image[::4, ::4].astype(np.float32).mean(axis=2)
+    if grey.std() < LOW_CONTRAST:
         found.append("low_contrast")
     return people, tuple(found)
-
-
-def _contrast(image: NDArray[np.uint8]) -> float:
-    """Standard deviation of the grey levels, 0..128."""
-    return float(image[::4, ::4].astype(np.float32).mean(axis=2).std())
 
 
 class QueryPictures:

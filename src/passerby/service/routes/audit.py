@@ -112,7 +112,7 @@ def alive() -> Alive:
 def condition(caller: Monitor) -> Condition:
     """For administrators: stores, model, audit."""
     service = caller.service
-    stats, model = service.city.gallery.stats(), service.embedder.model_id
+    stats, model = service.city.gallery.stats(), service.networks.now().model_id
     return Condition(
         model_matches=stats.model_id in (None, model),
         gallery_model=stats.model_id,

@@ -69,7 +69,7 @@ class CameraCoverage(BaseModel):
 def city(caller: AnyCaller) -> CityInfo:
     """Name, time zone, model, limits, and the extent in time of what the account may see."""
     service = caller.service
-    root, embedder = service.city.units.roots[0], service.embedder
+    root, embedder = service.city.units.roots[0], service.networks.now()
     granted = Scope(units=caller.access.narrow_units(()))
     seen = [one for one in service.city.coverage(granted) if one.sightings]
     return CityInfo(

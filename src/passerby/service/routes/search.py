@@ -279,7 +279,7 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
     approval = service.approvals.check(
         scope, case=case.id, account=account.name, units=service.city.units
     )
-    embedder = service.embedder
+    embedder = service.networks.now()
     vectors, digests = _embed(new, caller, embedder)
     query = Query(
         account=account.name,
