@@ -13,9 +13,8 @@ from fastapi.testclient import TestClient
 from passerby.city import City
 from passerby.errors import InputError
 from passerby.service import accounts
-from passerby.service.accounts import Accounts
+from passerby.service.accounts import FAILURES_BY_ACCOUNT, SECRET_FILE, Accounts
 from passerby.service.app import create_first_accounts, open_demo
-from passerby.service.sessions import FAILURES_BY_ACCOUNT, SECRET_FILE
 from passerby.service.settings import Settings
 
 PASSWORD = "a long enough password"
@@ -161,11 +160,9 @@ def test_sign_out_ends_the_session(sign_in: Callable[[str], Any]) -> None:
 def test_idle_and_long_sessions_end(
     make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from passerby.service import sessions
-
     client = TestClient(make_app(settings=Settings(idle_minutes=10, session_hours=1)))
     post(client)
-    start = sessions.now()
+    start = accounts.now()
     for minutes, status in (
         (9, 200),
         (18, 200),
@@ -175,7 +172,7 @@ def test_idle_and_long_sessions_end(
         (54, 200),
         (61, 401),
     ):
-        monkeypatch.setattr(sessions, "now", lambda later=minutes: start + later * 60_000)
+        monkeypatch.setattr(accounts, "now", lambda later=minutes: start + later * 60_000)
         assert client.get("/api/session").status_code == status, minutes
     monkeypatch.undo()
 
@@ -183,12 +180,10 @@ def test_idle_and_long_sessions_end(
 def test_an_idle_session_ends(
     make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from passerby.service import sessions
-
     client = TestClient(make_app(settings=Settings(idle_minutes=10)))
     post(client)
-    start = sessions.now()
-    monkeypatch.setattr(sessions, "now", lambda: start + 11 * 60_000)
+    start = accounts.now()
+    monkeypatch.setattr(accounts, "now", lambda: start + 11 * 60_000)
     assert client.get("/api/session").status_code == 401
 
 

@@ -13,13 +13,18 @@ from passerby.city.networks import Networks
 from passerby.errors import InputError, MissingExtraError
 from passerby.ingest.detector import Detector
 from passerby.runtime import Embedder
-from passerby.service.accounts import Accounts, generate_password
+from passerby.service.accounts import (
+    Accounts,
+    FailedSignIns,
+    Sessions,
+    generate_password,
+    read_secret,
+)
 from passerby.service.audit import Audit, CropViews
 from passerby.service.cases import LONGEST_DAYS, Approvals, Cases
 from passerby.service.database import Database, now
 from passerby.service.pictures import QueryPictures
 from passerby.service.searches import Searches
-from passerby.service.sessions import FailedSignIns, Sessions, read_secret
 from passerby.service.settings import Settings
 
 try:
@@ -185,7 +190,7 @@ def open_demo(service: Service) -> dict[str, str]:
     earlier = [case for case in service.cases.all() if case.id.startswith(DEMO_CASE)]
     if not any(case.is_open for case in earlier):
         number = f"{DEMO_CASE}{len(earlier) + 1}"
-        units = _roots(service)
+        units = tuple(unit.code for unit in service.city.units.roots)
         service.cases.open(
             number,
             purpose="Demonstration · 演示",
@@ -199,15 +204,11 @@ def open_demo(service: Service) -> dict[str, str]:
 
 
 def _create(service: Service, name: str) -> str:
-    units = _roots(service)
+    units = tuple(unit.code for unit in service.city.units.roots)
     password = service.accounts.create(name, name, units)
     details = {"name": name, "role": name}
     service.audit.append("account_created", account="(first start)", units=units, details=details)
     return password
-
-
-def _roots(service: Service) -> tuple[str, ...]:
-    return tuple(unit.code for unit in service.city.units.roots)
 
 
 @contextlib.contextmanager

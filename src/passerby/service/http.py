@@ -19,13 +19,19 @@ from passerby.city.networks import Networks
 from passerby.city.times import format_time
 from passerby.errors import InputError
 from passerby.service.access import Access, Refusal, not_found
-from passerby.service.accounts import Account, Accounts
+from passerby.service.accounts import (
+    COOKIE,
+    Account,
+    Accounts,
+    FailedSignIns,
+    Session,
+    Sessions,
+)
 from passerby.service.audit import Audit, CropViews, Entry
 from passerby.service.cases import Approvals, Case, Cases
 from passerby.service.database import Database
 from passerby.service.pictures import QueryPictures
 from passerby.service.searches import Searches
-from passerby.service.sessions import COOKIE, FailedSignIns, Session, Sessions
 from passerby.service.settings import Settings
 
 LOG = logging.getLogger("passerby.service")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from passerby.service.access import Refusal, not_found
-from passerby.service.accounts import Account
+from passerby.service.accounts import COOKIE, Account
 from passerby.service.http import (
     PROBLEMS,
     Answer,
@@ -20,7 +20,6 @@ from passerby.service.http import (
     Time,
     allowed,
 )
-from passerby.service.sessions import COOKIE
 
 router = APIRouter(prefix="/api/accounts", tags=["accounts"], responses=PROBLEMS)
 session_router = APIRouter(prefix="/api/session", tags=["session"], responses=PROBLEMS)

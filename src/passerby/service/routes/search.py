@@ -12,7 +12,6 @@ from passerby.city import Match, Trajectory
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
 from passerby.city.times import format_time
-from passerby.ingest.detector import Detections
 from passerby.ingest.query import Box
 from passerby.runtime import Embedder
 from passerby.service.access import Refusal, not_found
@@ -31,13 +30,7 @@ class PersonBox(BaseModel):
     """A person that the detector saw in the picture."""
 
     box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 in pixels")
-    score: float
-
-    @classmethod
-    def all_of(cls, people: Detections) -> "list[PersonBox]":
-        """Return the detected people, most certain first."""
-        pairs = zip(people.boxes.tolist(), people.scores.tolist(), strict=True)
-        return [cls(box=tuple(box), score=round(score, 4)) for box, score in pairs]
+    score: Annotated[float, rounded(4)]
 
 
 class PictureInfo(BaseModel):
@@ -56,12 +49,17 @@ class PictureInfo(BaseModel):
     def of(cls, picture: QueryPicture) -> "PictureInfo":
         """Return what the page needs of a picture."""
         height, width = picture.image.shape[:2]
+        people = picture.people
+        boxes = [] if people is None else people.boxes.tolist()
+        scores = [] if people is None else people.scores.tolist()
         return cls(
             id=picture.id,
             width=width,
             height=height,
-            people=[] if picture.people is None else PersonBox.all_of(picture.people),
-            detected=picture.people is not None,
+            people=[
+                PersonBox(box=box, score=score) for box, score in zip(boxes, scores, strict=True)
+            ],
+            detected=people is not None,
             warnings=list(picture.warnings),
         )
 
@@ -175,19 +173,6 @@ class SearchLine(BaseModel):
     scope: ScopeModel
     results: int
     confirmed: int
-
-    @classmethod
-    def of(cls, search: Search) -> "SearchLine":
-        """Return what a list shows of a search."""
-        return cls(
-            id=search.id,
-            audit=search.audit,
-            case=search.query.case,
-            created=format_time(search.created),
-            scope=ScopeModel.of(search.query.scope),
-            results=len(search.found.matches),
-            confirmed=len(search.confirmed),
-        )
 
 
 def _metres(distance: float) -> float | None:
@@ -355,7 +340,15 @@ def find_search(caller: Caller, identifier: str) -> Search:
 def searches(caller: Searcher, case: str | None = None) -> list[SearchLine]:
     """Newest first, perhaps of one case alone."""
     return [
-        SearchLine.of(search)
+        SearchLine(
+            id=search.id,
+            audit=search.audit,
+            case=search.query.case,
+            created=format_time(search.created),
+            scope=ScopeModel.of(search.query.scope),
+            results=len(search.found.matches),
+            confirmed=len(search.confirmed),
+        )
         for search in caller.service.searches.of(caller.account.name)
         if case in (None, search.query.case) and caller.access.covers(search.query.scope.units)
     ]
