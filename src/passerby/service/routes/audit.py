@@ -83,7 +83,7 @@ def _visible(entry: Entry, access: Access) -> bool:
 
 @router.get("", summary="Entries, newest first")
 def entries(caller: Auditor, wanted: Annotated[Filter, Query()]) -> list[EntryInfo]:
-    """Entries that touch the account's units alone. Who reads the audit is in it too."""
+    """Entries that concern only the account's units. The audit records the reading, too."""
     service = caller.service
     service.views.flush()
     found = [

@@ -91,7 +91,7 @@ def open_case(new: NewCase, caller: CaseWorker) -> CaseInfo:
 
 @router.post("/cases/{identifier}/close", summary="Close a case")
 def close_case(identifier: str, caller: CaseWorker) -> CaseInfo:
-    """Close a case; it can be read but no longer searched for."""
+    """Close a case; it can still be read, but no search can be made for it."""
     case = caller.find_case(identifier)
     caller.service.cases.close(case.id)
     caller.record("case_closed", case=case.id, units=case.units)

@@ -32,7 +32,7 @@ class FeatureCollection(BaseModel):
 
 
 class Limits(Answer):
-    """Limits that the page tells before the service has to refuse."""
+    """Limits that the page shows before the service has to refuse."""
 
     most_pictures: int
     most_results: int
@@ -49,7 +49,7 @@ class CityInfo(BaseModel):
     time_zone: str = Field(description="IANA zone in which to show times")
     model: str = Field(description="id of the network that embeds query pictures")
     calibrated: bool = Field(description="whether scores are probabilities")
-    detector: bool = Field(description="whether people are looked for in query pictures")
+    detector: bool = Field(description="whether a detector looks for people in query pictures")
     sightings: int = Field(description="in the granted units")
     first: str | None = Field(description="time of the earliest sighting in the granted units")
     last: str | None
@@ -88,7 +88,7 @@ def city(caller: AnyCaller) -> CityInfo:
 
 @router.get("/units", summary="Units as polygons")
 def units(caller: AnyCaller) -> FeatureCollection:
-    """The granted units and the way down to them; ``granted`` says which can be searched."""
+    """The granted units and the units above them; ``granted`` says which can be searched."""
     access = caller.access
     return FeatureCollection(
         features=[

@@ -85,7 +85,7 @@ class NewSearch(BaseModel):
 
 
 class Judgement(BaseModel):
-    """What the operator says of the results; each call gives the whole of it."""
+    """The operator's feedback on the results; each call replaces the earlier one."""
 
     confirmed: list[str] = Field(default=[], description="ids that show the person")
     rejected: list[str] = Field(default=[], description="ids that do not")
@@ -217,7 +217,7 @@ class PathInfo(Answer):
 
 
 class TrajectoryInfo(PathInfo):
-    """The best path and others; no visits means that nobody likely is the person."""
+    """The best path and others; without visits, nobody in the scope is likely the person."""
 
     search: str
     revision: int
@@ -257,7 +257,7 @@ def add(
 
 @router.post("", summary="Search for a person", status_code=201)
 def make(new: NewSearch, caller: Searcher) -> SearchInfo:
-    """Embed the query, narrow the scope to the grants, search, note it in the audit."""
+    """Embed the query, narrow the scope to the grants, search, record the search in the audit."""
     service, account = caller.service, caller.account
     case = require_open(caller.find_case(new.case))
     scope = caller.access.narrow(new.scope.scope())
@@ -338,7 +338,7 @@ def find_search(caller: Caller, identifier: str) -> Search:
 
 @router.get("", summary="The account's searches")
 def searches(caller: Searcher, case: str | None = None) -> list[SearchLine]:
-    """Newest first, perhaps of one case alone."""
+    """The account's searches, newest first; with ``case``, those of one case."""
     return [
         SearchLine(
             id=search.id,
@@ -362,7 +362,7 @@ def read(identifier: str, caller: Searcher) -> SearchInfo:
 
 @router.put("/{identifier}/judgement", summary="Confirm and reject")
 def apply_feedback(identifier: str, judgement: Judgement, caller: Searcher) -> SearchInfo:
-    """Say which sightings show the person; the list is made anew with what is known now."""
+    """Set which sightings show the person and which do not; the search is repeated with it."""
     search = find_search(caller, identifier)
     require_open(caller.find_case(search.query.case))
     confirmed, rejected = tuple(judgement.confirmed), tuple(judgement.rejected)

@@ -90,7 +90,7 @@ def sighting(identifier: str, caller: Searcher) -> SightingInfo:
     responses={200: {"content": {"image/jpeg": {}}}},
 )
 def crop(identifier: str, caller: Searcher) -> Response:
-    """The crop as JPEG; each view is gathered into the audit."""
+    """The crop as JPEG; the audit records the view."""
     found = find_sightings(caller, [identifier])[0]
     crops = caller.service.city.crops
     if not found.crop or found.crop not in crops:
