@@ -19,9 +19,7 @@ import tyro
 from passerby.city import Calibration, City, Scope, trace
 from passerby.errors import InputError, MissingExtraError
 from passerby.runtime import Embedder
-from passerby.service import create_app
-from passerby.service.first_start import open_demo
-from passerby.service.local import served
+from passerby.service.app import create_app, open_demo, served
 
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 

@@ -1,3 +1,4 @@
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from passerby.city import City, Scope, Sighting, find, open_gallery
+from passerby.city import City, Found, Scope, Sighting, find, open_gallery
 from passerby.city.search import person_vector
 from passerby.errors import InputError
 from passerby.retrieval import k_reciprocal_distances
@@ -45,6 +46,32 @@ def test_find_the_person_again(city: City, sightings_of: Maker) -> None:
     assert "vector" not in facts
 
 
+def test_an_answer_goes_through_json_and_back(city: City, sightings_of: Maker) -> None:
+    many = [replace(one, attributes=(("upper", "red"),)) for one in people(sightings_of)]
+    city.add_sightings(many)
+    found = find(city, np.asarray(many[0].vector), Scope(start=START), k=6, per="visit")
+    record = json.loads(json.dumps(found.as_dict()))
+    again = Found.from_dict(record)
+    assert again.as_dict() == found.as_dict()
+    assert again.scope == found.scope
+    assert [match.ids for match in again.matches] == [match.ids for match in found.matches]
+    assert [one.sighting for one in again.matches] == [
+        replace(one.sighting, model="", quality=round(one.sighting.quality, 4))
+        for one in found.matches
+    ]
+
+
+def test_an_answer_names_the_cameras_of_the_scope(city: City, sightings_of: Maker) -> None:
+    many = people(sightings_of)
+    city.add_sightings(many)
+    seen = sorted({one.camera for one in many})
+    found = find(city, np.asarray(many[0].vector), Scope(), k=6)
+    assert found.cameras == tuple(sorted(city.cameras))
+    assert found.silent == tuple(sorted(set(city.cameras) - set(seen)))
+    never = find(city, np.asarray(many[0].vector), Scope(cameras=(seen[0],), end=START), k=6)
+    assert (never.cameras, never.silent, never.searched) == ((seen[0],), (seen[0],), 0)
+
+
 def test_the_order_is_that_of_reranking(city: City, sightings_of: Maker) -> None:
     many = people(sightings_of)
     city.add_sightings(many)
@@ -69,7 +96,8 @@ def test_grouping_by_tracklet(city: City, sightings_of: Maker) -> None:
     assert len(names) == len(set(names)) == 80
     assert sum(1 + len(match.members) for match in found.matches) == 241
     for match in found.matches:
-        assert all(one.tracklet == match.sighting.tracklet for one in match.members)
+        members = city.gallery.get(match.members)
+        assert all(one.tracklet == match.sighting.tracklet for one in members)
     # long tracklets must not use the places of others up
     assert len(find(city, query, Scope(), k=75, per="tracklet").matches) == 75
 
@@ -83,7 +111,7 @@ def test_grouping_by_visit(city: City, sightings_of: Maker) -> None:
     best = [m.sighting.id for m in find(city, query, Scope(), k=240).matches]
     whose: dict[str, int] = {}
     for number, match in enumerate(found.matches):
-        group = [match.sighting, *match.members]
+        group = city.gallery.get(match.ids)
         assert [best.index(one.id) for one in group] == sorted(best.index(one.id) for one in group)
         assert len({one.camera for one in group}) == 1
         whose |= {one.id: number for one in group}

@@ -1,6 +1,7 @@
 """Paths of simulated walkers with look-alikes: the setting of system.md 2.4, smaller."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,7 @@ import pytest
 from passerby.city import (
     Calibration,
     City,
+    Leg,
     Scope,
     Sighting,
     TraceOptions,
@@ -280,6 +282,13 @@ def test_nobody_is_an_answer(world: World) -> None:
     assert path.legs == ()
     empty = trace(world.city, world.vectors[world.queries[0]], Scope(end=START))
     assert empty.as_dict()["visits"] == []
+
+
+def test_a_leg_without_a_way_has_no_distance_in_json() -> None:
+    leg = Leg(
+        origin="A", target="B", distance_m=math.inf, seconds=60, speed=None, path=(), known=False
+    )
+    assert json.loads(json.dumps(leg.as_dict(), allow_nan=False))["distance_m"] is None
 
 
 def test_errors_are_clear(world: World, city: City) -> None:

@@ -103,14 +103,14 @@ def test_the_database_refuses_changes(audit: Audit) -> None:
 
 
 def test_a_chain_that_was_cut_and_grown_again_is_found(audit: Audit) -> None:
-    noted = audit.head_path.read_text(encoding="utf-8")
+    head = audit.head_path.read_text(encoding="utf-8")
     tamper(audit, AUDIT.delete().where(AUDIT.c.number > 6))
     for _ in range(3):
         audit.append("searched", account="bob")
-    audit.head_path.write_text(noted, encoding="utf-8")  # as another machine's note still says
+    audit.head_path.write_text(head, encoding="utf-8")  # as another machine's head still says
     verdict = audit.verify()
     assert verdict.broken_at == 8
-    assert "noted" in verdict.reason
+    assert "audit head" in verdict.reason
 
 
 def test_a_long_chain_is_read_in_parts(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,7 @@ def test_wide_searches_need_approval(ann: Any, scope: dict[str, Any], wide: bool
 def test_a_second_person_approves_and_it_lapses(
     ann: Any, sign_in: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from passerby.service import approvals
+    from passerby.service import cases
 
     sue, wes = sign_in("sue"), sign_in("wes")
     asked = ann.post(
@@ -128,8 +128,8 @@ def test_a_second_person_approves_and_it_lapses(
     assert search(ann, "A-1", later).status_code == 403, "wider than approved"
     ann.open_case("A-2")
     assert search(ann, "A-2", HOUR).status_code == 403, "for another case"
-    real = approvals.now
-    monkeypatch.setattr(approvals, "now", lambda: real() + 25 * 3_600_000)
+    real = cases.now
+    monkeypatch.setattr(cases, "now", lambda: real() + 25 * 3_600_000)
     assert search(ann, "A-1", HOUR).status_code == 403, "it has lapsed"
 
 

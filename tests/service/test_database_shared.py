@@ -19,8 +19,8 @@ from passerby.city.address import PASSWORD, Address, parse_address
 from passerby.cli import main
 from passerby.errors import InputError
 from passerby.service.accounts import Accounts
-from passerby.service.approvals import Approvals
 from passerby.service.audit import Audit
+from passerby.service.cases import Approvals
 from passerby.service.database import Database
 from passerby.service.settings import Settings
 
@@ -127,13 +127,13 @@ def test_a_catalogue_moves_into_a_database_and_back(
         audit.append("searched", account="ann")
         approvals = Approvals(database, Settings())
         _open_case(database)
-        asked = approvals.ask(Scope(), case="A-1", account="ann", reason="far and wide")
+        asked = approvals.request(Scope(), case="A-1", account="ann", reason="far and wide")
     assert main([*words, "--into-folder"]) == 0
     with City.open(folder) as city, closing(Database.of(city)) as database:
         assert city.address.file == folder / "catalogue.sqlite"
         assert Audit(database, folder).verify().entries == 4
         again = Approvals(database, Settings())
-        later = again.ask(Scope(), case="A-1", account="ann", reason="far and wide")
+        later = again.request(Scope(), case="A-1", account="ann", reason="far and wide")
         assert later.id == asked.id + 1
 
 
@@ -161,7 +161,9 @@ def test_a_user_who_may_only_add_to_the_audit_can_serve(city: City, postgres: An
         audit.append("searched", account="ann")
         assert audit.verify().intact
         _open_case(database)
-        Approvals(database, Settings()).ask(Scope(), case="A-1", account="ann", reason="for all")
+        Approvals(database, Settings()).request(
+            Scope(), case="A-1", account="ann", reason="for all"
+        )
         with pytest.raises(InputError, match="does not allow"), database.write() as connection:
             connection.execute(sa.text("ALTER TABLE audit DISABLE TRIGGER audit_no_change"))
         with pytest.raises(InputError, match="does not allow"), database.write() as connection:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from passerby.service.local import served
+from passerby.service.app import served
 from passerby.service.settings import Settings
 
 PASSWORD = "a long enough password"

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 
-from passerby.city import City
+from passerby.city import City, Scope
 from passerby.city.times import format_time
 from passerby.errors import InputError
 from passerby.runtime import Embedder
+from passerby.service.access import Access
+from passerby.service.database import SEARCHES
 
 START = 1_893_456_000_000
 VECTOR_WORDS = ("vector", "embedding")
@@ -135,6 +138,44 @@ def test_the_path(ann: Any, walks: dict[int, list[tuple[str, int]]]) -> None:
         assert leg["path"]
 
 
+def test_the_scope_is_evaluated_once_a_search(
+    ann: Any, city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("count", "coverage", "search", "latest"):
+
+        def spy(
+            *words: Any, name: str = name, real: Any = getattr(city.gallery, name), **o: Any
+        ) -> Any:
+            calls.append(name)
+            return real(*words, **o)
+
+        monkeypatch.setattr(city.gallery, name, spy)
+    narrowed: list[Scope] = []
+    narrow = Access.narrow
+    monkeypatch.setattr(
+        Access, "narrow", lambda self, scope: narrowed.append(scope) or narrow(self, scope)
+    )
+    found = ann.search("A-1", scope={"units": ["9901"]})
+    assert calls == ["coverage", "search"]
+    assert len(narrowed) == 1
+    calls.clear()
+    assert ann.get(f"/api/searches/{found['id']}").json() == found
+    assert calls == [], "what was stored is read as it is"
+
+
+def test_a_search_that_an_older_version_stored_is_read(ann: Any, app: FastAPI) -> None:
+    found = ann.search("A-1")
+    with app.state.service.database.write() as connection:
+        record = connection.scalar(sa.select(SEARCHES.c.record))
+        older = {**record, "scope": record["answer"].pop("scope")}
+        for key in ("cameras", "silent", "second_stage"):
+            del older["answer"][key]
+        connection.execute(SEARCHES.update().values(record=older))
+    read = ann.get(f"/api/searches/{found['id']}").json()
+    assert read == {**found, "cameras": [], "silent": []}
+
+
 def test_a_search_is_its_accounts_own(ann: Any, sign_in: Callable[[str], Any]) -> None:
     found = ann.search("A-1")
     sue = sign_in("sue")
@@ -235,7 +276,7 @@ def origin_of(kind: str, text: str) -> dict[str, Any]:
 
 
 def test_formulas_in_names_are_harmless() -> None:
-    from passerby.service.exports import _harmless
+    from passerby.service.routes.exports import _harmless
 
     assert _harmless("=1+1") == "'=1+1"
     assert _harmless("@x") == "'@x"

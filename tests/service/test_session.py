@@ -1,19 +1,20 @@
 """Signing in and out: cookies, tokens, limits, ends."""
 
+import runpy
 import stat
 from collections.abc import Callable
 from typing import Any
 
+import argon2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from passerby.city import City
 from passerby.errors import InputError
-from passerby.service import attempts
-from passerby.service.accounts import Accounts
-from passerby.service.first_start import create_first_accounts, open_demo
-from passerby.service.sessions import SECRET_FILE
+from passerby.service import accounts
+from passerby.service.accounts import FAILURES_BY_ACCOUNT, SECRET_FILE, Accounts
+from passerby.service.app import create_first_accounts, open_demo
 from passerby.service.settings import Settings
 
 PASSWORD = "a long enough password"
@@ -59,9 +60,38 @@ def test_wrong_name_and_wrong_password_look_the_same(app: FastAPI) -> None:
     assert wrong.json() == unknown.json()
 
 
+def test_an_unknown_name_costs_one_hash_as_a_wrong_password_does(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    class Counting(argon2.PasswordHasher):
+        def hash(self, *words: Any, **options: Any) -> str:
+            calls.append("hash")
+            return super().hash(*words, **options)
+
+        def verify(self, *words: Any, **options: Any) -> Any:
+            calls.append("verify")
+            return super().verify(*words, **options)
+
+    monkeypatch.setattr(accounts, "_HASHER", Counting(1, 8, 1))
+    stored: Accounts = app.state.service.accounts
+    assert stored.verify("ann", "wrong password 1") is None
+    assert stored.verify("nobody", "wrong password 1") is None
+    assert calls == ["verify", "hash"]
+
+
+def test_no_password_is_hashed_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise AssertionError("a hash takes tenths of a second")
+
+    monkeypatch.setattr(argon2.PasswordHasher, "hash", refuse)
+    runpy.run_path(str(accounts.__file__))
+
+
 def test_too_many_failures_are_stopped(app: FastAPI) -> None:
     client = TestClient(app)
-    for _ in range(attempts.BY_ACCOUNT):
+    for _ in range(FAILURES_BY_ACCOUNT):
         assert post(client, "wrong password 1").status_code == 401
     stopped = post(client)
     assert stopped.status_code == 429
@@ -130,11 +160,9 @@ def test_sign_out_ends_the_session(sign_in: Callable[[str], Any]) -> None:
 def test_idle_and_long_sessions_end(
     make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from passerby.service import sessions
-
     client = TestClient(make_app(settings=Settings(idle_minutes=10, session_hours=1)))
     post(client)
-    start = sessions.now()
+    start = accounts.now()
     for minutes, status in (
         (9, 200),
         (18, 200),
@@ -144,7 +172,7 @@ def test_idle_and_long_sessions_end(
         (54, 200),
         (61, 401),
     ):
-        monkeypatch.setattr(sessions, "now", lambda later=minutes: start + later * 60_000)
+        monkeypatch.setattr(accounts, "now", lambda later=minutes: start + later * 60_000)
         assert client.get("/api/session").status_code == status, minutes
     monkeypatch.undo()
 
@@ -152,22 +180,20 @@ def test_idle_and_long_sessions_end(
 def test_an_idle_session_ends(
     make_app: Callable[..., FastAPI], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from passerby.service import sessions
-
     client = TestClient(make_app(settings=Settings(idle_minutes=10)))
     post(client)
-    start = sessions.now()
-    monkeypatch.setattr(sessions, "now", lambda: start + 11 * 60_000)
+    start = accounts.now()
+    monkeypatch.setattr(accounts, "now", lambda: start + 11 * 60_000)
     assert client.get("/api/session").status_code == 401
 
 
 def test_a_barred_account_is_out_at_once(app: FastAPI, sign_in: Callable[[str], Any]) -> None:
     client = sign_in("ann")
-    accounts: Accounts = app.state.service.accounts
-    accounts.set_disabled("ann", True)
+    stored: Accounts = app.state.service.accounts
+    stored.set_disabled("ann", True)
     assert client.get("/api/session").status_code == 401
     assert post(TestClient(app)).status_code == 401
-    accounts.set_disabled("ann", False)
+    stored.set_disabled("ann", False)
     assert post(TestClient(app)).status_code == 200
 
 

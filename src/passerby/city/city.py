@@ -218,15 +218,18 @@ class City:
         """
         self.check(scope)
         seen = {one.camera: one for one in self.gallery.coverage(scope)}
-        inside = [
+        silent = Coverage(camera="", sightings=0, first=0, last=0)
+        names = list(dict.fromkeys([*self.cameras_in(scope), *seen]))
+        return [seen.get(name, replace(silent, camera=name)) for name in names]
+
+    def cameras_in(self, scope: Scope) -> list[str]:
+        """Ids of the cameras that a scope covers, in order of their numbers, whatever they saw."""
+        return [
             camera.id
             for camera in self.cameras.values()
             if (not scope.cameras or camera.id in scope.cameras)
             and (not scope.units or any(self.units.holds(u, camera.unit) for u in scope.units))
         ]
-        silent = Coverage(camera="", sightings=0, first=0, last=0)
-        names = list(dict.fromkeys([*inside, *seen]))
-        return [seen.get(name, replace(silent, camera=name)) for name in names]
 
     def delete(self, what: Scope | list[str]) -> int:
         """Delete sightings by ids or by scope; their crops go with :meth:`compact`."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 from passerby.city.city import City
@@ -58,7 +59,7 @@ class Leg:
     Attributes:
         origin: camera that was left.
         target: camera that was reached.
-        distance_m: shortest walking way in metres.
+        distance_m: shortest walking way in metres; infinite where no way joins the two.
         seconds: from the last sighting there to the first here.
         speed: m/s along the shortest way; None when there is no time or no way between.
         path: the shortest way as (lon, lat), for drawing.
@@ -84,11 +85,11 @@ class Leg:
         return f"{self.distance_m:.0f} m in {self.seconds:.0f} s{pace}{gap}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The leg as JSON."""
+        """The leg as JSON; a distance that is not finite is None."""
         return {
             "origin": self.origin,
             "target": self.target,
-            "distance_m": round(self.distance_m, 1),
+            "distance_m": round(self.distance_m, 1) if isfinite(self.distance_m) else None,
             "seconds": round(self.seconds, 1),
             "speed": None if self.speed is None else round(self.speed, 2),
             "known": self.known,

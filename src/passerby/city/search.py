@@ -1,6 +1,6 @@
 """Find a person in a scope: exact nearest sightings, re-ranked, grouped by tracklet or visit."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, get_args
@@ -34,13 +34,19 @@ class Match:
         similarity: its cosine similarity to the query, -1..1.
         score: 0..1, the calibrated probability of the same person, or where the answer is not
             calibrated a curve that only orders. Re-ranking changes the order, not the score.
-        members: further sightings of the same tracklet or visit among the candidates, best first.
+        members: ids of further sightings of the same tracklet or visit among the candidates, best
+            first.
     """
 
     sighting: Sighting
     similarity: float
     score: float
-    members: tuple[Sighting, ...] = ()
+    members: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all sightings of the match, the nearest first."""
+        return (self.sighting.id, *self.members)
 
     def as_dict(self) -> dict[str, Any]:
         """The match as JSON."""
@@ -48,8 +54,18 @@ class Match:
             **self.sighting.facts(),
             "similarity": round(self.similarity, 6),
             "score": round(self.score, 6),
-            "members": [one.id for one in self.members],
+            "members": list(self.members),
         }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Match":
+        """The match that :meth:`as_dict` wrote."""
+        return cls(
+            sighting=Sighting.from_facts(record),
+            similarity=record["similarity"],
+            score=record["score"],
+            members=tuple(record["members"]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +76,9 @@ class Found:
         matches: best first.
         scope: where and when was searched.
         searched: how many sightings the scope holds.
+        cameras: ids of the cameras that the scope covers, sorted.
+        silent: ids of those of them without a sighting in the scope. Such a camera may have been
+            away, so its silence does not say that nobody was there.
         calibrated: whether scores are probabilities measured for this model.
         reranked: whether candidates were put in order by k-reciprocal re-ranking.
         second_stage: whether the first of them were then put in order by a second stage.
@@ -68,6 +87,8 @@ class Found:
     matches: tuple[Match, ...]
     scope: Scope
     searched: int
+    cameras: tuple[str, ...]
+    silent: tuple[str, ...]
     calibrated: bool
     reranked: bool
     second_stage: bool = False
@@ -77,6 +98,8 @@ class Found:
         return {
             "scope": self.scope.as_dict(),
             "searched": self.searched,
+            "cameras": list(self.cameras),
+            "silent": list(self.silent),
             "calibrated": self.calibrated,
             "reranked": self.reranked,
             "second_stage": self.second_stage,
@@ -84,6 +107,20 @@ class Found:
                 {"rank": rank, **match.as_dict()} for rank, match in enumerate(self.matches, 1)
             ],
         }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Found":
+        """The answer that :meth:`as_dict` wrote."""
+        return cls(
+            matches=tuple(Match.from_dict(match) for match in record["matches"]),
+            scope=Scope.parse(**record["scope"]),
+            searched=record["searched"],
+            cameras=tuple(record["cameras"]),
+            silent=tuple(record["silent"]),
+            calibrated=record["calibrated"],
+            reranked=record["reranked"],
+            second_stage=record["second_stage"],
+        )
 
 
 def find(
@@ -144,7 +181,8 @@ def find(
         second_stage=second_stage,
         per=per,
     )
-    searched = city.gallery.count(scope)
+    cameras = sorted(city.cameras_in(scope))
+    seen = {one.camera: one.sightings for one in city.gallery.coverage(scope)}
     groups, similarities = _groups_of(asked, k, candidates)
     scores = calibration.probability(similarities)
     return Found(
@@ -153,12 +191,14 @@ def find(
                 sighting=members[0],
                 similarity=float(similarities[at]),
                 score=float(scores[at]),
-                members=tuple(members[1:]),
+                members=tuple(one.id for one in members[1:]),
             )
             for at, members in groups[:k]
         ),
         scope=scope,
-        searched=searched,
+        searched=sum(seen.values()),
+        cameras=tuple(cameras),
+        silent=tuple(camera for camera in cameras if camera not in seen),
         calibrated=calibration.measured,
         reranked=rerank,
         second_stage=second_stage is not None,

@@ -67,6 +67,21 @@ class Sighting:
             **({"attributes": dict(self.attributes)} if self.attributes else {}),
         }
 
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> "Sighting":
+        """The sighting, without its vector, that :meth:`facts` wrote."""
+        return cls(
+            id=facts["id"],
+            camera=facts["camera"],
+            unit=facts["unit"],
+            time=parse_time(facts["time"]),
+            tracklet=facts["tracklet"],
+            box=tuple(facts["box"]) if facts["box"] else None,
+            crop=facts["crop"],
+            quality=facts["quality"],
+            attributes=tuple(facts.get("attributes", {}).items()),
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:

@@ -83,7 +83,7 @@ class Join(OfCity):
         address = Address.of(self.city, self.database)
         join(self.city, address)
         with closing(Database(address)) as database:
-            Audit(database, self.city).note()
+            Audit(database, self.city).adopt_head()
         print(f"{self.city} belongs to the city of {address}")
         return 0
 

@@ -6,10 +6,8 @@ from typing import Any
 from passerby.city import City
 from passerby.errors import MissingExtraError
 from passerby.runtime import Embedder
-from passerby.service import create_app
-from passerby.service.first_start import OPERATOR, open_demo
+from passerby.service.app import OPERATOR, create_app, open_demo, served
 from passerby.service.http import Service
-from passerby.service.local import served
 
 
 def walk_through(city: City, embedder: Embedder, picture: Path) -> dict[str, bool]:

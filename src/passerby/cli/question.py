@@ -132,10 +132,10 @@ def _permit(city: "City", question: Question) -> None:
             no such case, or it is closed or has expired.
     """
     try:
+        from passerby.service.access import Refusal
         from passerby.service.accounts import Accounts
         from passerby.service.cases import Cases, require_open
         from passerby.service.database import Database
-        from passerby.service.refusals import Refusal
     except ImportError:  # without the extra "service" there are neither cases nor accounts
         return
     with closing(Database.of(city)) as database:

@@ -104,7 +104,7 @@ def run(
         import uvicorn
 
         from passerby.service import create_app
-        from passerby.service.first_start import create_first_accounts, open_demo
+        from passerby.service.app import create_first_accounts, open_demo
     except ImportError as error:
         raise MissingExtraError("fastapi", "service") from error
     app = create_app(

@@ -1,7 +1,7 @@
-"""The service's tables in the city's catalogue, and the two ways to talk to them.
+"""The service's tables in the city's catalogue, and its read and write transactions.
 
-What is declared here and in the city's catalogue is made by the revisions of
-``passerby.city.migrations``; a change needs one, and a test holds the two equal.
+The revisions in ``passerby.city.migrations`` create the tables that are declared here and in
+:mod:`passerby.city.catalogue`. A change of a table needs a new revision; a test compares the two.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from passerby.city.address import Address
 from passerby.city.catalogue import Base
 from passerby.city.engines import open_engine
 
-METADATA = Base.metadata  # one catalogue: the city's tables and these
+METADATA = Base.metadata  # of one catalogue: the city's tables and these
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # 64 bits in both
 
 ACCOUNTS = sa.Table(
@@ -99,19 +99,20 @@ AUDIT = sa.Table(
 
 
 def now() -> int:
-    """The present, milliseconds since the epoch, UTC."""
+    """Return the present time in milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000
 
 
 class Database:
     """The catalogue of one city, opened for the service's own tables.
 
-    A write begins with the write lock taken (see :mod:`passerby.city.engines`), so that
-    read-then-append, as the audit chain needs it, is safe between threads, processes and machines.
+    A write transaction takes the write lock at its start (see :mod:`passerby.city.engines`). So
+    reading the last entry and appending another, as the audit does, is safe between threads,
+    processes and machines.
     """
 
     def __init__(self, address: Address | Path) -> None:
-        """Open (and where needed create) the tables in a file or a database.
+        """Open the tables in a file or a database; create them where they are missing.
 
         Raises:
             InputError: the database does not answer, or its schema is not this program's.
@@ -122,19 +123,19 @@ class Database:
 
     @classmethod
     def of(cls, city: City) -> "Database":
-        """The tables in a city's own catalogue."""
+        """Open the tables in the catalogue of a city."""
         return cls(city.address)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """One transaction that holds the write lock from its start; commits at the end."""
+        """Begin a transaction that holds the write lock; it commits at the end of the block."""
         engine = self.engine.execution_options(immediate=True)
         with engine.connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """One consistent view of the tables."""
+        """Begin a transaction that sees one consistent state of the tables."""
         engine = self.engine.execution_options(snapshot=True)
         with engine.connect() as connection, connection.begin():
             yield connection

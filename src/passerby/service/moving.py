@@ -1,4 +1,4 @@
-"""A city's catalogue from its folder into a database, or back: every row, and the audit's chain."""
+"""Move a city's catalogue from its folder into a database, or back, with the audit's chain."""
 
 import time
 from contextlib import closing
@@ -21,20 +21,20 @@ ROWS_AT_ONCE = 1_000
 
 
 def move(folder: Path, target: Address) -> dict[str, int]:
-    """Copy a city's catalogue, verify the copy, and let the folder use it from now on.
+    """Copy a city's catalogue, verify the copy, and make the folder use the copy.
 
-    Programs that have the city open must be stopped first. The old catalogue stays where it was, a
-    file under another name.
+    Programs that have the city open must be stopped first. The old catalogue is not deleted; a file
+    gets another name.
 
     Args:
         folder: the city's folder.
-        target: an empty PostgreSQL database, or the folder's own file to come back from one.
+        target: an empty PostgreSQL database; or the folder's own file, to move back from one.
 
     Returns:
         Rows of each table.
 
     Raises:
-        InputError: the target holds a city already, or is what the city has now.
+        InputError: the target holds a city already, or is the city's present catalogue.
     """
     source = Address.of(folder)
     if source.where == target.where:
@@ -62,12 +62,12 @@ def _switch(folder: Path, target: Address) -> None:
         target.where.rename(folder / CATALOGUE)
         (folder / ADDRESS_FILE).rename(folder / f"{ADDRESS_FILE}.{old}")
     else:
-        write_address(folder, target.where)  # counts more than a file that is still there
+        write_address(folder, target.where)  # it takes precedence over a file that still exists
         (folder / CATALOGUE).rename(folder / f"{CATALOGUE}.{old}")
 
 
 def _copy(source: Address, target: Address) -> dict[str, int]:
-    """Every row in one transaction, while nobody can write to the source."""
+    """Copy every row in one transaction; the source is locked for writers meanwhile."""
     reading, writing = open_engine(source), open_engine(target, upgrading=True)
     try:
         schema.prepare(reading, source)
@@ -80,7 +80,7 @@ def _copy(source: Address, target: Address) -> dict[str, int]:
                 raise InputError(f"there is a city in the database {target} already")
             copied = {table.name: _copy_table(table, old, new) for table in METADATA.sorted_tables}
             if new.dialect.name == "postgresql":
-                _go_on_counting(new)
+                _set_counters(new)
     finally:
         reading.dispose()
         writing.dispose()
@@ -101,7 +101,7 @@ def _insert(table: sa.Table, rows: list[dict[str, Any]], new: sa.Connection) -> 
 
 
 def _parents_first(units: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Units so that each finds its parent there."""
+    """Order units so that each comes after its parent, as the foreign key demands."""
     parents = {unit["code"]: unit["parent"] for unit in units}
 
     def depth(code: str | None) -> int:
@@ -110,8 +110,8 @@ def _parents_first(units: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(units, key=lambda unit: depth(unit["code"]))
 
 
-def _go_on_counting(new: sa.Connection) -> None:
-    """Let PostgreSQL number the next row of a table after the last one that was copied."""
+def _set_counters(new: sa.Connection) -> None:
+    """Set PostgreSQL's counters, so that new rows are numbered after the copied ones."""
     for table, column in (("approvals", "id"), ("streets", "number")):
         new.exec_driver_sql(
             f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "

@@ -1,4 +1,4 @@
-"""Query pictures: checked, kept in memory for a while, never written to disk."""
+"""Query pictures: checked, held in memory for some time, never written to disk."""
 
 import hashlib
 import io
@@ -23,15 +23,15 @@ from passerby.ingest.query import (
     like_a_crop,
 )
 from passerby.runtime.pictures import read_image
+from passerby.service.access import Refusal, not_found
 from passerby.service.database import now
-from passerby.service.refusals import Refusal, nothing_there
 from passerby.service.settings import Settings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-LOW = 96  # pixels of height of a crop below which an answer may be poor
-FLAT = 12.0  # contrast below which an answer may be poor
-LONGEST_SIDE = 1920  # larger pictures are scaled down; a person in them stays large enough
-MOST_BYTES = 400 * 2**20  # of decoded pictures in memory; the oldest go first
+LOW_HEIGHT = 96  # pixels; the answer for a lower crop may be poor
+LOW_CONTRAST = 12.0  # standard deviation of the grey levels; with less, the answer may be poor
+LONGEST_SIDE = 1920  # pixels; larger pictures are scaled down, a person in them stays large enough
+MOST_BYTES = 400 * 2**20  # of decoded pictures in memory; the oldest are dropped first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +39,12 @@ class QueryPicture:
     """A picture that an account uploaded.
 
     Attributes:
-        id: unguessable.
-        account: whose it is; nobody else can use it.
-        digest: SHA-256 of the uploaded file, which is what the audit notes.
-        image: (H, W, 3) uint8 RGB, perhaps scaled down.
-        people: who was found in it; None without a detector.
-        warnings: words the page explains, such as "unlike_a_crop".
+        id: random, so that nobody can guess it.
+        account: the account that uploaded it; no other account can use it.
+        digest: SHA-256 of the uploaded file; the audit records it.
+        image: (H, W, 3) uint8 RGB, scaled down where it was large.
+        people: the people found in it; None without a detector.
+        warnings: codes that the page explains, such as "unlike_a_crop".
         expires: ms since the epoch.
     """
 
@@ -57,28 +57,31 @@ class QueryPicture:
     expires: int
 
     def crop(self, box: Box | None) -> NDArray[np.uint8]:
-        """The part of the picture to search for.
+        """Return the part of the picture inside a box in pixels; the whole picture without one.
 
         Raises:
-            InputError: the box leaves less than a person could be recognised in.
+            InputError: the box is too small to recognise a person in it.
         """
         return self.image if box is None else cut_person(self.image, box)
 
 
 def read_upload(data: bytes, settings: Settings) -> NDArray[np.uint8]:
-    """Decode an uploaded picture, after its size was read from its header.
+    """Decode an uploaded picture into (H, W, 3) uint8 RGB.
+
+    The size is read from the header and checked first. So a small file that claims a huge picture
+    is refused before a pixel is decoded.
 
     Raises:
-        Refusal: 415 not an image, 413 too many pixels, 422 unreadable or too small.
+        Refusal: 415 not a picture, 413 too many pixels, 422 unreadable or too small.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
                 width, height = picture.size
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise _too_many_pixels(settings) from None
+    except Image.DecompressionBombError:
+        raise _too_many_pixels(settings) from None
+    except (UnidentifiedImageError, OSError, ValueError):
         raise Refusal(
             415,
             "not_an_image",
@@ -122,13 +125,13 @@ def _at_most(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     )
 
 
-def look_at(
+def inspect(
     image: NDArray[np.uint8], detector: Detector | None
 ) -> tuple[Detections | None, tuple[str, ...]]:
-    """People in a picture (None without a detector) and warnings about it.
+    """Return the people in a picture (None without a detector) and the warnings about it.
 
     Raises:
-        Refusal: 422, a detector looked at a street view and saw nobody.
+        Refusal: 422 for a street view in which the detector finds nobody.
     """
     try:
         people = None if detector is None else find_people(image, detector)
@@ -142,20 +145,16 @@ def look_at(
     found: list[str] = []
     if not people and not like_a_crop(image):
         found.append("unlike_a_crop")
-    if not people and len(image) < LOW:
+    if not people and len(image) < LOW_HEIGHT:
         found.append("low_resolution")
-    if _contrast(image) < FLAT:
+    grey = image[::4, ::4].astype(np.float32).mean(axis=2)
+    if grey.std() < LOW_CONTRAST:
         found.append("low_contrast")
     return people, tuple(found)
 
 
-def _contrast(image: NDArray[np.uint8]) -> float:
-    """Standard deviation of the grey levels, 0..128."""
-    return float(image[::4, ::4].astype(np.float32).mean(axis=2).std())
-
-
 class QueryPictures:
-    """The uploaded pictures of all accounts, each for its own account and for a short time."""
+    """The uploaded pictures of all accounts, held in memory for a limited time."""
 
     def __init__(self, settings: Settings, detector: Detector | None) -> None:
         self.settings = settings
@@ -164,13 +163,13 @@ class QueryPictures:
         self._lock = threading.Lock()
 
     def add(self, data: bytes, account: str) -> QueryPicture:
-        """Check an uploaded file and keep it.
+        """Check an uploaded file and hold its picture in memory.
 
         Raises:
             Refusal: the picture cannot be used; the refusal says why.
         """
         image = read_upload(data, self.settings)
-        people, found = look_at(image, self.detector)
+        people, found = inspect(image, self.detector)
         picture = QueryPicture(
             id=secrets.token_urlsafe(16),
             account=account,
@@ -186,27 +185,27 @@ class QueryPictures:
         return picture
 
     def get(self, identifier: str, account: str) -> QueryPicture:
-        """An account's own picture.
+        """Return a picture of the account.
 
         Raises:
-            Refusal: 404, it is gone or somebody else's.
+            Refusal: 404 for a picture that is gone or belongs to another account.
         """
         with self._lock:
             self._drop_old()
             picture = self._pictures.get(identifier)
         if picture is None or picture.account != account:
-            raise nothing_there("query picture")
+            raise not_found("query picture")
         return picture
 
     def forget(self, account: str) -> None:
-        """Drop an account's pictures, as when it signs out."""
+        """Drop the pictures of an account, for example when it signs out."""
         with self._lock:
             for key in [k for k, v in self._pictures.items() if v.account == account]:
                 del self._pictures[key]
 
     def _drop_old(self) -> None:
-        time = now()
-        for key in [k for k, v in self._pictures.items() if v.expires <= time]:
+        present = now()
+        for key in [k for k, v in self._pictures.items() if v.expires <= present]:
             del self._pictures[key]
         size = sum(picture.image.nbytes for picture in self._pictures.values())
         while size > MOST_BYTES:

@@ -1,25 +1,54 @@
-"""Searches: made in a narrowed scope, judged by the operator, kept without their vectors."""
+"""Searches: find a person, search again with the operator's feedback, store the answer.
+
+One answer stays one value on its way: :class:`passerby.city.Found` comes from the gallery, is part
+of a :class:`Search`, is stored, and is what the routes, the exports and the audit read.
+"""
 
 import secrets
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from passerby.city import Calibration, City, Scope, SecondStage, Trajectory, find, trace
+from passerby.city import Calibration, City, Found, Scope, SecondStage, Trajectory, find, trace
 from passerby.city.networks import Networks
-from passerby.city.search import Found, Match, Per
+from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
 from passerby.errors import InputError
+from passerby.service.access import Refusal
 from passerby.service.database import SEARCHES, Database, now
-from passerby.service.refusals import Refusal
 from passerby.service.settings import Settings
 
 MOST_IN_MEMORY = 500
-LIKELY = 0.5  # a calibrated best score below it is told as "no good match"
+LIKELY = 0.5  # with a smaller best score, a calibrated answer has no good match
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """Whom to look for, where and when, and for which case.
+
+    Attributes:
+        account: the account that searches.
+        case: number of the case.
+        model: id of the network that made the query's vectors.
+        scope: where and when, already narrowed to the account's units.
+        limit: the longest list wanted.
+        group: one match a tracklet, a visit to a camera, or a sighting.
+        pictures: SHA-256 of each query picture.
+        sightings: ids of the sightings that are the query, beside or instead of pictures.
+    """
+
+    account: str
+    case: str
+    model: str
+    scope: Scope
+    limit: int
+    group: Per
+    pictures: tuple[str, ...]
+    sightings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,59 +56,46 @@ class Search:
     """One search and its present answer.
 
     Attributes:
-        id: unguessable.
-        account: who made it; nobody else can go on with it.
-        case: for what.
+        id: random, so that nobody can guess it.
         created: ms since the epoch.
-        audit: number of its entry in the audit.
-        model: id of the network of its vectors.
-        scope: where and when, already narrowed to the account's units.
-        limit: the longest list wanted.
-        group: one match a tracklet, a visit to a camera, or a sighting.
-        pictures: SHA-256 of the query pictures; ``sightings`` those of the gallery.
-        answer: what was found (facts only), best first.
-        confirmed: ids of sightings the operator says show the person; ``rejected`` do not.
-        revision: how often it was judged.
+        query: what was searched.
+        found: the answer, best match first; it holds no vectors.
+        confirmed: ids of sightings that show the person, as the operator says.
+        rejected: ids of sightings that show another person, as the operator says.
+        revision: how often the operator has given feedback.
+        audit: number of the audit's entry for the search or its last feedback.
     """
 
     id: str
-    account: str
-    case: str
     created: int
-    model: str
-    scope: Scope
-    limit: int
-    pictures: tuple[str, ...]
-    sightings: tuple[str, ...]
-    answer: dict[str, Any] = field(default_factory=dict)
+    query: Query
+    found: Found
     confirmed: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
-    group: Per = "tracklet"
     revision: int = 0
     audit: int = 0
 
     @property
     def result_ids(self) -> list[str]:
-        """Ids of everything in the answer, group members included."""
-        matches = self.answer.get("matches", [])
-        return [name for match in matches for name in (match["id"], *match["members"])]
+        """Ids of all sightings in the answer, group members included."""
+        return [name for match in self.found.matches for name in match.ids]
 
+    @property
     def verdict(self) -> str:
-        """How to read the answer: "empty", "weak", "found", or "uncalibrated"."""
-        matches = self.answer.get("matches", [])
-        if not matches:
+        """How to read the answer: "empty", "weak" (no good match), "found" or "uncalibrated"."""
+        if not self.found.matches:
             return "empty"
-        if not self.answer["calibrated"]:
+        if not self.found.calibrated:
             return "uncalibrated"
-        best = max(match["score"] for match in matches)
+        best = max(match.score for match in self.found.matches)
         return "found" if best >= LIKELY or self.confirmed else "weak"
 
 
 class Searches:
-    """Make, judge and find again the searches of one city.
+    """The searches of one city.
 
-    The query's vectors live in memory alone and only for a while; an old search can be read, but
-    to go on with it the operator gives the pictures again.
+    The query's vectors are held in memory only, and for a limited time. An old search can be read;
+    for feedback or a trajectory the operator has to give the pictures again.
     """
 
     def __init__(
@@ -95,23 +111,16 @@ class Searches:
         self.database = database
         self.settings = settings
         self.second_stage = second_stage
-        self._vectors: OrderedDict[str, tuple[int, FloatArray]] = OrderedDict()
+        # id of a search -> its account, when it was made, its vectors
+        self._vectors: OrderedDict[str, tuple[str, int, FloatArray]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def make(
-        self,
-        vectors: FloatArray,
-        scope: Scope,
-        *,
-        model: str,
-        account: str,
-        case: str,
-        limit: int,
-        pictures: tuple[str, ...],
-        sightings: tuple[str, ...],
-        group: Per = "tracklet",
-    ) -> Search:
-        """Search, and remember the vectors for judging; the caller stores the search."""
+    def make(self, query: Query, vectors: FloatArray) -> Search:
+        """Search for the person of (Q, D) vectors and hold the vectors; the search is not stored.
+
+        Raises:
+            Refusal: 409 for a city without sightings.
+        """
         if self.city.gallery.dimension is None:
             raise Refusal(
                 409,
@@ -119,27 +128,21 @@ class Searches:
                 "The city has no sightings yet.",
                 "Ingest a clip or crops first: passerby ingest --help.",
             )
+        confirmed = query.sightings  # a sighting that is the query shows the person
         search = Search(
             id=secrets.token_urlsafe(12),
-            account=account,
-            case=case,
             created=now(),
-            model=model,
-            scope=scope,
-            limit=limit,
-            pictures=pictures,
-            sightings=sightings,
-            group=group,
-            confirmed=sightings,  # who asks "where else?" has said who it is
+            query=query,
+            found=self._find(query, vectors, confirmed, ()),
+            confirmed=confirmed,
         )
-        answered = self._answered(search, vectors)
         with self._lock:
-            self._vectors[search.id] = (search.created, vectors)
+            self._vectors[search.id] = (query.account, search.created, vectors)
             while len(self._vectors) > MOST_IN_MEMORY:
                 self._vectors.popitem(last=False)
-        return answered
+        return search
 
-    def judge(
+    def apply_feedback(
         self, search: Search, confirmed: tuple[str, ...], rejected: tuple[str, ...]
     ) -> Search:
         """Search again: confirmed sightings join the query, rejected ones leave the list.
@@ -148,26 +151,45 @@ class Searches:
             InputError: an id that the search did not find, or that is in both lists.
             Refusal: 409, the query is no longer in memory.
         """
-        known = {*search.result_ids, *search.confirmed, *search.rejected}
+        allowed = {*search.result_ids, *search.confirmed, *search.rejected}
         for name in (*confirmed, *rejected):
-            if name not in known:
+            if name not in allowed:
                 raise InputError(f"this search did not find '{name}'; judge what it found")
         if set(confirmed) & set(rejected):
             raise InputError("a sighting is both confirmed and rejected; choose one")
-        judged = replace(
-            search, confirmed=confirmed, rejected=rejected, revision=search.revision + 1
+        return replace(
+            search,
+            found=self._find(search.query, self.vectors(search), confirmed, rejected),
+            confirmed=confirmed,
+            rejected=rejected,
+            revision=search.revision + 1,
         )
-        return self._answered(judged, self.vectors(search))
 
-    def vectors(self, search: Search) -> FloatArray:
-        """The query's vectors.
+    def trace(self, search: Search) -> Trajectory:
+        """Return the person's path, through confirmed sightings and without rejected ones.
 
         Raises:
-            Refusal: 409, they have left the memory, or are of the network before.
+            Refusal: 409, the query is no longer in memory.
+        """
+        return trace(
+            self.city,
+            self.vectors(search),
+            search.query.scope,
+            model=search.query.model,
+            calibration=self._calibration(search.query),
+            confirmed=search.confirmed,
+            rejected=search.rejected,
+        )
+
+    def vectors(self, search: Search) -> FloatArray:
+        """Return the query's (Q, D) vectors.
+
+        Raises:
+            Refusal: 409, they are no longer in memory, or of a network that is no longer in use.
         """
         oldest = now() - int(self.settings.query_minutes * 60_000)
         with self._lock:
-            for key in [k for k, (made, _) in self._vectors.items() if made < oldest]:
+            for key in [k for k, (_, made, _) in self._vectors.items() if made < oldest]:
                 del self._vectors[key]
             held = self._vectors.get(search.id)
         if held is None:
@@ -177,85 +199,73 @@ class Searches:
                 "The query pictures of this search are no longer held.",
                 "Add the picture again and search anew.",
             )
-        if search.model != self.networks.now().model_id:
+        if search.query.model != self.networks.now().model_id:
             raise Refusal(
                 409,
                 "other_network",
                 "The city has changed to another network since this search.",
                 "Add the picture again and search anew.",
             )
-        return held[1]
+        return held[2]
 
     def forget(self, account: str) -> None:
-        """Drop the vectors of an account's searches, as when it signs out."""
-        mine = {search.id for search in self.of(account)}
+        """Drop the vectors of an account's searches, for example when it signs out."""
         with self._lock:
-            for key in mine & set(self._vectors):
+            for key in [k for k, (owner, _, _) in self._vectors.items() if owner == account]:
                 del self._vectors[key]
 
-    def trace(self, search: Search) -> Trajectory:
-        """Where the person went, through confirmed sightings and around rejected ones.
+    def _find(
+        self,
+        query: Query,
+        vectors: FloatArray,
+        confirmed: tuple[str, ...],
+        rejected: tuple[str, ...],
+    ) -> Found:
+        """Search with the confirmed sightings in the query, and apply the feedback to the list.
 
-        Raises:
-            Refusal: 409, the query is no longer in memory.
+        Matches with a confirmed sighting come first; those with a rejected one are left out.
         """
-        return trace(
-            self.city,
-            self.vectors(search),
-            search.scope,
-            model=search.model,
-            calibration=self._calibration(search),
-            confirmed=search.confirmed,
-            rejected=search.rejected,
-        )
-
-    def _person(self, search: Search, vectors: FloatArray) -> FloatArray:
-        """(Q, D) vectors of the query and of every confirmed sighting."""
-        if not search.confirmed:
-            return vectors
-        confirmed = self.city.gallery.vectors(search.confirmed, model=search.model)
-        return np.concatenate([vectors, confirmed])
-
-    def _calibration(self, search: Search) -> Calibration:
-        return Calibration.from_card(self.networks.named(search.model).card.calibration)
-
-    def _answered(self, search: Search, vectors: FloatArray) -> Search:
+        if confirmed:
+            more = self.city.gallery.vectors(confirmed, model=query.model)
+            vectors = np.concatenate([vectors, more])
         stage = self.second_stage
-        if stage is not None and stage.card.model_id != search.model:
-            stage = None
-        person = self._person(search, vectors)
         found = find(
             self.city,
-            person,
-            search.scope,
-            k=search.limit + len(search.rejected),
-            per=search.group,
-            model=search.model,
-            calibration=self._calibration(search),
-            second_stage=stage,
+            vectors,
+            query.scope,
+            k=query.limit + len(rejected),
+            per=query.group,
+            model=query.model,
+            calibration=self._calibration(query),
+            second_stage=stage if stage and stage.card.model_id == query.model else None,
         )
-        return replace(search, answer=_facts(found, search))
+        matches = [match for match in found.matches if not set(match.ids) & set(rejected)]
+        matches.sort(key=lambda match: set(match.ids).isdisjoint(confirmed))
+        return replace(found, matches=tuple(matches[: query.limit]))
 
-    # kept ------------------------------------------------------------------------------------
+    def _calibration(self, query: Query) -> Calibration:
+        return Calibration.from_card(self.networks.named(query.model).card.calibration)
+
+    # storage ---------------------------------------------------------------------------------
 
     def store(self, search: Search) -> None:
-        """Write a search (again); no vector is written."""
+        """Write a search, or replace the stored one; no vector is written."""
+        query = search.query
         record = {
-            "model": search.model,
-            "scope": search.scope.as_dict(),
-            "limit": search.limit,
-            "group": search.group,
-            "pictures": search.pictures,
-            "sightings": search.sightings,
-            "answer": search.answer,
+            "model": query.model,
+            "limit": query.limit,
+            "group": query.group,
+            "pictures": query.pictures,
+            "sightings": query.sightings,
+            "answer": search.found.as_dict(),  # with the scope
             "confirmed": search.confirmed,
             "rejected": search.rejected,
             "revision": search.revision,
         }
         row = {
             "id": search.id,
-            "account": search.account,
-            "case": search.case,
+            "account": query.account,
+            "case": query.case,
             "created": search.created,
             "audit": search.audit,
             "record": record,
@@ -265,11 +275,11 @@ class Searches:
             connection.execute(SEARCHES.insert().values(row))
 
     def get(self, identifier: str) -> Search | None:
-        """The search of that id, or None."""
+        """Return the search of that id, or None."""
         return next(iter(self._select(SEARCHES.c.id == identifier)), None)
 
     def of(self, account: str) -> list[Search]:
-        """An account's searches, newest first."""
+        """Return the searches of an account, newest first."""
         return self._select(SEARCHES.c.account == account)
 
     def _select(self, condition: Any) -> list[Search]:
@@ -278,42 +288,29 @@ class Searches:
             return [_search(row) for row in connection.execute(query)]
 
 
-def _facts(found: Found, search: Search) -> dict[str, Any]:
-    """The answer as JSON: confirmed groups first, rejected ones left out, cut to its length."""
-    confirmed, rejected = set(search.confirmed), set(search.rejected)
-    kept = [match for match in found.matches if rejected.isdisjoint(_ids(match))]
-    kept.sort(key=lambda match: confirmed.isdisjoint(_ids(match)))
-    return {
-        "searched": found.searched,
-        "calibrated": found.calibrated,
-        "reranked": found.reranked,
-        "second_stage": found.second_stage,
-        "matches": [
-            {"rank": rank, **match.as_dict()} for rank, match in enumerate(kept[: search.limit], 1)
-        ],
-    }
-
-
-def _ids(match: Match) -> list[str]:
-    return [match.sighting.id, *(member.id for member in match.members)]
-
-
 def _search(row: sa.Row[Any]) -> Search:
+    """The search of a stored row."""
     record = row.record
-    return Search(
-        id=row.id,
+    # an older version stored the scope beside the answer, and no cameras
+    older = {"scope": record.get("scope"), "cameras": [], "silent": [], "second_stage": False}
+    found = Found.from_dict({**older, **record["answer"]})
+    query = Query(
         account=row.account,
         case=row.case,
-        created=row.created,
-        audit=row.audit,
         model=record.get("model", ""),
-        scope=Scope.parse(**record["scope"]),
+        scope=found.scope,
         limit=record["limit"],
         group=record.get("group", "tracklet"),
         pictures=tuple(record["pictures"]),
         sightings=tuple(record["sightings"]),
-        answer=record["answer"],
+    )
+    return Search(
+        id=row.id,
+        created=row.created,
+        query=query,
+        found=found,
         confirmed=tuple(record["confirmed"]),
         rejected=tuple(record["rejected"]),
         revision=record["revision"],
+        audit=row.audit,
     )

@@ -1,4 +1,4 @@
-"""What the owner of a city decides about its service; kept among the city's settings."""
+"""Limits and policy of a city's service, stored among the city's settings."""
 
 import dataclasses
 import zoneinfo
@@ -17,17 +17,17 @@ class Settings:
 
     Attributes:
         time_zone: IANA zone in which the page shows and reads times.
-        session_hours: a session ends this long after sign-in, whatever happens.
+        session_hours: a session ends at most this long after sign-in.
         idle_minutes: a session ends after this long without a request.
-        wide_needs_approval: a wide search needs a supervisor's approval first.
-        wide_hours: a longer window (or none) makes a search wide; so does the whole city.
-        approval_hours: how long an approval holds after it was given.
+        wide_needs_approval: whether a wide search needs a supervisor's approval first.
+        wide_hours: a search is wide when its window is longer or open, or it covers the whole city.
+        approval_hours: an approval is valid this long.
         upload_megabytes: the largest request body, and so the largest picture file.
-        upload_megapixels: the largest picture, checked before a pixel of it is decoded.
-        query_minutes: how long a query picture stays in memory; it is never written to disk.
-        most_pictures: query pictures in one search.
+        upload_megapixels: the largest picture; it is checked before a pixel is decoded.
+        query_minutes: a query picture stays in memory this long; it is never written to disk.
+        most_pictures: the largest number of query pictures in one search.
         most_results: the longest ranked list.
-        secure_cookies: the session's cookie travels over TLS only (behind a proxy).
+        secure_cookies: whether browsers send the session's cookie over TLS only (behind a proxy).
     """
 
     time_zone: str = "UTC"
@@ -44,7 +44,7 @@ class Settings:
     secure_cookies: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a zone that does not exist and limits that allow nothing."""
+        """Refuse a zone that does not exist and limits that are not positive."""
         try:
             zoneinfo.ZoneInfo(self.time_zone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError):
@@ -59,15 +59,19 @@ class Settings:
 
     @classmethod
     def read(cls, city: City) -> "Settings":
-        """Read a city's settings; what was never set has its default.
+        """Read a city's settings; a setting that was never stored has its default.
 
         Raises:
-            InputError: a setting that does not exist, or a value that cannot be.
+            InputError: an unknown setting, or a value that is not allowed.
         """
         return cls().changed(city.setting(KEY, {}))
 
     def changed(self, values: dict[str, Any]) -> "Settings":
-        """The same settings with some of them changed."""
+        """Return the settings with some of them changed.
+
+        Raises:
+            InputError: an unknown setting, or a value that is not allowed.
+        """
         known = {field.name for field in dataclasses.fields(self)}
         unknown = sorted(set(values) - known)
         if unknown:

@@ -176,19 +176,19 @@ class EmbeddedGallery(Gallery):
             keys = chosen.keys()
             times, cameras = chosen.column("time", keys), chosen.column("camera", keys)
             names = self._memory.names["camera"].texts
-        order = np.lexsort((times, cameras))
-        times, cameras = times[order], cameras[order]
-        starts = np.flatnonzero(np.diff(cameras, prepend=-1))
-        stops = np.append(starts[1:], len(times))
+        # per camera, without a sort of all rows: a search of the whole city counts them, too
+        counts = np.bincount(cameras, minlength=len(names))
+        first, last = np.full(len(names), FAR), np.full(len(names), -FAR)
+        np.minimum.at(first, cameras, times)
+        np.maximum.at(last, cameras, times)
         found = [
             Coverage(
-                camera=names[int(cameras[a])],
-                sightings=int(b - a),
-                first=int(times[a]),
-                last=int(times[b - 1]),
+                camera=names[at],
+                sightings=int(counts[at]),
+                first=int(first[at]),
+                last=int(last[at]),
             )
-            for a, b in zip(starts.tolist(), stops.tolist(), strict=False)
-            if b > a
+            for at in np.flatnonzero(counts).tolist()
         ]
         return sorted(found, key=lambda one: one.camera)
 

@@ -1,18 +1,55 @@
-"""Managing accounts; for administrators, and only inside their own units."""
+"""Sign in and out, and manage accounts.
+
+Only administrators manage accounts, and only those whose units lie inside their own.
+"""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from passerby.service.accounts import Account
-from passerby.service.http import PROBLEMS, Service, TheService, allowed
-from passerby.service.refusals import Refusal, nothing_there
-from passerby.service.routes.session import AccountInfo
-from passerby.service.sessions import Session
+from passerby.service.access import Refusal, not_found
+from passerby.service.accounts import COOKIE, Account
+from passerby.service.http import (
+    PROBLEMS,
+    Answer,
+    AnyCaller,
+    Caller,
+    Service,
+    TheService,
+    Time,
+    allowed,
+)
 
 router = APIRouter(prefix="/api/accounts", tags=["accounts"], responses=PROBLEMS)
-Administrator = Annotated[Session, Depends(allowed("accounts"))]
+session_router = APIRouter(prefix="/api/session", tags=["session"], responses=PROBLEMS)
+Administrator = Annotated[Caller, Depends(allowed("accounts"))]
+
+
+class Credentials(BaseModel):
+    """What is typed to sign in."""
+
+    name: Annotated[str, Field(max_length=64)]
+    password: Annotated[str, Field(max_length=256)]
+
+
+class AccountInfo(Answer):
+    """An account as it may be shown."""
+
+    name: str
+    role: str = Field(description="operator, supervisor or administrator")
+    may: list[str] = Field(validation_alias="rights", description="what the role allows")
+    units: list[str] = Field(validation_alias="grants", description="codes of the granted units")
+    created: Time
+    disabled: bool
+
+
+class SessionInfo(Answer):
+    """A session; its token goes into the X-CSRF-Token header of every changing request."""
+
+    account: AccountInfo
+    csrf: str
+    expires: Time
 
 
 class NewAccount(BaseModel):
@@ -38,58 +75,121 @@ class WithPassword(BaseModel):
     password: str | None
 
 
+# the session -------------------------------------------------------------------------------------
+
+
+@session_router.post("", summary="Sign in", responses={429: {"description": "Too many failures"}})
+def sign_in(
+    credentials: Credentials, request: Request, response: Response, service: TheService
+) -> SessionInfo:
+    """Check a name and password; sets the session's cookie (http-only, same-site strict)."""
+    address = request.client.host if request.client else "unknown"
+    name = credentials.name.strip().lower()
+    service.failed_sign_ins.check(address, name)
+    account = service.accounts.verify(name, credentials.password)
+    if account is None:
+        service.failed_sign_ins.add(address, name)
+        _record_failure(service, name)
+        raise Refusal(
+            401,
+            "wrong_credentials",
+            "The name or the password is wrong.",
+            "Check both; an administrator can set a new password.",
+        )
+    service.failed_sign_ins.clear(address, name)
+    session, cookie = service.sessions.begin(account)
+    service.audit.append("signed_in", account=account.name, units=account.grants)
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=int(service.settings.session_hours * 3600),
+        httponly=True,
+        samesite="strict",
+        secure=service.settings.secure_cookies,
+    )
+    return SessionInfo.model_validate(session)
+
+
+def _record_failure(service: Service, name: str) -> None:
+    """Record a failed sign-in; the entry names the account only where it exists."""
+    existing = service.accounts.get(name)
+    service.audit.append(
+        "sign_in_failed",
+        account=existing.name if existing else "(unknown)",
+        units=existing.grants if existing else (),
+    )
+
+
+@session_router.get("", summary="The session of this cookie")
+def current(caller: AnyCaller) -> SessionInfo:
+    """Who is signed in, what the account may do and see, and the token for changes."""
+    return SessionInfo.model_validate(caller.session)
+
+
+@session_router.delete("", summary="Sign out", status_code=204)
+def sign_out(response: Response, caller: AnyCaller) -> None:
+    """End the session; query pictures of the account leave the memory."""
+    service, name = caller.service, caller.account.name
+    service.views.flush(name)
+    service.pictures.forget(name)
+    service.searches.forget(name)
+    service.sessions.end(caller.session)
+    caller.record("signed_out")
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+
+# accounts ----------------------------------------------------------------------------------------
+
+
 @router.get("", summary="Accounts")
-def accounts(session: Administrator, service: TheService) -> list[AccountInfo]:
+def accounts(caller: Administrator) -> list[AccountInfo]:
     """Every account whose units lie inside the administrator's."""
-    access = service.access(session.account)
-    return [AccountInfo.of(one) for one in service.accounts.all() if access.covers(one.grants)]
+    every = caller.service.accounts.all()
+    return [AccountInfo.model_validate(one) for one in every if caller.access.covers(one.grants)]
 
 
 @router.post("", summary="Create an account", status_code=201)
-def create(new: NewAccount, session: Administrator, service: TheService) -> WithPassword:
+def create(new: NewAccount, caller: Administrator) -> WithPassword:
     """Create an account with a generated password."""
-    _check_units(service, session, new.units)
-    password = service.accounts.create(new.name, new.role, tuple(new.units))
-    account = _find(service, session, new.name)
-    _note(service, session, "account_created", account)
-    return WithPassword(account=AccountInfo.of(account), password=password)
+    _check_units(caller, new.units)
+    password = caller.service.accounts.create(new.name, new.role, tuple(new.units))
+    account = _find(caller, new.name)
+    _record(caller, "account_created", account)
+    return WithPassword(account=AccountInfo.model_validate(account), password=password)
 
 
 @router.patch("/{name}", summary="Change an account")
-def change(name: str, wanted: Change, session: Administrator, service: TheService) -> WithPassword:
-    """Change units, bar or admit, or give a new password; open sessions end."""
-    before = _find(service, session, name)
-    if before.name == session.account.name:
+def change(name: str, wanted: Change, caller: Administrator) -> WithPassword:
+    """Change units, disable or enable, or give a new password; open sessions end."""
+    _find(caller, name)
+    if name == caller.account.name:
         raise Refusal(
             403, "own_account", "Nobody changes their own account.", "Ask another administrator."
         )
+    every = caller.service.accounts
     if wanted.units is not None:
-        _check_units(service, session, wanted.units)
-        service.accounts.set_grants(name, tuple(wanted.units))
+        _check_units(caller, wanted.units)
+        every.set_grants(name, tuple(wanted.units))
     if wanted.disabled is not None:
-        service.accounts.set_disabled(name, wanted.disabled)
-    password = service.accounts.set_password(name) if wanted.new_password else None
-    account = _find(service, session, name)
-    _note(service, session, "account_changed", account)
-    return WithPassword(account=AccountInfo.of(account), password=password)
+        every.set_disabled(name, wanted.disabled)
+    password = every.set_password(name) if wanted.new_password else None
+    account = _find(caller, name)
+    _record(caller, "account_changed", account)
+    return WithPassword(account=AccountInfo.model_validate(account), password=password)
 
 
-def _find(service: Service, session: Session, name: str) -> Account:
-    account = service.accounts.get(name)
-    if account is None or not service.access(session.account).covers(account.grants):
-        raise nothing_there("account")
+def _find(caller: Caller, name: str) -> Account:
+    account = caller.service.accounts.get(name)
+    if account is None or not caller.access.covers(account.grants):
+        raise not_found("account")
     return account
 
 
-def _check_units(service: Service, session: Session, units: list[str]) -> None:
-    if not service.access(session.account).covers(tuple(units)):
-        raise nothing_there("unit")
+def _check_units(caller: Caller, units: list[str]) -> None:
+    if not caller.access.covers(tuple(units)):
+        raise not_found("unit")
 
 
-def _note(service: Service, session: Session, action: str, account: Account) -> None:
-    service.audit.append(
-        action,
-        account=session.account.name,
-        units=account.grants,
-        details={"name": account.name, "role": account.role, "disabled": account.disabled},
-    )
+def _record(caller: Caller, action: str, account: Account) -> None:
+    details = {"name": account.name, "role": account.role, "disabled": account.disabled}
+    caller.record(action, details, units=account.grants)

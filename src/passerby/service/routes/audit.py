@@ -1,25 +1,26 @@
-"""Reading and verifying the audit."""
+"""Read and verify the audit; the health of the service and of the city."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from passerby.city.times import format_time
+import passerby
 from passerby.service.access import Access
 from passerby.service.audit import Entry
-from passerby.service.http import PROBLEMS, TheService, allowed
-from passerby.service.sessions import Session
+from passerby.service.http import PROBLEMS, Answer, Caller, Time, allowed
 
 router = APIRouter(prefix="/api/audit", tags=["audit"], responses=PROBLEMS)
-Auditor = Annotated[Session, Depends(allowed("audit"))]
+health_router = APIRouter(prefix="/api/health", tags=["health"])
+Auditor = Annotated[Caller, Depends(allowed("audit"))]
+Monitor = Annotated[Caller, Depends(allowed("health"))]
 
 
-class EntryInfo(BaseModel):
+class EntryInfo(Answer):
     """One entry of the audit."""
 
     number: int
-    time: str
+    time: Time
     account: str
     action: str
     case: str | None
@@ -28,7 +29,7 @@ class EntryInfo(BaseModel):
     digest: str = Field(description="SHA-256 over the entry and the digest of the one before")
 
 
-class VerdictInfo(BaseModel):
+class VerdictInfo(Answer):
     """Whether the chain holds."""
 
     intact: bool
@@ -36,12 +37,6 @@ class VerdictInfo(BaseModel):
     head: str = Field(description="digest of the last entry that holds")
     broken_at: int | None = Field(description="number of the first entry that does not hold")
     reason: str
-
-
-def _visible(entry: Entry, access: Access) -> bool:
-    """An entry is shown to who sees all its units; one without units to who sees the city."""
-    units = entry.units or tuple(root.code for root in access.units.roots)
-    return access.covers(units)
 
 
 class Filter(BaseModel):
@@ -53,8 +48,8 @@ class Filter(BaseModel):
     action: str | None = None
     case: str | None = None
 
-    def wants(self, entry: Entry) -> bool:
-        """Whether an entry passes the filter."""
+    def matches(self, entry: Entry) -> bool:
+        """Return whether an entry passes the filter."""
         return (
             self.account in (None, entry.account)
             and self.action in (None, entry.action)
@@ -62,46 +57,67 @@ class Filter(BaseModel):
         )
 
 
+class Alive(BaseModel):
+    """The service answers."""
+
+    status: str
+    version: str
+
+
+class Condition(BaseModel):
+    """The state of the city's stores."""
+
+    model_matches: bool = Field(description="the gallery was made by the network in use")
+    gallery_model: str | None
+    model: str
+    sightings: int
+    gallery_bytes: int
+    audit_intact: bool
+
+
+def _visible(entry: Entry, access: Access) -> bool:
+    """Whether the account sees all units of an entry; of one without units, the whole city."""
+    units = entry.units or tuple(root.code for root in access.units.roots)
+    return access.covers(units)
+
+
 @router.get("", summary="Entries, newest first")
-def entries(
-    session: Auditor, service: TheService, wanted: Annotated[Filter, Query()]
-) -> list[EntryInfo]:
-    """Entries that touch the account's units alone. Who reads the audit is in it too."""
+def entries(caller: Auditor, wanted: Annotated[Filter, Query()]) -> list[EntryInfo]:
+    """Entries that concern only the account's units. The audit records the reading, too."""
+    service = caller.service
     service.views.flush()
-    access = service.access(session.account)
     found = [
         entry
         for entry in service.audit.entries(before=wanted.before)
-        if wanted.wants(entry) and _visible(entry, access)
+        if wanted.matches(entry) and _visible(entry, caller.access)
     ][: wanted.limit]
     if wanted.before is None:
-        service.audit.append(
-            "audit_read", account=session.account.name, units=session.account.grants
-        )
-    return [_info(entry) for entry in found]
-
-
-def _info(entry: Entry) -> EntryInfo:
-    return EntryInfo(
-        number=entry.number,
-        time=format_time(entry.time),
-        account=entry.account,
-        action=entry.action,
-        case=entry.case,
-        units=list(entry.units),
-        details=entry.details,
-        digest=entry.digest,
-    )
+        caller.record("audit_read")
+    return [EntryInfo.model_validate(entry) for entry in found]
 
 
 @router.get("/verification", summary="Verify the chain")
-def verification(session: Auditor, service: TheService) -> VerdictInfo:
+def verification(caller: Auditor) -> VerdictInfo:
     """Recompute every hash from the first entry on and name the first that does not hold."""
-    verdict = service.audit.verify()
-    return VerdictInfo(
-        intact=verdict.intact,
-        entries=verdict.entries,
-        head=verdict.head,
-        broken_at=verdict.broken_at,
-        reason=verdict.reason,
+    return VerdictInfo.model_validate(caller.service.audit.verify())
+
+
+@health_router.get("", summary="Alive?")
+def alive() -> Alive:
+    """For monitors; needs no session and says nothing of the city."""
+    return Alive(status="ok", version=passerby.__version__)
+
+
+@health_router.get("/city", summary="The city's condition", responses=PROBLEMS)
+def condition(caller: Monitor) -> Condition:
+    """For administrators: stores, model, audit."""
+    service = caller.service
+    stats, model = service.city.gallery.stats(), service.networks.now().model_id
+    return Condition(
+        model_matches=stats.model_id in (None, model),
+        gallery_model=stats.model_id,
+        model=model,
+        sightings=stats.sightings,
+        gallery_bytes=stats.bytes,
+        audit_intact=service.audit.verify().intact,
     )

@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field
 from passerby.city import Scope
 from passerby.city.city import LANDSCAPE
 from passerby.city.times import format_time
-from passerby.service.http import PROBLEMS, Searcher, Service, TheService, TheSession
-from passerby.service.refusals import nothing_there
+from passerby.service.http import PROBLEMS, Answer, AnyCaller, Searcher
 
 router = APIRouter(prefix="/api", tags=["map"], responses=PROBLEMS)
 
@@ -32,8 +31,8 @@ class FeatureCollection(BaseModel):
     features: list[Feature]
 
 
-class Limits(BaseModel):
-    """Limits that the page tells before the service has to refuse."""
+class Limits(Answer):
+    """Limits that the page shows before the service has to refuse."""
 
     most_pictures: int
     most_results: int
@@ -50,7 +49,7 @@ class CityInfo(BaseModel):
     time_zone: str = Field(description="IANA zone in which to show times")
     model: str = Field(description="id of the network that embeds query pictures")
     calibrated: bool = Field(description="whether scores are probabilities")
-    detector: bool = Field(description="whether people are looked for in query pictures")
+    detector: bool = Field(description="whether a detector looks for people in query pictures")
     sightings: int = Field(description="in the granted units")
     first: str | None = Field(description="time of the earliest sighting in the granted units")
     last: str | None
@@ -67,38 +66,30 @@ class CameraCoverage(BaseModel):
 
 
 @router.get("/city", summary="The city")
-def city(session: TheSession, service: TheService) -> CityInfo:
+def city(caller: AnyCaller) -> CityInfo:
     """Name, time zone, model, limits, and the extent in time of what the account may see."""
-    access = service.access(session.account)
-    root = service.city.units.roots[0]
-    seen = [
-        one for one in _coverage(service, Scope(units=access.narrow_units(()))) if one.sightings
-    ]
-    settings = service.settings
+    service = caller.service
+    root, embedder = service.city.units.roots[0], service.networks.now()
+    granted = Scope(units=caller.access.narrow_units(()))
+    seen = [one for one in service.city.coverage(granted) if one.sightings]
     return CityInfo(
         name=root.name,
         name_zh=root.name_zh,
-        time_zone=settings.time_zone,
-        model=service.embedder.model_id,
-        calibrated=service.embedder.card.calibration is not None,
+        time_zone=service.settings.time_zone,
+        model=embedder.model_id,
+        calibrated=embedder.card.calibration is not None,
         detector=service.pictures.detector is not None,
         sightings=sum(one.sightings for one in seen),
-        first=min((one.first for one in seen if one.first), default=None),
-        last=max((one.last for one in seen if one.last), default=None),
-        limits=Limits(
-            most_pictures=settings.most_pictures,
-            most_results=settings.most_results,
-            upload_megabytes=settings.upload_megabytes,
-            wide_needs_approval=settings.wide_needs_approval,
-            wide_hours=settings.wide_hours,
-        ),
+        first=format_time(min(one.first for one in seen)) if seen else None,
+        last=format_time(max(one.last for one in seen)) if seen else None,
+        limits=Limits.model_validate(service.settings),
     )
 
 
 @router.get("/units", summary="Units as polygons")
-def units(session: TheSession, service: TheService) -> FeatureCollection:
-    """The granted units and the way down to them; ``granted`` says which can be searched."""
-    access = service.access(session.account)
+def units(caller: AnyCaller) -> FeatureCollection:
+    """The granted units and the units above them; ``granted`` says which can be searched."""
+    access = caller.access
     return FeatureCollection(
         features=[
             Feature(
@@ -111,24 +102,23 @@ def units(session: TheSession, service: TheService) -> FeatureCollection:
 
 
 @router.get("/cameras", summary="Cameras as points")
-def cameras(session: TheSession, service: TheService) -> FeatureCollection:
+def cameras(caller: AnyCaller) -> FeatureCollection:
     """The cameras of the granted units, with heading, field of view and range."""
-    access = service.access(session.account)
     return FeatureCollection(
         features=[
             Feature(**camera.to_geojson())
-            for camera in service.city.cameras.values()
-            if access.sees_camera(camera.id)
+            for camera in caller.service.city.cameras.values()
+            if caller.access.sees_camera(camera.id)
         ]
     )
 
 
 @router.get("/streets", summary="The base map")
-def streets(_session: TheSession, service: TheService) -> FeatureCollection:
+def streets(caller: AnyCaller) -> FeatureCollection:
     """Streets as lines, and water, parks and buildings as polygons where the city has them."""
-    lines = service.city.streets.to_geojson()["features"]
-    whole = [*_landscape(service.city.folder / LANDSCAPE), *lines]
-    return FeatureCollection(features=[Feature(**feature) for feature in whole])
+    city = caller.service.city
+    features = [*_landscape(city.folder / LANDSCAPE), *city.streets.to_geojson()["features"]]
+    return FeatureCollection(features=[Feature(**feature) for feature in features])
 
 
 @lru_cache(maxsize=4)
@@ -141,8 +131,7 @@ def _landscape(path: Path) -> list[dict[str, Any]]:
 
 @router.get("/coverage", summary="What each camera saw")
 def coverage(
-    session: Searcher,
-    service: TheService,
+    caller: Searcher,
     start: Annotated[str | None, Query(description="ISO 8601 with an offset")] = None,
     end: Annotated[str | None, Query(description="ISO 8601 with an offset; not included")] = None,
     unit: Annotated[
@@ -150,14 +139,7 @@ def coverage(
     ] = None,
 ) -> list[CameraCoverage]:
     """Sightings per camera in a window, also for cameras that saw nothing."""
-    access = service.access(session.account)
-    wanted = Scope.parse(units=unit or (), start=start, end=end)
-    return _coverage(service, access.narrow(wanted))
-
-
-def _coverage(service: Service, scope: Scope) -> list[CameraCoverage]:
-    if not scope.units:
-        raise nothing_there("unit")  # never the whole city by accident
+    scope = caller.access.narrow(Scope.parse(units=unit or (), start=start, end=end))
     return [
         CameraCoverage(
             camera=one.camera,
@@ -165,5 +147,5 @@ def _coverage(service: Service, scope: Scope) -> list[CameraCoverage]:
             first=format_time(one.first) if one.sightings else None,
             last=format_time(one.last) if one.sightings else None,
         )
-        for one in service.city.coverage(scope)
+        for one in caller.service.city.coverage(scope)
     ]

@@ -1,25 +1,67 @@
-"""Searches: make, read, judge."""
+"""The operator's way: upload a picture, search, give feedback, follow the person's path."""
 
+from dataclasses import replace
+from math import isfinite
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, File, UploadFile
+from pydantic import BaseModel, BeforeValidator, Field
 
+from passerby.city import Match, Trajectory
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
 from passerby.city.times import format_time
+from passerby.ingest.query import Box
 from passerby.runtime import Embedder
+from passerby.service.access import Refusal, not_found
 from passerby.service.cases import require_open
-from passerby.service.http import PROBLEMS, Searcher, Service, TheService
-from passerby.service.pictures import Box
-from passerby.service.refusals import Refusal, nothing_there
-from passerby.service.routes.cases import ScopeModel, find_case
+from passerby.service.http import PROBLEMS, Answer, Caller, ScopeModel, Searcher, Time, rounded
+from passerby.service.pictures import QueryPicture
 from passerby.service.routes.sightings import SightingInfo, find_sightings
-from passerby.service.searches import Search
-from passerby.service.sessions import Session
+from passerby.service.searches import Query, Search
 
+pictures_router = APIRouter(prefix="/api/pictures", tags=["search"], responses=PROBLEMS)
 router = APIRouter(prefix="/api/searches", tags=["search"], responses=PROBLEMS)
+trajectory_router = APIRouter(prefix="/api/searches", tags=["trajectory"], responses=PROBLEMS)
+
+
+class PersonBox(BaseModel):
+    """A person that the detector saw in the picture."""
+
+    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 in pixels")
+    score: Annotated[float, rounded(4)]
+
+
+class PictureInfo(BaseModel):
+    """An uploaded picture, ready to be searched for."""
+
+    id: str = Field(description="names the picture in a search; it is held in memory for a while")
+    width: int
+    height: int
+    people: list[PersonBox] = Field(description="best first; empty without a detector")
+    detected: bool = Field(description="whether a detector looked at the picture")
+    warnings: list[str] = Field(
+        description="unlike_a_crop, low_resolution, low_contrast: the answer may be poor"
+    )
+
+    @classmethod
+    def of(cls, picture: QueryPicture) -> "PictureInfo":
+        """Return what the page needs of a picture."""
+        height, width = picture.image.shape[:2]
+        people = picture.people
+        boxes = [] if people is None else people.boxes.tolist()
+        scores = [] if people is None else people.scores.tolist()
+        return cls(
+            id=picture.id,
+            width=width,
+            height=height,
+            people=[
+                PersonBox(box=box, score=score) for box, score in zip(boxes, scores, strict=True)
+            ],
+            detected=people is not None,
+            warnings=list(picture.warnings),
+        )
 
 
 class PictureChoice(BaseModel):
@@ -43,7 +85,7 @@ class NewSearch(BaseModel):
 
 
 class Judgement(BaseModel):
-    """What the operator says of the results; each call gives the whole of it."""
+    """The operator's feedback on the results; each call replaces the earlier one."""
 
     confirmed: list[str] = Field(default=[], description="ids that show the person")
     rejected: list[str] = Field(default=[], description="ids that do not")
@@ -56,6 +98,17 @@ class MatchInfo(SightingInfo):
     similarity: float = Field(description="cosine similarity, -1..1")
     score: float = Field(description="0..1; a probability only where the answer is calibrated")
     members: list[str] = Field(description="further sightings of the same group, best first")
+
+    @classmethod
+    def of(cls, match: Match, rank: int) -> "MatchInfo":
+        """Return a match with its place in the list."""
+        return cls(
+            **dict(SightingInfo.model_validate(match.sighting)),
+            rank=rank,
+            similarity=round(match.similarity, 6),
+            score=round(match.score, 6),
+            members=list(match.members),
+        )
 
 
 class SearchInfo(BaseModel):
@@ -82,120 +135,32 @@ class SearchInfo(BaseModel):
     query_sightings: list[str]
     matches: list[MatchInfo]
 
-
-def search_info(service: Service, session: Session, search: Search) -> SearchInfo:
-    """A search as its account may see it."""
-    access = service.access(session.account)
-    seen = {one.camera for one in service.city.coverage(search.scope) if one.sightings}
-    cameras = access.cameras_in(search.scope)
-    return SearchInfo(
-        id=search.id,
-        audit=search.audit,
-        case=search.case,
-        account=search.account,
-        created=format_time(search.created),
-        model=search.model,
-        scope=ScopeModel.of(search.scope),
-        searched=search.answer["searched"],
-        calibrated=search.answer["calibrated"],
-        reranked=search.answer["reranked"],
-        second_stage=search.answer.get("second_stage", False),
-        group=search.group,
-        verdict=search.verdict(),
-        revision=search.revision,
-        confirmed=list(search.confirmed),
-        rejected=list(search.rejected),
-        cameras=cameras,
-        silent=[camera for camera in cameras if camera not in seen],
-        query_sightings=list(search.sightings),
-        matches=[MatchInfo(**match) for match in search.answer["matches"]],
-    )
-
-
-def find_search(service: Service, session: Session, identifier: str) -> Search:
-    """An account's own search, where it still sees all of its units.
-
-    Raises:
-        Refusal: 404.
-    """
-    search = service.searches.get(identifier)
-    if search is None or search.account != session.account.name:
-        raise nothing_there("search")
-    if not service.access(session.account).covers(search.scope.units):
-        raise nothing_there("search")
-    return search
-
-
-@router.post("", summary="Search for a person", status_code=201)
-def make(new: NewSearch, session: Searcher, service: TheService) -> SearchInfo:
-    """Embed the query, narrow the scope to the grants, search, note it in the audit."""
-    account = session.account
-    case = require_open(find_case(service, account, new.case))
-    access = service.access(account)
-    scope = access.narrow(new.scope.scope())
-    approval = service.approvals.check(
-        scope, case=case.id, account=account.name, units=service.city.units
-    )
-    embedder = service.embedder
-    vectors, digests = _query(new, session, service, embedder)
-    search = service.searches.make(
-        vectors,
-        scope,
-        model=embedder.model_id,
-        account=account.name,
-        case=case.id,
-        limit=min(new.limit, service.settings.most_results),
-        pictures=digests,
-        sightings=tuple(new.sightings),
-        group=new.group,
-    )
-    details = {"approval": approval.id if approval else None}
-    return search_info(service, session, note(service, search, "searched", details))
-
-
-def note(service: Service, search: Search, action: str, details: dict[str, Any]) -> Search:
-    """Enter a search or its new judgement in the audit, then store it under that number."""
-    entry = service.audit.append(
-        action,
-        account=search.account,
-        case=search.case,
-        units=search.scope.units,
-        details={
-            "search": search.id,
-            "scope": search.scope.as_dict(),
-            "pictures": search.pictures,
-            "sightings": search.sightings,
-            "model": search.model,
-            "results": search.result_ids,
-            **details,
-        },
-    )
-    stored = Search(**{**vars(search), "audit": entry.number})
-    service.searches.store(stored)
-    return stored
-
-
-def _query(
-    new: NewSearch, session: Session, service: Service, embedder: Embedder
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """(Q, D) vectors of the query, and the hashes of its pictures."""
-    wanted = len(new.pictures) + len(new.sightings)
-    if not 1 <= wanted <= service.settings.most_pictures:
-        raise Refusal(
-            422,
-            "no_query" if wanted == 0 else "too_many_pictures",
-            f"The search has {wanted} query pictures.",
-            f"Give 1 to {service.settings.most_pictures} pictures of the same person.",
+    @classmethod
+    def of(cls, search: Search) -> "SearchInfo":
+        """Return a search with its present answer."""
+        query, found = search.query, search.found
+        return cls(
+            id=search.id,
+            audit=search.audit,
+            case=query.case,
+            account=query.account,
+            created=format_time(search.created),
+            model=query.model,
+            scope=ScopeModel.of(query.scope),
+            searched=found.searched,
+            calibrated=found.calibrated,
+            reranked=found.reranked,
+            second_stage=found.second_stage,
+            group=query.group,
+            verdict=search.verdict,
+            revision=search.revision,
+            confirmed=list(search.confirmed),
+            rejected=list(search.rejected),
+            cameras=list(found.cameras),
+            silent=list(found.silent),
+            query_sightings=list(query.sightings),
+            matches=[MatchInfo.of(match, rank) for rank, match in enumerate(found.matches, 1)],
         )
-    chosen = [service.pictures.get(one.id, session.account.name) for one in new.pictures]
-    crops = [picture.crop(choice.box) for picture, choice in zip(chosen, new.pictures, strict=True)]
-    parts = []
-    if crops:
-        parts.append(embedder.embed(crops))
-    if new.sightings:
-        find_sightings(service, session, new.sightings)
-        parts.append(service.city.gallery.vectors(new.sightings, model=embedder.model_id))
-    return np.concatenate(parts), tuple(picture.digest for picture in chosen)
 
 
 class SearchLine(BaseModel):
@@ -210,38 +175,210 @@ class SearchLine(BaseModel):
     confirmed: int
 
 
+def _metres(distance: float) -> float | None:
+    """A distance for JSON, which has no infinite numbers."""
+    return round(distance, 1) if isfinite(distance) else None
+
+
+class VisitInfo(Answer):
+    """The person before one camera."""
+
+    camera: str
+    unit: str
+    place: tuple[float, float] = Field(description="longitude, latitude")
+    arrive: Time
+    leave: Time
+    confidence: Annotated[float, rounded(4)] = Field(
+        description="0..1, the chance that the person passed here"
+    )
+    sightings: list[SightingInfo]
+
+
+class LegInfo(Answer):
+    """Between two visits; the path is the shortest way, not what was seen."""
+
+    origin: str
+    target: str
+    distance_m: Annotated[float | None, BeforeValidator(_metres)] = Field(
+        description="shortest way; null where there is none"
+    )
+    seconds: Annotated[float, rounded(1)]
+    speed: Annotated[float, rounded(2)] | None = Field(description="m/s along the shortest way")
+    known: bool = Field(description="false: a gap, nobody knows where the person was")
+    reason: str
+    path: list[tuple[float, float]]
+
+
+class PathInfo(Answer):
+    """One possible path."""
+
+    visits: list[VisitInfo]
+    legs: list[LegInfo] = Field(description="legs[i] leads from visits[i] to visits[i + 1]")
+
+
+class TrajectoryInfo(PathInfo):
+    """The best path and others; without visits, nobody in the scope is likely the person."""
+
+    search: str
+    revision: int
+    alternatives: list[PathInfo]
+
+    @classmethod
+    def of(cls, trajectory: Trajectory, search: Search) -> "TrajectoryInfo":
+        """Return a trajectory with the search that it belongs to."""
+        return cls(
+            **dict(PathInfo.model_validate(trajectory)),
+            search=search.id,
+            revision=search.revision,
+            alternatives=[PathInfo.model_validate(path) for path in trajectory.alternatives],
+        )
+
+
+# routes ------------------------------------------------------------------------------------------
+
+
+@pictures_router.post(
+    "",
+    summary="Upload a query picture",
+    status_code=201,
+    responses={
+        413: {"description": "Too large, in bytes or in pixels"},
+        415: {"description": "Not a picture"},
+        422: {"description": "Unreadable, too small, or no person in it"},
+    },
+)
+def add(
+    caller: Searcher,
+    file: Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP or TIFF")],
+) -> PictureInfo:
+    """Check a picture and hold it in memory for a search; it is never written to disk."""
+    return PictureInfo.of(caller.service.pictures.add(file.file.read(), caller.account.name))
+
+
+@router.post("", summary="Search for a person", status_code=201)
+def make(new: NewSearch, caller: Searcher) -> SearchInfo:
+    """Embed the query, narrow the scope to the grants, search, record the search in the audit."""
+    service, account = caller.service, caller.account
+    case = require_open(caller.find_case(new.case))
+    scope = caller.access.narrow(new.scope.scope())
+    approval = service.approvals.check(
+        scope, case=case.id, account=account.name, units=service.city.units
+    )
+    embedder = service.networks.now()
+    vectors, digests = _embed(new, caller, embedder)
+    query = Query(
+        account=account.name,
+        case=case.id,
+        model=embedder.model_id,
+        scope=scope,
+        limit=min(new.limit, service.settings.most_results),
+        group=new.group,
+        pictures=digests,
+        sightings=tuple(new.sightings),
+    )
+    search = service.searches.make(query, vectors)
+    details = {"approval": approval.id if approval else None}
+    return SearchInfo.of(_store(caller, search, "searched", details))
+
+
+def _embed(
+    new: NewSearch, caller: Caller, embedder: Embedder
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """Return (Q, D) vectors of the query, and the hashes of its pictures."""
+    service = caller.service
+    wanted = len(new.pictures) + len(new.sightings)
+    if not 1 <= wanted <= service.settings.most_pictures:
+        raise Refusal(
+            422,
+            "no_query" if wanted == 0 else "too_many_pictures",
+            f"The search has {wanted} query pictures.",
+            f"Give 1 to {service.settings.most_pictures} pictures of the same person.",
+        )
+    chosen = [service.pictures.get(one.id, caller.account.name) for one in new.pictures]
+    crops = [picture.crop(choice.box) for picture, choice in zip(chosen, new.pictures, strict=True)]
+    parts = []
+    if crops:
+        parts.append(embedder.embed(crops))
+    if new.sightings:
+        find_sightings(caller, new.sightings)
+        parts.append(service.city.gallery.vectors(new.sightings, model=embedder.model_id))
+    return np.concatenate(parts), tuple(picture.digest for picture in chosen)
+
+
+def _store(caller: Caller, search: Search, action: str, details: dict[str, Any]) -> Search:
+    """Record a search or its feedback in the audit, then store it with the entry's number."""
+    query = search.query
+    common = {
+        "search": search.id,
+        "scope": query.scope.as_dict(),
+        "pictures": query.pictures,
+        "sightings": query.sightings,
+        "model": query.model,
+        "results": search.result_ids,
+    }
+    entry = caller.record(action, {**common, **details}, case=query.case, units=query.scope.units)
+    stored = replace(search, audit=entry.number)
+    caller.service.searches.store(stored)
+    return stored
+
+
+def find_search(caller: Caller, identifier: str) -> Search:
+    """Return the caller's own search, if all its units are still granted.
+
+    Raises:
+        Refusal: 404.
+    """
+    search = caller.service.searches.get(identifier)
+    if search is None or search.query.account != caller.account.name:
+        raise not_found("search")
+    if not caller.access.covers(search.query.scope.units):
+        raise not_found("search")
+    return search
+
+
 @router.get("", summary="The account's searches")
-def searches(session: Searcher, service: TheService, case: str | None = None) -> list[SearchLine]:
-    """Newest first, perhaps of one case alone."""
-    access = service.access(session.account)
+def searches(caller: Searcher, case: str | None = None) -> list[SearchLine]:
+    """The account's searches, newest first; with ``case``, those of one case."""
     return [
         SearchLine(
-            id=one.id,
-            audit=one.audit,
-            case=one.case,
-            created=format_time(one.created),
-            scope=ScopeModel.of(one.scope),
-            results=len(one.answer["matches"]),
-            confirmed=len(one.confirmed),
+            id=search.id,
+            audit=search.audit,
+            case=search.query.case,
+            created=format_time(search.created),
+            scope=ScopeModel.of(search.query.scope),
+            results=len(search.found.matches),
+            confirmed=len(search.confirmed),
         )
-        for one in service.searches.of(session.account.name)
-        if (case is None or one.case == case) and access.covers(one.scope.units)
+        for search in caller.service.searches.of(caller.account.name)
+        if case in (None, search.query.case) and caller.access.covers(search.query.scope.units)
     ]
 
 
 @router.get("/{identifier}", summary="A search")
-def read(identifier: str, session: Searcher, service: TheService) -> SearchInfo:
+def read(identifier: str, caller: Searcher) -> SearchInfo:
     """A search of the account with its present answer."""
-    return search_info(service, session, find_search(service, session, identifier))
+    return SearchInfo.of(find_search(caller, identifier))
 
 
 @router.put("/{identifier}/judgement", summary="Confirm and reject")
-def judge(
-    identifier: str, judgement: Judgement, session: Searcher, service: TheService
-) -> SearchInfo:
-    """Say which sightings show the person; the list is made anew with what is known now."""
-    search = find_search(service, session, identifier)
-    require_open(find_case(service, session.account, search.case))
-    judged = service.searches.judge(search, tuple(judgement.confirmed), tuple(judgement.rejected))
-    details = {"confirmed": judged.confirmed, "rejected": judged.rejected}
-    return search_info(service, session, note(service, judged, "judged", details))
+def apply_feedback(identifier: str, judgement: Judgement, caller: Searcher) -> SearchInfo:
+    """Set which sightings show the person and which do not; the search is repeated with it."""
+    search = find_search(caller, identifier)
+    require_open(caller.find_case(search.query.case))
+    confirmed, rejected = tuple(judgement.confirmed), tuple(judgement.rejected)
+    again = caller.service.searches.apply_feedback(search, confirmed, rejected)
+    details = {"confirmed": confirmed, "rejected": rejected}
+    return SearchInfo.of(_store(caller, again, "judged", details))
+
+
+@trajectory_router.get("/{identifier}/trajectory", summary="The person's path")
+def trajectory(identifier: str, caller: Searcher) -> TrajectoryInfo:
+    """The best path through the search's scope, with up to two alternatives.
+
+    Confirmed sightings are on every path, rejected ones on none.
+    """
+    search = find_search(caller, identifier)
+    found = caller.service.searches.trace(search)
+    details = {"search": search.id, "sightings": [one.id for one in found.sightings]}
+    caller.record("traced", details, case=search.query.case, units=search.query.scope.units)
+    return TrajectoryInfo.of(found, search)

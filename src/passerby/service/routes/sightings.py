@@ -7,52 +7,26 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from passerby.city import Scope, Sighting
-from passerby.city.gallery import StoreError
-from passerby.errors import InputError
+from passerby.city.gallery import UnknownSightingError
+from passerby.service.access import not_found
 from passerby.service.cases import require_open
-from passerby.service.http import PROBLEMS, Searcher, Service, TheService
-from passerby.service.refusals import nothing_there
-from passerby.service.routes.cases import find_case
-from passerby.service.sessions import Session
+from passerby.service.http import PROBLEMS, Answer, Caller, Searcher, Time, rounded
 
 router = APIRouter(prefix="/api/sightings", tags=["sightings"], responses=PROBLEMS)
-MORE = 5  # sightings looked at for each tracklet wanted
+PER_TRACKLET = 5  # sightings read for each tracklet wanted
 
 
-class SightingInfo(BaseModel):
+class SightingInfo(Answer):
     """The facts of a sighting; never its vector."""
 
     id: str
     camera: str
     unit: str = Field(description="code of the cell at capture time")
-    time: str
+    time: Time
     tracklet: str
     box: list[float] | None
     crop: str = Field(description="SHA-256 of the crop, or empty")
-    quality: float
-
-    @classmethod
-    def of(cls, sighting: Sighting) -> "SightingInfo":
-        """The facts alone."""
-        return cls(**sighting.facts())
-
-
-def find_sightings(service: Service, session: Session, ids: list[str]) -> list[Sighting]:
-    """Sightings in the account's units.
-
-    Raises:
-        Refusal: 404 for one that does not exist or lies outside; which of the two is not told.
-    """
-    try:
-        found = service.city.gallery.get(ids)
-    except StoreError:
-        raise
-    except InputError:
-        raise nothing_there("sighting") from None
-    access = service.access(session.account)
-    if len(found) != len(ids) or not all(access.sees(one.unit) for one in found):
-        raise nothing_there("sighting")
-    return found
+    quality: Annotated[float, rounded(4)]
 
 
 class Browse(BaseModel):
@@ -65,26 +39,35 @@ class Browse(BaseModel):
     limit: Annotated[int, Field(ge=1, le=200)] = 60
 
 
+def find_sightings(caller: Caller, ids: list[str]) -> list[Sighting]:
+    """Return sightings in the account's units.
+
+    Raises:
+        Refusal: 404 for a sighting that does not exist or lies outside; the answer is the same.
+    """
+    try:
+        found = caller.service.city.gallery.get(ids)
+    except UnknownSightingError:
+        raise not_found("sighting") from None
+    if len(found) != len(ids) or not all(caller.access.sees(one.unit) for one in found):
+        raise not_found("sighting")
+    return found
+
+
 @router.get("", summary="Browse a camera")
-def browse(
-    session: Searcher, service: TheService, wanted: Annotated[Browse, Query()]
-) -> list[SightingInfo]:
+def browse(caller: Searcher, wanted: Annotated[Browse, Query()]) -> list[SightingInfo]:
     """One sighting of each tracklet that a camera saw in a window, newest first."""
-    case = require_open(find_case(service, session.account, wanted.case))
+    case = require_open(caller.find_case(wanted.case))
     window = Scope.parse(cameras=[wanted.camera], start=wanted.start, end=wanted.end)
-    scope = service.access(session.account).narrow(window)
-    seen = _by_tracklet(service.city.gallery.latest(MORE * wanted.limit, scope))[: wanted.limit]
-    service.audit.append(
-        "browsed",
-        account=session.account.name,
-        case=case.id,
-        units=scope.units,
-        details={"scope": scope.as_dict(), "sightings": [one.id for one in seen]},
-    )
-    return [SightingInfo.of(one) for one in seen]
+    scope = caller.access.narrow(window)
+    newest = caller.service.city.gallery.latest(PER_TRACKLET * wanted.limit, scope)
+    seen = _best_of_tracklets(newest)[: wanted.limit]
+    details = {"scope": scope.as_dict(), "sightings": [one.id for one in seen]}
+    caller.record("browsed", details, case=case.id, units=scope.units)
+    return [SightingInfo.model_validate(one) for one in seen]
 
 
-def _by_tracklet(sightings: list[Sighting]) -> list[Sighting]:
+def _best_of_tracklets(sightings: list[Sighting]) -> list[Sighting]:
     """The best sighting of each tracklet, in the order in which the tracklets come."""
     best: dict[str, Sighting] = {}
     for one in sightings:
@@ -95,9 +78,9 @@ def _by_tracklet(sightings: list[Sighting]) -> list[Sighting]:
 
 
 @router.get("/{identifier}", summary="A sighting")
-def sighting(identifier: str, session: Searcher, service: TheService) -> SightingInfo:
+def sighting(identifier: str, caller: Searcher) -> SightingInfo:
     """The facts of one sighting."""
-    return SightingInfo.of(find_sightings(service, session, [identifier])[0])
+    return SightingInfo.model_validate(find_sightings(caller, [identifier])[0])
 
 
 @router.get(
@@ -106,10 +89,11 @@ def sighting(identifier: str, session: Searcher, service: TheService) -> Sightin
     response_class=FileResponse,
     responses={200: {"content": {"image/jpeg": {}}}},
 )
-def crop(identifier: str, session: Searcher, service: TheService) -> Response:
-    """The crop as JPEG; each view is gathered into the audit."""
-    found = find_sightings(service, session, [identifier])[0]
-    if not found.crop or found.crop not in service.city.crops:
-        raise nothing_there("crop")
-    service.views.note(session.account.name, found.unit, found.id)
-    return FileResponse(service.city.crops.path(found.crop), media_type="image/jpeg")
+def crop(identifier: str, caller: Searcher) -> Response:
+    """The crop as JPEG; the audit records the view."""
+    found = find_sightings(caller, [identifier])[0]
+    crops = caller.service.city.crops
+    if not found.crop or found.crop not in crops:
+        raise not_found("crop")
+    caller.service.views.add(caller.account.name, found.unit, found.id)
+    return FileResponse(crops.path(found.crop), media_type="image/jpeg")

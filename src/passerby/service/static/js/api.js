@@ -1,7 +1,7 @@
-// Talking to the service: JSON in and out, the session's token, one kind of error.
+// Requests to the service: JSON, the session's token, one class of error.
 import { state, update } from "./state.js";
 
-/** What the service refused: a stable code, what was wrong, and what to do. */
+/** A refusal of the service: a stable code, what was wrong, and what to do. */
 export class Problem extends Error {
   constructor(status, code, error, whatToDo) {
     super(error);

@@ -1,4 +1,4 @@
-// The desk of a signed-in account: loads what it needs once, then puts the views together.
+// The screen of a signed-in account: loads its data once, then builds the views.
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { listenToKeys } from "./keyboard.js";
@@ -9,6 +9,7 @@ import { auditPage } from "./pages/audit.js";
 import { casesPage } from "./pages/cases.js";
 import { warn } from "./problems.js";
 import { state, subscribe, update } from "./state.js";
+import { wholeWindow } from "./time.js";
 import { buildTree } from "./units.js";
 import { queryPanel } from "./views/query.js";
 import { resultsPanel } from "./views/results.js";
@@ -46,16 +47,6 @@ export async function loadDesk() {
   } catch (error) {
     warn(error);
   }
-}
-
-/** From the first to the last sighting, in whole minutes. */
-export function wholeWindow(city) {
-  if (!city.first) return { start: null, end: null };
-  const minute = 60_000;
-  return {
-    start: Math.floor(Date.parse(city.first) / minute) * minute,
-    end: (Math.floor(Date.parse(city.last) / minute) + 1) * minute,
-  };
 }
 
 const PAGES = { cases: casesPage, approvals: approvalsPage, audit: auditPage, accounts: accountsPage };

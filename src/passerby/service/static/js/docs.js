@@ -12,7 +12,7 @@ const openapi = await (await fetch("/api/openapi.json")).json();
 const resolve = (schema) =>
   schema?.$ref ? openapi.components.schemas[schema.$ref.split("/").at(-1)] : schema;
 
-/** A short picture of a schema: names, types, and one line of what each is. */
+/** A schema as text: names, types, and a line of description each. */
 function outline(schema, depth = 0) {
   const own = resolve(schema);
   if (!own) return "";

@@ -100,7 +100,7 @@ export function openDialog(title, build, { closeLabel, wide = false } = {}) {
   });
 }
 
-/** Say something for a moment at the foot of the page. */
+/** Show a text for five seconds at the foot of the page. */
 export function toast(text, icon = null) {
   const host = document.querySelector(".toasts");
   const box = h("div", { class: "toast" }, icon, h("span", {}, text));

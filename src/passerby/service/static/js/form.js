@@ -1,8 +1,25 @@
-// A dialog that asks by a form: what it is for, the fields, and what the service refused.
-import { button, h, openDialog } from "./dom.js";
+// Parts of forms: a titled section of a panel, fields, and a dialog with a form.
+import { button, fill, h, openDialog } from "./dom.js";
 import { t } from "./i18n.js";
 import { icon } from "./icons.js";
-import { say } from "./problems.js";
+import { problemText } from "./problems.js";
+import { state, subscribe } from "./state.js";
+
+/** A titled part of the panel that redraws itself when one of `keys` changes. */
+export function section(symbol, titleKey, keys, draw, { extra } = {}) {
+  const body = h("div", { class: "section-body" });
+  const title = h("h2", {});
+  const side = h("div", { class: "row" });
+  const redraw = () => {
+    if (!state.city) return;
+    fill(title, t(titleKey));
+    fill(side, extra?.());
+    fill(body, draw());
+  };
+  subscribe(["language", ...keys], redraw);
+  redraw();
+  return h("section", { class: "section" }, h("div", { class: "section-head" }, icon(symbol), title, side), body);
+}
 
 /** An input with its name; `key` is the text's. */
 export const field = (key, input) => h("label", { class: "field" }, h("span", {}, t(key)), input);
@@ -24,7 +41,7 @@ export function askByForm(titleKey, sendKey, send, { why = null, fields }) {
         try {
           close(await send());
         } catch (error) {
-          problem.textContent = say(error);
+          problem.textContent = problemText(error);
           problem.hidden = false;
         }
       };

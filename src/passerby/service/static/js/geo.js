@@ -5,13 +5,13 @@ const METRES = 111_320; // per degree of latitude
 const scale = (lat) => Math.cos((lat * Math.PI) / 180);
 
 /** Metres between two places. */
-export function metres([lonA, latA], [lonB, latB]) {
+function metres([lonA, latA], [lonB, latB]) {
   const x = (lonB - lonA) * scale((latA + latB) / 2) * METRES;
   return Math.hypot(x, (latB - latA) * METRES);
 }
 
 /** The place `distance` metres from another, at `bearing` degrees clockwise from north. */
-export function offsetPlace([lon, lat], bearing, distance) {
+function offsetPlace([lon, lat], bearing, distance) {
   const angle = (bearing * Math.PI) / 180;
   return [
     lon + (Math.sin(angle) * distance) / (METRES * scale(lat)),

@@ -1,4 +1,4 @@
-// Two dictionaries, one choice; a text that is missing shows its key, which a test forbids.
+// The texts of the page in two languages. A missing text would show its key; a test forbids that.
 import { state } from "./state.js";
 import en from "./strings.en.js";
 import zh from "./strings.zh.js";
@@ -12,9 +12,9 @@ export function t(key, values = {}) {
 }
 
 /** Whether the dictionary has a key. */
-export const knows = (key) => key in DICTIONARIES[state.language];
+export const hasText = (key) => key in DICTIONARIES[state.language];
 
-/** A number in the chosen language's way. */
+/** A number in the format of the chosen language. */
 export const number = (value, options) => new Intl.NumberFormat(locale(), options).format(value);
 
 /** The locale of dates and numbers. */

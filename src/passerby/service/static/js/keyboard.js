@@ -2,9 +2,8 @@
 import { h, openDialog } from "./dom.js";
 import { t } from "./i18n.js";
 import { state, update } from "./state.js";
-import { judge, verdictOf } from "./work.js";
-import { addSighting } from "./views/person.js";
-import { compareSelected, selectedMatch } from "./views/results.js";
+import { compare } from "./views/compare.js";
+import { addSighting, applyFeedback, selectedMatch, verdictOf } from "./work.js";
 
 const KEYS = [
   ["j ↓", "keys.next"],
@@ -36,7 +35,7 @@ export function listenToKeys() {
 function actions() {
   if (!state.search?.matches.length) return {};
   const match = selectedMatch();
-  const mark = (verdict) => () => match && judge(match, verdictOf(match) === verdict ? null : verdict);
+  const mark = (verdict) => () => match && applyFeedback(match, verdictOf(match) === verdict ? null : verdict);
   return {
     j: () => step(1),
     ArrowDown: () => step(1),
@@ -44,7 +43,7 @@ function actions() {
     ArrowUp: () => step(-1),
     c: mark("confirmed"),
     x: mark("rejected"),
-    Enter: compareSelected,
+    Enter: () => match && compare(match),
     f: () => match && addSighting(match),
     " ": () => state.playhead !== null && update({ playing: !state.playing }),
   };

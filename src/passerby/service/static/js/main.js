@@ -1,4 +1,4 @@
-// The page begins here: theme and language, then the sign-in or the desk.
+// Entry of the page: sets theme and language, then shows the sign-in or the desk.
 import { get } from "./api.js";
 import { desk, loadDesk } from "./desk.js";
 import { fill } from "./dom.js";
@@ -14,14 +14,14 @@ function firstTheme() {
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
-function dress() {
+function applyAppearance() {
   document.documentElement.dataset.theme = state.theme;
   document.documentElement.lang = state.language === "zh" ? "zh-CN" : "en";
 }
 
-let built = null; // the desk and whose it is; kept while a session that ended is renewed
+let built = null; // the desk and its account; it stays while a session that ended is renewed
 
-/** Show the sign-in or the desk, whichever the session asks for. */
+/** Show the desk of a session, or the sign-in without one. */
 async function show() {
   if (!state.session) {
     fill(root, signIn());
@@ -29,7 +29,7 @@ async function show() {
   }
   const { name } = state.session.account;
   if (built && built.name !== name) {
-    location.reload(); // another account starts from nothing
+    location.reload(); // another account starts with an empty page
     return;
   }
   if (!built) {
@@ -41,14 +41,14 @@ async function show() {
 }
 
 update({ theme: firstTheme(), language: firstLanguage() });
-dress();
+applyAppearance();
 subscribe(["theme"], () => {
   localStorage.setItem("passerby.theme", state.theme);
-  dress();
+  applyAppearance();
 });
 subscribe(["language"], () => {
   localStorage.setItem("passerby.language", state.language);
-  dress();
+  applyAppearance();
   if (!state.session) fill(root, signIn());
 });
 subscribe(["session"], show);

@@ -1,5 +1,5 @@
-// The page's one state, and who wants to know when a part of it changes.
-// `subscribe` and `update` are the only two ways to it.
+// The state of the page. Views subscribe to parts of it and are called when a part changes.
+// Only `update` changes it.
 
 const listeners = new Map();
 
@@ -29,6 +29,7 @@ export const state = {
   hovered: null,
   playhead: null, // ms
   playing: false,
+  speed: 120, // of the playhead: seconds of the city in one second
   grouping: "tracklet",
   drawer: null, // on small screens: "left" | "right" | null
 };
@@ -42,7 +43,7 @@ export function subscribe(keys, listener) {
   return () => keys.forEach((key) => listeners.get(key).delete(listener));
 }
 
-/** Change the state and tell who listens, each listener once. */
+/** Change the state and call the listeners of what changed, each once. */
 export function update(changes) {
   const due = new Set();
   for (const [key, value] of Object.entries(changes)) {

@@ -74,3 +74,13 @@ export function fromLocalInput(text) {
   const guess = wall - offset(wall);
   return wall - offset(guess); // once more, for the hour in which the clocks change
 }
+
+/** From the first to the last sighting, in whole minutes. */
+export function wholeWindow(city) {
+  if (!city.first) return { start: null, end: null };
+  const minute = 60_000;
+  return {
+    start: Math.floor(Date.parse(city.first) / minute) * minute,
+    end: (Math.floor(Date.parse(city.last) / minute) + 1) * minute,
+  };
+}

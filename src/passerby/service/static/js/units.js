@@ -1,6 +1,6 @@
 // The tree of units on the page, built from the service's GeoJSON.
 
-export const LEVELS = ["city", "district", "street", "area", "cell"];
+const LEVELS = ["city", "district", "street", "area", "cell"];
 
 /** Index a FeatureCollection of units: by code, by parent, by level. */
 export function buildTree(collection) {
@@ -27,11 +27,6 @@ export function pathOf(tree, code) {
 
 /** Whether `outer` is `inner` or above it. */
 export const holds = (outer, inner) => inner.startsWith(outer);
-
-/** The unit of a level that holds a leaf, or null. */
-export function atLevel(tree, leaf, level) {
-  return pathOf(tree, leaf).find((unit) => unit.level === level) ?? null;
-}
 
 /** Units whose name (in either language) or code holds a text. */
 export function findUnits(tree, text, most = 40) {

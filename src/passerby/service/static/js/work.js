@@ -1,11 +1,11 @@
-// What the operator does: search, judge, trace, ask what the cameras saw.
-import { get, post, put } from "./api.js";
+// Actions of the operator: search, give feedback, trace; and what the page reads from the answer.
+import { cropUrl, get, post, put } from "./api.js";
 import { warn } from "./problems.js";
 import { state, update } from "./state.js";
 
 const iso = (ms) => (ms === null ? null : new Date(ms).toISOString());
 
-/** The scope as the service wants it. */
+/** The scope in the form of the HTTP API. */
 export const scope = () => ({
   units: state.chosenUnits,
   cameras: state.chosenCameras,
@@ -15,7 +15,7 @@ export const scope = () => ({
 
 let coverageRequest = null;
 
-/** Ask what each camera saw in the window; a newer question cancels an older one. */
+/** Load what each camera saw in the window; a newer request cancels an older one. */
 export async function loadCoverage() {
   coverageRequest?.abort();
   coverageRequest = new AbortController();
@@ -58,8 +58,8 @@ async function show(answer) {
   await trace();
 }
 
-/** Ask where the person of the present search went. */
-export async function trace() {
+/** Load the path of the present search's person. */
+async function trace() {
   const asked = state.search;
   try {
     const trajectory = await get(`/api/searches/${asked.id}/trajectory`);
@@ -81,8 +81,8 @@ export async function reopen(id) {
   }
 }
 
-/** Say whether a result shows the person ("confirmed", "rejected", or null to take it back). */
-export async function judge(match, verdict) {
+/** Set the feedback for a result: "confirmed", "rejected", or null to remove it. */
+export async function applyFeedback(match, verdict) {
   const own = new Set([match.id, ...(match.members ?? [])]);
   const { search: now } = state;
   const confirmed = now.confirmed.filter((id) => !own.has(id));
@@ -92,14 +92,14 @@ export async function judge(match, verdict) {
   const selected = verdict === "rejected" && state.selected === match.id ? nextOf(match.id) : state.selected;
   update({ search: { ...now, confirmed, rejected }, selected });
   unsent = true;
-  await (sending ??= sendJudgements());
+  await (sending ??= sendFeedback());
 }
 
-let unsent = false; // the operator has judged since the last request began
-let sending = null; // the requests on their way; judging faster than they are answered is fine
+let unsent = false; // there is feedback that no request holds yet
+let sending = null; // promise of the requests in progress; feedback may come faster than answers
 
-/** Send what was judged until nothing new was said meanwhile; only the last answer is shown. */
-async function sendJudgements() {
+/** Send feedback until none is unsent; only the last answer is shown. */
+async function sendFeedback() {
   try {
     while (unsent) {
       unsent = false;
@@ -115,14 +115,14 @@ async function sendJudgements() {
   }
 }
 
-/** The result after one, to go on with when it is rejected. */
+/** The result to select after one is rejected. */
 function nextOf(id) {
   const ids = state.search.matches.map((one) => one.id);
   const at = ids.indexOf(id);
   return ids[at + 1] ?? ids[at - 1] ?? null;
 }
 
-/** What the operator has said of a result. */
+/** The operator's feedback for a result: "confirmed", "rejected" or null. */
 export function verdictOf(match) {
   const own = [match.id, ...(match.members ?? [])];
   if (own.some((id) => state.search?.confirmed.includes(id))) return "confirmed";
@@ -136,3 +136,23 @@ export function shownPath() {
   if (!trajectory) return null;
   return alternative === 0 ? trajectory : (trajectory.alternatives[alternative - 1] ?? trajectory);
 }
+
+/** The result that is selected, or null. */
+export const selectedMatch = () => state.search?.matches.find((one) => one.id === state.selected) ?? null;
+
+/** The result that shows a visit. */
+export function resultOf(visit) {
+  const own = new Set(visit.sightings.map((one) => one.id));
+  return state.search?.matches.find((one) => [one.id, ...one.members].some((id) => own.has(id)))?.id ?? null;
+}
+
+/** The number of the visit that a result is part of, or null. */
+export function visitOf(match) {
+  const own = new Set([match.id, ...match.members]);
+  const at = shownPath()?.visits.findIndex((visit) => visit.sightings.some((one) => own.has(one.id))) ?? -1;
+  return at < 0 ? null : at + 1;
+}
+
+/** Take a sighting of the gallery as the only query picture. */
+export const addSighting = ({ id }) =>
+  update({ pictures: [{ key: `sighting:${id}`, sighting: id, url: cropUrl(id), warnings: [] }] });

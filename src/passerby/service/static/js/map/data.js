@@ -45,7 +45,7 @@ export function cameraWedges() {
   return collection(features);
 }
 
-/** The legs of the shown path; a gap is a straight line that claims no way. */
+/** The legs of the shown path; a leg whose way is unknown is a straight line. */
 export function trackLines() {
   const path = shownPath();
   const features = (path?.legs ?? [])

@@ -1,4 +1,4 @@
-// Pointing at the map: units light up and are chosen, cameras tell what they saw.
+// The pointer on the map: hover and choose units, show what a camera saw.
 import { Popup } from "../../vendor/maplibre-gl/maplibre-gl.mjs";
 import { button, fill, h } from "../dom.js";
 import { nameOf, number, t } from "../i18n.js";
@@ -7,7 +7,7 @@ import { state, update } from "../state.js";
 import { clock } from "../time.js";
 import { toggleUnit } from "../units.js";
 import { browseCamera } from "../views/browse.js";
-import { cameraOf, unitPath } from "../views/names.js";
+import { cameraOf, unitPath } from "../views/describe.js";
 
 const CAMERAS = ["camera-dot", "results"];
 

@@ -56,7 +56,7 @@ const sources = () => ({
 });
 
 async function create(canvas, host) {
-  await document.fonts.load("500 16px Inter"); // letters are drawn once: the font has to be there
+  await document.fonts.load("500 16px Inter"); // the map draws letters once, so the font has to be loaded
   map = new LibreMap({
     container: canvas,
     style: buildStyle(state.theme, state.language, sources()),
@@ -72,7 +72,7 @@ async function create(canvas, host) {
   map.touchZoomRotate.disableRotation();
   map.addControl(new NavigationControl({ showCompass: false }), "top-right");
   map.addControl(new ScaleControl({ maxWidth: 110 }), "bottom-right");
-  map.on("style.load", dressed);
+  map.on("style.load", afterStyleLoad);
   map.once("idle", () => {
     host.dataset.ready = "true";
   });
@@ -80,8 +80,8 @@ async function create(canvas, host) {
   follow(host);
 }
 
-/** After each change of the style: pictures and states that are not part of it. */
-function dressed() {
+/** Restore pictures and feature states, which a new style does not keep. */
+function afterStyleLoad() {
   const { track, trackCasing } = PALETTES[state.theme];
   map.addImage("arrow", arrow(track, trackCasing), { pixelRatio: 2 });
   shadeUnits();

@@ -1,12 +1,11 @@
-// Marks of the page above the map: numbered visits, and the person at the playhead.
+// HTML markers on the map: numbered visits, and the person at the playhead.
 import { Marker } from "../../vendor/maplibre-gl/maplibre-gl.mjs";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { state, update } from "../state.js";
 import { clock } from "../time.js";
-import { nameOfCamera } from "../views/names.js";
-import { resultOf } from "../views/timeline.js";
-import { shownPath } from "../work.js";
+import { nameOfCamera } from "../views/describe.js";
+import { resultOf, shownPath } from "../work.js";
 import { placeAt } from "./playback.js";
 
 let visits = [];
@@ -45,7 +44,7 @@ export function drawMarkers(map) {
   movePerson(map);
 }
 
-/** Put the person where the playhead says; nowhere when that is not known at all. */
+/** Move the person to the place of the playhead; remove the marker when no place is known. */
 export function movePerson(map) {
   const now = state.playhead === null ? null : placeAt(shownPath(), state.playhead);
   if (!now) {

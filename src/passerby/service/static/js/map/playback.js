@@ -1,7 +1,6 @@
-// Where the person was at a moment of the playhead, and the clock that moves it.
+// The place of the person at the time of the playhead, and the animation of the playhead.
 import { along } from "../geo.js";
 import { state, update } from "../state.js";
-import { playbackSpeed } from "../views/timeline.js";
 import { shownPath } from "../work.js";
 
 /**
@@ -39,7 +38,7 @@ export function startPlayback() {
   let before = performance.now();
   const tick = (now) => {
     if (!state.playing) return;
-    const next = state.playhead + (now - before) * playbackSpeed();
+    const next = state.playhead + (now - before) * state.speed;
     before = now;
     if (next >= last) update({ playhead: last, playing: false });
     else {

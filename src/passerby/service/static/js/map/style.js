@@ -64,7 +64,7 @@ export const PALETTES = {
   },
 };
 
-export const EMPTY = { type: "FeatureCollection", features: [] };
+const EMPTY = { type: "FeatureCollection", features: [] };
 const FONT = ["Inter"];
 const zoomed = (...stops) => ["interpolate", ["exponential", 1.55], ["zoom"], ...stops];
 const WIDTHS = {

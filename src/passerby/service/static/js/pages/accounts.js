@@ -7,7 +7,7 @@ import { icon } from "../icons.js";
 import { warn } from "../problems.js";
 import { state } from "../state.js";
 import { dateTime } from "../time.js";
-import { where } from "./cases.js";
+import { scopeNames } from "../views/describe.js";
 import { chip, pageOf, table } from "./page.js";
 
 export const accountsPage = () =>
@@ -21,7 +21,7 @@ async function load(reload) {
     [
       ["signin.name", (one) => h("strong", {}, one.name)],
       ["accounts.role", (one) => t(`role.${one.role}`)],
-      ["where.title", (one) => where({ units: one.units, cameras: [] })],
+      ["where.title", (one) => scopeNames({ units: one.units, cameras: [] })],
       ["accounts.created", (one) => dateTime(Date.parse(one.created))],
       ["case.state", (one) => (one.disabled ? chip(t("accounts.disabled"), "bad") : chip(t("accounts.active"), "good"))],
       [null, (one) => actions(one, reload)],

@@ -8,7 +8,7 @@ import { warn } from "../problems.js";
 import { state, update } from "../state.js";
 import { dateTime } from "../time.js";
 import { scope } from "../work.js";
-import { where } from "./cases.js";
+import { scopeNames } from "../views/describe.js";
 import { chip, pageOf, table } from "./page.js";
 
 export const approvalsPage = () => pageOf("page.approvals", "approvals.hint", load);
@@ -20,7 +20,7 @@ async function load(reload) {
       ["searches.number", (one) => one.id],
       ["case.title", (one) => one.case],
       ["approval.by", (one) => one.account],
-      ["where.title", (one) => where(one.scope)],
+      ["where.title", (one) => scopeNames(one.scope)],
       ["when.title", (one) => window(one.scope)],
       ["approval.reason", (one) => one.reason],
       ["case.state", status],

@@ -1,11 +1,11 @@
-// The audit: who did what, when, for which case; and whether the chain holds.
+// The audit: who did what, when, for which case; and the check of the chain.
 import { get } from "../api.js";
 import { button, fill, h } from "../dom.js";
-import { knows, number, t } from "../i18n.js";
+import { hasText, number, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { warn } from "../problems.js";
 import { clock, day } from "../time.js";
-import { where } from "./cases.js";
+import { scopeNames } from "../views/describe.js";
 import { chip, pageOf, table } from "./page.js";
 
 let wanted = "";
@@ -30,7 +30,7 @@ async function verify(verdict) {
   }
 }
 
-const actionName = (action) => (knows(`action.${action}`) ? t(`action.${action}`) : action);
+const actionName = (action) => (hasText(`action.${action}`) ? t(`action.${action}`) : action);
 
 async function load() {
   const entries = await get("/api/audit?limit=200");
@@ -68,7 +68,7 @@ const COLUMNS = [
   ["audit.who", (one) => one.account],
   ["audit.what", (one) => chip(actionName(one.action), kindOf(one.action))],
   ["case.title", (one) => h("span", { class: "figures" }, one.case ?? "–")],
-  ["where.title", (one) => where({ units: one.units, cameras: [] })],
+  ["where.title", (one) => scopeNames({ units: one.units, cameras: [] })],
   ["audit.details", details],
   ["audit.digest", (one) => h("code", { title: one.digest }, one.digest.slice(0, 10))],
 ];

@@ -6,8 +6,8 @@ import { icon } from "../icons.js";
 import { warn } from "../problems.js";
 import { state, update } from "../state.js";
 import { dateTime } from "../time.js";
-import { nameOf } from "../i18n.js";
 import { openCase } from "../views/case.js";
+import { scopeNames } from "../views/describe.js";
 import { reopen } from "../work.js";
 import { chip, pageOf, table } from "./page.js";
 
@@ -39,7 +39,7 @@ async function load(reload) {
         ["searches.number", (one) => `#${one.audit}`],
         ["case.title", (one) => h("span", { class: "figures" }, one.case)],
         ["fact.time", (one) => dateTime(Date.parse(one.created))],
-        ["where.title", (one) => where(one.scope)],
+        ["where.title", (one) => scopeNames(one.scope)],
         ["searches.results", (one) => number(one.results)],
         ["judge.confirmed", (one) => (one.confirmed ? chip(number(one.confirmed), "good") : "–")],
         [null, (one) => button(t("searches.open"), () => reopen(one.id), { kind: "small" })],
@@ -53,16 +53,6 @@ async function load(reload) {
 function status(one) {
   if (one.closed) return chip(t("case.closed"));
   return one.is_open ? chip(t("case.is_open"), "good") : chip(t("case.expired"), "warn");
-}
-
-const MOST_NAMES = 3;
-
-/** Units and cameras of a scope by name, the first few of many. */
-export function where({ units, cameras }) {
-  const names = [...units.map((code) => nameOf(state.units.byCode.get(code) ?? { name: code })), ...cameras];
-  const shown = names.slice(0, MOST_NAMES).join(", ") || "–";
-  if (names.length <= MOST_NAMES) return shown;
-  return h("span", { title: names.join(", ") }, `${shown} +${names.length - MOST_NAMES}`);
 }
 
 async function close(one, reload) {

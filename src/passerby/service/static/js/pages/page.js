@@ -2,7 +2,7 @@
 import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
+import { problemText } from "../problems.js";
 
 /** A page that loads its content; `load` returns it. */
 export function pageOf(titleKey, hintKey, load, tools = null) {
@@ -11,7 +11,7 @@ export function pageOf(titleKey, hintKey, load, tools = null) {
     try {
       fill(body, await load(reload));
     } catch (error) {
-      fill(body, h("p", { class: "notice bad" }, icon("warning"), h("span", {}, say(error))));
+      fill(body, h("p", { class: "notice bad" }, icon("warning"), h("span", {}, problemText(error))));
     }
   };
   reload();

@@ -1,15 +1,15 @@
-// What one camera saw in the window: pick somebody and look for them elsewhere.
+// A dialog with the passers-by of one camera; each can become the query.
 import { cropUrl, get } from "../api.js";
 import { button, fill, h, openDialog } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say } from "../problems.js";
+import { problemText } from "../problems.js";
 import { state } from "../state.js";
 import { clock } from "../time.js";
-import { nameOfCamera } from "./names.js";
-import { addSighting } from "./person.js";
+import { addSighting } from "../work.js";
+import { nameOfCamera } from "./describe.js";
 
-/** Show the newest passers-by of a camera; without one, of the busiest, and any can be chosen. */
+/** Show the newest passers-by of a camera, at first of the busiest one. */
 export function browseCamera(first = busiest()) {
   let camera = first;
   return openDialog(
@@ -29,7 +29,7 @@ export function browseCamera(first = busiest()) {
               : h("p", { class: "hint" }, t("camera.silent")),
           );
         } catch (error) {
-          fill(seen, h("p", { class: "notice bad" }, say(error)));
+          fill(seen, h("p", { class: "notice bad" }, problemText(error)));
         }
       };
       show();

@@ -1,44 +1,20 @@
-// One result: the crop, how sure, where, when; and what the operator can do with it.
+// One result: crop, score, place, time, and the buttons for feedback.
 import { cropUrl } from "../api.js";
 import { button, h } from "../dom.js";
-import { number, t } from "../i18n.js";
+import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, update } from "../state.js";
 import { clock, day } from "../time.js";
-import { judge, shownPath, verdictOf } from "../work.js";
+import { addSighting, applyFeedback, verdictOf, visitOf } from "../work.js";
 import { compare } from "./compare.js";
-import { nameOfCamera, unitPath } from "./names.js";
-import { addSighting } from "./person.js";
-
-/** "87 %" for a probability; a bare number where the network is not calibrated. */
-export const scoreText = (match) =>
-  state.search.calibrated ? number(match.score, { style: "percent" }) : number(match.similarity, { maximumFractionDigits: 2, minimumFractionDigits: 2 });
-
-/** The number of the visit that a result is part of, or null. */
-export function visitOf(match) {
-  const own = new Set([match.id, ...match.members]);
-  const at = shownPath()?.visits.findIndex((visit) => visit.sightings.some((one) => own.has(one.id))) ?? -1;
-  return at < 0 ? null : at + 1;
-}
-
-export function score(match) {
-  const share = Math.round(100 * Math.min(Math.max(match.score, 0), 1));
-  const label = state.search.calibrated ? t("score.calibrated") : t("score.uncalibrated");
-  return h(
-    "div",
-    { class: "score", title: label },
-    h("span", { class: `meter ${state.search.calibrated ? "" : "open"}` }, h("span", { style: { width: `${share}%` } })),
-    h("strong", {}, scoreText(match)),
-    state.search.calibrated ? null : h("span", { class: "hint" }, t("score.short_uncalibrated")),
-  );
-}
+import { nameOfCamera, score, unitPath } from "./describe.js";
 
 export function card(match) {
   const verdict = verdictOf(match);
   const visit = visitOf(match);
   const time = Date.parse(match.time);
   const select = () => update({ selected: match.id });
-  const press = (kind) => judge(match, verdict === kind ? null : kind);
+  const press = (kind) => applyFeedback(match, verdict === kind ? null : kind);
   return h(
     "li",
     {

@@ -1,12 +1,11 @@
 // The case that a search is made for.
 import { post } from "../api.js";
 import { button, h, toast } from "../dom.js";
-import { askByForm, explain, field } from "../form.js";
+import { askByForm, explain, field, section } from "../form.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, update } from "../state.js";
 import { dateTime } from "../time.js";
-import { section } from "./query.js";
 
 export function caseSection() {
   return section("folder", "case.title", ["cases", "caseId"], draw, {

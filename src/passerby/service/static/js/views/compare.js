@@ -1,13 +1,12 @@
-// Side by side: the query and one result, large, with everything that is known of it.
+// A dialog that shows the query and one result side by side, large, with all facts.
 import { cropUrl } from "../api.js";
 import { button, fill, h, openDialog } from "../dom.js";
 import { number, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
-import { clock, day, duration } from "../time.js";
-import { judge, shownPath, verdictOf } from "../work.js";
-import { score, visitOf } from "./card.js";
-import { nameOfCamera, unitPath } from "./names.js";
+import { clock, day } from "../time.js";
+import { applyFeedback, shownPath, verdictOf, visitOf } from "../work.js";
+import { legText, nameOfCamera, score, unitPath } from "./describe.js";
 
 /** Open the comparison at a result; arrow keys go on to the next. */
 export function compare(first) {
@@ -27,7 +26,7 @@ export function compare(first) {
   };
   const decide = async (match, verdict) => {
     const next = verdict === "rejected" ? state.search.matches[at() + 1]?.id : shown;
-    await judge(match, verdictOf(match) === verdict ? null : verdict);
+    await applyFeedback(match, verdictOf(match) === verdict ? null : verdict);
     shown = state.search?.matches.some((one) => one.id === shown) ? shown : (next ?? state.search?.matches[0]?.id);
     draw();
   };
@@ -138,13 +137,4 @@ function facts(match) {
     visit ? line("fact.visit", t("path.visit", { n: visit })) : line("fact.visit", t("fact.not_on_path")),
     leg ? line("fact.leg", legText(leg)) : null,
   );
-}
-
-/** "410 m in 5 min, 1.3 m/s" or that the way between is unknown. */
-export function legText(leg) {
-  const time = duration(leg.seconds * 1000);
-  if (leg.origin === leg.target) return t("leg.again", { time });
-  const far = leg.distance_m === null ? "" : number(Math.round(leg.distance_m));
-  if (!leg.known) return t("leg.unknown", { metres: far, time });
-  return t("leg.known", { metres: far, time, speed: number(leg.speed, { maximumFractionDigits: 1 }) });
 }

@@ -1,13 +1,13 @@
-// Whom to look for: pictures dropped, pasted, chosen, or taken from the gallery.
-import { cropUrl, upload } from "../api.js";
+// The query pictures: dropped, pasted, chosen, or taken from the gallery.
+import { upload } from "../api.js";
 import { button, h, toast } from "../dom.js";
+import { section } from "../form.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { warn } from "../problems.js";
 import { state, subscribe, update } from "../state.js";
 import { choosePerson } from "./box.js";
 import { browseCamera } from "./browse.js";
-import { section } from "./query.js";
 
 // A query picture in the state: {key, url, width, height, box, people, warnings, id | sighting, pending}
 let keys = 0;
@@ -125,7 +125,7 @@ function warnings() {
 }
 
 /** Upload files and take them as query pictures. */
-export async function addFiles(files) {
+async function addFiles(files) {
   for (const file of files) {
     if (state.pictures.length >= state.city.limits.most_pictures) break;
     if (file.size > state.city.limits.upload_megabytes * 2 ** 20) {
@@ -149,12 +149,6 @@ export async function addFiles(files) {
   }
 }
 
-/** Take a sighting of the gallery as (a further or the only) query picture. */
-export function addSighting(sighting, { alone = true } = {}) {
-  const picture = { key: (keys += 1), sighting: sighting.id, url: cropUrl(sighting.id), warnings: [] };
-  update({ pictures: alone ? [picture] : [...state.pictures, picture] });
-}
-
 async function pickBox(picture) {
   const box = await choosePerson(picture);
   if (box !== undefined) replace(picture.key, { ...picture, box });
@@ -169,7 +163,7 @@ function drop(picture) {
   update({ pictures: state.pictures.filter((one) => one !== picture) });
 }
 
-// another person is another question: the old answer no longer belongs to the pictures
+// without pictures the old answer belongs to nobody
 subscribe(["pictures"], () => {
   if (!state.pictures.length && state.status !== "searching") update({ status: "idle", problem: null });
 });

@@ -1,4 +1,4 @@
-// The left panel: for which case, whom, where, when; and the button that searches.
+// The left panel: case, person, window, units, and the button that searches.
 import { button, fill, h } from "../dom.js";
 import { number, t } from "../i18n.js";
 import { icon } from "../icons.js";
@@ -7,7 +7,7 @@ import { duration } from "../time.js";
 import { camerasIn } from "../units.js";
 import { search } from "../work.js";
 import { askApproval } from "../pages/approvals.js";
-import { say } from "../problems.js";
+import { problemText } from "../problems.js";
 import { caseSection } from "./case.js";
 import { personSection } from "./person.js";
 import { whenSection } from "./when.js";
@@ -20,22 +20,6 @@ export function queryPanel() {
     h("div", { class: "panel-scroll" }, caseSection(), personSection(), whenSection(), whereSection()),
     footer(),
   );
-}
-
-/** A titled part of the panel that redraws itself when one of `keys` changes. */
-export function section(symbol, titleKey, keys, draw, { extra } = {}) {
-  const body = h("div", { class: "section-body" });
-  const title = h("h2", {});
-  const side = h("div", { class: "row" });
-  const redraw = () => {
-    if (!state.city) return;
-    fill(title, t(titleKey));
-    fill(side, extra?.());
-    fill(body, draw());
-  };
-  subscribe(["language", ...keys], redraw);
-  redraw();
-  return h("section", { class: "section" }, h("div", { class: "section-head" }, icon(symbol), title, side), body);
 }
 
 /** Why the search cannot be made yet; null when it can. */
@@ -92,7 +76,7 @@ function failure() {
     h(
       "div",
       { class: "grow" },
-      say(state.problem),
+      problemText(state.problem),
       approval
         ? h("div", { class: "notice-action" }, button(t("approval.ask"), askApproval, { kind: "small" }))
         : null,

@@ -1,16 +1,15 @@
-// The right panel: what was found, in order; judge it, compare it, export it.
+// The right panel: the results in order, the verdict, the export.
 import { button, fill, h, openDialog, segmented, toast } from "../dom.js";
 import { download } from "../api.js";
 import { number, t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { say, warn } from "../problems.js";
+import { problemText, warn } from "../problems.js";
 import { showKeys } from "../keyboard.js";
 import { state, subscribe, update } from "../state.js";
 import { duration } from "../time.js";
 import { shownPath, verdictOf } from "../work.js";
-import { compare } from "./compare.js";
 import { card } from "./card.js";
-import { nameOfCamera } from "./names.js";
+import { nameOfCamera } from "./describe.js";
 
 export function resultsPanel() {
   const head = h("div", { class: "results-head" });
@@ -108,7 +107,7 @@ function pathSummary() {
 
 function content() {
   if (state.status === "searching") return skeleton();
-  if (state.status === "failed") return empty("warning", say(state.problem), null);
+  if (state.status === "failed") return empty("warning", problemText(state.problem), null);
   if (!state.search) {
     return state.city.sightings
       ? steps()
@@ -184,12 +183,6 @@ function markSelected(list) {
     if (on) one.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   }
 }
-
-/** The result that is selected. */
-export const selectedMatch = () => state.search?.matches.find((one) => one.id === state.selected) ?? null;
-
-/** Compare the selected result with the query. */
-export const compareSelected = () => selectedMatch() && compare(selectedMatch());
 
 function openExport() {
   openDialog(

@@ -1,14 +1,14 @@
-// The sign-in.
+// The sign-in screen.
 import { Problem, post } from "../api.js";
 import { button, h } from "../dom.js";
 import { field } from "../form.js";
 import { t } from "../i18n.js";
 import { icon, mark } from "../icons.js";
 import { state, update } from "../state.js";
-import { say } from "../problems.js";
+import { problemText } from "../problems.js";
 import { languageSwitch, themeSwitch } from "./topbar.js";
 
-/** The whole screen of who is not signed in. */
+/** The screen that is shown without a session. */
 export function signIn() {
   const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
   const name = h("input", { name: "name", autocomplete: "username", required: true, autocapitalize: "none" });
@@ -19,7 +19,7 @@ export function signIn() {
     required: true,
   });
   const submit = button(t("signin.submit"), null, { kind: "primary wide", type: "submit" });
-  if (state.problem?.code === "signed_out") tell(problem, t("problem.signed_out"));
+  if (state.problem?.code === "signed_out") showProblem(problem, t("problem.signed_out"));
 
   async function enter(event) {
     event.preventDefault();
@@ -29,7 +29,7 @@ export function signIn() {
       update({ problem: null, session });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      tell(problem, say(error));
+      showProblem(problem, problemText(error));
       password.value = "";
       password.focus();
     } finally {
@@ -57,12 +57,12 @@ export function signIn() {
   );
 }
 
-function tell(box, text) {
+function showProblem(box, text) {
   box.textContent = text;
   box.hidden = false;
 }
 
-/** A quiet street plan behind the card. */
+/** A drawn street plan behind the card. */
 function backdrop() {
   const lines = [];
   for (let i = -4; i < 16; i += 1) {

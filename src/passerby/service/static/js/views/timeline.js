@@ -4,17 +4,13 @@ import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
 import { clock, day, duration, shortClock } from "../time.js";
-import { shownPath, verdictOf } from "../work.js";
+import { resultOf, shownPath, verdictOf } from "../work.js";
 import { startPlayback } from "../map/playback.js";
-import { legText } from "./compare.js";
-import { nameOfCamera } from "./names.js";
+import { legText, nameOfCamera } from "./describe.js";
 
 const PAD = 28; // pixels left and right of the first and last moment
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map((minutes) => minutes * 60_000);
-export const SPEEDS = [30, 60, 120, 300];
-
-let speed = 120;
-export const playbackSpeed = () => speed;
+const SPEEDS = [30, 60, 120, 300];
 
 export function timeline() {
   const controls = h("div", { class: "timeline-controls" });
@@ -54,11 +50,9 @@ function controlRow() {
         class: "timeline-speed",
         "aria-label": t("timeline.speed"),
         "data-key": "speed",
-        onchange: (event) => {
-          speed = Number(event.target.value);
-        },
+        onchange: (event) => update({ speed: Number(event.target.value) }),
       },
-      SPEEDS.map((one) => h("option", { value: one, selected: one === speed }, `${one}×`)),
+      SPEEDS.map((one) => h("option", { value: one, selected: one === state.speed }, `${one}×`)),
     ),
   ];
 }
@@ -181,12 +175,6 @@ function visitTitle(visit, n) {
   const arrive = Date.parse(visit.arrive);
   const leave = Date.parse(visit.leave);
   return `${n}: ${nameOfCamera(visit.camera)}\n${clock(arrive)} – ${clock(leave)} (${duration(leave - arrive)})`;
-}
-
-/** The result that shows a visit. */
-export function resultOf(visit) {
-  const own = new Set(visit.sightings.map((one) => one.id));
-  return state.search?.matches.find((one) => [one.id, ...one.members].some((id) => own.has(id)))?.id ?? null;
 }
 
 function handle(height) {

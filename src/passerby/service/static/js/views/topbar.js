@@ -1,4 +1,4 @@
-// The bar at the top: where am I, which page, language, theme, account.
+// The bar at the top: city, pages, language, theme, account.
 import { remove } from "../api.js";
 import { button, fill, h, segmented } from "../dom.js";
 import { nameOf, t } from "../i18n.js";

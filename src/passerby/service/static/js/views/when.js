@@ -1,11 +1,10 @@
-// When to look: a window in the city's own time, typed or by presets.
+// The window to search, in the city's time zone: typed or by presets.
 import { h } from "../dom.js";
+import { section } from "../form.js";
 import { t } from "../i18n.js";
 import { state, subscribe, update } from "../state.js";
-import { fromLocalInput, toLocalInput, zone, zoneName } from "../time.js";
-import { wholeWindow } from "../desk.js";
+import { fromLocalInput, toLocalInput, wholeWindow, zone, zoneName } from "../time.js";
 import { loadCoverage } from "../work.js";
-import { section } from "./query.js";
 
 const HOUR = 3_600_000;
 const LENGTHS = [0.5, 1, 6, 24];
@@ -40,7 +39,7 @@ function draw() {
   ];
 }
 
-/** Windows that end with the last sighting: on records of the past, "the last hour" means theirs. */
+/** Windows that end with the last sighting, so that "the last hour" also works for old records. */
 function presets() {
   const whole = wholeWindow(state.city);
   if (whole.end === null) return null;

@@ -1,10 +1,10 @@
-// Where to look: the tree of units with a search field; the map does the same by clicks.
+// The units to search: a tree with a search field. Clicks on the map choose units too.
 import { button, fill, h, segmented } from "../dom.js";
+import { section } from "../form.js";
 import { nameOf, number, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
 import { findUnits, holds, pathOf, toggleUnit } from "../units.js";
-import { section } from "./query.js";
 
 const open = new Set(); // codes of the units whose children are shown
 let wanted = "";
@@ -71,7 +71,7 @@ function branches(units, depth) {
 }
 
 /** Sightings in a unit and the window, from what its cameras saw. */
-export function sightingsIn(code) {
+function sightingsIn(code) {
   if (!state.coverage) return null;
   return state.cameras
     .filter(({ properties }) => holds(code, properties.unit))
