@@ -54,13 +54,12 @@ class ChunkReader:
         self._blob.seek(start)
         return self._blob.read(stop - start)
 
-    def _parts(self, edges: Sequence[int], rows: Sequence[int]) -> list[bytes]:
-        """Return the bytes of some rows; row r lies between ``edges[r]`` and ``edges[r + 1]``."""
+    def _parts(self, start: int, edges: Sequence[int], rows: Sequence[int]) -> list[bytes]:
+        """Return the bytes of some rows; row r lies between edges r and r + 1, after ``start``."""
         if len(rows) * WHOLE <= self.at.rows:
-            return [self._read(edges[row], edges[row + 1]) for row in rows]
-        first = edges[0]
-        data = self._read(first, edges[self.at.rows])
-        return [data[edges[row] - first : edges[row + 1] - first] for row in rows]
+            return [self._read(start + edges[row], start + edges[row + 1]) for row in rows]
+        data = self._read(start, start + edges[self.at.rows])
+        return [data[edges[row] : edges[row + 1]] for row in rows]
 
     def move(self, chunk: int, at: Layout | None = None) -> None:
         """Go to another chunk; its layout is read unless it is given."""
@@ -88,14 +87,14 @@ class ChunkReader:
 
     def vectors(self, rows: Sequence[int]) -> list[bytes]:
         """Return the vectors of some rows, each as D little-endian float16."""
-        edges = range(self.at.vectors, self.at.ends + 1, 2 * self.at.dimension)
-        return self._parts(edges, rows)
+        size = 2 * self.at.dimension
+        return self._parts(self.at.vectors, range(0, size * self.at.rows + 1, size), rows)
 
     def records(self, rows: Sequence[int]) -> list[Record]:
         """Return the records of some rows."""
-        ends = np.frombuffer(self._read(self.at.ends, self.at.records), "<u4") + self.at.records
-        edges = [self.at.records, *ends.tolist()]
-        return [tuple(orjson.loads(text)) for text in self._parts(edges, rows)]
+        ends = self._read(self.at.ends, self.at.records)
+        edges = memoryview(bytes(4) + ends).cast("I")
+        return [tuple(orjson.loads(text)) for text in self._parts(self.at.records, edges, rows)]
 
 
 def empty_codes(rows: int, dimension: int) -> Codes:

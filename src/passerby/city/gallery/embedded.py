@@ -108,19 +108,18 @@ class EmbeddedGallery(Gallery):
         if limit < 1:
             return []
         with self._store.read() as database:
-            size = 2 * limit // writing.ROWS + 4
+            chunks = sorted(chunks_in(database, scope), key=lambda one: -one[3])  # newest first
+            size, start = 2 * limit // writing.ROWS + 4, 0
             while True:
-                chunks = chunks_in(database, scope, size)
-                chosen = Selection(database, self._memory, scope, chunks)
+                chosen = Selection(database, self._memory, scope, chunks[:size])
                 keys = chosen.keys()
                 times = chosen.column("time", keys)
-                if len(times) >= limit:
+                enough = len(times) >= limit
+                if enough:
                     start = int(np.partition(times, -limit)[-limit])
                     keys = keys[times >= start]
-                    if start > chunks[-1].last:  # nothing in the other chunks is newer
-                        break
-                if len(chunks) < size:  # there are no other chunks
-                    break
+                if len(chunks) <= size or (enough and chunks[size][3] < start):
+                    break  # there are no other chunks, or they end earlier
                 size *= 2
             model, _ = _held(database)
             records = records_at(database, sorted(chosen.places(keys)))
@@ -163,8 +162,8 @@ class EmbeddedGallery(Gallery):
     def count(self, scope: Scope = EVERYWHERE) -> int:
         with self._store.read() as database:
             chunks = chunks_in(database, scope)
-            if all(one.inside for one in chunks):
-                return sum(one.rows for one in chunks)
+            if all(inside for *_, inside in chunks):
+                return sum(rows for _, _, rows, _, _ in chunks)
             return select(database, self._memory, scope).count
 
     def coverage(self, scope: Scope = EVERYWHERE) -> list[Coverage]:
@@ -175,7 +174,7 @@ class EmbeddedGallery(Gallery):
         order = np.lexsort((times, cameras))
         numbers, starts, counts = np.unique(cameras[order], return_index=True, return_counts=True)
         first, last = times[order][starts], times[order][starts + counts - 1]
-        names = self._memory.names["camera"].texts
+        names = list(self._memory.names["camera"])
         found = [
             Coverage(camera=names[number], sightings=count, first=start, last=end)
             for number, count, start, end in zip(
@@ -247,11 +246,11 @@ class EmbeddedGallery(Gallery):
         before = self._store.path.stat().st_size
         with self._store.write() as database:
             writing.forget_model(database)
-            days = writing.mergeable(database)
-        for numbers in days:
+            small = writing.TIERS[-1]
+            days = database.ask(writing.MERGEABLE, (small, writing.ROWS, writing.ROWS))
+        for (day,) in days:
             with self._store.write() as database:
-                present = {row[0] for row in database.ask("SELECT chunk FROM chunks")}
-                writing.merge(database, [number for number in numbers if number in present])
+                writing.merge_small(database, day, (small,), least=2)
         self._free_room()
         return max(before - self._store.path.stat().st_size, 0)
 

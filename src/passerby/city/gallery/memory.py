@@ -10,9 +10,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,42 +36,33 @@ _MEMBERS = np.dtype(
 _CHUNKS_IN = """
 WITH wanted(code) AS MATERIALIZED (SELECT value FROM json_each(:units))
 SELECT chunk, version, rows, last, :plain AND first >= :start AND last < :end AND (
-    :units = '[]' OR EXISTS (SELECT 1 FROM wanted WHERE substr(low, 1, length(code)) = code
-                             AND substr(high, 1, length(code)) = code))
+    :anywhere OR EXISTS (SELECT 1 FROM wanted WHERE substr(low, 1, length(code)) = code
+                         AND substr(high, 1, length(code)) = code))
 FROM chunks
 WHERE day >= :first_day AND day <= :last_day AND last >= :start AND first < :end AND (
-    :units = '[]' OR EXISTS (SELECT 1 FROM wanted WHERE high >= code
-                             AND substr(low, 1, length(code)) <= code))
-ORDER BY last DESC LIMIT :limit
+    :anywhere OR EXISTS (SELECT 1 FROM wanted WHERE high >= code
+                         AND substr(low, 1, length(code)) <= code))
 """
+Entry = tuple[int, int, int, int, int]  # chunk, version, rows, last time, all in the scope (0 or 1)
 
 
-class Entry(NamedTuple):
-    """A chunk of one state of the file: number, version, rows, last time; all rows in the scope?"""
-
-    chunk: int
-    version: int
-    rows: int
-    last: int
-    inside: bool
-
-
-def chunks_in(database: Database, scope: Scope, limit: int = -1) -> list[Entry]:
-    """Return the chunks that may hold rows of a scope, the newest first, at most ``limit``."""
+def chunks_in(database: Database, scope: Scope) -> list[Entry]:
+    """Return the chunks that may hold rows of a scope, in the state that a connection sees."""
     start, end = (
         given if bound is None else min(max(int(bound), EARLIEST), LATEST)
         for bound, given in ((scope.start, EARLIEST), (scope.end, LATEST))
     )
     bindings = {
         "units": json.dumps(scope.units),
+        "anywhere": not scope.units,
         "plain": not (scope.cameras or scope.attributes or scope.quality is not None),
         "start": start,
         "end": end,
         "first_day": day_of(start),
         "last_day": day_of(end),
-        "limit": limit,
     }
-    return [Entry(*row) for row in database.ask(_CHUNKS_IN, bindings)]
+    found: list[Any] = database.ask(_CHUNKS_IN, bindings)
+    return found
 
 
 def memory_limit() -> int:
@@ -82,24 +73,25 @@ def memory_limit() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
+@dataclass(eq=False, slots=True)
 class Slab:
     """Rows of many chunks, one after another, and their codes once they are needed.
 
     Attributes:
+        members: (N,) columns; the first ``used`` rows are filled in.
+        dimension: D of the codes.
         used: rows so far.
         last_use: when codes were last needed.
-        members: (rows,) columns.
-        codes: of all rows, where ``coded`` has the first row of their chunk; None while unused.
+        codes: of all rows; None while unused.
+        coded: the first rows of those chunks whose codes are filled in.
     """
 
-    def __init__(self, rows: int, dimension: int) -> None:
-        """Make room for ``rows`` rows."""
-        self.used = 0
-        self.last_use = 0.0
-        self.members = np.empty(rows, _MEMBERS)
-        self.dimension = dimension
-        self.codes: Codes | None = None
-        self.coded: set[int] = set()
+    members: NDArray[Any]
+    dimension: int
+    used: int = 0
+    last_use: float = 0.0
+    codes: Codes | None = None
+    coded: set[int] = field(default_factory=set)
 
     @property
     def bytes(self) -> int:
@@ -127,35 +119,6 @@ class Region:
     at: Layout
 
 
-class Names:
-    """Numbers for cameras, units or attributes, in the order in which they are first seen."""
-
-    def __init__(self) -> None:
-        """Begin without any."""
-        self.texts: list[str] = []
-        self._numbers: dict[str, int] = {}
-        self._inside: dict[Hashable, NDArray[np.bool_]] = {}
-
-    def number(self, texts: Sequence[str]) -> NDArray[np.int32]:
-        """Return the numbers of texts; new texts get new ones."""
-        for text in texts:
-            if text not in self._numbers:
-                self._numbers[text] = len(self.texts)
-                self.texts.append(text)
-        return np.array([self._numbers[text] for text in texts], np.int32)
-
-    def inside(self, key: Hashable, test: Callable[[str], bool]) -> NDArray[np.bool_]:
-        """Return for each number whether ``test(text)`` holds; results are cached by ``key``."""
-        known = self._inside.get(key, np.zeros(0, bool))
-        if len(known) < len(self.texts):
-            rest = [test(text) for text in self.texts[len(known) :]]
-            known = np.concatenate([known, np.array(rest, bool)])
-            if len(self._inside) >= 64:
-                self._inside.clear()
-            self._inside[key] = known
-        return known
-
-
 class Memory:
     """Slabs within a limit; safe for many threads."""
 
@@ -166,7 +129,7 @@ class Memory:
             limit: bytes; :func:`memory_limit` when None.
         """
         self.limit = memory_limit() if limit is None else limit
-        self.names: Mapping[str, Names] = {name: Names() for name in NAMED}
+        self.names: dict[str, dict[str, int]] = {name: {} for name in NAMED}  # text to number
         self.selections: dict[tuple[int, Scope], Any] = {}  # of searching.select
         self._regions: dict[tuple[int, int], Region] = {}  # by chunk and version
         self._slabs: list[Slab] = []
@@ -183,14 +146,14 @@ class Memory:
         with self._lock:
             missing = [one for one in chunks if one[:2] not in self._regions]
             if missing:
-                rows = sum(one.rows for one in missing)
+                rows = sum(one[2] for one in missing)
                 if not self._slabs or self._slabs[-1].used + rows > len(self._slabs[-1].members):
                     self._drop_outdated(database)
                     missing = [one for one in chunks if one[:2] not in self._regions]
-                with ChunkReader(database, missing[0].chunk) as reader:
+                with ChunkReader(database, missing[0][0]) as reader:
                     for one in missing:
-                        reader.move(one.chunk)
-                        self._regions[one[:2]] = self._load(reader, one.chunk, rows)
+                        reader.move(one[0])
+                        self._regions[one[:2]] = self._load(reader, one[0], rows)
             return [self._regions[one[:2]] for one in chunks]
 
     def _drop_outdated(self, database: Database) -> None:
@@ -212,14 +175,17 @@ class Memory:
         table, names = reader.table()
         n, D = len(table), reader.at.dimension
         if not self._slabs or not self._slabs[-1].room_for(n, D):
-            self._slabs.append(Slab(max(n, SLAB_ROWS if rows > SMALL else SMALL_SLAB_ROWS), D))
+            size = max(n, SLAB_ROWS if rows > SMALL else SMALL_SLAB_ROWS)
+            self._slabs.append(Slab(np.empty(size, _MEMBERS), D))
         slab = self._slabs[-1]
         region = Region(slab, chunk, slab.used, slab.used + n, reader.at)
         target = slab.members[region.start : region.stop]
         for name in ("time", "quality", "slot"):
             target[name] = table[name]
         for name in NAMED:
-            target[name] = self.names[name].number(names[name])[table[name]]
+            known = self.names[name]
+            numbers = [known.setdefault(text, len(known)) for text in names[name]]
+            target[name] = np.array(numbers, np.int32)[table[name]]
         slab.used = region.stop
         return region
 
@@ -258,24 +224,36 @@ class Memory:
                 slab.codes = None
         return used + wanted <= self.limit
 
-    def mask(self, members: NDArray[Any], scope: Scope) -> NDArray[np.bool_]:
-        """Return which rows of a slab lie in a scope."""
-        mask = np.ones(len(members), bool)
-        if scope.start is not None:
-            mask &= members["time"] >= scope.start
-        if scope.end is not None:
-            mask &= members["time"] < scope.end
-        if scope.quality is not None:
-            mask &= members["quality"] >= scope.quality
+    def inside(self, scope: Scope) -> dict[str, NDArray[np.bool_]]:
+        """Return for the numbers of cameras, units and attributes whether they are in a scope.
+
+        The result has those of :data:`NAMED` alone on which the scope sets a limit.
+        """
         cameras, values = frozenset(scope.cameras), scope.values
-        tests: list[tuple[str, Hashable, Callable[[str], bool]]] = [
-            ("unit", scope.units, lambda text: text.startswith(scope.units)),
-            ("camera", cameras, lambda text: text in cameras),
-            ("attributes", scope.attributes, lambda text: has(attributes_of(text), values)),
-        ]
-        for name, wanted, test in tests:
-            if wanted:
-                with self._lock:
-                    inside = self.names[name].inside(wanted, test)
-                mask &= inside[members[name]]
-        return mask
+        tests: dict[str, tuple[object, Callable[[str], bool]]] = {
+            "unit": (scope.units, lambda text: text.startswith(scope.units)),
+            "camera": (cameras, lambda text: text in cameras),
+            "attributes": (values, lambda text: has(attributes_of(text), values)),
+        }
+        with self._lock:
+            return {
+                name: np.array([test(text) for text in self.names[name]], bool)
+                for name, (limits, test) in tests.items()
+                if limits
+            }
+
+
+def mask_of(
+    members: NDArray[Any], scope: Scope, inside: Mapping[str, NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """Return which rows of a slab lie in a scope; ``inside`` is of :meth:`Memory.inside`."""
+    mask = np.ones(len(members), bool)
+    if scope.start is not None:
+        mask &= members["time"] >= scope.start
+    if scope.end is not None:
+        mask &= members["time"] < scope.end
+    if scope.quality is not None:
+        mask &= members["quality"] >= scope.quality
+    for name, allowed in inside.items():
+        mask &= allowed[members[name]]
+    return mask

@@ -169,12 +169,7 @@ class Gallery(Protocol):
         """
 
     def search(
-        self,
-        vectors: FloatArray,
-        k: int,
-        scope: Scope = Scope(),
-        *,
-        model: str | None = None,
+        self, vectors: FloatArray, k: int, scope: Scope = Scope(), *, model: str | None = None
     ) -> list[Hits]:
         """Find the k nearest sightings in the scope for each of the (Q, D) vectors, exactly.
 

@@ -203,11 +203,6 @@ class Batch:
         _check_columns(batch.columns)
         return cls(batch.model, batch.columns, _unit_blocks(batch.vectors, batch.ids))
 
-    @classmethod
-    def of_records(cls, model: str, records: Iterable[Record], vectors: HalfArray) -> "Batch":
-        """Return N stored records and their (N, D) vectors as a batch."""
-        return cls(model, columns_of(records), vectors)
-
     def __len__(self) -> int:
         return len(self.vectors)
 

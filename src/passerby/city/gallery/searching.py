@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city.gallery.chunks import ChunkReader, as_vectors
-from passerby.city.gallery.memory import Entry, Memory, Region, Slab, chunks_in
+from passerby.city.gallery.memory import Entry, Memory, Region, Slab, chunks_in, mask_of
 from passerby.city.gallery.port import NO_HITS, Hits
 from passerby.city.gallery.records import SLOT_BITS, Record
 from passerby.city.gallery.store import Database, get_meta
@@ -48,6 +48,8 @@ class Selection:
     Attributes:
         parts: the rows of each slab.
         count: how many rows are in the scope.
+        regions: of all parts, in order of their keys.
+        starts: the key of the first row of each region.
     """
 
     def __init__(
@@ -57,17 +59,21 @@ class Selection:
         groups: dict[Slab, list[tuple[Region, bool]]] = {}
         regions = memory.regions(database, chunks)
         for region, entry in zip(regions, chunks, strict=True):
-            groups.setdefault(region.slab, []).append((region, bool(entry.inside)))
+            groups.setdefault(region.slab, []).append((region, bool(entry[-1])))
+        limits = memory.inside(scope)
         self.parts: list[Part] = []
-        self.count = 0
-        for slab, pairs in groups.items():
+        self.count, starts = 0, list[int]()
+        for number, (slab, pairs) in enumerate(groups.items()):
             pairs.sort(key=lambda pair: pair[0].start)
+            starts += [number << ROW_BITS | region.start for region, _ in pairs]
             runs = [
-                Run(a, b, None if inside else memory.mask(slab.members[a:b], scope))
-                for a, b, inside in _joined(pairs)
+                Run(a, b, None if whole else mask_of(slab.members[a:b], scope, limits))
+                for a, b, whole in _joined(pairs)
             ]
             self.parts.append(Part(slab, [region for region, _ in pairs], runs))
             self.count += sum(b - a if mask is None else int(mask.sum()) for a, b, mask in runs)
+        self.starts = np.array(starts, np.int64)
+        self.regions = [region for part in self.parts for region in part.regions]
 
     def keys(self) -> NDArray[np.int64]:
         """Return the keys of all rows."""
@@ -91,17 +97,11 @@ class Selection:
 
     def chunk_rows(self, keys: NDArray[np.int64]) -> Iterator[tuple[Region, list[int]]]:
         """Group rows whose keys ascend: yield each chunk with the numbers of its rows."""
-        ordered = [
-            (number << ROW_BITS | region.start, region)
-            for number, part in enumerate(self.parts)
-            for region in part.regions
-        ]
-        starts = np.array([start for start, _ in ordered], np.int64)
-        which = np.searchsorted(starts, keys, side="right") - 1
-        rows = (keys - starts[which]).tolist()
+        which = np.searchsorted(self.starts, keys, side="right") - 1
+        rows = (keys - self.starts[which]).tolist()
         edges = [*np.flatnonzero(np.diff(which, prepend=-1)).tolist(), len(keys)]
         for a, b in pairwise(edges):
-            yield ordered[int(which[a])][1], rows[a:b]
+            yield self.regions[int(which[a])], rows[a:b]
 
     def places(self, keys: NDArray[np.int64]) -> list[int]:
         """Return the places of rows, in the order of their keys, which ascend."""
@@ -215,7 +215,7 @@ def _rescored(
         return NO_HITS
     vectors: list[bytes] = []
     found: list[Record] = []
-    first = chosen.parts[0].regions[0]
+    first = chosen.regions[0]
     with ChunkReader(database, first.chunk) as reader:
         for region, rows in chosen.chunk_rows(keys):
             reader.move(region.chunk, region.at)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,10 @@ ROWS = 512  # of a full chunk
 TIERS = (64, 384)  # rows: chunks below the first, and below the second, are merged with their like
 FANOUT = 16  # chunks of one tier and day that are merged
 INDEXED = ("id", "tracklet", "crop")
+# days whose small chunks can become fewer; its bindings are TIERS[-1], ROWS and ROWS
+MERGEABLE = (
+    "SELECT day FROM chunks WHERE rows < ? GROUP BY day HAVING count(*) > (sum(rows) + ? - 1) / ?"
+)
 _SEEDS = {field: zlib.crc32(field.encode()) for field in INDEXED}
 _TAIL = 3  # characters: texts that differ in these alone lie side by side in the index
 
@@ -110,7 +114,7 @@ def insert(database: Database, batch: Batch, *, replace: bool) -> int:
         batch = batch.without(known)
     if len(batch):
         for day in _write_batch(database, batch):
-            _merge_small(database, day)
+            merge_small(database, day)
     return new
 
 
@@ -279,21 +283,28 @@ def write_staged(database: Database, number: int, batch: Batch) -> None:
     database.ask("INSERT OR REPLACE INTO staged VALUES (?, ?, ?)", entry)
 
 
-def _merge_small(database: Database, day: int) -> None:
-    """Merge the small chunks of a day where there are many of one size."""
-    low = 0
-    for high in TIERS:
+def merge_small(
+    database: Database, day: int, tiers: Sequence[int] = TIERS, least: int = FANOUT
+) -> None:
+    """Merge the small chunks of a day, those of about one size with each other.
+
+    Args:
+        database: with a transaction.
+        day: number of the UTC day.
+        tiers: sizes in rows; chunks between two of them are merged with each other.
+        least: chunks that are merged; fewer are left.
+    """
+    for low, high in pairwise((0, *tiers)):
         found = database.ask(
             "SELECT chunk FROM chunks WHERE day = ? AND rows >= ? AND rows < ?", (day, low, high)
         )
-        if len(found) >= FANOUT:
-            merge(database, [row[0] for row in found])
-        low = high
+        if len(found) >= least:
+            _merge(database, [row[0] for row in found])
 
 
-def merge(database: Database, numbers: Sequence[int]) -> None:
+def _merge(database: Database, numbers: Sequence[int]) -> None:
     """Write the rows of chunks as new ones, in order; do nothing while a model is staged."""
-    if not numbers or get_meta(database, "stage_model") is not None:
+    if get_meta(database, "stage_model") is not None:
         return
     batches = [read_chunk(database, number) for number in numbers]
     remove_chunks(database, numbers)
@@ -302,20 +313,6 @@ def merge(database: Database, numbers: Sequence[int]) -> None:
     }
     vectors = np.concatenate([batch.vectors for batch in batches])
     _write_batch(database, Batch("", columns, vectors))
-
-
-def mergeable(database: Database) -> list[list[int]]:
-    """Return chunks that can become fewer ones, by day."""
-    days: dict[int, list[tuple[int, int]]] = {}
-    for number, day, rows in database.ask(
-        "SELECT chunk, day, rows FROM chunks WHERE rows < ? ORDER BY day, chunk", (TIERS[-1],)
-    ):
-        days.setdefault(day, []).append((number, rows))
-    return [
-        [number for number, _ in some]
-        for some in days.values()
-        if len(some) > -(-sum(rows for _, rows in some) // ROWS)
-    ]
 
 
 def forget_model(database: Database) -> None:
