@@ -8,20 +8,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from passerby.city.gallery import records
 from passerby.city.gallery.port import DamagedError
-from passerby.city.gallery.records import (
-    COLUMNS,
-    HEAD,
-    MARGIN,
-    NAMED,
-    SLOT_BITS,
-    SLOTS,
-    Batch,
-    HalfArray,
-    Layout,
-    Record,
-    checksum_of,
-)
+from passerby.city.gallery.records import SLOT_BITS, SLOTS, Batch, HalfArray, Layout, Record
 from passerby.city.gallery.store import Database
 from passerby.retrieval.screening import Codes
 
@@ -39,7 +28,7 @@ class ChunkReader:
         """Open the blob of a chunk in a table of blobs."""
         self._blob = database.blob_open("main", table, "data", chunk, False)
         try:
-            self.at = Layout.of(self._read(MARGIN, HEAD.stop))
+            self.at = Layout.of(self._read(records.MARGIN, records.HEAD.stop))
         except BaseException:
             self._blob.close(True)
             raise
@@ -64,14 +53,14 @@ class ChunkReader:
     def move(self, chunk: int, at: Layout | None = None) -> None:
         """Go to another chunk; its layout is read unless it is given."""
         self._blob.reopen(chunk)
-        self.at = at or Layout.of(self._read(MARGIN, HEAD.stop))
+        self.at = at or Layout.of(self._read(records.MARGIN, records.HEAD.stop))
 
     def table(self) -> tuple[NDArray[Any], dict[str, list[str]]]:
         """Return the table, and for each of :data:`NAMED` the texts that its column numbers."""
         data = self._read(self.at.names, self.at.codes)
         start = self.at.table - self.at.names
-        texts = dict(zip(NAMED, orjson.loads(data[:start]), strict=True))
-        return np.frombuffer(data, COLUMNS, self.at.rows, start), texts
+        texts = dict(zip(records.NAMED, orjson.loads(data[:start]), strict=True))
+        return np.frombuffer(data, records.COLUMNS, self.at.rows, start), texts
 
     def slots(self) -> NDArray[np.int64]:
         """Return the (n,) slots, ascending."""
@@ -144,7 +133,7 @@ def read_chunk(database: Database, number: int, *, staged: bool = False) -> Batc
         f"SELECT data, crc FROM {table} JOIN {entries} USING (chunk) WHERE chunk = ?", (number,)
     )
     try:
-        if not rows or checksum_of(rows[0][0]) != rows[0][1]:
+        if not rows or records.checksum_of(rows[0][0]) != rows[0][1]:
             raise ValueError("checksum")
         return Batch.unpack(rows[0][0])
     except ValueError:

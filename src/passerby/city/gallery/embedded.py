@@ -3,26 +3,15 @@
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 
-from passerby.city.gallery import writing
+from passerby.city.gallery import port, writing
 from passerby.city.gallery.chunks import ChunkReader, as_vectors, by_chunk, records_at
 from passerby.city.gallery.memory import Memory, chunks_in
-from passerby.city.gallery.port import (
-    NO_HITS,
-    Coverage,
-    Gallery,
-    Health,
-    Hits,
-    Stats,
-    StoreError,
-    UnknownSightingError,
-    check_empty,
-    check_model,
-    unit_queries,
-)
+from passerby.city.gallery.port import Coverage, Gallery, Health, Hits, Stats, StoreError
 from passerby.city.gallery.records import FAR, SLOT_BITS, Batch, Record, sighting
 from passerby.city.gallery.searching import Selection, nearest, select
 from passerby.city.gallery.staging import EmbeddedStage
@@ -31,6 +20,7 @@ from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
 
 EVERYWHERE = Scope()
+BY_TIME = attrgetter("time", "id")
 _LOG = logging.getLogger(__name__)
 AT_ONCE = 64  # chunks deleted in one transaction
 FIRST_EDITION = "index.sqlite"  # only a gallery of the first edition has this file
@@ -90,12 +80,12 @@ class EmbeddedGallery(Gallery):
     ) -> list[Hits]:
         if k < 1:
             raise InputError(f"k is {k}; ask for at least one sighting")
-        queries = unit_queries(vectors)
+        queries = port.unit_queries(vectors)
         with self._store.read() as database:
             held = _held(database)
             if not held[1]:
-                return [NO_HITS] * len(queries)
-            check_model(model, queries.shape[1], held)
+                return [port.NO_HITS] * len(queries)
+            port.check_model(model, queries.shape[1], held)
             return nearest(database, self._memory, queries, k=k, scope=scope)
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
@@ -130,13 +120,9 @@ class EmbeddedGallery(Gallery):
         with self._store.read() as database:
             found = writing.find(database, "tracklet", names)
             model, _ = _held(database)
-        groups = {
-            name: [sighting(values, model) for _, values in found[name]]
-            for name in dict.fromkeys(names)
-            if name in found
-        }
+        groups = {name: found[name] for name in names if name in found}
         return {
-            name: sorted(group, key=lambda one: (one.time, one.id))
+            name: sorted((sighting(values, model) for _, values in group), key=BY_TIME)
             for name, group in groups.items()
         }
 
@@ -144,7 +130,7 @@ class EmbeddedGallery(Gallery):
         with self._store.read() as database:
             held = _held(database)
             if held[1]:
-                check_model(model, None, held)
+                port.check_model(model, None, held)
             found = _records_of(database, ids)
             rows = {found[name][0]: row for row, name in enumerate(ids)}
             out = np.zeros((len(ids), held[1]), np.float32)
@@ -255,7 +241,7 @@ class EmbeddedGallery(Gallery):
         return max(before - self._store.path.stat().st_size, 0)
 
     def snapshot(self, folder: Path) -> None:
-        check_empty(folder)
+        port.check_empty(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._store.backup(folder / FILE)
 
@@ -283,34 +269,25 @@ class EmbeddedGallery(Gallery):
         )
 
     def health(self) -> Health:
-        problems = []
         try:
+            disk = os.statvfs(self.folder)
             with self._store.read() as database:
                 database.ask("SELECT max(version) FROM chunks")
-        except InputError as error:
-            problems.append(str(error))
-        readable = not problems
+        except (InputError, OSError) as error:
+            return Health(readable=False, writable=False, problems=(str(error),))
+        problems = []
         if (self.folder / FIRST_EDITION).exists():
             problems.append(
                 f"the gallery {self.folder} still holds files of its first edition; "
                 "run 'passerby admin gallery upgrade' again"
             )
-        try:
-            disk = os.statvfs(self.folder)
-        except OSError as error:
-            return Health(readable=False, writable=False, problems=(*problems, str(error)))
         free = disk.f_bavail * disk.f_frsize
         writable = os.access(self.folder, os.W_OK) and not self._store.read_only and free > 0
         if not writable:
             problems.append(f"the gallery {self.folder} cannot be written; sightings are refused")
         elif free < LITTLE_ROOM:
             problems.append(f"the disk of the gallery {self.folder} has only {free >> 20} MiB left")
-        return Health(
-            readable=readable,
-            writable=readable and writable,
-            problems=tuple(problems),
-            free_bytes=free,
-        )
+        return Health(readable=True, writable=writable, problems=tuple(problems), free_bytes=free)
 
     def verify(self) -> list[str]:
         faults: list[str] = []
@@ -349,10 +326,10 @@ def _records_of(database: Database, ids: Sequence[str]) -> Mapping[str, tuple[in
     """Return (place, record) by id.
 
     Raises:
-        UnknownSightingError: an id is not in the gallery.
+        port.UnknownSightingError: an id is not in the gallery.
     """
     found = writing.find(database, "id", ids)
     for name in ids:
         if name not in found:
-            raise UnknownSightingError(f"there is no sighting '{name}' in this gallery")
+            raise port.UnknownSightingError(f"there is no sighting '{name}' in this gallery")
     return {name: pairs[0] for name, pairs in found.items()}

@@ -19,17 +19,7 @@ from passerby.city.gallery import milvus_rows, port
 from passerby.city.gallery.milvus_link import GoneError, Link, MilvusAddress
 from passerby.city.gallery.milvus_rows import ANY, FACTS, Collection, Row, chunks, listed, sighting
 from passerby.city.gallery.milvus_stage import MilvusStage
-from passerby.city.gallery.port import (
-    AwayError,
-    Coverage,
-    Gallery,
-    Health,
-    Hits,
-    Stats,
-    check_empty,
-    check_model,
-    unit_queries,
-)
+from passerby.city.gallery.port import AwayError, Coverage, Gallery, Health, Hits, Stats
 from passerby.city.gallery.records import Batch, checksum
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
@@ -81,11 +71,11 @@ class MilvusGallery(Gallery):
             raise InputError(
                 f"k is {k}; ask for at least one sighting and at most {milvus_rows.MOST}"
             )
-        queries = unit_queries(vectors)
+        queries = port.unit_queries(vectors)
         here = self.collection()
         if not here.dimension:
             return [port.NO_HITS] * len(queries)
-        check_model(model, queries.shape[1], (here.model, here.dimension))
+        port.check_model(model, queries.shape[1], (here.model, here.dimension))
         try:
             return _search(here, queries, k, scope, min(k + MORE, milvus_rows.MOST))
         except GoneError:  # the model was switched between the two requests
@@ -106,7 +96,7 @@ class MilvusGallery(Gallery):
         """Return rows in the order of ``ids``, and the collection that holds them."""
         here = self.collection()
         if here.dimension:
-            check_model(model, None, (here.model, here.dimension))
+            port.check_model(model, None, (here.model, here.dimension))
         found = here.by_id(ids, fields)
         unknown = [name for name in ids if name not in found]
         if unknown and self.collection().name != here.name:  # the model was switched
@@ -208,7 +198,7 @@ class MilvusGallery(Gallery):
         new: set[str] = set()
 
         def attempt(here: Collection) -> str:
-            check_model(batch.model, batch.dimension, (here.model, here.dimension))
+            port.check_model(batch.model, batch.dimension, (here.model, here.dimension))
             known = here.by_id(batch.ids, ["id"])
             here.put(batch if replace else batch.without(known))
             new.update(set(batch.ids) - set(known))
@@ -296,7 +286,7 @@ class MilvusGallery(Gallery):
         from passerby.city.copying import copy
         from passerby.city.gallery.embedded import EmbeddedGallery
 
-        check_empty(Path(folder))
+        port.check_empty(Path(folder))
         target = EmbeddedGallery(folder)
         try:
             copy(self, target)

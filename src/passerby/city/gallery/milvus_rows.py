@@ -97,12 +97,8 @@ def expression(scope: Scope, district: int) -> str:
         parts.append(f"({' or '.join(ranges)})")
     if scope.cameras:
         parts.append(f"camera in {listed(dict.fromkeys(scope.cameras))}")
-    if scope.start is not None:
-        parts.append(f"time >= {scope.start}")
-    if scope.end is not None:
-        parts.append(f"time < {scope.end}")
-    if scope.quality is not None:
-        parts.append(f"quality >= {float(scope.quality)!r}")
+    bounds = {"time >=": scope.start, "time <": scope.end, "quality >=": scope.quality}
+    parts += [f"{name} {bound}" for name, bound in bounds.items() if bound is not None]
     for name, values in sorted(scope.values.items()):
         wanted = [f"attributes[{_quoted(name)}] == {_quoted(value)}" for value in sorted(values)]
         parts.append(f"({' or '.join(wanted)})")

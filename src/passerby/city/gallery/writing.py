@@ -15,6 +15,7 @@ from itertools import chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.city.gallery import records
 from passerby.city.gallery.chunks import (
     ChunkReader,
     by_chunk,
@@ -23,18 +24,7 @@ from passerby.city.gallery.chunks import (
     records_at,
 )
 from passerby.city.gallery.port import check_model
-from passerby.city.gallery.records import (
-    FIELDS,
-    NAMED,
-    POSITION,
-    SLOT_BITS,
-    SLOTS,
-    Batch,
-    Columns,
-    Record,
-    checksum_of,
-    columns_of,
-)
+from passerby.city.gallery.records import SLOT_BITS, SLOTS, Batch, Columns, Record
 from passerby.city.gallery.store import Database, get_meta, set_meta
 from passerby.city.times import DAY_MS, day_of
 
@@ -88,8 +78,8 @@ def find(
     )
     found: dict[str, list[tuple[int, Record]]] = {}
     for place, values in records_at(database, sorted(row[0] for row in rows)):
-        if values[POSITION[field]] in wanted:  # not another text with the same number
-            found.setdefault(values[POSITION[field]], []).append((place, values))
+        if values[records.POSITION[field]] in wanted:  # not another text with the same number
+            found.setdefault(values[records.POSITION[field]], []).append((place, values))
     return found
 
 
@@ -167,7 +157,7 @@ def _write_chunk(database: Database, number: int | None, batch: Batch, data: byt
         batch: its sightings.
         data: their blob.
     """
-    entry = (number, get_meta(database, "commit"), *_entry(batch), checksum_of(data))
+    entry = (number, get_meta(database, "commit"), *_entry(batch), records.checksum_of(data))
     database.ask("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", entry)
     number = number or database.last_insert_rowid()
     database.ask("INSERT OR REPLACE INTO contents VALUES (?, ?)", (number, data))
@@ -197,7 +187,7 @@ def check_chunk(database: Database, number: int, table: str) -> tuple[list[str],
     rest = np.linalg.norm(unit - codes.values * codes.scales[:, None], axis=1)
     if not (rest <= codes.errors).all():
         faults.append(f"the codes of chunk {number} are not those of its vectors")
-    stored = {name: [names[name][at] for at in held[name]] for name in NAMED}
+    stored = {name: [names[name][at] for at in held[name]] for name in records.NAMED}
     stored |= {name: held[name].tolist() for name in ("time", "quality")}
     if any(batch.columns[name] != values for name, values in stored.items()):
         faults.append(f"the columns of chunk {number} are not those of its records")
@@ -258,7 +248,7 @@ def remove_chunks(database: Database, numbers: Sequence[int]) -> int:
     for number in numbers:
         with ChunkReader(database, number) as reader:
             places = (reader.slots() | number << SLOT_BITS).tolist()
-            entries += terms_of(columns_of(reader.records(range(len(places)))), places)
+            entries += terms_of(records.columns_of(reader.records(range(len(places)))), places)
         gone += len(places)
         for table in ("contents", "chunks", "staged", "staged_contents"):
             database.ask(f"DELETE FROM {table} WHERE chunk = ?", (number,))
@@ -279,7 +269,7 @@ def write_staged(database: Database, number: int, batch: Batch) -> None:
         return
     data = batch.pack()
     database.ask("INSERT OR REPLACE INTO staged_contents VALUES (?, ?)", (number, data))
-    entry = (number, len(batch), checksum_of(data))
+    entry = (number, len(batch), records.checksum_of(data))
     database.ask("INSERT OR REPLACE INTO staged VALUES (?, ?, ?)", entry)
 
 
@@ -309,7 +299,8 @@ def _merge(database: Database, numbers: Sequence[int]) -> None:
     batches = [read_chunk(database, number) for number in numbers]
     remove_chunks(database, numbers)
     columns = {
-        name: list(chain.from_iterable(batch.columns[name] for batch in batches)) for name in FIELDS
+        name: list(chain.from_iterable(batch.columns[name] for batch in batches))
+        for name in records.FIELDS
     }
     vectors = np.concatenate([batch.vectors for batch in batches])
     _write_batch(database, Batch("", columns, vectors))
