@@ -330,7 +330,10 @@ def test_a_search_that_began_before_a_switch(gallery: EmbeddedGallery) -> None:
         assert gallery.search(new[one.id], 3, model="next")[0].ids[0] == one.id
 
 
-def test_memory_forgets_what_is_gone(gallery: EmbeddedGallery) -> None:
+def test_memory_forgets_what_is_gone(
+    gallery: EmbeddedGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("passerby.city.gallery.memory.SLAB_ROWS", 4096)
     sizes = []
     for day in range(30):
         few = [

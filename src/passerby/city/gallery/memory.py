@@ -24,8 +24,7 @@ from passerby.city.sightings import Scope, has
 from passerby.city.times import day_of
 from passerby.retrieval.screening import Codes
 
-SLAB_ROWS, SMALL_SLAB_ROWS = 32_768, 4096
-SMALL = 1024  # rows: fewer go into a small slab
+SLAB_ROWS = 32_768
 VARIABLE = "PASSERBY_GALLERY_MEMORY"  # MiB of codes and columns
 EARLIEST, LATEST = -(1 << 63), (1 << 63) - 1  # milliseconds, of SQLite's integers
 _MEMBERS = np.dtype(
@@ -147,13 +146,13 @@ class Memory:
             missing = [one for one in chunks if one[:2] not in self._regions]
             if missing:
                 rows = sum(one[2] for one in missing)
-                if not self._slabs or self._slabs[-1].used + rows > len(self._slabs[-1].members):
+                if not self._slabs or self._slabs[-1].used + rows > SLAB_ROWS:
                     self._drop_outdated(database)
                     missing = [one for one in chunks if one[:2] not in self._regions]
                 with ChunkReader(database, missing[0][0]) as reader:
                     for one in missing:
                         reader.move(one[0])
-                        self._regions[one[:2]] = self._load(reader, one[0], rows)
+                        self._regions[one[:2]] = self._load(reader, one[0])
             return [self._regions[one[:2]] for one in chunks]
 
     def _drop_outdated(self, database: Database) -> None:
@@ -167,16 +166,12 @@ class Memory:
         kept = set(self._slabs)
         self._regions = {key: one for key, one in self._regions.items() if one.slab in kept}
 
-    def _load(self, reader: ChunkReader, chunk: int, rows: int) -> Region:
-        """Read the columns of a chunk into the last slab, or into a new one where there is no room.
-
-        ``rows`` are to be loaded in all.
-        """
+    def _load(self, reader: ChunkReader, chunk: int) -> Region:
+        """Read the columns of a chunk into the last slab, or a new one where there is no room."""
         table, names = reader.table()
         n, D = len(table), reader.at.dimension
         if not self._slabs or not self._slabs[-1].room_for(n, D):
-            size = max(n, SLAB_ROWS if rows > SMALL else SMALL_SLAB_ROWS)
-            self._slabs.append(Slab(np.empty(size, _MEMBERS), D))
+            self._slabs.append(Slab(np.empty(SLAB_ROWS, _MEMBERS), D))
         slab = self._slabs[-1]
         region = Region(slab, chunk, slab.used, slab.used + n, reader.at)
         target = slab.members[region.start : region.stop]

@@ -113,7 +113,7 @@ class MilvusGallery(Gallery):
             return []
         start = here.since(scope, wanted, total, enough=max(2 * limit, ENOUGH))
         where = here.where(changed(scope, start=start))
-        if here.count(where) < wanted:  # a replica that lags behind was asked in between
+        if here.count(where) < wanted:  # a replica that lags behind answered in between
             where = here.where(scope)
         found = [sighting(row, here.model) for row in here.read(where, FACTS)]
         return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
@@ -328,17 +328,17 @@ def rescored(answer: list[Row], query: NDArray[np.float64], k: int, limit: int) 
     hits = Hits.of([one["id"] for one in answer], distances, k)
     slack = (2 * len(query) + 16) * 2.0**-24
     complete = len(answer) < limit
-    if complete or hits.distances[-1] < 1 - float(answer[-1]["distance"]) - slack:
+    if complete or float(hits.distances[-1]) < 1 - float(answer[-1]["distance"]) - slack:
         return hits
     return None
 
 
 def _search(
-    here: Collection, queries: NDArray[np.float64], k: int, scope: Scope, asked: int
+    here: Collection, queries: NDArray[np.float64], k: int, scope: Scope, limit: int
 ) -> list[Hits]:
-    """Search with ``asked`` candidates of Milvus, with more until :func:`rescored` accepts them."""
+    """Search with ``limit`` candidates of Milvus, or more until :func:`rescored` accepts them."""
     hits: list[Hits] = []
-    together = max(1, milvus_rows.ANSWER_BYTES // (asked * here.dimension * 4))
+    together = max(1, milvus_rows.ANSWER_BYTES // (limit * here.dimension * 4))
     for start in range(0, len(queries), together):
         part = queries[start : start + together]
         answers = here.ask(
@@ -346,18 +346,18 @@ def _search(
             data=part.astype(np.float32).tolist(),
             anns_field="vector",
             filter=here.where(scope),
-            limit=asked,
+            limit=limit,
             output_fields=["id", "vector"],
             search_params={"metric_type": "COSINE"},
             consistency_level=here.level,
         )
-        checked = [rescored(list(a), q, k, asked) for a, q in zip(answers, part, strict=True)]
+        checked = [rescored(list(a), q, k, limit) for a, q in zip(answers, part, strict=True)]
         sure = [one for one in checked if one is not None]
         if len(sure) < len(part):
-            if asked == milvus_rows.MOST:
+            if limit == milvus_rows.MOST:
                 raise InputError(
-                    f"more than {asked} sightings are equally near to the query; narrow the scope"
+                    f"more than {limit} sightings are equally near to the query; narrow the scope"
                 )
-            sure = _search(here, part, k, scope, min(4 * asked, milvus_rows.MOST))
+            sure = _search(here, part, k, scope, min(4 * limit, milvus_rows.MOST))
         hits += sure
     return hits

@@ -183,11 +183,8 @@ class Collection:
 
         The name ends in the time, so that no later collection has the same name.
         """
-        alias, wanted = link.address.name, (model, dimension, link.address.district)
-        # of a process that makes it now, or that died meanwhile
-        known = [Collection.of(link, name) for name in Collection.names(link)]
-        fit = [one.name for one in known if (one.model, one.dimension, one.district) == wanted]
-        mine = [*fit, f"{alias}__{int(time.time() * 1000)}"][0]
+        alias = link.address.name
+        mine = f"{alias}__{int(time.time() * 1000)}"
         Collection.make(link, mine, model, dimension)
         with suppress(StoreError):  # when another process was faster
             link.ask("create_alias", mine, alias)

@@ -248,7 +248,7 @@ class Store:
         """Turn SQLite's errors into ours; ``then`` says what became of a change."""
         try:
             yield
-        except apsw.Error as error:
+        except (apsw.Error, OSError) as error:
             code = getattr(error, "extendedresult", 0)
             damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
             if damaged or code == apsw.SQLITE_IOERR_DATA:
@@ -256,8 +256,6 @@ class Store:
                     f"the gallery {self.path} is damaged ({error}){then}; restore it from a backup"
                 ) from None
             raise StoreError(f"the gallery {self.path} cannot be used{then}: {error}") from None
-        except OSError as error:
-            raise StoreError(f"the gallery {self.folder} cannot be used{then}: {error}") from None
 
     def _acknowledge(self, number: int) -> None:
         """Store the number of a commit. It need not be synced: a number too low does no harm."""
