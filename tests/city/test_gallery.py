@@ -230,8 +230,11 @@ def test_a_gallery_of_a_newer_version_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 300_000, 10**9])
-def test_answers_do_not_depend_on_memory(folder: Path, limit: int) -> None:
-    """Codes are kept within the limit, and read again where it is too small."""
+def test_answers_do_not_depend_on_memory(
+    folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes are retained within the limit, and read again where it is too small."""
+    monkeypatch.setattr("passerby.city.gallery.memory.SLAB_ROWS", 2048)
     few = many(4000, dimension=64)
     for start in range(0, 4000, 500):
         with closing(EmbeddedGallery(folder, memory=limit)) as gallery:
