@@ -20,7 +20,7 @@ from passerby.city.gallery.records import Batch, columns_of, record, unit_half
 from passerby.city.sightings import FloatArray, Sighting
 from passerby.errors import InputError
 
-AT_ONCE = 1000  # ids in one question
+AT_ONCE = 1000  # ids in one request
 GRACE = 3.0  # seconds; searches that have begun in the old collection end meanwhile
 
 
@@ -32,7 +32,7 @@ class MilvusStage:
         self.model_id = model
         self._link = link
         self._held: list[str] = []  # missing until they are put
-        self._ids: Iterator[str] = iter(())  # not looked at yet
+        self._ids: Iterator[str] = iter(())  # not compared yet
         here = Collection.of(link)
         empty = here.at("Strong").count("") == 0
         check_new_model(model, held=here.model, staged=here.stage, empty=empty)
