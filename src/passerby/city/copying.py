@@ -1,12 +1,12 @@
-"""From one gallery to another of any kind: resumable, and verified by checksums.
+"""Copy one gallery to another of any kind: resumable, and verified by checksums.
 
-The source is read in windows of time, halved until they are small. A window whose sightings are in
-the target already, each with its checksum, is passed over; so a copy that was interrupted goes on
-where it stopped, and one that is repeated only checks.
+The source is read in windows of time, halved until they are small. A window is skipped when its
+sightings are in the target already, each with its checksum. So an interrupted copy continues where
+it stopped, and a repeated one only checks.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,10 +20,10 @@ WINDOW_ROWS = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Copied:
-    """What a copy came to.
+    """The result of a copy.
 
     Attributes:
-        sightings: in the source, all of which the target now has, each with its checksum.
+        sightings: in the source; the target now holds all of them, each with its checksum.
         stored: of these, those that were not in the target before.
         checksum: over the checksums of all, the same for equal galleries.
     """
@@ -36,9 +36,9 @@ class Copied:
 def copy(
     source: Gallery, target: Gallery, *, progress: Callable[[int], object] = lambda _: None
 ) -> Copied:
-    """Copy every sighting of ``source`` into ``target``; what is there and equal stays.
+    """Copy every sighting of ``source`` into ``target``; equal ones that are there stay.
 
-    What the source gains or loses meanwhile may be in the target or not.
+    A sighting that is added to the source or deleted from it meanwhile may be in the target or not.
 
     Args:
         source: where to read.
@@ -48,7 +48,7 @@ def copy(
     Raises:
         InputError: the target holds another model's vectors, other sightings than the source, or
             another sighting under the same id.
-        DamagedError: what was written does not read back as it was.
+        DamagedError: what was read back from the target differs from what was written.
     """
     if source.model_id is not None and target.model_id not in (None, source.model_id):
         raise InputError(
@@ -78,9 +78,9 @@ def copy(
 
 
 def windows(gallery: Gallery, rows: int = WINDOW_ROWS) -> Iterator[Scope]:
-    """Windows of time, oldest first, that together hold every sighting.
+    """Yield windows of time, oldest first, that together hold every sighting.
 
-    Each holds at most ``rows``, or one millisecond.
+    Each holds at most ``rows`` sightings, or is one millisecond long.
     """
     stats = gallery.stats()
     if stats.first is None or stats.last is None:
@@ -98,15 +98,13 @@ def windows(gallery: Gallery, rows: int = WINDOW_ROWS) -> Iterator[Scope]:
 
 
 def sums(gallery: Gallery, window: Scope) -> dict[str, int]:
-    """Checksum by id of every sighting in a window."""
+    """Return the checksum of every sighting in a window, by id."""
     found = gallery.latest(gallery.count(window), window)
     vectors = gallery.vectors([one.id for one in found])
     return {one.id: checksum(one, row) for one, row in zip(found, vectors, strict=True)}
 
 
 def _store(source: Gallery, target: Gallery, ids: list[str]) -> int:
-    from dataclasses import replace
-
     vectors = source.vectors(ids)
     return target.add(
         replace(one, vector=np.asarray(row, np.float32))

@@ -1,4 +1,4 @@
-"""Take over a gallery of the first edition: an index beside files of vectors, one a UTC day."""
+"""Convert a gallery of the first edition: an index beside files of vectors, one a UTC day."""
 
 import fcntl
 import json
@@ -30,14 +30,14 @@ _FACTS = "s.id, s.time, s.cell, s.camera, s.tracklet, s.x0, s.y0, s.x1, s.y1, s.
 def take_over(folder: Path, *, progress: Callable[[int], object] = lambda _: None) -> int:
     """Copy every sighting into a gallery of this edition, compare each, delete the old files.
 
-    A call that was interrupted is completed by the next: what was copied is only compared.
+    The next call completes one that was interrupted: what was copied is only compared.
 
     Args:
-        folder: of the gallery, in which the new one takes the place of the old.
+        folder: of the gallery; the new one takes the place of the old.
         progress: called with the number of sightings of each finished step.
 
     Returns:
-        How many sightings were taken over.
+        The number of sightings.
 
     Raises:
         DamagedError: a sighting of the old gallery, or what was written of it, does not match its
@@ -86,7 +86,7 @@ def _compare(part: Sequence[Sighting], target: Gallery) -> None:
 
 
 def _batches(index: sqlite3.Connection, folder: Path) -> Iterator[list[Sighting]]:
-    """All sightings with their vectors, by day."""
+    """Yield all sightings with their vectors, by day."""
     facts = dict(index.execute("SELECT name, value FROM facts"))
     columns = {row[1] for row in index.execute("PRAGMA table_info(sightings)")}
     code = "id" if int(facts["format"]) == 1 else "code"
@@ -109,7 +109,7 @@ def _batches(index: sqlite3.Connection, folder: Path) -> Iterator[list[Sighting]
 def _vectors(
     index: sqlite3.Connection, folder: Path, bucket: tuple[int, int, int], D: int
 ) -> HalfArray:
-    """(N, D) vectors of a day, each block compared with its checksum."""
+    """Return the (N, D) vectors of a day; each block is compared with its checksum."""
     day, generation, rows = bucket
     path = folder / VECTORS / f"{format_time(day * DAY_MS)[:10]}.{generation}.f16"
     data = bytearray(path.read_bytes() if path.exists() else b"").ljust(rows * D * 2, b"\0")
@@ -160,5 +160,5 @@ def _sighting(row: Sequence[Any], vectors: HalfArray, model: str, folder: Path) 
 
 
 def _pairs(text: str) -> Pairs:
-    """The old index kept attributes as a list of pairs."""
+    """Return attributes, which the old index holds as a list of pairs."""
     return tuple((name, value) for name, value in json.loads(text)) if text else ()

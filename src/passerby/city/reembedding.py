@@ -1,4 +1,4 @@
-"""Embed a gallery anew from its kept crops, beside service, and switch to the new model at once."""
+"""Embed a gallery anew from its stored crops while it is in use, and switch to the new model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ AT_ONCE = 256
 
 @dataclass(kw_only=True)
 class Reembedding:
-    """How far the work is; it grows meanwhile."""
+    """The progress of the work; the figures grow meanwhile."""
 
     total: int
-    """Sightings in the gallery when the work began or was taken up again."""
+    """Sightings in the gallery when the work began or was continued."""
     done: int = 0
     """Sightings embedded by this call."""
     dropped: int = 0
@@ -38,19 +38,19 @@ def reembed(
     at_once: int = AT_ONCE,
     on_progress: Progress | None = None,
 ) -> Reembedding:
-    """Give every sighting a vector by ``embedder``, from its crop, then switch the gallery over.
+    """Embed the crop of every sighting with ``embedder``, then switch the gallery to these vectors.
 
-    Searches and ingests by the old model go on meanwhile; what they add is embedded as well. From
-    the switch on, only vectors of the new model are taken and compared. A call that was killed is
-    completed by the next.
+    Searches and ingests by the old model go on meanwhile; what they add is embedded as well. After
+    the switch the gallery accepts and compares only vectors of the new model. The next call
+    completes one that was killed.
 
     Args:
         gallery: any store.
-        crops: the pictures that were kept.
+        crops: the stored pictures.
         embedder: the new model.
         drop_lost: delete sightings without a readable crop; otherwise they stop the work.
         at_once: sightings stored in one step.
-        on_progress: hears the state of the work after each step.
+        on_progress: is called with the state of the work after each step.
 
     Raises:
         InputError: the gallery is empty or is of this model already, another model is being
@@ -83,7 +83,7 @@ def reembed(
 def _embedded(
     part: Sequence[Sighting], crops: CropStore, embedder: Embedder
 ) -> dict[str, FloatArray]:
-    """Vector by id, for the sightings whose crop can be read."""
+    """Return vectors by id, for the sightings whose crop can be read."""
     readable: list[tuple[str, bytes]] = []
     for one in part:
         try:

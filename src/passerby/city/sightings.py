@@ -1,4 +1,4 @@
-"""What the city stores and asks for: the sighting, and the scope of a question."""
+"""A sighting, and the scope of a query."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,15 +23,14 @@ class Sighting:
         id: unique in the city; adding the same id again changes nothing.
         camera: id of the camera.
         time: milliseconds since the epoch, UTC.
-        vector: (D,) float32 unit vector; None where only the facts are asked for.
+        vector: (D,) float32 unit vector; None where it was not read.
         model: id of the network that made the vector.
         unit: code of the leaf unit at capture time; the city fills it in from the camera.
-        tracklet: the frames of one person in one camera without a break share this name.
+        tracklet: the name shared by the frames of one person in one camera without a gap.
         box: x0, y0, x1, y1 in pixels of the camera's picture.
         crop: SHA-256 of the crop's file, or empty.
         quality: 0..1, how good the crop is for re-identification.
-        attributes: (name, value) pairs such as ("upper", "red"), a name once; kept in order of
-            name.
+        attributes: (name, value) pairs such as ("upper", "red"), each name once, in order of name.
 
     Raises:
         InputError: an attribute without a name, or named twice.
@@ -54,7 +53,7 @@ class Sighting:
             object.__setattr__(self, "attributes", ordered_attributes(self.attributes, self.id))
 
     def facts(self) -> dict[str, Any]:
-        """What may leave the city as JSON: everything but the vector."""
+        """Return everything but the vector, as JSON that may leave the city."""
         return {
             "id": self.id,
             "camera": self.camera,
@@ -85,13 +84,13 @@ class Sighting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """Where, when and at what to look: units at any level x cameras x [start, end) x attributes.
+    """A condition on sightings: units at any level, cameras, [start, end), quality, attributes.
 
     An empty tuple, and None as a bound, set no limit. Several units mean any of them, several
-    values of one attribute likewise; what is of different kinds must all hold.
+    values of one attribute likewise; conditions of different kinds must all hold.
 
     Attributes:
-        units: codes; everything inside one of them.
+        units: codes; a sighting in a unit inside one of them is in the scope.
         cameras: ids.
         start: milliseconds, included.
         end: milliseconds, not included.
@@ -127,7 +126,7 @@ class Scope:
         quality: float | None = None,
         attributes: Iterable[tuple[str, str]] = (),
     ) -> "Scope":
-        """A scope from ISO 8601 texts; a time without a zone is an InputError."""
+        """Make a scope from ISO 8601 texts; a time without a zone is an InputError."""
         return cls(
             units=tuple(units),
             cameras=tuple(cameras),
@@ -146,7 +145,7 @@ class Scope:
         return {name: frozenset(values) for name, values in wanted.items()}
 
     def holds(self, one: Sighting) -> bool:
-        """Whether a sighting lies in the scope."""
+        """Return whether a sighting lies in the scope."""
         return (
             (not self.units or one.unit.startswith(self.units))
             and (not self.cameras or one.camera in self.cameras)
@@ -157,7 +156,7 @@ class Scope:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The scope as JSON, for answers and for the audit."""
+        """Return the scope as JSON, for answers and for the audit."""
         return {
             "units": list(self.units),
             "cameras": list(self.cameras),
@@ -169,10 +168,10 @@ class Scope:
 
 
 def ordered_attributes(attributes: Iterable[tuple[Any, Any]], sighting: str) -> Pairs:
-    """(name, value) pairs as texts in order of name.
+    """Return (name, value) pairs as texts in order of name.
 
     Raises:
-        InputError: a pair without a name, or a name twice; the text names the sighting.
+        InputError: a pair without a name, or a name twice; the message names the sighting.
     """
     ordered = tuple(sorted((str(name), str(value)) for name, value in attributes))
     names = [name for name, _ in ordered]
@@ -184,6 +183,6 @@ def ordered_attributes(attributes: Iterable[tuple[Any, Any]], sighting: str) -> 
 
 
 def has(attributes: Pairs, wanted: Mapping[str, frozenset[str]]) -> bool:
-    """Whether every wanted name is there with one of its wanted values."""
+    """Return whether the attributes have every wanted name with one of its wanted values."""
     given = dict(attributes)
     return all(given.get(name) in values for name, values in wanted.items())

@@ -1,4 +1,4 @@
-"""Sightings with their vectors from a Parquet table, a batch at a time."""
+"""Read sightings with their vectors from a Parquet table, a batch at a time."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ BOX = ("x0", "y0", "x1", "y1")
 
 
 def rows_in(path: Path | str) -> int:
-    """Number of rows of a table.
+    """Return the number of rows of a table.
 
     Raises:
         InputError: no such table, or no Parquet.
@@ -32,9 +32,9 @@ def rows_in(path: Path | str) -> int:
 def read_sightings(
     path: Path | str, *, model: str | None = None, at_once: int = AT_ONCE
 ) -> Iterator[Batch]:
-    """Read a table of sightings in batches, to hand to ``add``.
+    """Read a table of sightings in batches for ``add``.
 
-    Memory holds two batches: the next one is read while the caller works on the last.
+    Memory holds two batches: the next one is read while the caller works on the last one.
 
     Columns: ``id``, ``camera``, ``time`` (int64 milliseconds or a timestamp with a zone) and
     ``vector`` (a list of floats); where known ``model``, ``unit``, ``tracklet``, ``x0`` ``y0``
@@ -46,7 +46,7 @@ def read_sightings(
         at_once: sightings in a batch.
 
     Raises:
-        InputError: no such table, a column is missing or of another kind.
+        InputError: no such table; a column is missing or of another kind.
     """
     table = _open(Path(path))
     names = set(table.schema_arrow.names)
@@ -78,7 +78,7 @@ def _open(path: Path) -> Any:
 
 
 def _batch(rows: "pa.RecordBatch", model: str | None, path: Path | str) -> Batch:
-    """The rows of a table as columns; ``Batch.of`` checks what they hold."""
+    """Return the rows of a table as columns; ``Batch.of`` checks their values."""
     given = {name: rows.column(name).to_pylist() for name in rows.schema.names if name != "vector"}
     N = len(rows)
     for name in ("id", "camera"):
@@ -118,7 +118,7 @@ def _attributes(value: Any, sighting: str) -> str:
 
 
 def _vectors(column: Any, path: Path | str) -> NDArray[Any]:
-    """(N, D) as stored: float16, float32 or float64."""
+    """Return (N, D) float16 where they are stored as such, float32 otherwise."""
     lengths = np.diff(np.asarray(column.offsets)) if hasattr(column, "offsets") else None
     if column.null_count or (lengths is not None and len(set(lengths.tolist())) > 1):
         raise InputError(f"the vectors of the table '{path}' must be there, all of one length")
@@ -130,7 +130,7 @@ def _vectors(column: Any, path: Path | str) -> NDArray[Any]:
 
 
 def _times(column: Any, path: Path | str) -> list[int]:
-    """Milliseconds since the epoch."""
+    """Return times in milliseconds since the epoch."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(column.type):

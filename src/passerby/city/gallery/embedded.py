@@ -2,36 +2,28 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from passerby.city.gallery import writing
-from passerby.city.gallery.chunks import SLOT_BITS, ChunkReader, as_vectors
-from passerby.city.gallery.memory import Directory, Memory
-from passerby.city.gallery.port import (
-    Coverage,
-    Gallery,
-    Health,
-    Hits,
-    Stats,
-    StoreError,
-    UnknownSightingError,
-)
-from passerby.city.gallery.records import FAR, Batch, check_model, sighting, unit_queries
+from passerby.city.gallery import port, writing
+from passerby.city.gallery.chunks import ChunkReader, as_vectors, by_chunk, records_at
+from passerby.city.gallery.memory import Memory, chunks_in
+from passerby.city.gallery.port import Coverage, Gallery, Health, Hits, Stats, StoreError
+from passerby.city.gallery.records import FAR, SLOT_BITS, Batch, Record, sighting
 from passerby.city.gallery.searching import Selection, nearest, select
 from passerby.city.gallery.staging import EmbeddedStage
-from passerby.city.gallery.store import FILE, Database, Store, whole_pages
+from passerby.city.gallery.store import FILE, Database, Store, get_meta, whole_pages
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.errors import InputError
 
 EVERYWHERE = Scope()
+BY_TIME = attrgetter("time", "id")
 _LOG = logging.getLogger(__name__)
-AT_ONCE = 64  # chunks deleted or checked in one transaction
-FIRST_EDITION = "index.sqlite"  # the file that tells a gallery of the first edition
+AT_ONCE = 64  # chunks deleted in one transaction
+FIRST_EDITION = "index.sqlite"  # only a gallery of the first edition has this file
 LITTLE_ROOM = 1 << 28  # bytes free under which a monitor is warned
 _ORPHANS = "SELECT count(*) FROM contents WHERE chunk NOT IN (SELECT chunk FROM chunks)"
 
@@ -39,9 +31,10 @@ _ORPHANS = "SELECT count(*) FROM contents WHERE chunk NOT IN (SELECT chunk FROM 
 class EmbeddedGallery(Gallery):
     """A :class:`~passerby.city.gallery.port.Gallery` in a folder.
 
-    A scope is answered from the chunks that it touches. Few rows are read and compared at once. Of
-    many the int8 codes are screened in memory, and what their error bound cannot rule out is read
-    and summed in float64 (:mod:`passerby.retrieval.screening`).
+    A search reads only the chunks that its scope touches. Where few rows are in the scope, all of
+    them are read and compared. Where many are, their int8 codes are screened in memory; the rows
+    that their error bound does not rule out are read and summed in float64
+    (:mod:`passerby.retrieval.screening`).
     """
 
     def __init__(self, folder: Path | str, *, memory: int | None = None) -> None:
@@ -68,114 +61,103 @@ class EmbeddedGallery(Gallery):
             with self._store.read() as database:
                 left = database.ask("SELECT 1 FROM outdated LIMIT 1")
             if left:  # a process died in the middle of a switch
-                self._settle()
-
-    @contextmanager
-    def _reading(self) -> Iterator[tuple[Database, Directory]]:
-        """A connection that sees one state, and the chunks of that state."""
-        with self._store.read() as database:
-            yield database, self._memory.directory(database)
+                self._free_room()
 
     @property
     def model_id(self) -> str | None:
-        with self._reading() as (_, directory):
-            return directory.model
+        with self._store.read() as database:
+            return _held(database)[0] or None
 
     @property
     def dimension(self) -> int | None:
-        with self._reading() as (_, directory):
-            return directory.dimension or None
+        with self._store.read() as database:
+            return _held(database)[1] or None
 
-    # reading -------------------------------------------------------------------------------------
+    # reading -----------------------------------------------------------------------------------
 
     def search(
         self, vectors: FloatArray, k: int, scope: Scope = EVERYWHERE, *, model: str | None = None
     ) -> list[Hits]:
         if k < 1:
             raise InputError(f"k is {k}; ask for at least one sighting")
-        queries = unit_queries(vectors)
-        with self._reading() as (database, directory):
-            if directory.model is None:
-                return [Hits(ids=(), distances=np.zeros(0, np.float32)) for _ in queries]
-            check_model(model, queries.shape[1], (directory.model, directory.dimension))
-            return nearest(database, self._memory, directory, queries, k=k, scope=scope)
+        queries = port.unit_queries(vectors)
+        with self._store.read() as database:
+            held = _held(database)
+            if not held[1]:
+                return [port.NO_HITS] * len(queries)
+            port.check_model(model, queries.shape[1], held)
+            return nearest(database, self._memory, queries, k=k, scope=scope)
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
-        with self._reading() as (database, directory):
-            found = writing.find(database, "id", ids)
-            model = directory.model or ""
-        return [sighting(found[name][0][1], model) for name in _all_known(ids, found)]
+        with self._store.read() as database:
+            found = _records_of(database, ids)
+            model, _ = _held(database)
+        return [sighting(found[name][1], model) for name in ids]
 
     def latest(self, limit: int, scope: Scope = EVERYWHERE) -> list[Sighting]:
         if limit < 1:
             return []
-        with self._reading() as (database, directory):
-            picked, _ = directory.select(scope)
-            first = directory.chunks["last"][picked]
-            picked = picked[np.argsort(-first, kind="stable")]
-            size, start = 2 * limit // 512 + 4, scope.start
-            while True:  # chunks that end later than the oldest row that is wanted
-                some = directory.only(picked[:size])
-                chosen = Selection(database, self._memory, some, scope)
+        with self._store.read() as database:
+            chunks = sorted(chunks_in(database, scope), key=lambda one: -one[3])  # newest first
+            size, start = 2 * limit // writing.ROWS + 4, 0
+            while True:
+                chosen = Selection(database, self._memory, scope, chunks[:size])
                 keys = chosen.keys()
                 times = chosen.column("time", keys)
-                if len(times) >= limit:
-                    start = int(np.partition(times, len(times) - limit)[len(times) - limit])
-                rest = directory.chunks["last"][picked[size:]]
-                if len(rest) == 0 or (len(times) >= limit and rest.max() < (start or 0)):
-                    break
+                enough = len(times) >= limit
+                if enough:
+                    start = int(np.partition(times, -limit)[-limit])
+                    keys = keys[times >= start]
+                if len(chunks) <= size or (enough and chunks[size][3] < start):
+                    break  # there are no other chunks, or they end earlier
                 size *= 2
-            places = chosen.places(keys[times >= start] if start is not None else keys)
-            found = [
-                sighting(values, directory.model or "")
-                for _, values in writing.records_at(database, sorted(places))
-            ]
+            model, _ = _held(database)
+            records = records_at(database, sorted(chosen.places(keys)))
+            found = [sighting(values, model) for _, values in records]
         return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
 
     def tracklets(self, names: Sequence[str]) -> dict[str, list[Sighting]]:
-        with self._reading() as (database, directory):
+        with self._store.read() as database:
             found = writing.find(database, "tracklet", names)
-            model = directory.model or ""
+            model, _ = _held(database)
+        groups = {name: found[name] for name in names if name in found}
         return {
-            name: sorted(
-                (sighting(values, model) for _, values in found[name]),
-                key=lambda one: (one.time, one.id),
-            )
-            for name in dict.fromkeys(names)
-            if name in found
+            name: sorted((sighting(values, model) for _, values in group), key=BY_TIME)
+            for name, group in groups.items()
         }
 
     def vectors(self, ids: Sequence[str], *, model: str | None = None) -> FloatArray:
-        with self._reading() as (database, directory):
-            if directory.model is not None:
-                check_model(model, None, (directory.model, directory.dimension))
-            known = writing.find(database, "id", ids)
-            rows = {known[name][0][0]: row for row, name in enumerate(_all_known(ids, known))}
-            out = np.zeros((len(ids), directory.dimension), np.float32)
-            for number, slots in writing.by_chunk(sorted(rows)):
+        with self._store.read() as database:
+            held = _held(database)
+            if held[1]:
+                port.check_model(model, None, held)
+            found = _records_of(database, ids)
+            rows = {found[name][0]: row for row, name in enumerate(ids)}
+            out = np.zeros((len(ids), held[1]), np.float32)
+            for number, slots in by_chunk(sorted(rows)):
                 with ChunkReader(database, number) as reader:
                     at = np.searchsorted(reader.slots(), slots).tolist()
-                    found = as_vectors(reader.vectors(at), directory.dimension)
-                out[[rows[number << SLOT_BITS | slot] for slot in slots]] = found
-        return out[[rows[known[name][0][0]] for name in ids]]
+                    some = as_vectors(reader.vectors(at), held[1])
+                out[[rows[number << SLOT_BITS | slot] for slot in slots]] = some
+        return out[[rows[found[name][0]] for name in ids]]
 
     def crops_used(self, crops: Sequence[str]) -> set[str]:
         with self._store.read() as database:
             return set(writing.find(database, "crop", crops))
 
     def count(self, scope: Scope = EVERYWHERE) -> int:
-        with self._reading() as (database, directory):
-            picked, inside = directory.select(scope)
-            if inside.all():
-                return int(directory.chunks["rows"][picked].sum())
-            return select(database, self._memory, directory, scope).count
+        with self._store.read() as database:
+            chunks = chunks_in(database, scope)
+            if all(inside for *_, inside in chunks):
+                return sum(rows for _, _, rows, _, _ in chunks)
+            return select(database, self._memory, scope).count
 
     def coverage(self, scope: Scope = EVERYWHERE) -> list[Coverage]:
-        with self._reading() as (database, directory):
-            chosen = select(database, self._memory, directory, scope)
+        with self._store.read() as database:
+            chosen = select(database, self._memory, scope)
             keys = chosen.keys()
             times, cameras = chosen.column("time", keys), chosen.column("camera", keys)
-            names = self._memory.names["camera"].texts
+            names = list(self._memory.names["camera"])
         # per camera, without a sort of all rows: a search of the whole city counts them, too
         counts = np.bincount(cameras, minlength=len(names))
         first, last = np.full(len(names), FAR), np.full(len(names), -FAR)
@@ -192,7 +174,7 @@ class EmbeddedGallery(Gallery):
         ]
         return sorted(found, key=lambda one: one.camera)
 
-    # writing -------------------------------------------------------------------------------------
+    # writing -----------------------------------------------------------------------------------
 
     def add(self, sightings: Iterable[Sighting], *, replace: bool = False) -> int:
         batch = Batch.of(sightings)
@@ -202,24 +184,23 @@ class EmbeddedGallery(Gallery):
             return writing.insert(database, batch, replace=replace)
 
     def delete(self, what: Scope | Sequence[str]) -> int:
-        """Delete by ids or by scope; returns how many went, with every byte of them."""
+        """Delete by ids or by scope, with every byte; return how many sightings were deleted."""
         with self._store.write() as database:
             if isinstance(what, Scope):
-                directory = Directory().follow(database)
-                memory = Memory(0)  # of a state that nobody else may see yet
-                chosen = Selection(database, memory, directory, what)
+                memory = Memory(0)  # its own: no other reader may see this state yet
+                chosen = Selection(database, memory, what, chunks_in(database, what))
                 places = sorted(chosen.places(chosen.keys()))
             else:
                 known = writing.find(database, "id", what)
                 places = sorted(pairs[0][0] for pairs in known.values())
             writing.remove(database, places)
-        self._settle()
+        self._free_room()
         return len(places)
 
     def drop_before(self, time: int) -> int:
-        """Delete everything older than ``time`` (milliseconds); returns how many went.
+        """Delete everything older than ``time`` (milliseconds); return how many were deleted.
 
-        Searches go on meanwhile; whole chunks go some at a time.
+        Searches go on meanwhile: whole chunks are deleted some at a time.
         """
         gone, time = 0, min(max(time, -FAR), FAR)
         while True:
@@ -234,40 +215,38 @@ class EmbeddedGallery(Gallery):
                     gone += writing.remove_chunks(database, [row[0] for row in rows])
         return gone + self.delete(Scope(end=time))
 
-    def _settle(self) -> None:
-        """Give back what is free, with what a switch of the network has left.
+    def _free_room(self) -> None:
+        """Return free pages to the file system, with those that a change of the model has left.
 
-        What was committed before stays so when this fails, on a full disk; the next call completes
-        it.
+        When this fails, on a full disk, what was committed before stays committed; the next call
+        completes it.
         """
+        some = "SELECT chunk FROM outdated LIMIT ?"
         try:
             left = 1
             while left:
-                with self._store.write() as database:
-                    some = "SELECT chunk FROM outdated LIMIT ?"
-                    with whole_pages(database):
-                        database.ask(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
-                        left = database.changes()
-            self._store.give_back()
+                with self._store.write() as database, whole_pages(database):
+                    database.ask(f"DELETE FROM outdated WHERE chunk IN ({some})", (AT_ONCE,))
+                    left = database.changes()
+            self._store.free_room()
         except StoreError as error:
             _LOG.warning("the change of %s is stored, but not tidied up: %s", self.folder, error)
 
     def compact(self) -> int:
-        """Write small chunks as larger ones; returns the bytes that the file became smaller by."""
+        """Write small chunks as larger ones; return the bytes that the file became smaller by."""
         before = self._store.path.stat().st_size
         with self._store.write() as database:
             writing.forget_model(database)
-            days = writing.mergeable(database)
-        for numbers in days:
+            small = writing.TIERS[-1]
+            days = database.ask(writing.MERGEABLE, (small, writing.ROWS, writing.ROWS))
+        for (day,) in days:
             with self._store.write() as database:
-                alive = {row[0] for row in database.ask("SELECT chunk FROM chunks")}
-                writing.merge(database, [number for number in numbers if number in alive])
-        self._settle()
+                writing.merge_small(database, day, (small,), least=2)
+        self._free_room()
         return max(before - self._store.path.stat().st_size, 0)
 
     def snapshot(self, folder: Path) -> None:
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"the folder {folder} is not empty; name a new one for the snapshot")
+        port.check_empty(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._store.backup(folder / FILE)
 
@@ -276,52 +255,44 @@ class EmbeddedGallery(Gallery):
         stage.begin()
         return stage
 
-    # state ---------------------------------------------------------------------------------------
+    # state -------------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
-        with self._reading() as (_, directory):
-            chunks = directory.chunks
+        with self._store.read() as database:
+            model, dimension = _held(database)
+            rows, first, last = database.ask("SELECT sum(rows), min(first), max(last) FROM chunks")[
+                0
+            ]
         files = [path for path in self.folder.glob("*") if path.is_file()]
         return Stats(
-            sightings=directory.rows,
-            dead=0,
-            days=len(np.unique(chunks["day"])),
+            sightings=rows or 0,
             bytes=sum(path.stat().st_size for path in files if path.exists()),
-            first=int(chunks["first"].min()) if len(chunks) else None,
-            last=int(chunks["last"].max()) if len(chunks) else None,
-            model_id=directory.model,
-            dimension=directory.dimension or None,
+            first=first,
+            last=last,
+            model_id=model or None,
+            dimension=dimension or None,
         )
 
     def health(self) -> Health:
-        problems = []
         try:
-            with self._reading():
-                pass
-        except InputError as error:
-            problems.append(str(error))
-        readable = not problems
+            disk = os.statvfs(self.folder)
+            with self._store.read() as database:
+                database.ask("SELECT max(version) FROM chunks")
+        except (InputError, OSError) as error:
+            return Health(readable=False, writable=False, problems=(str(error),))
+        problems = []
         if (self.folder / FIRST_EDITION).exists():
             problems.append(
                 f"the gallery {self.folder} still holds files of its first edition; "
                 "run 'passerby admin gallery upgrade' again"
             )
-        try:
-            disk = os.statvfs(self.folder)
-        except OSError as error:
-            return Health(readable=False, writable=False, problems=(*problems, str(error)))
         free = disk.f_bavail * disk.f_frsize
         writable = os.access(self.folder, os.W_OK) and not self._store.read_only and free > 0
         if not writable:
             problems.append(f"the gallery {self.folder} cannot be written; sightings are refused")
         elif free < LITTLE_ROOM:
             problems.append(f"the disk of the gallery {self.folder} has only {free >> 20} MiB left")
-        return Health(
-            readable=readable,
-            writable=readable and writable,
-            problems=tuple(problems),
-            free_bytes=free,
-        )
+        return Health(readable=True, writable=writable, problems=tuple(problems), free_bytes=free)
 
     def verify(self) -> list[str]:
         faults: list[str] = []
@@ -351,8 +322,19 @@ class EmbeddedGallery(Gallery):
         self._store.close()
 
 
-def _all_known(ids: Sequence[str], found: Any) -> Sequence[str]:
+def _held(database: Database) -> tuple[str, int]:
+    """Return model and dimension of the vectors; ("", 0) for an empty gallery."""
+    return get_meta(database, "model") or "", int(get_meta(database, "dimension") or 0)
+
+
+def _records_of(database: Database, ids: Sequence[str]) -> Mapping[str, tuple[int, Record]]:
+    """Return (place, record) by id.
+
+    Raises:
+        port.UnknownSightingError: an id is not in the gallery.
+    """
+    found = writing.find(database, "id", ids)
     for name in ids:
         if name not in found:
-            raise UnknownSightingError(f"there is no sighting '{name}' in this gallery")
-    return ids
+            raise port.UnknownSightingError(f"there is no sighting '{name}' in this gallery")
+    return {name: pairs[0] for name, pairs in found.items()}

@@ -1,9 +1,9 @@
 """A gallery on a Milvus server: for more sightings than one machine holds.
 
-A gallery is an *alias*, the name in its address, of one collection; another model's vectors are
-staged in a second collection, to which the alias moves at once. The collection is partitioned by
-district and searched exactly: its index is FLAT, and the float64 sum of the embedded gallery
-decides among what it proposes. A write is acknowledged when Milvus has it in its write-ahead log.
+The name in the address is an *alias* of one collection. Another model's vectors are staged in a
+second collection, to which the alias moves in one step. The collection is partitioned by district
+and searched exactly: its index is FLAT, and its candidates are rescored by the float64 sum of the
+embedded gallery. A write is acknowledged when Milvus has it in its write-ahead log.
 """
 
 import time
@@ -19,15 +19,14 @@ from passerby.city.gallery import milvus_rows, port
 from passerby.city.gallery.milvus_link import GoneError, Link, MilvusAddress
 from passerby.city.gallery.milvus_rows import ANY, FACTS, Collection, Row, chunks, listed, sighting
 from passerby.city.gallery.milvus_stage import MilvusStage
-from passerby.city.gallery.port import AwayError, Coverage, Gallery, Health, Hits, Stats, StoreError
-from passerby.city.gallery.records import Batch, check_model, checksum, unit_queries
+from passerby.city.gallery.port import AwayError, Coverage, Gallery, Health, Hits, Stats
+from passerby.city.gallery.records import Batch, checksum
 from passerby.city.sightings import FloatArray, Scope, Sighting
-from passerby.city.times import day_of
 from passerby.errors import InputError
 from passerby.retrieval.screening import cosine_distances
 
 EVERYWHERE = Scope()
-MORE = 16  # asked for beyond k, to see that no tie was cut
+MORE = 16  # candidates beyond k, to see that no equal distance was cut off
 ENOUGH = 1000  # sightings that are read rather than counted
 COMPACTION_SECONDS = 3600
 
@@ -46,7 +45,7 @@ class MilvusGallery(Gallery):
         self.link = Link(self.address)
 
     def collection(self) -> Collection:
-        """The gallery's collection, as the server describes it now."""
+        """Return the gallery's collection, as the server describes it now."""
         return Collection.of(self.link)
 
     @property
@@ -61,9 +60,9 @@ class MilvusGallery(Gallery):
     def search(
         self, vectors: FloatArray, k: int, scope: Scope = EVERYWHERE, *, model: str | None = None
     ) -> list[Hits]:
-        """The k nearest sightings in the scope for each of the (Q, D) vectors, exactly.
+        """Find the k nearest sightings in the scope for each of the (Q, D) vectors, exactly.
 
-        Cosine distance to the vector at half precision; ties in order of id.
+        Cosine distance to the vector at half precision; equal distances in order of id.
 
         Raises:
             InputError: vectors of another dimension or model than the stored; k above 16,384.
@@ -72,14 +71,14 @@ class MilvusGallery(Gallery):
             raise InputError(
                 f"k is {k}; ask for at least one sighting and at most {milvus_rows.MOST}"
             )
-        queries = unit_queries(vectors)
+        queries = port.unit_queries(vectors)
         here = self.collection()
         if not here.dimension:
-            return [Hits(ids=(), distances=np.zeros(0, np.float32)) for _ in queries]
-        check_model(model, queries.shape[1], (here.model, here.dimension))
+            return [port.NO_HITS] * len(queries)
+        port.check_model(model, queries.shape[1], (here.model, here.dimension))
         try:
             return _search(here, queries, k, scope, min(k + MORE, milvus_rows.MOST))
-        except GoneError:  # another model took over between the two questions
+        except GoneError:  # the model was switched between the two requests
             return self.search(vectors, k, scope, model=model)
 
     def get(self, ids: Sequence[str]) -> list[Sighting]:
@@ -94,13 +93,13 @@ class MilvusGallery(Gallery):
     def _of_ids(
         self, ids: Sequence[str], fields: list[str], model: str | None = None
     ) -> tuple[Collection, list[Row]]:
-        """Rows in the order asked, and the collection that holds them."""
+        """Return rows in the order of ``ids``, and the collection that holds them."""
         here = self.collection()
         if here.dimension:
-            check_model(model, None, (here.model, here.dimension))
+            port.check_model(model, None, (here.model, here.dimension))
         found = here.by_id(ids, fields)
         unknown = [name for name in ids if name not in found]
-        if unknown and self.collection().name != here.name:  # another model took over
+        if unknown and self.collection().name != here.name:  # the model was switched
             return self._of_ids(ids, fields, model)
         if unknown:
             raise port.UnknownSightingError(f"there is no sighting '{unknown[0]}' in this gallery")
@@ -114,7 +113,7 @@ class MilvusGallery(Gallery):
             return []
         start = here.since(scope, wanted, total, enough=max(2 * limit, ENOUGH))
         where = here.where(changed(scope, start=start))
-        if here.count(where) < wanted:  # a replica that lags behind was asked in between
+        if here.count(where) < wanted:  # a replica that lags behind answered in between
             where = here.where(scope)
         found = [sighting(row, here.model) for row in here.read(where, FACTS)]
         return sorted(found, key=lambda one: (-one.time, one.id))[:limit]
@@ -136,7 +135,7 @@ class MilvusGallery(Gallery):
         return here.count(here.where(scope))
 
     def coverage(self, scope: Scope = EVERYWHERE) -> list[Coverage]:
-        """Per camera with sightings in the scope: how many, the first and the last.
+        """Return, for each camera with sightings in the scope, how many, the first and the last.
 
         Milvus does not group: camera and time of every sighting in the scope come over the network.
         """
@@ -152,30 +151,20 @@ class MilvusGallery(Gallery):
         ]
 
     def stats(self) -> Stats:
-        """Size and state; ``bytes`` are those of the vectors, once, without Milvus' own files."""
+        """Return size and content; ``bytes`` are those of the vectors alone."""
         here = self.collection()
         total = here.count("")
-        first, last, days = None, None, 0
-        if total > milvus_rows.MOST:  # counting costs less than reading
-            first, last = (here.since(EVERYWHERE, n, total) for n in (total, 1))
-            days = here.days(day_of(first), day_of(last) + 1, total)
-        elif times := [int(row["time"]) for row in here.read("", ["id", "time"])]:
-            first, last = min(times), max(times)
-            days = len(set(map(day_of, times)))
-        dead = max(here.total() - total, 0)
         return Stats(
             sightings=total,
-            dead=dead,
-            days=days,
-            bytes=(total + dead) * 4 * here.dimension,
-            first=first,
-            last=last,
+            bytes=max(here.total(), total) * 4 * here.dimension,
+            first=here.since(EVERYWHERE, total, total) if total else None,
+            last=here.since(EVERYWHERE, 1, total) if total else None,
             model_id=here.model if here.dimension else None,
             dimension=here.dimension or None,
         )
 
     def health(self) -> Health:
-        """Whether the server answers and the collection is in memory as often as wanted."""
+        """Report whether the server answers and all replicas of the collection are in memory."""
         problems = []
         try:
             here = self.collection()
@@ -190,16 +179,16 @@ class MilvusGallery(Gallery):
                         "that is away"
                     )
             here.count(f"time < {-milvus_rows.FAR}")
-        except StoreError as fault:
+        except port.StoreError as fault:
             return Health(readable=False, writable=False, problems=(*problems, str(fault)))
         return Health(readable=True, writable=True, problems=tuple(problems))
 
     def add(self, sightings: Iterable[Sighting], *, replace: bool = False) -> int:
         """Store sightings and return how many were new; in Milvus' log when it returns.
 
-        An id that is already there is left as it is, or replaced when ``replace`` is set. Each
+        An id that is already stored is left as it is, or replaced when ``replace`` is set. Each
         request is stored as a whole; when one fails, add the same sightings again. When two
-        processes add the same id at the same time, the later facts stay.
+        processes add the same id at the same time, the later sighting is stored.
 
         Raises:
             InputError: another model or dimension, a vector missing, zero or not finite.
@@ -209,7 +198,7 @@ class MilvusGallery(Gallery):
         new: set[str] = set()
 
         def attempt(here: Collection) -> str:
-            check_model(batch.model, batch.dimension, (here.model, here.dimension))
+            port.check_model(batch.model, batch.dimension, (here.model, here.dimension))
             known = here.by_id(batch.ids, ["id"])
             here.put(batch if replace else batch.without(known))
             new.update(set(batch.ids) - set(known))
@@ -241,10 +230,10 @@ class MilvusGallery(Gallery):
         return self.delete(Scope(end=time))
 
     def _write(self, attempt: Callable[[Collection], str], batch: Batch | None = None) -> None:
-        """Repeat a write until it may be acknowledged; wait while another model takes over.
+        """Repeat a write until it may be acknowledged; wait while the model is being switched.
 
-        ``attempt`` writes to a collection and returns an expression of what is to be deleted from
-        the staged collection too. ``batch`` makes the collection when there is none.
+        ``attempt`` writes to a collection and returns an expression for the rows that must be
+        deleted from the staged collection too. ``batch`` makes the collection when there is none.
         """
         while True:
             end = time.monotonic() + self.address.patience + milvus_rows.LEASE_MS / 1000
@@ -264,10 +253,10 @@ class MilvusGallery(Gallery):
                     return
 
     def compact(self) -> int:
-        """Have Milvus write its segments without the deleted rows; returns bytes freed.
+        """Make Milvus write its segments without the deleted rows; return the bytes freed.
 
-        A gallery without sightings is dropped, so that the next may be of any model. Files of
-        before the rewriting go when Milvus collects its garbage (``dataCoord.gc``).
+        A gallery without sightings is dropped, so that the next may be of any model. Milvus deletes
+        the old files when it collects its garbage (``dataCoord.gc``).
         """
         here = self.collection().at("Strong")
         before = here.total()
@@ -292,14 +281,12 @@ class MilvusGallery(Gallery):
     def snapshot(self, folder: Path | str) -> None:
         """Copy everything into an embedded gallery in a new or empty folder, or raise InputError.
 
-        What is added meanwhile may be in it or not; what was there and stays is.
+        The copy holds what was there before and stays; it may hold what is added meanwhile.
         """
         from passerby.city.copying import copy
         from passerby.city.gallery.embedded import EmbeddedGallery
 
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"the folder {folder} is not empty; name a new one for the snapshot")
+        port.check_empty(Path(folder))
         target = EmbeddedGallery(folder)
         try:
             copy(self, target)
@@ -330,31 +317,28 @@ class MilvusGallery(Gallery):
         self.link.client.close()
 
 
-def settled(answer: list[Row], query: NDArray[np.float64], k: int, asked: int) -> Hits | None:
-    """The k nearest of what the server proposed, or None when it may have cut one of them off.
+def rescored(answer: list[Row], query: NDArray[np.float64], k: int, limit: int) -> Hits | None:
+    """Return the k nearest of the server's candidates, or None when one of them may be missing.
 
-    The server's sums are rounded; a row it did not name can be nearer than its last one by the
-    rounding of two sums over D products (products and lengths in float32).
+    The server's sums are rounded. A row outside its answer can be nearer than the last one in it,
+    by the rounding of two sums over D products (products and lengths in float32).
     """
     matrix = np.array([one["entity"]["vector"] for one in answer], np.float16)
     distances = cosine_distances(matrix.reshape(len(answer), len(query)), query)
-    pairs = sorted(zip(distances.tolist(), (one["id"] for one in answer), strict=True))
-    if len(answer) >= asked:
-        slack = (2 * len(query) + 16) * 2.0**-24
-        if pairs[min(k, len(pairs)) - 1][0] >= 1 - float(answer[-1]["distance"]) - slack:
-            return None
-    return Hits(
-        ids=tuple(name for _, name in pairs[:k]),
-        distances=np.array([distance for distance, _ in pairs[:k]], np.float32),
-    )
+    hits = Hits.of([one["id"] for one in answer], distances, k)
+    slack = (2 * len(query) + 16) * 2.0**-24
+    complete = len(answer) < limit
+    if complete or float(hits.distances[-1]) < 1 - float(answer[-1]["distance"]) - slack:
+        return hits
+    return None
 
 
 def _search(
-    here: Collection, queries: NDArray[np.float64], k: int, scope: Scope, asked: int
+    here: Collection, queries: NDArray[np.float64], k: int, scope: Scope, limit: int
 ) -> list[Hits]:
-    """The nearest of ``asked`` proposals of Milvus, of more until :func:`settled` accepts them."""
+    """Search with ``limit`` candidates of Milvus, or more until :func:`rescored` accepts them."""
     hits: list[Hits] = []
-    together = max(1, milvus_rows.ANSWER_BYTES // (asked * here.dimension * 4))
+    together = max(1, milvus_rows.ANSWER_BYTES // (limit * here.dimension * 4))
     for start in range(0, len(queries), together):
         part = queries[start : start + together]
         answers = here.ask(
@@ -362,18 +346,18 @@ def _search(
             data=part.astype(np.float32).tolist(),
             anns_field="vector",
             filter=here.where(scope),
-            limit=asked,
+            limit=limit,
             output_fields=["id", "vector"],
             search_params={"metric_type": "COSINE"},
             consistency_level=here.level,
         )
-        checked = [settled(list(a), q, k, asked) for a, q in zip(answers, part, strict=True)]
+        checked = [rescored(list(a), q, k, limit) for a, q in zip(answers, part, strict=True)]
         sure = [one for one in checked if one is not None]
         if len(sure) < len(part):
-            if asked == milvus_rows.MOST:
+            if limit == milvus_rows.MOST:
                 raise InputError(
-                    f"more than {asked} sightings are equally near to the query; narrow the scope"
+                    f"more than {limit} sightings are equally near to the query; narrow the scope"
                 )
-            sure = _search(here, part, k, scope, min(4 * asked, milvus_rows.MOST))
+            sure = _search(here, part, k, scope, min(4 * limit, milvus_rows.MOST))
         hits += sure
     return hits

@@ -7,18 +7,15 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from passerby.city.gallery.port import AwayError, StoreError
 from passerby.errors import InputError, MissingExtraError
 
-if TYPE_CHECKING:
-    pass
-
 SCHEMES = ("milvus", "milvus+tls")
 LEVELS = ("Strong", "Session", "Bounded", "Eventually")
-TOKEN = "PASSERBY_MILVUS_TOKEN"  # the environment's variable with "user:password" or an API key
+TOKEN = "PASSERBY_MILVUS_TOKEN"  # the environment variable with "user:password" or an API key
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 3.0  # seconds between two attempts; doubled each time
 NO_COLLECTION = 100
 # Codes of Milvus that pass by themselves (its merr package): unavailable, too many requests, rate
@@ -39,7 +36,7 @@ PASSING_STATES = {  # of gRPC
 
 
 def is_milvus(where: object) -> bool:
-    """Whether an address names a Milvus server, not a folder."""
+    """Return whether an address names a Milvus server, not a folder."""
     return isinstance(where, str) and "://" in where and where.split("://")[0] in SCHEMES
 
 
@@ -47,8 +44,8 @@ def is_milvus(where: object) -> bool:
 class MilvusAddress:
     """``milvus://HOST:PORT/NAME?option=value&...``; ``milvus+tls://`` over TLS.
 
-    An address holds no secret: the environment's variable ``PASSERBY_MILVUS_TOKEN`` holds the
-    account ("user:password" or an API key).
+    An address holds no secret. The environment variable ``PASSERBY_MILVUS_TOKEN`` holds the account
+    ("user:password" or an API key).
 
     Attributes:
         host: name or number of the server or of the cluster's proxy.
@@ -60,9 +57,9 @@ class MilvusAddress:
         partitions: partitions over which Milvus spreads the districts.
         shards: write channels; each is one node's work.
         replicas: copies of the data in query nodes; at most the number of nodes.
-        consistency: what a read must have seen. "Strong" (every write acknowledged before, by
-            anybody), "Session" (the writes of this process), "Bounded" (all but the last seconds),
-            "Eventually". Deletes and checks are always strong.
+        consistency: the writes that a read must see. "Strong" (every write that was acknowledged
+            before, in any process), "Session" (the writes of this process), "Bounded" (all but the
+            last seconds), "Eventually". Deletes and checks are always strong.
         patience: seconds for which a request is repeated while the server is away.
     """
 
@@ -98,7 +95,7 @@ class MilvusAddress:
         """Read an address.
 
         Raises:
-            InputError: it is none, or has an unknown option or value.
+            InputError: it is no Milvus address, or has an unknown option or value.
         """
         parts = urlsplit(text)
         if parts.scheme not in SCHEMES:
@@ -126,11 +123,11 @@ class MilvusAddress:
 
     @property
     def uri(self) -> str:
-        """What the client connects to."""
+        """The address for the client."""
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        """The address again, with the options that differ from their defaults."""
+        """Return the address as text, with the options that differ from their defaults."""
         given = [(one.name, getattr(self, one.name), one.default) for one in fields(self)[4:]]
         changed = [(name, value) for name, value, usual in given if value != usual]
         query = f"?{urlencode(changed)}" if changed else ""
@@ -156,7 +153,7 @@ class Link:
             from pymilvus import MilvusClient
         except ImportError:
             raise MissingExtraError("pymilvus", "milvus") from None
-        # it writes every failed attempt to the log, with its stack; we raise one clear error
+        # the client logs every failed attempt with its stack; one clear error is raised instead
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         self.address = address
         self.client: MilvusClient = self._repeat(
@@ -212,7 +209,7 @@ class Link:
 
 
 def _passing(fault: BaseException) -> bool:
-    """Whether a fault may pass when the request is repeated."""
+    """Return whether a fault may pass when the request is repeated."""
     import grpc
 
     code = fault.code() if isinstance(fault, grpc.RpcError) else getattr(fault, "code", None)

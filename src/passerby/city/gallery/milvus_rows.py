@@ -1,4 +1,4 @@
-"""The collections behind a gallery on a Milvus server: their rows, expressions and life."""
+"""The collections of a gallery on a Milvus server: their rows, expressions and properties."""
 
 import json
 import re
@@ -16,7 +16,6 @@ from passerby.city.gallery.milvus_link import GoneError, Link
 from passerby.city.gallery.port import StoreError
 from passerby.city.gallery.records import FIELDS, Batch, checksum
 from passerby.city.sightings import Scope, Sighting
-from passerby.city.times import DAY_MS
 from passerby.errors import InputError
 
 T = TypeVar("T")
@@ -40,7 +39,7 @@ SAMPLE = 1000  # rows looked at to halve an answer
 
 
 def rows(batch: Batch, district: int) -> list[Row]:
-    """Rows of a batch; ``district`` characters of the unit's code are its partition key.
+    """Return a batch as rows; ``district`` characters of the unit's code are the partition key.
 
     Raises:
         InputError: a name is too long for the collection.
@@ -66,7 +65,7 @@ def rows(batch: Batch, district: int) -> list[Row]:
 
 
 def sighting(row: Row, model: str) -> Sighting:
-    """The sighting of a row, without its vector."""
+    """Return the sighting of a row, without its vector."""
     *facts, attributes = (row[name] for name in FIELDS)
     if not isinstance(attributes, str | bytes):
         attributes = json.dumps(attributes)
@@ -74,26 +73,18 @@ def sighting(row: Row, model: str) -> Sighting:
 
 
 def listed(values: Iterable[str]) -> str:
-    """A list of strings in the expression language."""
+    """Return a list of strings in the expression language."""
     return f"[{', '.join(map(_quoted, values))}]"
 
 
-def outermost(units: Iterable[str]) -> list[str]:
-    """The units that lie in no other of them."""
-    known = set(units)
-    return sorted(
-        code for code in known if not any(code[:end] in known for end in range(1, len(code)))
-    )
-
-
 def expression(scope: Scope, district: int) -> str:
-    """The scope as an expression, empty for everything.
+    """Return a scope as an expression, empty for everything.
 
     ``district`` is the length of the partition key; 0 when it must not be used.
     """
     parts = []
     if scope.units and "" not in scope.units:
-        units = outermost(scope.units)
+        units = sorted(set(scope.units))
         # with these Milvus reads the partitions of the districts only
         if district and all(len(code) >= district for code in units):
             parts.append(f"district in {listed(dict.fromkeys(code[:district] for code in units))}")
@@ -106,12 +97,8 @@ def expression(scope: Scope, district: int) -> str:
         parts.append(f"({' or '.join(ranges)})")
     if scope.cameras:
         parts.append(f"camera in {listed(dict.fromkeys(scope.cameras))}")
-    if scope.start is not None:
-        parts.append(f"time >= {scope.start}")
-    if scope.end is not None:
-        parts.append(f"time < {scope.end}")
-    if scope.quality is not None:
-        parts.append(f"quality >= {float(scope.quality)!r}")
+    bounds = {"time >=": scope.start, "time <": scope.end, "quality >=": scope.quality}
+    parts += [f"{name} {bound}" for name, bound in bounds.items() if bound is not None]
     for name, values in sorted(scope.values.items()):
         wanted = [f"attributes[{_quoted(name)}] == {_quoted(value)}" for value in sorted(values)]
         parts.append(f"({' or '.join(wanted)})")
@@ -123,7 +110,7 @@ def _quoted(text: str) -> str:
 
 
 def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The values in lists of at most ``size``."""
+    """Yield the values in lists of at most ``size``."""
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
@@ -133,13 +120,13 @@ class Collection:
 
     Attributes:
         link: the connection.
-        name: its own name, which no other model's collection ever has.
+        name: its own name, which is never given to another model's collection.
         level: the consistency of reads.
         model: that made the vectors.
         dimension: D; 0 when the collection does not exist.
         district: leading characters of a unit's code in the partition key.
         stage: the model being staged beside it, or empty.
-        closing: writes are not acknowledged now; it is about to be replaced or dropped.
+        closing: no write is acknowledged now; the collection is about to be replaced or dropped.
     """
 
     link: Link
@@ -153,10 +140,10 @@ class Collection:
 
     @staticmethod
     def of(link: Link, name: str = "") -> "Collection":
-        """The collection a name or alias stands for, by default that of the gallery.
+        """Return the collection of a name or an alias, by default that of the gallery.
 
         Raises:
-            StoreError: a collection of that name is none of ours.
+            StoreError: a collection of that name was not made by Passerby.
         """
         name, level = name or link.address.name, link.address.consistency
         try:
@@ -186,7 +173,7 @@ class Collection:
 
     @staticmethod
     def names(link: Link) -> list[str]:
-        """Names of all collections of the gallery, also of those without the alias."""
+        """Return the names of all collections of the gallery, also of those without the alias."""
         mine = re.compile(rf"{link.address.name}__\d+")
         return sorted(name for name in link.ask("list_collections") if mine.fullmatch(name))
 
@@ -194,13 +181,10 @@ class Collection:
     def create(link: Link, model: str, dimension: int) -> "Collection":
         """Make the first collection of a gallery, or use what another process has just made.
 
-        Its number is the time, so that a name never comes back with another model behind it.
+        The name ends in the time, so that no later collection has the same name.
         """
-        alias, wanted = link.address.name, (model, dimension, link.address.district)
-        # of a process that makes it now, or died while it did
-        known = [Collection.of(link, name) for name in Collection.names(link)]
-        fit = [one.name for one in known if (one.model, one.dimension, one.district) == wanted]
-        mine = [*fit, f"{alias}__{int(time.time() * 1000)}"][0]
+        alias = link.address.name
+        mine = f"{alias}__{int(time.time() * 1000)}"
         Collection.make(link, mine, model, dimension)
         with suppress(StoreError):  # when another process was faster
             link.ask("create_alias", mine, alias)
@@ -213,7 +197,7 @@ class Collection:
 
     @staticmethod
     def make(link: Link, name: str, model: str, dimension: int) -> "Collection":
-        """Make a collection with its exact index and load it; one that is there already is used."""
+        """Make a collection with its exact index and load it, or use it where it exists."""
         address = link.address
         facts = {"passerby": FORMAT, "model": model, "district": address.district}
         try:
@@ -236,12 +220,12 @@ class Collection:
 
     @property
     def staged(self) -> "Collection":
-        """The collection of the model being staged."""
+        """The collection of the model that is being staged."""
         name, _, number = self.name.rpartition("__")
         return Collection.of(self.link, f"{name}__{int(number) + 1}")
 
     def at(self, level: str) -> "Collection":
-        """The collection, read with another consistency."""
+        """Return the collection with another consistency of reads."""
         return replace(self, level=level)
 
     def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
@@ -253,22 +237,23 @@ class Collection:
         self.ask("alter_collection_properties", properties={name: value})
 
     def where(self, scope: Scope) -> str:
-        """The scope as an expression; with the partitions to read where that can be trusted."""
+        """Return a scope as an expression; it names the partitions where these can be trusted."""
         return expression(scope, self.district if self.link.prunes else 0)
 
     def count(self, where: str) -> int:
-        """Rows that an expression holds for; all for an empty one."""
+        """Count the rows for which an expression holds; all for an empty one."""
         return int(self._query(where, ["count(*)"])[0]["count(*)"]) if self.dimension else 0
 
     def total(self) -> int:
-        """Rows in the segments, with those that are deleted but not yet compacted."""
+        """Count the rows in the segments, with those that are deleted but not yet compacted."""
         return int(self.ask("get_collection_stats")["row_count"]) if self.dimension else 0
 
     def since(self, scope: Scope, wanted: int, total: int, *, enough: int = 0) -> int:
-        """The start of a part of a scope with its ``wanted`` newest of ``total`` sightings.
+        """Return a time from which on a scope holds its ``wanted`` newest of ``total`` sightings.
 
-        It is found by counting: the latest one, or an earlier one that at most ``enough`` follow.
-        The counts are of a state not older than that of the last read, and answered at once.
+        It is found by counting: the latest such time, or an earlier one that at most ``enough``
+        sightings follow. The counts are of a state not older than that of the last read, and
+        returned at once.
         """
         now = self.at("Eventually")
         low = -FAR if scope.start is None else scope.start
@@ -282,35 +267,27 @@ class Collection:
                 low, total = middle, count
         return low
 
-    def days(self, start: int, end: int, total: int) -> int:
-        """UTC days in [start, end) with one of their ``total`` sightings, by counting."""
-        if total == 0 or end - start == 1:
-            return min(total, 1)
-        middle = (start + end) // 2
-        half = Scope(start=start * DAY_MS, end=middle * DAY_MS)
-        left = self.at("Eventually").count(self.where(half))
-        return self.days(start, middle, left) + self.days(middle, end, total - left)
-
     def by_id(self, ids: Iterable[str], fields: list[str]) -> dict[str, Row]:
-        """The rows that have one of some ids; none of a collection that was just dropped."""
+        """Return rows by id; none of a collection that was just dropped."""
         with suppress(GoneError):
             return {row["id"]: row for row in self.read_any("id", ids, fields)}
         return {}
 
     def read_any(self, field: str, values: Iterable[str], fields: list[str]) -> Iterator[Row]:
-        """All rows in which a field has one of some values, in any order."""
+        """Yield all rows in which a field has one of some values, in any order."""
         for part in chunks([value for value in dict.fromkeys(values) if value], IDS):
             yield from self.read(f"{field} in {listed(part)}", fields)
 
     def read(self, where: str, fields: list[str]) -> Iterator[Row]:
-        """All rows that an expression holds for, in any order."""
+        """Yield all rows for which an expression holds, in any order."""
         return chain.from_iterable(self.pages(where, fields))
 
     def pages(self, where: str, fields: list[str]) -> Iterator[list[Row]]:
-        """All rows that an expression holds for, in lists that fit into one answer.
+        """Yield all rows for which an expression holds, in lists that fit into one answer.
 
         An answer of Milvus is complete when it is shorter than its limit. The order of its rows,
-        and which rows a cut answer holds, depend on the version. So what is cut is asked in halves.
+        and the rows in an incomplete answer, depend on the version. So an incomplete query is
+        repeated in two halves.
         """
         room = FACT_BYTES + 4 * self.dimension * ("vector" in fields)
         size = max(2, min(MOST, ANSWER_BYTES // room))
@@ -326,7 +303,7 @@ class Collection:
             pending += self._halves(part)
 
     def _halves(self, where: str) -> list[str]:
-        """Two expressions that together hold for the same rows: the later ones, the earlier."""
+        """Split an expression in two, for the later rows and for the earlier ones."""
         found = self._query(where, ["id", "time"], limit=SAMPLE)
         if len(found) < 2:  # deleted meanwhile
             return [where]
@@ -348,7 +325,7 @@ class Collection:
             self.ask("upsert", data=part)
 
     def remove(self, where: str) -> None:
-        """Delete the rows that an expression holds for."""
+        """Delete the rows for which an expression holds."""
         if self.dimension:
             self.ask("delete", filter=where, consistency_level="Strong")
 
@@ -359,12 +336,11 @@ class Collection:
 
     @contextmanager
     def closed(self) -> Iterator[Callable[[], bool]]:
-        """Have every process hold back its writes; yields whether that still holds.
+        """Make every process hold back its writes; yield a test of whether they still do.
 
-        A writer looks for the mark before and after it writes, and acknowledges nothing while it
-        is there. So what was acknowledged before is found by a strong read inside, and what is
-        written meanwhile is written again, or refused, after. The mark ends by itself when this
-        process dies.
+        A writer reads the mark before and after it writes, and acknowledges nothing while it is
+        set. So a strong read inside finds what was acknowledged before. What is written meanwhile
+        is written again, or refused, afterwards. The mark expires when this process dies.
         """
         start = time.monotonic()
         self.mark(CLOSING, str(int(time.time() * 1000) + LEASE_MS))
@@ -376,7 +352,7 @@ class Collection:
 
 
 def _schema(dimension: int, description: str) -> Any:
-    """The collection's fields; vectors as float32, their values rounded to half precision."""
+    """Return the collection's fields; vectors are float32, with values of half precision."""
     from pymilvus import DataType, MilvusClient
 
     made = MilvusClient.create_schema(

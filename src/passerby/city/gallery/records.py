@@ -1,33 +1,66 @@
-"""One codec for sightings in every store, and batches on their way in.
+"""The codec of sightings: records, batches of them, and a batch as one blob (a chunk).
 
-A record is a tuple of numbers and texts in the order of :data:`FIELDS`: what every store keeps of a
-sighting beside its vector and its model.
+A record is a tuple of numbers and texts in the order of :data:`FIELDS`. It holds what a store keeps
+of a sighting beside its vector and its model.
+
+A chunk is a blob of some hundred sightings of one day. It holds, one after another: :data:`MARGIN`
+zeros; a head; the names of cameras, units and attributes as JSON; a table of :data:`COLUMNS`; int8
+codes (n, D); float16 vectors (n, D); the end of each record; the records as JSON.
+
+SQLite keeps the first bytes of a blob in a page of its tree, and copies them when the tree grows.
+The margin fills these bytes. The rest of the blob lies in pages that belong to this blob alone, and
+SQLite zeroes them with it. So a rewritten or deleted chunk leaves no byte of a sighting behind.
 """
 
 import json
 import math
+import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from passerby.city.sightings import FloatArray, Pairs, Sighting
 from passerby.errors import InputError
-from passerby.retrieval.screening import unit_rows
+from passerby.retrieval.screening import encode
 
 HalfArray = NDArray[np.float16]
 NEAR = 2.0**-10  # of a length to 1: more than the rounding to half precision makes
-FAR = 1 << 62  # milliseconds: as far as a time may be
+FAR = 1 << 62  # milliseconds: the largest time in either direction
 BLOCK = 1024  # vectors brought to unit length at once
 FIELDS = ("id", "camera", "unit", "time", "tracklet", "box", "crop", "quality", "attributes")
 POSITION = {name: number for number, name in enumerate(FIELDS)}  # of a field in a record
+SLOT_BITS = 10  # the sighting in slot s of chunk c has the place c << SLOT_BITS | s
+SLOTS = (1 << SLOT_BITS) - 1  # the bits of a place that are its slot
+MARGIN = 8192  # as long as a page of the file
+COLUMNS = np.dtype(
+    [
+        ("time", "<i8"),
+        ("quality", "<f8"),
+        ("slot", "<u2"),
+        ("camera", "<u2"),
+        ("unit", "<u2"),
+        ("attributes", "<u2"),
+        ("scale", "<f4"),
+        ("error", "<f4"),
+    ]
+)
+NAMED = ("camera", "unit", "attributes")  # columns of numbers into the chunk's own names
+_MARK = b"PBC1"
+_HEAD = struct.Struct("<4sIII")  # mark, rows, dimension, bytes of the names
+HEAD = slice(MARGIN, MARGIN + _HEAD.size)  # of a blob
+
+Record = tuple[Any, ...]
+Columns = Mapping[str, Sequence[Any]]  # by name of FIELDS
 
 
-def record(one: Sighting) -> tuple[Any, ...]:
-    """The facts of a sighting in the order of :data:`FIELDS`; box and attributes as JSON."""
+def record(one: Sighting) -> Record:
+    """Return the fields of a sighting in the order of :data:`FIELDS`; box, attributes as JSON."""
     return (
         one.id,
         one.camera,
@@ -42,60 +75,50 @@ def record(one: Sighting) -> tuple[Any, ...]:
 
 
 def sighting(values: Sequence[Any], model: str, vector: FloatArray | None = None) -> Sighting:
-    """The sighting of a record; without its vector unless it is given."""
-    name, camera, unit, time, tracklet, box, crop, quality, attributes = values
-    return Sighting(
-        id=name,
-        camera=camera,
-        unit=unit,
-        time=int(time),
-        vector=vector,
-        tracklet=tracklet,
-        box=tuple(json.loads(box)) if box else None,  # type: ignore[arg-type]
-        crop=crop,
-        quality=float(quality),
-        attributes=attributes_of(attributes),
-        model=model,
-    )
+    """Return the sighting of a record; without a vector unless it is given."""
+    fields = dict(zip(FIELDS, values, strict=True))
+    fields["box"] = tuple(json.loads(fields["box"])) if fields["box"] else None
+    fields["attributes"] = attributes_of(fields["attributes"])
+    return Sighting(**fields, model=model, vector=vector)
 
 
 def box_text(box: Sequence[float] | None) -> str:
-    """A box as JSON; empty for none."""
+    """Return a box as JSON; empty for none."""
     return "" if box is None else json.dumps([float(side) for side in box])
 
 
 def attributes_text(attributes: Pairs) -> str:
-    """Attributes in order of name as one JSON object; empty for none."""
+    """Return attributes in order of name as one JSON object; empty for none."""
     if not attributes:
         return ""
     return json.dumps(dict(attributes), ensure_ascii=False, separators=(",", ":"))
 
 
 def attributes_of(text: str) -> Pairs:
-    """The attributes of a text."""
+    """Return the attributes of a JSON text."""
     return tuple(json.loads(text).items()) if text else ()
 
 
 def checksum(one: Sighting, vector: NDArray[Any]) -> int:
-    """CRC32 of all facts of a sighting and of its (D,) vector in half precision.
+    """Return the CRC32 of all fields of a sighting and of its (D,) vector in half precision.
 
-    The same in every store and every version, so that galleries can be compared.
+    It is the same in every store and every version, so that galleries can be compared.
     """
     box = None if one.box is None else [float(side) for side in one.box]
-    facts = [
+    fields = [
         one.id, one.camera, one.time, one.model, one.unit, one.tracklet, box, one.crop,
         float(one.quality), one.attributes,
     ]  # fmt: skip
-    text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     half = np.ascontiguousarray(vector, dtype="<f2")
     return zlib.crc32(half.tobytes(), zlib.crc32(text.encode()))
 
 
 def unit_half(vectors: NDArray[Any], ids: Sequence[str]) -> HalfArray:
-    """Rows (N, D) of any float type brought to unit length and rounded to half precision.
+    """Bring rows (N, D) of any float type to unit length and round them to half precision.
 
-    Rows that are of this length but for the rounding stay as they are, so that a stored vector that
-    is stored again is the same.
+    Rows whose length is 1 up to rounding stay as they are, so that storing a stored vector again
+    does not change it.
 
     Raises:
         InputError: a row is zero or not finite; its id is named.
@@ -117,34 +140,34 @@ def unit_half(vectors: NDArray[Any], ids: Sequence[str]) -> HalfArray:
     return half
 
 
-def unit_queries(vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Queries (Q, D), or one (D,), brought to unit length.
+class Layout(NamedTuple):
+    """Sizes of a chunk, and where the parts of its blob begin."""
 
-    Raises:
-        InputError: one is zero or not finite.
-    """
-    try:
-        return unit_rows(vectors)
-    except ValueError:
-        raise InputError("a query vector is zero or not finite; embed the picture again") from None
+    rows: int
+    dimension: int
+    names: int
+    table: int
+    codes: int
+    vectors: int
+    ends: int
+    records: int
 
+    @classmethod
+    def of(cls, head: bytes) -> "Layout":
+        """Read a head.
 
-def check_model(model: str | None, dimension: int | None, held: tuple[str, int]) -> None:
-    """Refuse vectors that are not of the model and dimension that a gallery holds.
-
-    Raises:
-        InputError: another model or dimension.
-    """
-    if model is not None and model != held[0]:
-        raise InputError(
-            f"the gallery holds vectors of the model '{held[0]}', these are of '{model}'; "
-            "use that model or embed the gallery anew"
-        )
-    if dimension is not None and dimension != held[1]:
-        raise InputError(
-            f"the gallery holds vectors of {held[1]} dimensions, these have {dimension}; "
-            "use the model that made the gallery"
-        )
+        Raises:
+            ValueError: these bytes are no chunk.
+        """
+        if len(head) < _HEAD.size or not head.startswith(_MARK):
+            raise ValueError("not a chunk")
+        _, n, D, length = _HEAD.unpack(head)
+        names = HEAD.stop
+        table = names + length
+        codes = table + n * COLUMNS.itemsize
+        vectors = codes + n * D
+        ends = vectors + 2 * n * D
+        return cls(n, D, names, table, codes, vectors, ends, ends + 4 * n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +175,20 @@ class Batch:
     """Sightings of one model, column by column; iterates over :class:`Sighting` objects.
 
     Attributes:
-        model: id of the network that made the vectors.
-        columns: by name of :data:`FIELDS` the N values as records hold them.
+        model: id of the network that made the vectors; empty in a batch of :meth:`unpack`.
+        columns: the N values of each of :data:`FIELDS`, as records hold them.
         vectors: (N, D) rows of any float type; float16 unit rows in a batch of :meth:`of`.
+        slots: (N,) ascending slots in the stored chunk; None for 0 to N - 1.
     """
 
     model: str
     columns: dict[str, list[Any]]
     vectors: NDArray[Any]
+    slots: Any = None
 
     @classmethod
     def of(cls, sightings: Iterable[Sighting]) -> "Batch":
-        """Check and normalise sightings; of an id given twice the first counts.
+        """Check and normalise sightings; of several with one id the first is taken.
 
         Args:
             sightings: objects, or a batch, which is faster.
@@ -172,29 +197,11 @@ class Batch:
             InputError: an empty id, camera or unit; vectors missing, zero, not finite, of several
                 dimensions or several models.
         """
-        if not isinstance(sightings, Batch):
-            unique: dict[str, Sighting] = {}
-            for one in sightings:
-                _check(unique.setdefault(one.id, one), next(iter(unique.values())))
-            return cls._of_objects(list(unique.values()))
-        rows = {name: row for row, name in reversed(list(enumerate(sightings.ids)))}
-        batch = sightings if len(rows) == len(sightings) else sightings.take(sorted(rows.values()))
+        given = sightings if isinstance(sightings, Batch) else _columns_of(list(sightings))
+        rows = {name: row for row, name in reversed(list(enumerate(given.ids)))}
+        batch = given if len(rows) == len(given) else given.take(sorted(rows.values()))
         _check_columns(batch.columns)
         return cls(batch.model, batch.columns, _unit_blocks(batch.vectors, batch.ids))
-
-    @classmethod
-    def _of_objects(cls, sightings: list[Sighting]) -> "Batch":
-        columns = columns_of(map(record, sightings))
-        _check_columns(columns)
-        vectors = _unit_blocks([one.vector for one in sightings], columns["id"])
-        return cls(sightings[0].model if sightings else "", columns, vectors)
-
-    @classmethod
-    def of_records(
-        cls, model: str, records: Iterable[Sequence[Any]], vectors: HalfArray
-    ) -> "Batch":
-        """N stored records and their (N, D) vectors."""
-        return cls(model, columns_of(records), vectors)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -214,36 +221,97 @@ class Batch:
         """D."""
         return int(self.vectors.shape[1])
 
-    def records(self) -> list[tuple[Any, ...]]:
-        """The N records."""
+    def records(self) -> list[Record]:
+        """Return the N records."""
         return list(zip(*self.columns.values(), strict=True))
 
     def with_column(self, name: str, values: list[Any]) -> "Batch":
-        """The same sightings with other values of a field."""
+        """Return the same sightings with other values of a field."""
         return Batch(self.model, {**self.columns, name: values}, self.vectors)
 
     def take(self, rows: Sequence[int]) -> "Batch":
-        """Some rows, in the order asked."""
+        """Return some rows, in the order given; they keep their slots."""
         columns = {name: [column[r] for r in rows] for name, column in self.columns.items()}
-        return Batch(self.model, columns, self.vectors[np.array(rows, np.int64)])
+        at = np.array(rows, np.int64)
+        slots = None if self.slots is None else self.slots[at]
+        return Batch(self.model, columns, self.vectors[at], slots)
 
     def without(self, ids: Iterable[str]) -> "Batch":
-        """The batch without some ids."""
+        """Return the batch without some ids."""
         gone = set(ids)
         return self.take([row for row, name in enumerate(self.ids) if name not in gone])
 
+    def pack(self) -> bytes:
+        """Return the blob of a chunk that holds these sightings.
 
-def _unit_blocks(vectors: Sequence[Any] | NDArray[Any], ids: list[str]) -> HalfArray:
-    """:func:`unit_half` of N vectors (D,), some at a time so that they stay in the cache."""
-    starts = range(0, len(ids), BLOCK)
-    parts = [unit_half(np.array(vectors[a : a + BLOCK]), ids[a : a + BLOCK]) for a in starts]
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float16)
+        Raises:
+            InputError: a text is no Unicode.
+        """
+        codes = encode(self.vectors)
+        table = np.empty(len(self), COLUMNS)
+        table["time"], table["quality"] = self.columns["time"], self.columns["quality"]
+        table["slot"] = np.arange(len(self)) if self.slots is None else self.slots
+        table["scale"], table["error"] = codes.scales, codes.errors
+        names = []
+        for name in NAMED:
+            numbers: dict[str, int] = {}
+            table[name] = [numbers.setdefault(text, len(numbers)) for text in self.columns[name]]
+            names.append(list(numbers))
+        try:
+            texts = [orjson.dumps(one) for one in self.records()]
+        except orjson.JSONEncodeError as error:  # half a surrogate pair
+            raise InputError(
+                f"a text of a sighting is no Unicode, nothing was stored: {error}"
+            ) from None
+        named = orjson.dumps(names)
+        head = _HEAD.pack(_MARK, len(self), self.dimension, len(named))
+        ends = np.cumsum([len(text) for text in texts], dtype="<u4")
+        parts = [table, codes.values, self.vectors.astype("<f2", copy=False), ends]
+        arrays = [np.ascontiguousarray(part).data.cast("B") for part in parts]
+        return b"".join([bytes(MARGIN), head, named, *arrays, *texts])
+
+    @classmethod
+    def unpack(cls, blob: bytes) -> "Batch":
+        """Return the sightings of a chunk.
+
+        Raises:
+            ValueError: these bytes are no chunk.
+        """
+        at = Layout.of(blob[HEAD])
+        n, D = at.rows, at.dimension
+        ends = (np.frombuffer(blob, "<u4", n, at.ends) + at.records).tolist()
+        texts = [orjson.loads(blob[a:b]) for a, b in pairwise([at.records, *ends])]
+        vectors = np.frombuffer(blob, "<f2", n * D, at.vectors).reshape(n, D)
+        slots = np.frombuffer(blob, COLUMNS, n, at.table)["slot"]
+        return cls("", columns_of(texts), vectors, slots)
+
+
+def checksum_of(blob: bytes) -> int:
+    """Return the CRC32 of a chunk's blob; the margin is not part of it."""
+    return zlib.crc32(memoryview(blob)[MARGIN:])
 
 
 def columns_of(records: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
-    """Records as columns by name of :data:`FIELDS`."""
+    """Return records as columns by name of :data:`FIELDS`."""
     columns = [list(column) for column in zip(*records, strict=True)]
     return dict(zip(FIELDS, columns or [[] for _ in FIELDS], strict=True))
+
+
+def _columns_of(sightings: list[Sighting]) -> Batch:
+    """Return checked objects column by column."""
+    for one in sightings:
+        _check(one, sightings[0])
+    vectors = np.array([one.vector for one in sightings])
+    return Batch(
+        sightings[0].model if sightings else "", columns_of(map(record, sightings)), vectors
+    )
+
+
+def _unit_blocks(vectors: NDArray[Any], ids: list[str]) -> HalfArray:
+    """Apply :func:`unit_half` to vectors (N, D), some at a time so that they stay in the cache."""
+    starts = range(0, len(ids), BLOCK)
+    parts = [unit_half(vectors[a : a + BLOCK], ids[a : a + BLOCK]) for a in starts]
+    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float16)
 
 
 def _check(one: Sighting, first: Sighting) -> None:
@@ -264,7 +332,7 @@ def _check(one: Sighting, first: Sighting) -> None:
         )
 
 
-def _check_columns(columns: dict[str, list[Any]]) -> None:
+def _check_columns(columns: Columns) -> None:
     """Refuse records without an id, camera or unit, and impossible numbers."""
     ids = columns["id"]
     for name in ("id", "camera", "unit"):

@@ -1,9 +1,9 @@
 """The SQLite file of an embedded gallery: schema, transactions, errors.
 
 A change is one transaction, durable when it is committed (``synchronous=FULL``). Every page carries
-a checksum by SQLite's extension cksumvfs, so a flipped bit is an error of whoever reads the page.
-The file ``acknowledged`` holds the number of the last commit that a caller was told of: SQLite ends
-its log at the first damaged frame without a word, and the number shows that commits are missing.
+a checksum by SQLite's extension cksumvfs, so reading a page with a flipped bit is an error. SQLite
+ends its log at the first damaged frame without an error. So the file ``acknowledged`` holds the
+number of the last commit that was reported to a caller; it shows when commits are missing.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,7 @@ VACUUM_PAGES = 8192  # given back to the file system in one transaction
 LOG_SECONDS = 5  # for readers that need the log
 _FOREIGN: list[apsw.Connection] = []  # of a process we were forked from; never closed here
 _LOG = logging.getLogger(__name__)
-_COUNT = struct.Struct("<qI")
+_COUNT = struct.Struct("<qI")  # number of a commit, CRC32 of the number
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE terms (hash INTEGER, place INTEGER, PRIMARY KEY (hash, place)) WITHOUT ROWID;
@@ -47,9 +47,8 @@ CREATE TABLE chunks (
     crc INTEGER NOT NULL
 );
 CREATE INDEX by_day ON chunks (day);
-CREATE INDEX by_version ON chunks (version);
 CREATE TABLE contents (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);
--- of the network that will replace the gallery's
+-- of the model that will replace the gallery's
 CREATE TABLE staged (chunk INTEGER PRIMARY KEY, rows INTEGER NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE staged_contents (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE outdated (chunk INTEGER PRIMARY KEY, data BLOB NOT NULL);  -- of the one before
@@ -71,11 +70,12 @@ def _register_checksums() -> None:
 class Database(apsw.Connection):
     """A connection."""
 
-    def ask(self, sql: str, bindings: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a statement.
+    def ask(
+        self, sql: str, bindings: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Return all rows of a statement.
 
-        The cursor is closed at once; one with an error that is left to the garbage collector would
-        tell of it again.
+        The cursor is closed at once: the garbage collector would report its error again.
         """
         cursor = self.cursor()
         try:
@@ -85,7 +85,7 @@ class Database(apsw.Connection):
 
 
 class _Patience:
-    """Waits for a lock in short steps of random length, so that each of many writers gets it.
+    """A busy handler that waits in short steps of random length, so that each writer gets its turn.
 
     SQLite's own waiting grows to a tenth of a second, however short the others' work is.
     """
@@ -130,9 +130,9 @@ class Store:
                 f"the gallery {folder} was not closed by its last writer and is read-only; "
                 "make it writable and open it once"
             )
-        told = self.acknowledged()
+        acknowledged = self.acknowledged() or 0
         with self.read() as database:
-            self._check(database, told or 0)
+            self._check(database, acknowledged)
 
     def _create(self) -> None:
         """Make an empty file under another name, then give it its own."""
@@ -161,20 +161,19 @@ class Store:
             for path in self.folder.glob(f"{draft.name}*"):
                 path.unlink(missing_ok=True)
 
-    def _check(self, database: Database, told: int) -> None:
-        format_ = get_meta(database, "format")
+    def _check(self, database: Database, acknowledged: int) -> None:
+        """Refuse a file that is damaged, of another version, or lacks acknowledged commits."""
         if str(database.pragma("checksum_verification")) != "1":
             raise DamagedError(f"the head of {self.path} is damaged; restore it from a backup")
-        if format_ != FORMAT:
+        if get_meta(database, "format") != FORMAT:
             raise DamagedError(
                 f"the gallery {self.path} is of another version of Passerby; use that version"
             )
-        held = int(get_meta(database, "commit"))
-        if held < told:
+        lost = acknowledged - int(get_meta(database, "commit"))
+        if lost > 0:
             raise DamagedError(
-                f"the gallery {self.path} has lost {told - held} commits: its log {FILE}-wal is "
-                f"damaged; restore a backup, or delete {self.folder / ACKNOWLEDGED} to go on "
-                "without them"
+                f"the gallery {self.path} has lost {lost} commits: its log {FILE}-wal is damaged; "
+                f"restore a backup, or delete {self.folder / ACKNOWLEDGED} to go on without them"
             )
 
     # connections -------------------------------------------------------------------------------
@@ -194,7 +193,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Database]:
-        """A connection that sees one state of the file, whatever is written meanwhile."""
+        """Lend a connection that sees one state of the file, whatever is written meanwhile."""
         with self.explained():
             with self._lock:
                 self._after_fork()
@@ -213,14 +212,17 @@ class Store:
                         self._free.append(database)
 
     def _after_fork(self) -> None:
-        """Leave connections alone that belong to the process we were forked from."""
+        """Drop connections that belong to the process this one was forked from."""
         if self._process != os.getpid():
             _FOREIGN.extend([*self._free, *filter(None, [self._writer])])
             self._free, self._writer, self._process = [], None, os.getpid()
 
     @contextmanager
     def write(self) -> Iterator[Database]:
-        """All or nothing, durable at the end, one writer at a time over threads and processes."""
+        """Begin a transaction, and commit it durably at the end or roll it back on an error.
+
+        There is one writer at a time over threads and processes.
+        """
         if self.read_only:
             raise StoreError(f"the gallery {self.folder} is read-only, nothing was stored")
         with self._writing, self.explained(", nothing was stored"):
@@ -243,23 +245,20 @@ class Store:
 
     @contextmanager
     def explained(self, then: str = "") -> Iterator[None]:
-        """Turn SQLite's errors into ours; ``then`` says what has become of a change."""
+        """Turn SQLite's errors into ours; ``then`` says what became of a change."""
         try:
             yield
-        except apsw.Error as error:
-            damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError) or (
-                getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA
-            )
-            if damaged:
+        except (apsw.Error, OSError) as error:
+            code = getattr(error, "extendedresult", 0)
+            damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
+            if damaged or code == apsw.SQLITE_IOERR_DATA:
                 raise DamagedError(
                     f"the gallery {self.path} is damaged ({error}){then}; restore it from a backup"
                 ) from None
             raise StoreError(f"the gallery {self.path} cannot be used{then}: {error}") from None
-        except OSError as error:
-            raise StoreError(f"the gallery {self.folder} cannot be used{then}: {error}") from None
 
     def _acknowledge(self, number: int) -> None:
-        """Note a commit. The note need not be synced: one that is too low does no harm."""
+        """Store the number of a commit. It need not be synced: a number too low does no harm."""
         if (self.acknowledged() or 0) >= number:
             return
         data = _COUNT.pack(number, zlib.crc32(number.to_bytes(8, "little")))
@@ -271,7 +270,7 @@ class Store:
                 os.close(handle)
 
     def acknowledged(self) -> int | None:
-        """The number of the last commit that a caller was told of; None where it is damaged."""
+        """Return the number of the last commit reported to a caller; None where it is damaged."""
         try:
             data = (self.folder / ACKNOWLEDGED).read_bytes()
         except OSError:
@@ -281,13 +280,13 @@ class Store:
         number, crc = _COUNT.unpack(data)
         return number if zlib.crc32(number.to_bytes(8, "little", signed=True)) == crc else None
 
-    # upkeep --------------------------------------------------------------------------------------
+    # upkeep ------------------------------------------------------------------------------------
 
-    def give_back(self) -> None:
+    def free_room(self) -> None:
         """Return free pages to the file system and empty the log, so that no deleted byte stays.
 
-        SQLite moves pages from the end of the file into the free ones, and cuts the end off. A
-        reader that does not end holds the log back; a warning says so.
+        SQLite moves pages from the end of the file into the free ones, and cuts off the end. A
+        reader that does not end prevents the log from being emptied; a warning says so.
         """
         while True:
             with self.write() as database:
@@ -307,9 +306,9 @@ class Store:
         )
 
     def _empty_log(self) -> bool:
-        """Try to empty the log.
+        """Try to empty the log; return whether it is empty.
 
-        Readers that begin after the whole log was copied do not need it. Asked to empty it at once,
+        It is copied first: readers that begin after that do not need it. Without the first step
         SQLite would wait for a moment without any reader.
         """
         with self._writing, self.explained():
@@ -325,7 +324,7 @@ class Store:
                 self._writer.set_busy_handler(_Patience(PATIENCE))
 
     def faults(self, database: Database) -> list[str]:
-        """SQLite's own check of every page and index."""
+        """Run SQLite's own check of every page and index; return what is wrong."""
         try:
             with self.explained():
                 rows = database.ask("PRAGMA integrity_check")
@@ -375,10 +374,10 @@ class Store:
 
 @contextmanager
 def whole_pages(database: Database) -> Iterator[None]:
-    """Give the pages that are freed inside back to the file system, without zeroing them first.
+    """Return the pages that are freed inside to the file system, without zeroing them first.
 
     Nothing may be written inside: a new blob could end in a page that still holds old bytes. The
-    vacuum overwrites every freed page with another one or cuts it off.
+    vacuum overwrites each freed page with another one or cuts it off.
     """
     database.pragma("secure_delete", "fast")
     try:
@@ -389,11 +388,11 @@ def whole_pages(database: Database) -> Iterator[None]:
 
 
 def get_meta(database: Database, name: str) -> Any:
-    """A stored fact (format, model, dimension, commit, ...) or None."""
+    """Return a stored value (format, model, dimension, commit, ...) or None."""
     rows = database.ask("SELECT value FROM meta WHERE name = ?", (name,))
     return rows[0][0] if rows else None
 
 
 def set_meta(database: Database, name: str, value: Any) -> None:
-    """Store a fact; None forgets it."""
+    """Store a value; None deletes it."""
     database.ask("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
