@@ -24,7 +24,7 @@ def weights(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("runs") / "start"
     config = replace(
-        small_cpu(), out=out, size=(64, 32), padding=3, identities=8, epochs=4, warmup_epochs=1,
+        small_cpu(), out=out, size=(64, 32), padding=3, identities=8, epochs=4, warmup=1,
         learning_rate=2e-3, precision="fp32", threads=1, progress=False,
     )  # fmt: skip
     run(config, read("market1501", market))
