@@ -11,8 +11,8 @@ from passerby.recipes.ablation import grids
 
 TINY = [
     "--options.backbone", "slim18", "--options.size", "64", "32", "--options.padding", "3",
-    "--options.identities", "8", "--options.epochs", "2", "--options.threads", "1",
-    "--options.no-progress",
+    "--options.identities", "8", "--options.epochs", "1", "--options.threads", "1",
+    "--options.precision", "fp32", "--options.no-progress",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from passerby.recipes.agw import Agw, AgwMethod, run, small_cpu
 from passerby.recipes.bag_of_tricks import new_network
 from tests.recipes.tiny import LABELS, batch, tiny
 
-TINY = tiny(small_cpu(), epochs=10)
+TINY = tiny(small_cpu(), epochs=6, warmup=1)
 
 
 @pytest.fixture(scope="module")

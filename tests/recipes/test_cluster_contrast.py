@@ -74,7 +74,7 @@ def test_learning_without_labels_finds_people(table: CropTable, tmp_path: Path) 
 
 
 def test_identities_score_the_log_and_nothing_else(table: CropTable, tmp_path: Path) -> None:
-    short = replace(TINY, epochs=2, test_every=0)
+    short = replace(TINY, epochs=2, iterations=3, test_every=0)
     run(replace(short, out=tmp_path / "known"), table)
     blind = replace(table, identity=np.where(table.split == "train", -1, table.identity))
     run(replace(short, out=tmp_path / "blind"), blind)
@@ -89,7 +89,7 @@ def test_identities_score_the_log_and_nothing_else(table: CropTable, tmp_path: P
 def test_pictures_without_any_labels_or_queries_will_do(table: CropTable, tmp_path: Path) -> None:
     train = table.select(table.split == "train")
     bare = replace(train, identity=np.full(len(train), -1), camera=np.full(len(train), -1))
-    assert run(replace(TINY, out=tmp_path, epochs=1), bare) is None
+    assert run(replace(TINY, out=tmp_path, epochs=1, iterations=2), bare) is None
     assert "cameras_unknown" in events(tmp_path, "begin")[0]["findings"]
     assert json.loads((tmp_path / "report.json").read_text())["training"]["crops"] == len(train)
 
@@ -143,7 +143,8 @@ def test_a_killed_run_continues_exactly(
     table: CropTable, tmp_path: Path, tracklet_epochs: int
 ) -> None:
     table = tracked(table)
-    whole = replace(TINY, out=tmp_path / "whole", epochs=2, tracklet_epochs=tracklet_epochs)
+    short = replace(TINY, epochs=2, iterations=4, test_every=0)
+    whole = replace(short, out=tmp_path / "whole", tracklet_epochs=tracklet_epochs)
     run(whole, table)
 
     class StopError(Exception):
@@ -154,7 +155,7 @@ def test_a_killed_run_continues_exactly(
 
         def after_step(self) -> None:
             Cut.steps += 1
-            if Cut.steps == 11:  # in the second epoch
+            if Cut.steps == 6:  # in the second epoch
                 raise StopError
 
     cut = replace(whole, out=tmp_path / "cut", checkpoint_every=1)

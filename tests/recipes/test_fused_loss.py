@@ -19,7 +19,7 @@ from passerby.recipes.fused_loss import (
 from passerby.recipes.supervised import augmentation
 from tests.recipes.tiny import LABELS, batch, tiny
 
-TINY = tiny(small_cpu(), epochs=10)
+TINY = tiny(small_cpu(), epochs=6, warmup=1)
 CARD = ModelCard(architecture="slim18", dimension=256)
 
 

@@ -184,9 +184,7 @@ def ablate(
             except InputError as error:
                 faults.append((f"row '{row.name}', seed {seed}, is not run", error))
                 continue
-            table = _table(name, grid, ablation, chosen, found)
-            run_folder.write_json(ablation.out / "table.json", table)
-            (ablation.out / "table.md").write_text(markdown(table), encoding="utf-8")
+            table = _write_table(name, grid, ablation, chosen, found)
     if not table:
         raise faults[0][1]
     for what, error in faults:
@@ -261,15 +259,16 @@ def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _table(
+def _write_table(
     name: str,
     grid: Grid,
     ablation: Ablation,
     rows: Sequence[Row],
     found: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
+    """Write ``table.json`` and ``table.md`` of the rows; return the content of the former."""
     options = run_folder.as_json(asdict(ablation.options))
-    return {
+    table = {
         "grid": name,
         "title": grid.title,
         "figures": list(grid.figures),
@@ -289,6 +288,9 @@ def _table(
             for row in rows
         ],
     }
+    run_folder.write_json(ablation.out / "table.json", table)
+    (ablation.out / "table.md").write_text(markdown(table), encoding="utf-8")
+    return table
 
 
 def markdown(table: Mapping[str, Any]) -> str:

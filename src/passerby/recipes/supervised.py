@@ -139,14 +139,8 @@ def build_network(
 ) -> tuple[ReidNetwork, ModelCard]:
     """Build a network in training mode, and its card with training and scores still empty.
 
-    Args:
-        config: Size, feature, start weights, and more options of the architecture.
-        architecture: As :func:`passerby.models.build` takes it, like all that follows.
-        structure: Options of the architecture beyond its name.
-        num_classes: C training identities; 0 builds no classifier.
-        last_stride: Stride of the last stage.
-        pooling: How a map becomes a feature.
-        neck: Whether there is a BNNeck.
+    ``config`` has size, test feature, start weights and more of the structure. The other arguments
+    are those of :func:`passerby.models.build`.
 
     Raises:
         InputError: If a name is unknown, an option is out of range, or the weights do not fit.

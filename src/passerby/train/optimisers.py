@@ -143,15 +143,14 @@ def parameter_groups(
         network: Frozen parameters are left out.
         learning_rate: Base rate of all parameters that ``rates`` does not name.
         weight_decay: L2 penalty.
-        rates: Start of parameter names (whole parts, such as ``"backbone"`` or
-            ``"backbone.layer4"``) -> base rate; the longest that fits counts.
-        decay_vectors: Whether biases and normalisation weights are decayed too, as in the re-ID
-            papers; recipes for transformers do without.
-        layer_decay: Factor of the rate from each block to the one before it (Clark et al., ELECTRA,
-            ICLR 2020), 1 for none.
+        rates: Start of parameter names, such as ``"backbone.layer4"`` -> base rate; the longest
+            start that fits counts.
+        decay_vectors: Whether biases and normalisation weights are decayed too (re-ID papers do,
+            recipes for transformers do not).
+        layer_decay: Factor of the rate from each block to the one before it (ELECTRA, ICLR 2020).
 
     Returns:
-        Groups in the order of the network, with a ``"name"``; the log shows the first one's rate.
+        Groups in the order of the network, each with a ``"name"``.
 
     Raises:
         InputError: If a name in ``rates`` fits no parameter, or nothing learns.
