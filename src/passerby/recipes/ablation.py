@@ -187,8 +187,8 @@ def ablate(
             table = _write_table(name, grid, ablation, chosen, found)
     if not table:
         raise faults[0][1]
-    for what, error in faults:
-        print(f"{what}: {error}", file=sys.stderr)
+    for what, fault in faults:
+        print(f"{what}: {fault}", file=sys.stderr)
     return table
 
 

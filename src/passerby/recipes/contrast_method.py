@@ -49,7 +49,7 @@ class ClusterContrastMethod(Method):
             hard=config.hard,
         )
         self.register_buffer("labels", torch.full((len(crops),), -1, dtype=torch.int64))
-        self.register_load_state_dict_post_hook(_resume)
+        self.register_load_state_dict_post_hook(_resume)  # type: ignore[no-untyped-call]
 
     def set_metadata(self, table: CropTable) -> None:
         """Take cameras, tracklets and identities of the training rows, and a set to test on."""

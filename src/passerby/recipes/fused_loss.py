@@ -57,7 +57,7 @@ class FusedLossMethod(BagOfTricksMethod[FusedLoss]):
     def head_losses(self, head: TrainOutput, number: int, labels: Tensor) -> dict[str, Tensor]:
         """Losses of head ``number`` (from 0) for labels (B,)."""
         config = self.config
-        terms = {config.identity_loss: self.identity(head, number, labels)}
+        terms: dict[str, Tensor] = {config.identity_loss: self.identity(head, number, labels)}
         if config.triplet_weight:
             metric = triplet(gather(head.before_bn), gather(labels), margin=config.margin)
             terms["triplet"] = config.triplet_weight * metric

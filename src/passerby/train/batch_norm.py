@@ -55,7 +55,8 @@ def _forward(layer: _BatchNorm, images: Tensor) -> Tensor:
     """Output of ``layer`` for this process's share of the images."""
     if not layer.training or layer.running_mean is None or layer.running_var is None:
         return type(layer).forward(layer, images)
-    normalised, mean, variance, count = _Normalise.apply(  # type: ignore[no-untyped-call]
+    normalised: Tensor
+    normalised, mean, variance, count = _Normalise.apply(
         images, layer.weight, layer.bias, layer.eps
     )
     with torch.no_grad():

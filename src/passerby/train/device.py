@@ -76,7 +76,7 @@ def compiled(network: nn.Module, device: torch.device | str, *, enabled: bool) -
         return
     check_compiler(torch.device(device))
     # on the instance: the module stays the same object with the same names and hooks
-    network.forward = torch.compile(network.forward)  # type: ignore[method-assign]
+    network.forward = torch.compile(network.forward)
     try:
         yield
     finally:

@@ -87,7 +87,7 @@ def gather(rows: Tensor) -> Tensor:
     if world_size() == 1:
         return rows
     if rows.requires_grad:
-        gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _Gather.apply(rows)
         return gathered
     return _collect(rows)
 

@@ -64,5 +64,5 @@ def _batches(crops: Tensor, size: int, progress: bool) -> Iterator[Tensor]:
 def _features(network: nn.Module, card: ModelCard, crops: Tensor, precision: str) -> Tensor:
     images = normalise(crops, card).contiguous(memory_format=torch.channels_last)
     with autocast(crops.device, precision):
-        features = network(images)
+        features: Tensor = network(images)
     return features.float().cpu()

@@ -97,7 +97,7 @@ class _Loop:
         seed_random(options.seed)
         method.to(self.device)
         # convolutions are faster in this layout
-        method.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        method.network.to(memory_format=torch.channels_last)
         self.method = method
         self.optimisers = method.optimisers()
         self.scaler = loss_scaler(self.device, options.precision)
