@@ -6,22 +6,22 @@ of the one before. The first, from random weights, saw 1,311 people before 60 ca
     passerby simulate datasets/training-city --people 1500 --cameras 60 --hours 2 --seed 7701 \\
         --crops-per-passage 2 --train-share 0.93 --junk 0.05 --false-boxes 0.05
     passerby train bag-of-tricks-small --data datasets/training-city --out runs/first \\
-        --epochs 9 --warmup-epochs 1 --threads 2 --seed 1
+        --epochs 9 --warmup 1 --threads 2 --seed 1
 
 the second and third 3,568 people before 240 cameras (102,514 crops), with pictures that are changed
 more than the simulated cameras change them already, WIDE being the options
 
-    --box 0.05 --erasing.probability 0.3 --colour.brightness 0.4 --colour.contrast 0.4 \\
+    --box 0.05 --erasing 0.3 --colour.brightness 0.4 --colour.contrast 0.4 \\
         --colour.saturation 0.4 --colour.balance 0.15 --colour.coarse 0.4 --colour.coarsest 4 \\
         --colour.gamma 0.3 --colour.shade 0.4 --colour.noise 0.04
 
     passerby simulate datasets/training-city-2 --people 4000 --cameras 240 --hours 1.5 \\
         --seed 7702 --crops-per-passage 1 --train-share 0.95 --junk 0.02 --false-boxes 0.02
     passerby train bag-of-tricks-small --data datasets/training-city-2 --out runs/second \\
-        --weights runs/first/model.safetensors --epochs 1 --warmup-epochs 0 \\
+        --weights runs/first/model.safetensors --epochs 1 --warmup 0 \\
         --learning-rate 5e-4 --threads 1 --seed 11 WIDE
     passerby train bag-of-tricks-small --data datasets/training-city-2 --out runs/default \\
-        --weights runs/second/model.safetensors --epochs 8 --warmup-epochs 0 --threads 2 \\
+        --weights runs/second/model.safetensors --epochs 8 --warmup 0 --threads 2 \\
         --seed 2 WIDE
     passerby bench bundled-network --run runs/default --data datasets/training-city-2 \\
         --mean-with runs/default/epoch3.safetensors

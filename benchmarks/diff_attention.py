@@ -20,19 +20,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.common import median_seconds, resolve_data, write_result
-from passerby.data import CropTable, ImageStore, PKSampler
+from passerby.data import CropTable, ImageStore
 from passerby.metrics import Report, evaluate_blocks, evaluate_features
 from passerby.models import load
 from passerby.models.diff_attention import DiffAttention, attended_distances
 from passerby.models.identity import content_id, find_file
 from passerby.recipes.diff_attention import (
     SeparateDiffAttention,
+    SeparateMethod,
     learn,
     scores,
     training_features,
     unit_vectors,
 )
-from passerby.recipes.options import known
+from passerby.recipes.supervised import known
 from passerby.retrieval import distances, rerank_pairs, search
 from passerby.train import extract
 
@@ -134,14 +135,12 @@ def trained(
     options: Options,
 ) -> dict[str, dict[str, float]]:
     """Figures of one training, over the whole gallery and as a second stage."""
-    sampler = PKSampler(
-        labels=known(table).labels(),
-        identities=config.identities,
-        images=config.images,
-        seed=config.seed,
-    )
     with tempfile.TemporaryDirectory() as folder:
-        attention = learn(replace(config, out=Path(folder)), features, sampler)
+        config = replace(config, out=Path(folder))
+        identities = torch.from_numpy(known(table).labels())
+        method = SeparateMethod(config, identities, features.shape[1])
+        learn(method, features)
+    attention = method.network
     whole, _ = scores(attention, *sides, table)
     second = evaluate_blocks(second_stage_blocks(attention, *sides, options.top), *labels(table))
     return {"whole_gallery": figures(whole), "second_stage": figures(second)}

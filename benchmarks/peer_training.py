@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from benchmarks.common import resolve_data, write_result
-from passerby.data import CropTable, ImageStore, PKSampler
+from passerby.data import CropTable, ImageStore
 from passerby.errors import InputError
 from passerby.models import ModelCard, ReidNetwork, convert
-from passerby.recipes import bag_of_tricks, options
+from passerby.recipes import bag_of_tricks, supervised
 from passerby.train import fit
 from passerby.train.evaluation import evaluate_network
 
@@ -83,7 +83,7 @@ def main(options: Options) -> None:
     write_result(options.out, "peer_training", result)
 
 
-class _Watched(bag_of_tricks.BagOfTricksMethod):
+class _Watched(bag_of_tricks.BagOfTricksMethod[bag_of_tricks.BagOfTricks]):
     """Bag of Tricks that keeps its network and the time at the end of every epoch."""
 
     def watch(self) -> None:
@@ -110,27 +110,23 @@ def train_ours(given: Options, table: CropTable) -> Iterator[dict[str, Any]]:
             size=given.size,
             padding=5,
             epochs=given.epochs,
-            warmup_epochs=1,
+            warmup=1,
             learning_rate=1e-3,
             precision="bf16",
             seed=given.seed,
             checkpoint_every=10**9,
         )
         start = time.perf_counter()
-        train = options.known(table)
+        train = supervised.known(table)
         store = ImageStore.load(train, size=config.size)
-        sampler = PKSampler(labels=train.labels(), seed=config.seed)
-        torch.manual_seed(config.seed)
-        network = bag_of_tricks.new_network(config, int(sampler.labels.max()) + 1)
-        method = _Watched(config, network, torch.from_numpy(sampler.labels), sampler)
+        method = _Watched(config, torch.from_numpy(train.labels()))
         method.watch()
         method.started = start
-        fit(method, store.images, options.augmentation(config), options.fit_options(config))
+        fit(method, store.images, supervised.augmentation(config, method.card), config)
         method.keep()
-        card = bag_of_tricks.describe(config, network)
         for epoch, (seconds, state) in enumerate(method.kept, start=1):
-            network.load_state_dict(state)
-            yield _line(epoch, seconds, network, card, table)
+            method.network.load_state_dict(state)
+            yield _line(epoch, seconds, method.network, method.card, table)
 
 
 def train_theirs(given: Options, table: CropTable, rate: float) -> Iterator[dict[str, Any]]:
@@ -189,7 +185,7 @@ def _dataset(reid: Any, table: CropTable) -> type:
 
     class Rows(reid.data.ImageDataset):  # type: ignore[misc,name-defined]
         def __init__(self, root: str = "", **others: Any) -> None:
-            train = options.known(table)
+            train = supervised.known(table)
             lists = []
             for rows, ids in (
                 (train, train.labels()),

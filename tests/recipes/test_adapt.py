@@ -1,32 +1,35 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from passerby.city import City, Sighting
-from passerby.cli import main
+from passerby.cli import adapt, main
 from passerby.cli.adapt import of_folder, pictures
+from passerby.data import read
 from passerby.models import load
-from passerby.recipes.bag_of_tricks import run, small_cpu
+from passerby.recipes.bag_of_tricks import BagOfTricks, run
+from tests.recipes.tiny import tiny
 
 SMALL = ["--epochs", "1", "--iterations", "2", "--k1", "6", "--min-samples", "3"]
 SMALL += ["--identities", "4", "--images", "2"]
 
 
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16 takes many times as long where the processor does not have it."""
+    recipe = adapt.recipe
+    monkeypatch.setattr(adapt, "recipe", lambda given: replace(recipe(given), precision="fp32"))
+
+
 @pytest.fixture(scope="module")
 def weights(market: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network that has learned a little about the drawn people."""
-    from dataclasses import replace
-
-    from passerby.data import read
-
     out = tmp_path_factory.mktemp("runs") / "start"
-    config = replace(
-        small_cpu(), out=out, size=(64, 32), padding=3, identities=8, epochs=4, warmup_epochs=1,
-        learning_rate=2e-3, precision="fp32", threads=1, progress=False,
-    )  # fmt: skip
+    config = tiny(BagOfTricks(), out=out, epochs=4, warmup=1)
     run(config, read("market1501", market))
     return out / "model.safetensors"
 

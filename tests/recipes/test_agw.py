@@ -4,26 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from passerby.data import CropTable, PKSampler, read
+from passerby.data import CropTable, read
 from passerby.losses import center, cross_entropy, weighted_triplet
 from passerby.models import load, parameters
 from passerby.recipes.agw import Agw, AgwMethod, run, small_cpu
-from passerby.recipes.baseline import new_network
-from passerby.train import Batch
+from passerby.recipes.bag_of_tricks import new_network
+from tests.recipes.tiny import LABELS, batch, tiny
 
-TINY = replace(
-    small_cpu(),
-    size=(64, 32),
-    padding=3,
-    identities=8,
-    epochs=10,
-    warmup_epochs=2,
-    learning_rate=2e-3,
-    precision="fp32",
-    log_every=2,
-    threads=1,
-    progress=False,
-)
+TINY = tiny(small_cpu(), epochs=6, warmup=1)
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +21,14 @@ def table(market: Path) -> CropTable:
 
 def test_the_network_is_the_papers() -> None:
     # trunk 23,508,032, non-local blocks 28,687, BNNeck 4,096, GeM 1
-    assert parameters(new_network(Agw(), 0)) == 23_508_032 + 28_687 + 4_096 + 1
+    assert parameters(new_network(Agw(), 0)[0]) == 23_508_032 + 28_687 + 4_096 + 1
 
 
 def test_the_terms_are_the_losses_of_their_names() -> None:
-    labels = torch.arange(8).repeat_interleave(4)
-    torch.manual_seed(0)
-    sampler = PKSampler(labels=labels.numpy(), identities=8, images=4)
-    method = AgwMethod(TINY, new_network(TINY, 8), labels, sampler)
-    generator = torch.Generator().manual_seed(3)
-    batch = Batch(torch.randn(32, 3, 64, 32, generator=generator), torch.arange(32))
-    terms = method.losses(batch)
-    output = method.network(batch.images)
+    labels = LABELS
+    method = AgwMethod(TINY, labels)
+    terms = method.losses(batch())
+    output = method.network(batch().images)
     assert method.center is not None
     expected = {
         "identity": cross_entropy(output.logits, labels, smoothing=0.1),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from passerby.data import CropTable, PKSampler, read
+from passerby.data import CropTable, read
 from passerby.errors import InputError
-from passerby.models import build, load
+from passerby.models import ModelCard, build, load
 from passerby.recipes.bag_of_tricks import (
     BagOfTricks,
     BagOfTricksMethod,
@@ -17,24 +17,12 @@ from passerby.recipes.bag_of_tricks import (
     run,
     small_cpu,
 )
-from passerby.recipes.options import augmentation, check, learning_rates
-from passerby.train import Batch
+from passerby.recipes.supervised import augmentation, check, learning_rates
 from passerby.train.evaluation import evaluate_network
+from tests.recipes.tiny import LABELS, batch, tiny
 
-TINY = BagOfTricks(
-    backbone="slim18",
-    size=(64, 32),
-    padding=3,
-    identities=8,
-    images=4,
-    epochs=12,
-    warmup_epochs=2,
-    schedule="cosine",
-    learning_rate=2e-3,
-    log_every=2,
-    threads=1,
-    progress=False,
-)
+TINY = tiny(BagOfTricks(), epochs=12)
+CARD = ModelCard(architecture="slim18", dimension=256)
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +41,8 @@ def lines(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
-def method(**changes: Any) -> BagOfTricksMethod:
-    config = replace(TINY, **changes)
-    labels = torch.arange(8).repeat_interleave(4)
-    torch.manual_seed(0)
-    network = build(
-        "slim18", num_classes=8, neck=config.bnneck, last_stride=1 if config.last_stride_one else 2
-    )
-    sampler = PKSampler(labels=labels.numpy(), identities=8, images=4)
-    return BagOfTricksMethod(config, network, labels, sampler)
+def method(**changes: Any) -> BagOfTricksMethod[BagOfTricks]:
+    return BagOfTricksMethod(replace(TINY, **changes), LABELS)
 
 
 def test_training_learns_to_find_people_it_never_saw(table: CropTable, trained: Any) -> None:
@@ -113,44 +94,38 @@ def test_defaults_are_the_papers() -> None:
     schedule = learning_rates(config)
     rates = [config.learning_rate * schedule.factor(epoch, 0.0) for epoch in (1, 10, 41, 71)]
     assert rates == pytest.approx([3.5e-5, 3.5e-4, 3.5e-5, 3.5e-6])
-    transform = augmentation(config)
+    transform = augmentation(config, CARD)
     assert (transform.flip, transform.padding, transform.colour) == (0.5, 10, None)
     assert transform.erasing is not None
 
 
-def test_every_trick_is_a_switch() -> None:
-    off = BagOfTricks(
-        warmup=False, random_erasing=False, label_smoothing=False, last_stride_one=False,
-        bnneck=False, center_loss=False,
-    )  # fmt: skip
-    assert method(warmup=False).optimisers()[0].set_rate(1, 0.0) == TINY.learning_rate
-    assert augmentation(off).erasing is None
-    batch = Batch(torch.randn(32, 3, 64, 32), torch.arange(32))
-    plain = method(label_smoothing=False, bnneck=False, center_loss=False, last_stride_one=False)
-    assert set(plain.losses(batch)) == {"identity", "triplet"}
+def test_every_trick_has_an_option_that_turns_it_off() -> None:
+    assert method(warmup=0).optimisers()[0].set_rate(1, 0.0) == TINY.learning_rate
+    assert augmentation(BagOfTricks(erasing=0.0), CARD).erasing is None
+    plain = method(smoothing=0.0, bnneck=False, center_weight=0.0, last_stride=2)
+    assert set(plain.losses(batch())) == {"identity", "triplet"}
+    assert plain.card.last_stride == 2
     assert len(plain.optimisers()) == 1
     assert plain.network.classifier.bias is not None
     full = method()
-    assert set(full.losses(batch)) == {"identity", "triplet", "center"}
+    assert set(full.losses(batch())) == {"identity", "triplet", "center"}
     assert len(full.optimisers()) == 2
 
 
 def test_label_smoothing_changes_the_identity_loss() -> None:
-    batch = Batch(torch.randn(32, 3, 64, 32), torch.arange(32))
-    sharp = method(label_smoothing=False).losses(batch)["identity"]
-    smooth = method(label_smoothing=True).losses(batch)["identity"]
+    sharp = method(smoothing=0.0).losses(batch())["identity"]
+    smooth = method().losses(batch())["identity"]
     assert sharp != smooth
 
 
 def test_the_weight_of_the_center_loss_does_not_slow_the_centres() -> None:
-    batch = Batch(torch.randn(32, 3, 64, 32), torch.arange(32))
     moved = []
     for weight in (0.0005, 0.5):
         made = method(center_weight=weight)
         centres = made.optimisers()[1]
         assert made.center is not None
         before = made.center.centers.detach().clone()
-        torch.stack(list(made.losses(batch).values())).sum().backward()
+        torch.stack(list(made.losses(batch()).values())).sum().backward()
         made.before_step()
         centres.optimiser.step()
         moved.append(made.center.centers.detach() - before)
@@ -169,14 +144,10 @@ def test_frozen_parameters_are_not_optimised() -> None:
 
 def test_variants_are_the_paper_changed_where_they_say() -> None:
     assert from_scratch().schedule == "cosine"
-    assert small_cpu().backbone == "slim18"
-    assert all(
-        getattr(small_cpu(), trick)
-        for trick in (
-            "warmup", "random_erasing", "label_smoothing", "last_stride_one", "bnneck",
-            "center_loss",
-        )
-    )  # fmt: skip
+    small = small_cpu()
+    assert small.backbone == "slim18"
+    assert all((small.warmup, small.erasing, small.smoothing, small.bnneck, small.center_weight))
+    assert small.last_stride == 1
 
 
 def test_tables_that_cannot_be_trained_or_tested_are_input_errors(table: CropTable) -> None:
@@ -189,6 +160,13 @@ def test_tables_that_cannot_be_trained_or_tested_are_input_errors(table: CropTab
     with pytest.raises(InputError, match="16 identities cannot fill batches of 32"):
         run(replace(TINY, identities=32, out=Path("unused")), table)
     assert not Path("unused").exists()
+
+
+def test_a_run_with_options_that_are_gone_names_them(table: CropTable, tmp_path: Path) -> None:
+    old = {"recipe": "bag-of-tricks", "options": {"warmup_epochs": 10, "seed": 0}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with pytest.raises(InputError, match="option that bag-of-tricks does not have: warmup_epochs"):
+        run(replace(TINY, out=tmp_path), table)
 
 
 def test_two_seeds_differ_and_one_seed_repeats(table: CropTable, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from passerby.data.samplers import CameraSampler
 from passerby.errors import InputError
 from passerby.losses import cluster_contrast
 from passerby.models import load, parameters
+from passerby.recipes import RECIPES
 from passerby.recipes import cluster_contrast as recipe
 from passerby.recipes.cluster_contrast import (
     ClusterContrast,
@@ -21,31 +22,13 @@ from passerby.recipes.cluster_contrast import (
     run,
     small_cpu,
 )
-from passerby.recipes.variants import VARIANTS
 from passerby.train import Batch
+from tests.recipes.tiny import tiny
 
-TINY = replace(
-    small_cpu(),
-    init="",
-    backbone="slim18",
-    size=(64, 32),
-    padding=3,
-    k1=8,
-    k2=3,
-    eps=0.6,
-    min_samples=3,
-    identities=8,
-    images=4,
-    iterations=8,
-    epochs=4,
-    milestones=(3,),
-    learning_rate=1e-3,
-    test_every=1,
-    precision="fp32",
-    log_every=2,
-    threads=1,
-    progress=False,
-)
+TINY = tiny(
+    small_cpu(), init="", k1=8, k2=3, eps=0.6, min_samples=3, iterations=8, epochs=4, warmup=0,
+    learning_rate=1e-3, test_every=1,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +53,11 @@ def test_defaults_are_the_papers() -> None:
     assert card.interpolation == "bicubic"
     assert recipe.paper_literal().eps == 0.4
     sets = ("market1501", "dukemtmc-reid", "personx", "msmt17")
-    eps = [VARIANTS[f"cluster-contrast-{name}"].options().eps for name in sets]
-    assert eps == [0.4, 0.7, 0.7, 0.7]
-    assert recipe.published("msmt17").iterations == 400
-    assert VARIANTS["cluster-contrast-literal-msmt17"].options().size == (224, 224)
+    published = [RECIPES[f"cluster-contrast-{name}"].options() for name in sets]
+    assert [config.eps for config in published] == [0.4, 0.7, 0.7, 0.7]
+    assert [config.data for config in published] == [f"{name}:PATH" for name in sets]
+    assert [config.iterations for config in published] == [200, 200, 200, 400]
+    assert RECIPES["cluster-contrast-literal-msmt17"].options().size == (224, 224)
 
 
 def test_learning_without_labels_finds_people(table: CropTable, tmp_path: Path) -> None:
@@ -90,7 +74,7 @@ def test_learning_without_labels_finds_people(table: CropTable, tmp_path: Path) 
 
 
 def test_identities_score_the_log_and_nothing_else(table: CropTable, tmp_path: Path) -> None:
-    short = replace(TINY, epochs=2, test_every=0)
+    short = replace(TINY, epochs=2, iterations=3, test_every=0)
     run(replace(short, out=tmp_path / "known"), table)
     blind = replace(table, identity=np.where(table.split == "train", -1, table.identity))
     run(replace(short, out=tmp_path / "blind"), blind)
@@ -105,7 +89,7 @@ def test_identities_score_the_log_and_nothing_else(table: CropTable, tmp_path: P
 def test_pictures_without_any_labels_or_queries_will_do(table: CropTable, tmp_path: Path) -> None:
     train = table.select(table.split == "train")
     bare = replace(train, identity=np.full(len(train), -1), camera=np.full(len(train), -1))
-    assert run(replace(TINY, out=tmp_path, epochs=1), bare) is None
+    assert run(replace(TINY, out=tmp_path, epochs=1, iterations=2), bare) is None
     assert "cameras_unknown" in events(tmp_path, "begin")[0]["findings"]
     assert json.loads((tmp_path / "report.json").read_text())["training"]["crops"] == len(train)
 
@@ -133,7 +117,7 @@ def test_tracklets_are_waited_with_until_something_clusters(table: CropTable) ->
     store = ImageStore.load(train, size=TINY.size)
     config = replace(TINY, tracklet_epochs=1)
     method = ClusterContrastMethod(config, *new_network(config), store.images)
-    method.know(tracked(table).train, train)
+    method.set_metadata(train)
     method.on_epoch_start(1)
     method.config = replace(config, min_samples=100)
     assert method.on_epoch_start(2)["tracklets"]
@@ -159,7 +143,8 @@ def test_a_killed_run_continues_exactly(
     table: CropTable, tmp_path: Path, tracklet_epochs: int
 ) -> None:
     table = tracked(table)
-    whole = replace(TINY, out=tmp_path / "whole", epochs=2, tracklet_epochs=tracklet_epochs)
+    short = replace(TINY, epochs=2, iterations=4, test_every=0)
+    whole = replace(short, out=tmp_path / "whole", tracklet_epochs=tracklet_epochs)
     run(whole, table)
 
     class StopError(Exception):
@@ -170,7 +155,7 @@ def test_a_killed_run_continues_exactly(
 
         def after_step(self) -> None:
             Cut.steps += 1
-            if Cut.steps == 11:  # in the second epoch
+            if Cut.steps == 6:  # in the second epoch
                 raise StopError
 
     cut = replace(whole, out=tmp_path / "cut", checkpoint_every=1)
@@ -192,7 +177,7 @@ def test_a_step_is_the_loss_and_then_the_memory(table: CropTable) -> None:
     torch.manual_seed(0)
     network, card = new_network(TINY)
     method = ClusterContrastMethod(TINY, network, card, store.images)
-    method.know(table, train)
+    method.set_metadata(table)
     method.on_epoch_start(1)
     assert isinstance(method.sampler, CameraSampler)
     centroids = method.memory.centroids.clone()
@@ -222,7 +207,7 @@ def test_an_epoch_that_does_not_cluster(table: CropTable, tmp_path: Path) -> Non
     torch.manual_seed(0)
     network, card = new_network(TINY)
     method = ClusterContrastMethod(TINY, network, card, store.images)
-    method.know(table.select(table.split == "train"), train)
+    method.set_metadata(train)
     method.on_epoch_start(1)
     before = method.labels.clone()
     method.config = replace(TINY, min_samples=100)

@@ -11,7 +11,7 @@ from passerby.data import CropTable, read
 from passerby.errors import InputError
 from passerby.losses.triplet import triplet_of_distances
 from passerby.losses.weighted_triplet import weighted_triplet_of_distances
-from passerby.models import build, load, read_card
+from passerby.models import load, read_card
 from passerby.models.attention_files import load_attention
 from passerby.models.identity import BUNDLED, content_id
 from passerby.recipes.diff_attention import (
@@ -28,15 +28,13 @@ from passerby.recipes.diff_attention import (
     training_features,
 )
 from passerby.train import Batch, MultiStep
+from tests.recipes.tiny import tiny
 
 LABELS = torch.arange(4).repeat_interleave(3)
 SEPARATE = SeparateDiffAttention(
-    ratio=16, identities=8, epochs=8, learning_rate=1e-3, threads=1, progress=False
+    ratio=16, identities=8, epochs=8, learning_rate=1e-3, threads=1, progress=False, device="cpu"
 )
-JOINT = JointDiffAttention(
-    backbone="slim18", size=(64, 32), padding=3, ratio=16, identities=8, epochs=2,
-    warmup_epochs=1, learning_rate=2e-3, threads=1, progress=False,
-)  # fmt: skip
+JOINT = tiny(JointDiffAttention(ratio=16), epochs=2, warmup=1, schedule="steps")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +66,7 @@ def test_the_paper_s_settings() -> None:
     assert (config.identities, config.images, config.epochs) == (16, 4, 60)
     assert (config.learning_rate, config.weight_decay, config.weight) == (0.05, 5e-4, 10.0)
     assert config.margin is None
-    schedule = MultiStep(milestones=config.milestones, warmup=config.warmup_epochs)
+    schedule = MultiStep(milestones=config.milestones, warmup=config.warmup)
     assert [schedule.factor(epoch, 0) for epoch in (1, 20, 21, 40, 41, 60)] == pytest.approx([
         1, 1, 0.1, 0.1, 0.01, 0.01,
     ])  # fmt: skip
@@ -76,7 +74,7 @@ def test_the_paper_s_settings() -> None:
     assert (plain.ratio, plain.margin, plain.center_weight, plain.smoothing) == (
         512, 0.3, 0.0005, 0.1,
     )  # fmt: skip
-    assert (plain.learning_rate, plain.warmup_epochs, plain.milestones) == (3.5e-4, 10, (40, 70))
+    assert (plain.learning_rate, plain.warmup, plain.milestones) == (3.5e-4, 10, (40, 70))
     assert (agw.ratio, agw.pooling, agw.non_local, agw.weighted) == (4, "gem", "agw", True)
     assert joint_small().backbone == "slim18"
 
@@ -84,11 +82,10 @@ def test_the_paper_s_settings() -> None:
 @pytest.mark.parametrize("weighted", [False, True])
 def test_separate_loss_is_ten_times_the_triplet_of_attended_distances(weighted: bool) -> None:
     config = replace(SEPARATE, weighted=weighted)
-    torch.manual_seed(0)
-    attention, features = new_attention(config, 32), torch.randn(12, 32)
-    method = SeparateMethod(config, attention, LABELS, None)  # type: ignore[arg-type]
+    config = replace(config, identities=4)
+    method, features = SeparateMethod(config, LABELS, 32), torch.randn(12, 32)
     terms = method.losses(Batch(features[:, :, None, None], torch.arange(12)))
-    distances = attention(features)
+    distances = method.network(features)
     expected = (
         weighted_triplet_of_distances(distances, LABELS)
         if weighted
@@ -100,13 +97,10 @@ def test_separate_loss_is_ten_times_the_triplet_of_attended_distances(weighted: 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_joint_losses_take_the_features_they_should(after: bool) -> None:
-    config = replace(JOINT, train_after_bn=after)
-    torch.manual_seed(0)
-    network = build("slim18", num_classes=4)
-    method = JointMethod(config, network, LABELS, None)  # type: ignore[arg-type]
+    method = JointMethod(replace(JOINT, train_after_bn=after, identities=4), LABELS)
     images = torch.randn(12, 3, 64, 32)
     terms = method.losses(Batch(images, torch.arange(12)))
-    output = network(images)
+    output = method.network(images)
     distances = method.attention(output.after_bn if after else output.before_bn)
     expected = triplet_of_distances(distances, LABELS, margin=0.3)
     assert list(terms) == ["identity", "triplet", "center"]
@@ -177,8 +171,6 @@ def test_a_unit_attention_does_not_see_the_length_of_features(table: CropTable) 
     ("changes", "says"),
     [
         ({"ratio": 7}, "ratio 7 does not divide 256"),
-        ({"backbone": "resnet18"}, "leave backbone out"),
-        ({"size": (64, 32)}, "leave size out"),
         ({"weights": Path("absent.safetensors")}, "absent.safetensors"),
         ({"identities": 99}, "99"),
     ],
@@ -196,3 +188,11 @@ def test_both_are_known_to_the_command_line(market: Path, tmp_path: Path) -> Non
              "--epochs", "1", "--threads", "1", "--no-progress"]  # fmt: skip
     assert main(["train", "diff-attention", *given, "--ratio", "16"]) == 0
     assert (tmp_path / "run" / ATTENTION).is_file()
+
+
+def test_separate_training_has_no_options_of_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in (["--backbone", "resnet18"], ["--size", "64", "32"], ["--feature", "before_bn"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", "diff-attention", *option])
+        assert stopped.value.code == 2
+        assert option[0] in capsys.readouterr().err

@@ -6,33 +6,21 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import torch
 
-from passerby.data import CropTable, PKSampler, read
+from passerby.data import CropTable, read
 from passerby.losses import center, circle, cross_entropy, pair_circle, triplet
-from passerby.models import load
-from passerby.recipes.baseline import new_network
+from passerby.models import ModelCard, load
 from passerby.recipes.fused_loss import (
     FusedLoss,
     FusedLossMethod,
-    augmentation,
     cosines,
     run,
     small_cpu,
 )
-from passerby.train import Batch
+from passerby.recipes.supervised import augmentation
+from tests.recipes.tiny import LABELS, batch, tiny
 
-TINY = replace(
-    small_cpu(),
-    size=(64, 32),
-    padding=3,
-    identities=8,
-    epochs=10,
-    warmup_epochs=2,
-    learning_rate=2e-3,
-    precision="fp32",
-    log_every=2,
-    threads=1,
-    progress=False,
-)
+TINY = tiny(small_cpu(), epochs=6, warmup=1)
+CARD = ModelCard(architecture="slim18", dimension=256)
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +29,7 @@ def table(market: Path) -> CropTable:
 
 
 def method(**changes: Any) -> FusedLossMethod:
-    config = replace(TINY, **changes)
-    labels = torch.arange(8).repeat_interleave(4)
-    torch.manual_seed(0)
-    sampler = PKSampler(labels=labels.numpy(), identities=8, images=4)
-    return FusedLossMethod(config, new_network(config, 8), labels, sampler)
-
-
-def batch() -> Batch:
-    generator = torch.Generator().manual_seed(3)
-    return Batch(torch.randn(32, 3, 64, 32, generator=generator), torch.arange(32))
+    return FusedLossMethod(replace(TINY, **changes), LABELS)
 
 
 def test_defaults_are_the_papers_where_it_gives_them() -> None:
@@ -58,8 +37,8 @@ def test_defaults_are_the_papers_where_it_gives_them() -> None:
     assert config.center_weight == 0.005
     assert config.betas == (0.9, 0.9)
     assert (config.gamma, config.circle_margin, config.smoothing) == (64.0, 0.35, 0.1)
-    assert augmentation(config).auto_augment == 0.1
-    assert augmentation(replace(config, auto_augment=0.0)).auto_augment == 0.0
+    assert augmentation(config, CARD).auto_augment == 0.1
+    assert augmentation(replace(config, auto_augment=0.0), CARD).auto_augment == 0.0
     adam = method(betas=(0.9, 0.9)).optimisers()[0].optimiser
     assert adam.param_groups[0]["betas"] == (0.9, 0.9)
 
@@ -86,7 +65,7 @@ def test_every_form_of_the_identity_loss() -> None:
     forms = get_args(get_type_hints(FusedLoss)["identity_loss"])
     seen = {}
     for form in forms:
-        made = method(identity_loss=form, triplet_loss=False, center_loss=False)
+        made = method(identity_loss=form, triplet_weight=0.0, center_weight=0.0)
         seen |= made.losses(batch())
         assert len(made.optimisers()) == 1
     output = made.network(batch().images)

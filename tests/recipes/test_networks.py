@@ -7,37 +7,29 @@ from typing import Any
 import pytest
 import torch
 
-from passerby.data import CropTable, PKSampler, read
+from passerby.data import CropTable, read
 from passerby.errors import InputError
 from passerby.losses import center, circle, cross_entropy, triplet, weighted_triplet
 from passerby.models import build, heads, load, preprocessing, read_card, save
 from passerby.models.ghost_norm import GhostBatchNorm
-from passerby.recipes import agw, bag_of_tricks, diff_attention, fused_loss, supervised
-from passerby.recipes.baseline import BaselineMethod, BaselineOptions, describe, new_network
+from passerby.recipes import agw, bag_of_tricks, diff_attention, fused_loss
+from passerby.recipes.bag_of_tricks import BagOfTricks, BagOfTricksMethod
 from passerby.recipes.cluster_contrast import ClusterContrast
 from passerby.recipes.cluster_contrast import new_network as without_labels
-from passerby.train import Batch
+from passerby.recipes.supervised import augmentation
+from tests.recipes.tiny import LABELS, batch, tiny
 
-METHODS: dict[str, tuple[BaselineOptions, type[BaselineMethod[Any]]]] = {
+METHODS: dict[str, tuple[BagOfTricks, type[BagOfTricksMethod[Any]]]] = {
     "bag-of-tricks": (bag_of_tricks.small_cpu(), bag_of_tricks.BagOfTricksMethod),
     "agw": (agw.small_cpu(), agw.AgwMethod),
     "fused-loss": (fused_loss.small_cpu(), fused_loss.FusedLossMethod),
     "joint": (diff_attention.joint_small(), diff_attention.JointMethod),
 }
-LABELS = torch.arange(8).repeat_interleave(4)
 
 
-def method(name: str, **changes: Any) -> BaselineMethod[Any]:
+def method(name: str, **changes: Any) -> BagOfTricksMethod[Any]:
     options, kind = METHODS[name]
-    config = replace(options, size=(64, 32), precision="fp32", **changes)
-    torch.manual_seed(0)
-    sampler = PKSampler(labels=LABELS.numpy(), identities=8, images=4)
-    return kind(config, new_network(config, 8), LABELS, sampler)
-
-
-def batch() -> Batch:
-    generator = torch.Generator().manual_seed(3)
-    return Batch(torch.randn(32, 3, 64, 32, generator=generator), torch.arange(32))
+    return kind(tiny(options, **changes), LABELS)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -87,7 +79,7 @@ def test_agw_takes_stripes_with_its_own_pooling_and_blocks() -> None:
 
 def test_the_card_of_stripes_rebuilds_them(tmp_path: Path) -> None:
     made = method("bag-of-tricks", parts=2, part_width=32)
-    card = describe(made.config, made.network)
+    card = made.card
     assert card.architecture == "parts:slim18"
     save(made.network, card, tmp_path / "parts.safetensors")
     again, _ = load(tmp_path / "parts.safetensors")
@@ -116,14 +108,14 @@ def test_a_network_of_timm_keeps_its_own_preparation(market: Path, tmp_path: Pat
     assert (card.mean, card.std) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     assert card.interpolation == "bicubic"
     assert card.structure == {"tokens": "average", "drop_path": 0.1}
-    augment = supervised.as_the_card_says(bag_of_tricks.RECIPE.augmentation(config), card)
+    augment = augmentation(config, card)
     assert augment.mean == (0.5, 0.5, 0.5)
 
 
 def test_start_weights_bring_their_own_preparation(tmp_path: Path) -> None:
     network = build("slim18").eval()
     card = replace(
-        describe(METHODS["bag-of-tricks"][0], network),
+        method("bag-of-tricks").card,
         mean=(1.0, 2.0, 3.0),
         std=(4.0, 5.0, 6.0),
         colour_order="BGR",
@@ -135,9 +127,7 @@ def test_start_weights_bring_their_own_preparation(tmp_path: Path) -> None:
     prepared = preprocessing("slim18", path)
     for name in ("mean", "std", "colour_order", "value_range", "interpolation"):
         assert getattr(prepared, name) == getattr(card, name)
-    augment = supervised.as_the_card_says(
-        bag_of_tricks.RECIPE.augmentation(bag_of_tricks.small_cpu()), card
-    )
+    augment = augmentation(bag_of_tricks.small_cpu(), card)
     assert (augment.mean, augment.std) == (card.mean, card.std)
     assert (augment.bgr, augment.value_range) == (True, 255.0)
     plain = ClusterContrast(backbone="slim18", weights=path, branch="none", non_local="none")

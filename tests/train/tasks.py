@@ -15,9 +15,9 @@ from passerby.data import PKSampler, ShuffleSampler, SwitchSampler
 from passerby.errors import InputError
 from passerby.losses import triplet
 from passerby.models import ModelCard
-from passerby.train import EMA, Batch, FitOptions, Method, distributed, extract, fit, gather
+from passerby.train import Batch, FitOptions, Method, distributed, extract, fit, gather
 from passerby.train.batch_norm import global_statistics
-from passerby.train.schedule import Cosine, ScheduledOptimiser
+from passerby.train.optimisers import Cosine, ScheduledOptimiser
 
 EPOCHS, STEPS = 4, 7
 
@@ -138,8 +138,8 @@ def fit_options(
     folder: Path | str, epochs: int, ema: float, options: dict[str, object]
 ) -> FitOptions:
     return FitOptions(
-        folder=Path(folder), epochs=epochs, log_every=2, checkpoint_every=3, progress=False,
-        **({"ema": EMA(decay=ema)} if ema else {}), **options,  # type: ignore[arg-type]
+        out=Path(folder), epochs=epochs, device="cpu", ema=ema, log_every=2, checkpoint_every=3,
+        progress=False, **options,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from passerby.errors import InputError
-from passerby.train import checkpoint, distributed
-from passerby.train.loop import CHECKPOINT, LOG
+from passerby.train import distributed
+from passerby.train.loop import CHECKPOINT, LOG, read_checkpoint
 
 Forks = Callable[..., list[int]]
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    return checkpoint.read(folder / CHECKPOINT)["method"]
+    return read_checkpoint(folder / CHECKPOINT)["method"]
 
 
 @pytest.mark.parametrize("options", [{}, {"accumulate": 2, "ema": 0.9}], ids=["whole", "in parts"])
@@ -27,7 +27,7 @@ def test_two_processes_end_as_one_does(
     # in parts, batch normalisation and mining see a part: the same part on one process
     tasks.compare(tmp_path / "one", **options)
     assert forks("compare", 2, folder=tmp_path / "two", **options) == [0, 0]
-    one, two = (checkpoint.read(tmp_path / name / CHECKPOINT) for name in ("one", "two"))
+    one, two = (read_checkpoint(tmp_path / name / CHECKPOINT) for name in ("one", "two"))
     start = tasks.Compared().state_dict()
     for name, value in one["method"].items():
         moved = (value - start[name]).abs().max()
@@ -72,7 +72,7 @@ def test_a_killed_run_of_two_processes_resumes_exactly(forks: Forks, tmp_path: P
         died = forks("train", 2, folder=tmp_path / "killed", die_after=steps, **options)
         assert signal.SIGKILL in died
     assert forks("train", 2, folder=tmp_path / "killed", **options) == [0, 0]
-    one, two = (checkpoint.read(tmp_path / name / CHECKPOINT) for name in ("whole", "killed"))
+    one, two = (read_checkpoint(tmp_path / name / CHECKPOINT) for name in ("whole", "killed"))
     for part in ("method", "average"):
         torch.testing.assert_close(one[part], two[part], rtol=0, atol=0)
     for mine, theirs in zip(one["optimisers"], two["optimisers"], strict=True):

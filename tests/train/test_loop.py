@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from passerby.errors import InputError
-from passerby.train import DivergedError, checkpoint
-from passerby.train.loop import CHECKPOINT, LOG, fit
-from passerby.train.options import FitOptions
+from passerby.train import DivergedError, FitOptions, fit
+from passerby.train.loop import CHECKPOINT, LOG, read_checkpoint, write_checkpoint
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -51,8 +50,8 @@ def test_a_run_killed_at_random_steps_ends_bit_for_bit_as_an_uninterrupted_one(
         status = forks("train", folder=tmp_path / "killed", die_after=steps, **options)
         assert status == [signal.SIGKILL]
     assert forks("train", folder=tmp_path / "killed", **options) == [0]
-    one = checkpoint.read(tmp_path / "whole" / CHECKPOINT)
-    two = checkpoint.read(tmp_path / "killed" / CHECKPOINT)
+    one = read_checkpoint(tmp_path / "whole" / CHECKPOINT)
+    two = read_checkpoint(tmp_path / "killed" / CHECKPOINT)
     for part in ("method", "optimisers", "scaler", "average", "meter"):
         assert same(one[part], two[part]), part
     assert whole.epochs_begun == [1, 2, 3, 4]
@@ -95,8 +94,8 @@ def test_the_log_tells_of_every_epoch_and_of_steps(tasks: ModuleType, tmp_path: 
     assert step["images_per_second"] > 0
 
 
-def test_options_of_precision_layout_and_clipping_train(tasks: ModuleType, tmp_path: Path) -> None:
-    tasks.train(tmp_path / "a", precision="bf16", gradient_clip=1.0, channels_last=False)
+def test_options_of_precision_and_clipping_train(tasks: ModuleType, tmp_path: Path) -> None:
+    tasks.train(tmp_path / "a", precision="bf16", gradient_clip=1.0)
     lines = log_of(tmp_path / "a")
     assert lines[-1]["losses"]["loss"] < lines[0]["losses"]["loss"]
 
@@ -109,7 +108,7 @@ def test_gradients_are_clipped(tasks: ModuleType, tmp_path: Path) -> None:
             gradients = [p.grad.norm() for p in self.network.parameters()]
             norms.append(float(torch.stack(gradients).norm()))
 
-    options = FitOptions(folder=tmp_path, epochs=1, gradient_clip=0.01, progress=False)
+    options = FitOptions(out=tmp_path, epochs=1, gradient_clip=0.01, progress=False)
     fit(Watched(), tasks.crops(), tasks.noisy, options)
     assert max(norms) == pytest.approx(0.01, rel=1e-3)
 
@@ -124,10 +123,10 @@ def test_a_loss_that_is_no_number_stops_the_run_and_spoils_no_checkpoint(
                 terms["id"] = terms["id"] * float("nan")
             return terms
 
-    options = FitOptions(folder=tmp_path, epochs=4, checkpoint_every=3, progress=False)
+    options = FitOptions(out=tmp_path, epochs=4, checkpoint_every=3, progress=False)
     with pytest.raises(DivergedError, match=r"epoch 2, step .*not finite"):
         fit(Diverging(), tasks.crops(), tasks.noisy, options)
-    state = checkpoint.read(tmp_path / CHECKPOINT)
+    state = read_checkpoint(tmp_path / CHECKPOINT)
     assert all(torch.isfinite(v).all() for v in state["method"].values() if torch.is_tensor(v))
 
 
@@ -141,7 +140,7 @@ def test_a_damaged_or_foreign_checkpoint_is_an_input_error(
     with pytest.raises(InputError, match="no whole checkpoint"):
         tasks.train(tmp_path)
     state = {"method": {}, "optimisers": [], "meter": {}, "random": {}, "position": [1, 0, 0, 0.0]}
-    checkpoint.write(path, state)
+    write_checkpoint(path, state)
     with pytest.raises(InputError, match="of another method"):
         tasks.train(tmp_path)
 
@@ -156,5 +155,5 @@ def test_a_training_set_without_batches_is_an_input_error(
             method,
             tasks.crops(),
             tasks.noisy,
-            FitOptions(folder=tmp_path, epochs=1, progress=False),
+            FitOptions(out=tmp_path, epochs=1, progress=False),
         )

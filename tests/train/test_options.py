@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import InputError
-from passerby.train import FitOptions, checkpoint, fit
-from passerby.train.compilation import compiled
-from passerby.train.loop import CHECKPOINT, LOG
+from passerby.train import FitOptions, fit
+from passerby.train.device import compiled
+from passerby.train.loop import CHECKPOINT, LOG, read_checkpoint
 
 
 def test_a_mean_over_images_has_the_same_gradient_in_parts(
@@ -62,9 +62,11 @@ def test_parts_keep_the_images_of_an_identity_together(tasks: ModuleType, tmp_pa
 
 def test_impossible_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one part"):
-        FitOptions(folder=tmp_path, epochs=1, accumulate=0)
+        FitOptions(out=tmp_path, epochs=1, accumulate=0)
     with pytest.raises(InputError, match="log_every is 0"):
-        FitOptions(folder=tmp_path, epochs=1, log_every=0)
+        FitOptions(out=tmp_path, epochs=1, log_every=0)
+    with pytest.raises(InputError, match="0 <= ema < 1"):
+        FitOptions(out=tmp_path, epochs=1, ema=1.0)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -93,7 +95,7 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_halved(
     start = method.head[1].weight.detach().clone()
     options = tasks.fit_options(tmp_path, 1, 0.0, {"precision": "fp16"})
     fit(method, tasks.crops(), tasks.noisy, options)
-    state = checkpoint.read(tmp_path / CHECKPOINT)
+    state = read_checkpoint(tmp_path / CHECKPOINT)
     steps = state["position"][2]
     assert state["scaler"]["scale"] == 2.0 ** (16 - steps)
     assert torch.equal(method.head[1].weight, start)
@@ -106,7 +108,7 @@ def test_a_switch_of_samplers_resumes_exactly(
     assert set(whole.kinds) == {False, True}
     assert forks("switch", folder=tmp_path / "killed", die_after=4) == [signal.SIGKILL]
     assert forks("switch", folder=tmp_path / "killed") == [0]
-    one, two = (checkpoint.read(tmp_path / n / CHECKPOINT)["method"] for n in ("whole", "killed"))
+    one, two = (read_checkpoint(tmp_path / n / CHECKPOINT)["method"] for n in ("whole", "killed"))
     assert one["_extra_state"] == two["_extra_state"]
     for name, value in one.items():
         assert not torch.is_tensor(value) or torch.equal(value, two[name]), name

@@ -11,13 +11,10 @@ import tyro
 from passerby.cli.data import resolve
 from passerby.errors import InputError
 
-SMALL = "-small"
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is missing of the grid, write table.json and table.md, and print the latter."""
-    from passerby.recipes.ablation import Ablation, ablate, markdown
-    from passerby.recipes.grids import GRIDS, fitted
+    from passerby.recipes.ablation import SMALL, Ablation, ablate, grids, markdown
     from passerby.train import DivergedError
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -30,20 +27,21 @@ def main(arguments: Sequence[str]) -> int:
     if as_json:
         given.remove("--json")
     name = given[0] if given and not given[0].startswith("-") else ""
-    if name and name.removesuffix(SMALL) not in GRIDS:
+    if name and name not in grids():
+        large = [key for key in grids() if not key.endswith(SMALL)]
         raise InputError(
-            f"no grid '{name}'; there are {', '.join(GRIDS)}, each also with '{SMALL}' behind it "
+            f"no grid '{name}'; there are {', '.join(large)}, each also with '{SMALL}' behind it "
             "for a small network on a CPU"
         )
-    choices = {}
-    for key, grid in GRIDS.items():
-        for label, make in ((key, grid.base), (key + SMALL, grid.small)):
-            out = Path("runs/ablations") / label
-            title = grid.title if label == key else f"{grid.title}; small network"
-            choices[label] = (title, Ablation(options=make(), out=out))
+    choices = {
+        key: (
+            f"{grid.title}; small network" if key.endswith(SMALL) else grid.title,
+            Ablation(options=grid.options, out=Path("runs/ablations") / key),
+        )
+        for key, grid in grids().items()
+    }
     ablation = tyro.extras.overridable_config_cli(choices, args=given, prog="passerby ablate")
-    grid = GRIDS[name.removesuffix(SMALL)]
-    grid = fitted(grid) if name.endswith(SMALL) else grid
+    grid = grids()[name]
     try:
         table = ablate(name, grid, ablation, resolve)
     except DivergedError as error:

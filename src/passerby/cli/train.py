@@ -11,15 +11,15 @@ from passerby.errors import InputError
 
 def main(arguments: Sequence[str]) -> int:
     """Train, evaluate, and print the scores."""
-    from passerby.recipes.variants import VARIANTS
+    from passerby.recipes import RECIPES
     from passerby.train import DivergedError, distributed
     from passerby.train.device import find_device
 
     name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
-    if name and name not in VARIANTS:
-        raise InputError(f"no recipe '{name}'; there are {', '.join(VARIANTS)}")
+    if name and name not in RECIPES:
+        raise InputError(f"no recipe '{name}'; there are {', '.join(RECIPES)}")
     config = tyro.extras.overridable_config_cli(
-        {name: (variant.says, variant.options()) for name, variant in VARIANTS.items()},
+        {key: (recipe.title, recipe.options()) for key, recipe in RECIPES.items()},
         args=list(arguments),
         prog="passerby train",
     )
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             with distributed.main_first():
                 table = resolve(config.data)
-            report = VARIANTS[name].run(config, table)
+            report = RECIPES[name].run(config, table)
         except DivergedError as error:
             print(f"passerby train: {error}", file=sys.stderr)
             return 1

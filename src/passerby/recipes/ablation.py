@@ -1,9 +1,16 @@
-"""A paper's ablation table, row by row: run, resume, and set beside the printed figures."""
+"""The ablation tables of the papers (``grids/*.toml``): train each row, compare with the figures.
+
+Every row of a grid is a recipe's options with some changes. ``docs/ablations.md`` describes the
+TOML files.
+"""
 
 import hashlib
 import json
+import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,17 +20,18 @@ from passerby.data import CropTable
 from passerby.errors import InputError
 from passerby.metrics import Report, Reranking
 from passerby.models import load
-from passerby.recipes import run_folder
-from passerby.recipes.options import RunOptions
+from passerby.recipes import RECIPES, run_folder
 from passerby.train.device import find_device
 from passerby.train.evaluation import evaluate_network
 
+FOLDER = Path(__file__).with_name("grids")
 FIGURES = ("rank-1", "mAP", "mINP")
+SMALL = "-small"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """How a row's network is tested, where that is what the row varies.
+class Evaluation:
+    """How the network of a row is tested, where that is what the row varies.
 
     Attributes:
         feature: Behind or before the BNNeck; None for the run's own.
@@ -42,15 +50,15 @@ class Row:
 
     Attributes:
         name: As the paper names it.
-        changes: Options that differ from the grid's base.
-        judgement: How it is tested.
+        changes: Options that differ from the grid's.
+        evaluation: How it is tested.
         paper: Data set -> the paper's figures in percent, in the order of the grid's ``figures``;
-            None where the print is lost.
+            None for a figure that the paper does not have.
     """
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    judgement: Judgement = Judgement()
+    evaluation: Evaluation = Evaluation()
     paper: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
 
@@ -59,36 +67,88 @@ class Grid:
     """One table of a paper.
 
     Attributes:
-        title: What it varies, and where it stands.
+        title: What it varies.
         rows: From top to bottom.
-        base: The paper's options, which every row changes.
-        small: The same for a small network on a CPU.
+        options: The options that every row changes.
         run: Trains and tests by such options.
         figures: What the paper prints, of rank-1, mAP and mINP.
     """
 
     title: str
     rows: Sequence[Row]
-    base: Callable[[], RunOptions]
-    small: Callable[[], RunOptions]
+    options: Any
     run: Callable[[Any, CropTable], Report | None]
-    figures: tuple[str, ...] = ("rank-1", "mAP")
+    figures: tuple[str, ...]
+
+
+@cache
+def grids() -> dict[str, Grid]:
+    """Read the grids of all papers, by name; a name that ends in "-small" is for a CPU.
+
+    Raises:
+        InputError: If a grid names an option that its recipe does not have.
+    """
+    found = {}
+    for path in FOLDER.glob("*.toml"):
+        for name, values in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            found[name] = _grid(name, values, values["recipe"])
+            if "small" in values:
+                found[name + SMALL] = _grid(name, values, values["small"])
+    return dict(sorted(found.items()))
+
+
+def _grid(name: str, values: Mapping[str, Any], recipe: str) -> Grid:
+    options = replace(RECIPES[recipe].options(), **values.get("options", {}))
+    known = {each.name for each in fields(options)}
+    changes = dict(values.get("changes", {}))
+    rows = []
+    for row in values["rows"]:
+        # a restored option has its value in the options again
+        own = {k: v for k, v in changes.items() if k not in row.get("restore", ())}
+        own |= row.get("changes", {})
+        if values.get("stacked"):
+            changes = own
+        if unknown := own.keys() - known:
+            raise InputError(f"grid {name}, '{row['name']}': {recipe} has no '{min(unknown)}'")
+        tested = {**values.get("evaluation", {}), **row.get("evaluation", {})}
+        rows.append(
+            Row(
+                name=row["name"],
+                changes={k: tuple(v) if isinstance(v, list) else v for k, v in own.items()},
+                evaluation=Evaluation(**tested),
+                paper={
+                    data: tuple(None if figure == "?" else figure for figure in figures)
+                    for data, figures in row.get("paper", {}).items()
+                },
+            )
+        )
+    return Grid(
+        title=values["title"],
+        rows=rows,
+        options=options,
+        run=RECIPES[recipe].run,
+        figures=tuple(values.get("figures", ("rank-1", "mAP"))),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """What to run of a grid."""
+    """What to run of a grid.
 
-    options: RunOptions
-    """Options of every row, before its own changes; their seed and folder are set per run."""
+    Attributes:
+        options: Options of every row, before its own changes; their seed and folder are set per
+            run.
+        out: Folder of the runs and of table.json and table.md; a killed ablation continues there.
+        seeds: Each row is trained once with each.
+        rows: Which rows, counted from 1; none: all.
+        also: Other data sets on which every network is tested as well (cross-domain).
+    """
+
+    options: Any
     out: Path
-    """Folder of the runs and of table.json and table.md; a killed ablation continues there."""
     seeds: tuple[int, ...] = (0, 1)
-    """Each row is trained once with each."""
     rows: tuple[int, ...] = ()
-    """Which rows, counted from 1; none: all."""
     also: tuple[str, ...] = ()
-    """Other data sets on which every network is tested as well (cross-domain)."""
 
 
 def ablate(
@@ -97,7 +157,8 @@ def ablate(
     """Run what is missing of a grid and write its table after every run.
 
     Rows that differ in their test alone share a training. Seeds run in the outer loop, so that an
-    ablation cut short has each row once.
+    interrupted ablation has each row once. A row that the network or the data do not allow stays in
+    the table as not run, with a message on standard error.
 
     Args:
         name: The grid's name.
@@ -109,18 +170,25 @@ def ablate(
         The content of ``table.json``.
 
     Raises:
-        InputError: No such row, no seed, or options at fault.
+        InputError: No such row, no seed, or options at fault in every row.
     """
     chosen = _rows(grid, ablation)
     tables = {data: resolve(data) for data in (ablation.options.data, *ablation.also)}
     found: dict[str, list[dict[str, Any]]] = {row.name: [] for row in chosen}
     table: dict[str, Any] = {}
+    faults: list[tuple[str, InputError]] = []
     for seed in ablation.seeds:
         for row in chosen:
-            found[row.name] += _results(grid, row, seed, ablation, tables)
-            table = _table(name, grid, ablation, chosen, found)
-            run_folder.write_json(ablation.out / "table.json", table)
-            (ablation.out / "table.md").write_text(markdown(table), encoding="utf-8")
+            try:
+                found[row.name] += _results(grid, row, seed, ablation, tables)
+            except InputError as error:
+                faults.append((f"row '{row.name}', seed {seed}, is not run", error))
+                continue
+            table = _write_table(name, grid, ablation, chosen, found)
+    if not table:
+        raise faults[0][1]
+    for what, fault in faults:
+        print(f"{what}: {fault}", file=sys.stderr)
     return table
 
 
@@ -144,18 +212,18 @@ def _results(
     if not (folder / run_folder.REPORT).exists():
         grid.run(config, tables[config.data])
     for data, table in tables.items():
-        yield {"seed": seed, "data": data, **_judge(row.judgement, config, data, table)}
+        yield {"seed": seed, "data": data, **_evaluate(row.evaluation, config, data, table)}
 
 
-def _judge(judgement: Judgement, config: RunOptions, data: str, table: CropTable) -> dict[str, Any]:
-    """Figures of a finished run: its own report, or a test of another kind, kept beside it."""
-    if judgement == Judgement() and data == config.data:
+def _evaluate(evaluation: Evaluation, config: Any, data: str, table: CropTable) -> dict[str, Any]:
+    """Figures of a finished run: of its own report, or of another test, which is made once."""
+    if evaluation == Evaluation() and data == config.data:
         return _figures(run_folder.read_json(config.out / run_folder.REPORT))
-    kept = config.out / f"test-{_digest({'data': data, **asdict(judgement)})}.json"
+    kept = config.out / f"test-{_digest({'data': data, **asdict(evaluation)})}.json"
     if not kept.exists():
         network, card = load(config.out / run_folder.MODEL)
-        if judgement.feature is not None:
-            network.feature = judgement.feature
+        if evaluation.feature is not None:
+            network.feature = evaluation.feature
         device = find_device(config.device)
         report = evaluate_network(
             network.to(device),
@@ -164,10 +232,10 @@ def _judge(judgement: Judgement, config: RunOptions, data: str, table: CropTable
             device=device,
             precision=config.precision,
             progress=config.progress,
-            metric=judgement.metric,
-            reranking=Reranking() if judgement.rerank else None,
+            metric=evaluation.metric,
+            reranking=Reranking() if evaluation.rerank else None,
         )
-        run_folder.write_json(kept, {"data": data, **asdict(judgement), **report.summary()})
+        run_folder.write_json(kept, {"data": data, **asdict(evaluation), **report.summary()})
     return _figures(run_folder.read_json(kept))
 
 
@@ -176,25 +244,31 @@ def _figures(summary: Mapping[str, Any]) -> dict[str, float]:
     return {"rank-1": cmc["1"], "mAP": summary["mAP"], "mINP": summary["mINP"]}
 
 
-def _key(config: RunOptions) -> str:
-    """A name for a training: equal options but for the folder have equal names."""
+def _key(config: Any) -> str:
+    """Name of a training's folder: trainings that differ in the folder alone have one name."""
     options = run_folder.as_json(asdict(replace(config, out=Path())))
-    return f"{config.backbone.replace(':', '-').replace('/', '-')}-{_digest(options)}"
+    return f"{_network(options).replace(':', '-').replace('/', '-')}-{_digest(options)}"
+
+
+def _network(options: Mapping[str, Any]) -> str:
+    """Name of the network in a table; the options of separate training name none."""
+    return str(options.get("backbone", "attention"))
 
 
 def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _table(
+def _write_table(
     name: str,
     grid: Grid,
     ablation: Ablation,
     rows: Sequence[Row],
     found: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
+    """Write ``table.json`` and ``table.md`` of the rows; return the content of the former."""
     options = run_folder.as_json(asdict(ablation.options))
-    return {
+    table = {
         "grid": name,
         "title": grid.title,
         "figures": list(grid.figures),
@@ -207,13 +281,16 @@ def _table(
             {
                 "name": row.name,
                 "changes": run_folder.as_json(dict(row.changes)),
-                "judgement": asdict(row.judgement),
+                "evaluation": asdict(row.evaluation),
                 "paper": {key: list(values) for key, values in row.paper.items()},
                 "ours": list(found[row.name]),
             }
             for row in rows
         ],
     }
+    run_folder.write_json(ablation.out / "table.json", table)
+    (ablation.out / "table.md").write_text(markdown(table), encoding="utf-8")
+    return table
 
 
 def markdown(table: Mapping[str, Any]) -> str:
@@ -237,7 +314,7 @@ def markdown(table: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"Percent; ours: mean ± standard deviation over the runs done, of seeds {seeds}. "
-        f"{options['backbone']}, {options['epochs']} epochs, commit {table['commit']}, "
+        f"{_network(options)}, {options['epochs']} epochs, commit {table['commit']}, "
         f"{table['machine']}.",
     ]
     return "\n".join(lines) + "\n"

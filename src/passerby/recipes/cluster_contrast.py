@@ -2,12 +2,12 @@
 
 Dai et al., Cluster Contrast for Unsupervised Person Re-Identification, ACCV 2022, on the network of
 the feature-pyramid paper. Before every epoch all pictures are embedded and clustered (Jaccard
-distances, DBSCAN); the clusters' centroids make a memory; a batch is drawn to its clusters' places
-in the memory and away from all others, and the memory follows. No identity is read from the data
-but to score the clusters in the log.
+distances, DBSCAN). The centroids of the clusters fill a memory. The contrast pulls each picture of
+a batch to its cluster's centroid and pushes it away from all others, and the memory follows the
+batch (``contrast_method.py``). Identities in the data only score the clusters in the log.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +16,13 @@ import torch
 from passerby.data import CropTable, ImageStore
 from passerby.errors import InputError
 from passerby.metrics import Report
-from passerby.models import ModelCard, ReidNetwork, build, load, preprocessing
+from passerby.models import ModelCard, ReidNetwork, load
 from passerby.models.ghost_norm import ghost_batch_norm
 from passerby.models.identity import find_file
-from passerby.models.structure import plain_values
+from passerby.models.structure import Value
 from passerby.recipes import run_folder, supervised
 from passerby.recipes.contrast_method import ClusterContrastMethod
-from passerby.recipes.options import CAMERAS, RunOptions, augmentation, check_weights, fit_options
+from passerby.recipes.supervised import CAMERAS, NetworkOptions, augmentation, check_weights
 from passerby.train import fit
 from passerby.train.device import find_device
 
@@ -30,98 +30,124 @@ NAME = "cluster-contrast"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterContrast(RunOptions):
-    """Options of a run."""
+class ClusterContrast(NetworkOptions):
+    """Without labels: feature pyramid branch, non-local blocks, ResNet-50.
+
+    Attributes:
+        init: A model file to go on from ("default": the bundled network), whose architecture is
+            then the network's; empty: ``backbone``, from ``weights``.
+        interpolation: How crops are resized.
+        branch: Feature pyramid branch: none, dense 3x3 convolutions, or depthwise separable ones.
+        branch_width: Channels within the branch.
+        non_local: Non-local blocks: none, three softmax blocks, or AGW's layout.
+        pooling: How a map becomes a feature.
+        ghost: Pictures of a virtual batch in batch normalisation, as four GPUs had; 0: the whole
+            batch.
+        k1: Length of the neighbour lists, the picture itself included.
+        k2: Rows averaged in the local query expansion.
+        eps: Largest Jaccard distance between neighbours in a cluster; 0.4 for Market-1501 and 0.7
+            for others in the settings published with them.
+        min_samples: Pictures within eps that make a picture the core of a cluster.
+        tracklet_epochs: First epochs in which tracklets are the clusters, each compared with those
+            of its own camera, for random start weights, whose features do not cluster; the data
+            must have tracklets and cameras. In no paper.
+        identities: P, clusters in a batch.
+        images: K, pictures of each cluster in a batch.
+        iterations: Batches of an epoch.
+        use_cameras: Batches pair pictures of a cluster from different cameras.
+        temperature: tau of the contrast.
+        momentum: Share of the old centroid when the memory follows a picture.
+        hard: The memory follows the hardest picture of each cluster alone.
+        smoothing: Label smoothing of the contrast over all clusters.
+        balance: Share of the plain contrast beside the smoothed one; 1: Cluster Contrast as
+            published.
+        test_every: Epochs between tests in the log, where there are queries; nothing is chosen by
+            them. 0: only at the end.
+    """
 
     out: Path = Path("runs/cluster-contrast")
-    """The run's folder; a killed run continues from there."""
+
+    # network
     init: str = ""
-    """A model file to go on from ("default": the bundled network), whose architecture is then the
-    network's; empty: ``backbone``, from ``weights``."""
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
-    """How crops are resized."""
-
+    backbone: str = "resnet50"
     branch: Literal["none", "dense", "dwsep"] = "dense"
-    """Feature pyramid branch: none, dense 3x3 convolutions, or depthwise separable ones."""
     branch_width: int = 256
-    """Channels within the branch."""
     non_local: Literal["none", "default", "agw"] = "default"
-    """Non-local blocks: none, three softmax blocks, or AGW's layout."""
     pooling: Literal["average", "gem"] = "average"
-    """How a map becomes a feature."""
-
-    k1: int = 30
-    """Length of the neighbour lists, the picture itself included."""
-    k2: int = 6
-    """Rows averaged in the local query expansion."""
-    eps: float = 0.6
-    """Largest Jaccard distance between neighbours in a cluster; 0.4 for Market-1501 and 0.7 for
-    others in the settings published with them."""
-    min_samples: int = 4
-    """Pictures within eps that make a picture the core of a cluster."""
-    temperature: float = 0.05
-    """tau of the contrast."""
-    momentum: float = 0.1
-    """Share of the old centroid when the memory follows a picture."""
-    hard: bool = False
-    """The memory follows the hardest picture of each cluster alone."""
-    smoothing: float = 0.1
-    """Label smoothing of the contrast over all clusters."""
-    balance: float = 0.5
-    """Share of the plain contrast beside the smoothed one; 1: Cluster Contrast as published."""
     ghost: int = 64
-    """Pictures of a virtual batch in batch normalisation, as four GPUs had; 0: the whole batch."""
-    use_cameras: bool = True
-    """Batches pair pictures of a cluster from different cameras."""
+    size: tuple[int, int] = (256, 128)
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+
+    # clusters before every epoch
+    k1: int = 30
+    k2: int = 6
+    eps: float = 0.6
+    min_samples: int = 4
     tracklet_epochs: int = 0
-    """First epochs that tell tracklets from others of their own camera, for random start weights,
-    whose features do not cluster; the data must have tracklets and cameras. In no paper."""
 
+    # batches of P clusters x K pictures
     identities: int = 16
-    """P, clusters in a batch."""
     images: int = 16
-    """K, pictures of each cluster in a batch."""
     iterations: int = 200
-    """Batches of an epoch."""
+    use_cameras: bool = True
+
+    # augmentation: flip, pad and crop, normalise, erase
+    flip: float = 0.5
+    padding: int = 10
+    erasing: float = 0.5
+
+    # contrast with the memory of centroids
+    temperature: float = 0.05
+    momentum: float = 0.1
+    hard: bool = False
+    smoothing: float = 0.1
+    balance: float = 0.5
+
+    # Adam, without warm-up; a tenth after each milestone
     epochs: int = 50
-    """Length of the training."""
+    learning_rate: float = 3.5e-4
+    weight_decay: float = 5e-4
+    warmup: int = 0
     milestones: tuple[int, ...] = (20, 40)
-    """Epochs after which the rate falls."""
-    warmup_epochs: int = 0
-    """The learning rate grows linearly over the first epochs."""
+    decay: float = 0.1
+
     test_every: int = 10
-    """Epochs between tests in the log, where there are queries; nothing is chosen by them. 0: only
-    at the end."""
 
 
-def published(data_set: str) -> ClusterContrast:
-    """The settings of a data set in Cluster Contrast's release of April 2021.
+# Settings of Cluster Contrast's release of April 2021. The feature-pyramid paper starts from its
+# figures; the later release has eps 0.6, the default here, for every set.
+def market1501() -> ClusterContrast:
+    """The same with the settings published for Market-1501."""
+    return ClusterContrast(data="market1501:PATH", eps=0.4)
 
-    The feature-pyramid paper starts from its figures; the later release has eps 0.6, the default
-    here, for every set.
 
-    Args:
-        data_set: "market1501", "dukemtmc-reid", "personx" or "msmt17".
-    """
-    return ClusterContrast(
-        data=f"{data_set}:PATH",
-        eps=0.4 if data_set == "market1501" else 0.7,
-        iterations=400 if data_set == "msmt17" else 200,
-    )
+def dukemtmc_reid() -> ClusterContrast:
+    """The same with the settings published for DukeMTMC-reID."""
+    return ClusterContrast(data="dukemtmc-reid:PATH", eps=0.7)
+
+
+def personx() -> ClusterContrast:
+    """The same with the settings published for PersonX."""
+    return ClusterContrast(data="personx:PATH", eps=0.7)
+
+
+def msmt17() -> ClusterContrast:
+    """The same with the settings published for MSMT17."""
+    return ClusterContrast(data="msmt17:PATH", eps=0.7, iterations=400)
 
 
 def paper_literal() -> ClusterContrast:
-    """As the feature-pyramid paper prints it: eps 0.4 for every set."""
+    """The same with eps 0.4, which the feature-pyramid paper prints for every set."""
     return ClusterContrast(eps=0.4)
 
 
 def paper_literal_msmt17() -> ClusterContrast:
-    """The same for MSMT17, whose pictures the paper has square."""
+    """The same for MSMT17, whose pictures are square in the paper."""
     return replace(paper_literal(), size=(224, 224), iterations=400)
 
 
 def small_cpu() -> ClusterContrast:
-    """A small network that goes on from the bundled one, on two CPU cores."""
+    """Without labels: a small network that goes on from the bundled one, for CPUs."""
     return ClusterContrast(
         init="default",
         size=(128, 64),
@@ -145,20 +171,20 @@ def small_cpu() -> ClusterContrast:
 
 
 def small_from_scratch() -> ClusterContrast:
-    """A small network from random weights, on two CPU cores; its data must have tracklets."""
+    """Without labels: tracklets, then clusters, from random weights, for CPUs."""
     return replace(
         small_cpu(),
         init="",
         backbone="slim18",
         tracklet_epochs=8,
         epochs=24,
-        warmup_epochs=1,
+        warmup=1,
         learning_rate=1e-3,
     )
 
 
 def small_branches() -> ClusterContrast:
-    """As :func:`small_cpu`, with a narrow branch and non-local blocks on its backbone alone."""
+    """Without labels: a narrow branch and non-local blocks on the bundled backbone, for CPUs."""
     return replace(
         small_cpu(),
         init="",
@@ -189,7 +215,7 @@ def new_network(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
             notes="",
         )
     else:
-        network, card = _built(config)
+        network, card = _from_options(config)
     if not hasattr(network, "bnneck"):
         raise InputError(
             f"{card.architecture} gives no single feature to cluster by; take a network with one"
@@ -199,38 +225,22 @@ def new_network(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
     return network, card
 
 
-def _built(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
-    branched = config.branch != "none"
-    architecture = f"fpb:{config.backbone}" if branched else config.backbone
-    structure = plain_values(config.structure)
+def _from_options(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
+    structure: dict[str, Value] = {}
     if config.non_local != "none":
         structure["non_local"] = config.non_local
-    if branched:
+    architecture = config.backbone
+    if config.branch != "none":
+        architecture = f"fpb:{config.backbone}"
         structure |= {"convolution": config.branch, "branch_width": config.branch_width}
-    network = build(
-        architecture,
-        pooling=config.pooling,
-        feature=config.feature,
-        input_size=config.size,
-        structure=structure,
-        weights=config.weights,
+    network, card = supervised.build_network(
+        config, architecture, structure=structure, pooling=config.pooling
     )
-    card = ModelCard(
-        architecture=architecture,
-        dimension=network.dimension,
-        input_size=config.size,
-        interpolation=config.interpolation,
-        feature=config.feature,
-        pooling=config.pooling,
-        structure=structure,
-    )
-    prepared = asdict(preprocessing(architecture, config.weights))
-    del prepared["interpolation"]  # an option of the run
-    return network, replace(card, **prepared)
+    return network, replace(card, interpolation=config.interpolation)
 
 
 def check(config: ClusterContrast, table: CropTable) -> None:
-    """Refuse what cannot train, before any work.
+    """Check before any work that a run can be trained.
 
     Raises:
         InputError: If there are no pictures or the options are at fault.
@@ -261,8 +271,8 @@ def _check_tracklets(config: ClusterContrast, train: CropTable) -> None:
 def run(config: ClusterContrast, table: CropTable) -> Report | None:
     """Learn from the pictures of ``table``'s training rows; test where there are queries.
 
-    Writes what :func:`passerby.recipes.supervised.run` writes. Identities of the training rows, if
-    known, score the clusters in the log and nothing else.
+    Writes the same files as :func:`passerby.recipes.supervised.run`. Identities of the training
+    rows, if known, only score the clusters in the log.
 
     Returns:
         The report; None for data without queries or gallery.
@@ -274,7 +284,7 @@ def run(config: ClusterContrast, table: CropTable) -> Report | None:
     check(config, table)
     train = table.train
     tested = bool(len(table.query) and len(table.gallery))
-    begun = run_folder.open_run(config.out, NAME, config)
+    origin = run_folder.open_run(config.out, NAME, config)
     if config.threads:
         torch.set_num_threads(config.threads)
     if (config.out / run_folder.REPORT).exists():
@@ -286,10 +296,9 @@ def run(config: ClusterContrast, table: CropTable) -> Report | None:
     torch.manual_seed(config.seed)
     network, card = new_network(config)
     method = ClusterContrastMethod(config, network, card, store.images)
-    method.know(table, train)
-    augment = supervised.as_the_card_says(augmentation(config), card)
-    fit(method, store.images, augment, fit_options(config))
-    card = replace(card, training=supervised.provenance(config, table, begun))
+    method.set_metadata(table)
+    fit(method, store.images, augmentation(config, card), config)
+    card = replace(card, training=supervised.provenance(config, table, origin))
     report = supervised.test(config, network, card, table) if tested else None
     supervised.finish(config, network, card, report)
     return report

@@ -1,4 +1,4 @@
-"""How Cluster Contrast learns: clusters before each epoch, a memory of them, the contrast to it."""
+"""The method of Cluster Contrast: clusters before each epoch, a memory of them, the contrast."""
 
 import sys
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class ClusterContrastMethod(Method):
     def __init__(
         self, config: "ClusterContrast", network: ReidNetwork, card: ModelCard, crops: Tensor
     ) -> None:
-        """Take the network, how it wants its pictures, and all of them (N, 3, H, W) uint8."""
+        """Take the network, its card, and all pictures (N, 3, H, W) uint8."""
         super().__init__()
         self.config = config
         self.network = network
@@ -49,10 +49,11 @@ class ClusterContrastMethod(Method):
             hard=config.hard,
         )
         self.register_buffer("labels", torch.full((len(crops),), -1, dtype=torch.int64))
-        self.register_load_state_dict_post_hook(_resume)
+        self.register_load_state_dict_post_hook(_resume)  # type: ignore[no-untyped-call]
 
-    def know(self, table: CropTable, train: CropTable) -> None:
-        """What else is known: cameras, tracklets, people for the scores, a set to test on."""
+    def set_metadata(self, table: CropTable) -> None:
+        """Take cameras, tracklets and identities of the training rows, and a set to test on."""
+        train = table.train
         if self.config.use_cameras and (train.camera >= 0).any():
             self.cameras = train.camera
         if (train.identity > 0).any():
@@ -60,7 +61,7 @@ class ClusterContrastMethod(Method):
         if len(table.query) and len(table.gallery):
             self.table = table
         if self.config.tracklet_epochs:
-            self.tracklets = _with_places(train)
+            self.tracklets = _numbered_tracklets(train)
 
     def on_epoch_start(self, epoch: int) -> Mapping[str, Any]:
         """Embed all pictures, cluster them, and fill the memory with the centroids.
@@ -80,26 +81,27 @@ class ClusterContrastMethod(Method):
             progress=config.progress,
         )
         clustering = distributed.once(lambda: self._cluster(features))
-        # clusters of tracklets that do not come about yet are waited for
+        # until features cluster for the first time, tracklets are the clusters
         if epoch <= config.tracklet_epochs or (self.memory.by_camera and not clustering.usable):
             self._take_tracklets(features)
-            return {**self._told(epoch, clustering), "tracklets": len(self.memory.cameras)}
+            return {**self._summary(epoch, clustering), "tracklets": len(self.memory.cameras)}
         kept = not clustering.usable
         if kept and not (self.labels >= 0).any():
             raise InputError(f"'{config.data}' cannot be learned from: {clustering.obstacle}")
         self._take(self.labels.cpu().numpy() if kept else clustering.labels, features)
-        return {**self._told(epoch, clustering, kept), **({"labels_kept": True} if kept else {})}
+        summary = self._summary(epoch, clustering, kept)
+        return summary | {"labels_kept": True} if kept else summary
 
     def _take(
         self, labels: NDArray[np.int64], features: Tensor, cameras: Tensor | None = None
     ) -> None:
-        """Labels (N,), a memory of their centroids, and batches, for this epoch."""
+        """Set the labels (N,), the memory of their centroids, and the batches of this epoch."""
         self.labels.copy_(torch.from_numpy(labels))
         self.memory.begin(cluster_centroids(features, labels), cameras)
         self.renew_sampler()
 
     def _take_tracklets(self, features: Tensor) -> None:
-        """Tracklets for clusters, whatever clusters there are, each with its camera."""
+        """Use tracklets as clusters, each with its camera."""
         assert self.tracklets is not None
         assert self.cameras is not None
         first = np.unique(self.tracklets, return_index=True)[1]
@@ -119,7 +121,7 @@ class ClusterContrastMethod(Method):
         )
 
     def renew_sampler(self) -> None:
-        """Batches of the clusters as they are now."""
+        """Make the sampler for the present labels."""
         config = self.config
         self.sampler = CameraSampler(
             labels=self.labels.cpu().numpy(),
@@ -130,8 +132,8 @@ class ClusterContrastMethod(Method):
             seed=config.seed,
         )
 
-    def _told(self, epoch: int, clustering: Clustering, kept: bool = False) -> dict[str, Any]:
-        """Say what was found, and return it for the log."""
+    def _summary(self, epoch: int, clustering: Clustering, kept: bool = False) -> dict[str, Any]:
+        """Print a summary of the clusters, and return it for the log."""
         if self.config.progress and distributed.is_main():
             lines = [clustering.summary.text]
             lines += [found.message for found in clustering.findings if epoch == 1 or found.stops]
@@ -154,8 +156,10 @@ class ClusterContrastMethod(Method):
         return {"mAP": report.mAP, "rank-1": report.cmc[1]}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The joint contrast of a batch; the memory follows the batch behind it."""
-        features = self.network(batch.images).after_bn
+        """The joint contrast of a batch with the memory, which then follows the batch."""
+        output = self.network(batch.images)
+        # the feature of which the memory holds the centroids
+        features = output.after_bn if self.network.feature == "after_bn" else output.before_bn
         labels = self.labels[batch.indices]
         contrast = cluster_contrast_of_logits(
             self.memory(features, labels),
@@ -172,13 +176,13 @@ class ClusterContrastMethod(Method):
 
 
 def _resume(method: Any, _: object) -> None:
-    """A restored run has the labels of its epoch: make the batches they stand for."""
+    """Make the sampler for the labels of a restored state."""
     if (method.labels >= 0).any():
         method.renew_sampler()
 
 
-def _with_places(train: CropTable) -> NDArray[np.int64]:
-    """(N,) tracklets numbered 0..T-1; -1 for pictures without one, or without a camera."""
+def _numbered_tracklets(train: CropTable) -> NDArray[np.int64]:
+    """Tracklets (N,) numbered 0..T-1; -1 for pictures without one, or without a camera."""
     assert train.tracklet is not None
     usable = (train.tracklet >= 0) & (train.camera >= 0)
     numbers = np.full(len(train), -1)

@@ -1,20 +1,20 @@
 """Diff Attention on Bag of Tricks or AGW, trained with the network or after it.
 
-Zhu et al., multi-level person re-identification with urban information units and Diff Attention;
-the weights lost in its print are those of the authors' code. Joint training takes the batch-hard
-(AGW: the weighted) triplet loss of the attended distances in place of the plain ones. Separate
-training freezes a finished network, keeps the features of all training pictures, each augmented
-once, and teaches the attention alone, in minutes. Either way a run leaves
-``diff_attention.safetensors`` beside its report, and the report has the score of the plain cosine
-on the same features.
+Zhu et al., multi-level person re-identification with urban information units and Diff Attention.
+The loss weights that are lost in its print are those of the authors' code. Joint training puts the
+batch-hard triplet loss (AGW: the weighted one) of attended distances in place of the plain one.
+Separate training freezes a finished network, keeps the features of all training pictures, each
+augmented once, and trains the attention alone, in minutes. Both write
+``diff_attention.safetensors`` beside the report, and the report also has the score of the plain
+cosine on the same features.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from passerby.data import CropTable, ImageStore, PKSampler
@@ -24,22 +24,14 @@ from passerby.losses import cross_entropy
 from passerby.losses.triplet import triplet_of_distances
 from passerby.losses.weighted_triplet import weighted_triplet_of_distances
 from passerby.metrics import Report, evaluate_blocks, evaluate_features
-from passerby.models import ModelCard, ReidNetwork, TrainOutput, heads, load, save
+from passerby.models import ModelCard, ReidNetwork, heads, load, save
 from passerby.models.attention_files import AttentionCard, load_attention, save_attention
 from passerby.models.diff_attention import DiffAttention, Transform, attended_blocks
 from passerby.models.identity import content_id, find_file
-from passerby.recipes import options, run_folder, supervised
-from passerby.recipes.baseline import (
-    BaselineMethod,
-    BaselineOptions,
-    average,
-    describe,
-    new_network,
-    whole,
-)
-from passerby.recipes.options import RunOptions, fit_options, known, small
-from passerby.recipes.supervised import Recipe, SupervisedMethod
-from passerby.train import Batch, Sampler, ScheduledOptimiser, distributed, extract, fit, gather
+from passerby.recipes import run_folder, supervised
+from passerby.recipes.bag_of_tricks import BagOfTricks, BagOfTricksMethod, before_bn
+from passerby.recipes.supervised import RunOptions, SupervisedMethod, augmentation, known, small
+from passerby.train import Batch, ScheduledOptimiser, distributed, extract, fit, gather
 from passerby.train.device import find_device
 from passerby.train.loop import CHECKPOINT
 
@@ -47,62 +39,75 @@ ATTENTION = "diff_attention.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionOptions(RunOptions):
-    """Options of the attention, however it is trained."""
+class AttentionOptions:
+    """Options of the attention, for both kinds of training.
+
+    Attributes:
+        ratio: Length of the feature over that of the hidden layer; must divide the former.
+        transform: Input transform: |q - g|, q - g or (q - g)^2.
+        tied: One weight for query and gallery, so that the distance is symmetric.
+        unit: Bring features to one length first, which a gallery of unit vectors needs.
+        normalise: Compare attended vectors of unit length in training too, as the test does.
+            Without this, hard data train the attention to shrink all distances to zero.
+        weighted: The weighted triplet loss of AGW in place of the batch-hard one.
+    """
 
     ratio: int = 4
-    """How much narrower the hidden layer is than the feature; must divide its length."""
     transform: Transform = "absolute"
-    """Input transform: |q - g|, q - g or (q - g)^2."""
     tied: bool = False
-    """One weight for query and gallery, so that the distance is symmetric."""
     unit: bool = False
-    """Bring features to one length first, as the attention of a gallery of unit vectors must."""
     normalise: bool = False
-    """Compare attended vectors of unit length in training too, as the test does; without this, hard
-    data teach the attention to shrink all distances to zero."""
     weighted: bool = False
-    """The weighted triplet loss of AGW in place of the batch-hard one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeparateDiffAttention(AttentionOptions):
-    """Options of separate training."""
+class SeparateDiffAttention(AttentionOptions, RunOptions):
+    """An attention to pairs, trained on the features of a finished network.
+
+    Attributes:
+        weights: The frozen network, a model file of passerby; none: the bundled network.
+        margin: Margin of the triplet loss; none: soft margin.
+        weight: Weight w of the loss, equation 8.
+    """
 
     out: Path = Path("runs/diff-attention")
-    """The run's folder; a killed run continues from there."""
-    backbone: str = "frozen"
-    """Plays no part, like size and feature: the network is a file."""
     weights: Path | None = None
-    """The frozen network, a model file of passerby; none: the bundled network."""
-    epochs: int = 60
-    """Length of the training."""
-    learning_rate: float = 0.05
-    """Base learning rate (Adam)."""
-    milestones: tuple[int, ...] = (20, 40)
-    """Epochs after which the rate falls (steps)."""
-    warmup_epochs: int = 0
-    """The learning rate grows linearly over the first epochs."""
+
+    # batches of P x K features, of pictures augmented once
+    identities: int = 16
+    images: int = 4
+    flip: float = 0.5
+    padding: int = 10
+    erasing: float = 0.5
+
     margin: float | None = None
-    """Margin of the triplet loss; none: soft margin."""
     weight: float = 10.0
-    """Weight w of the loss, equation 8."""
+
+    # Adam, without warm-up
+    epochs: int = 60
+    learning_rate: float = 0.05
+    weight_decay: float = 5e-4
+    warmup: int = 0
+    milestones: tuple[int, ...] = (20, 40)
+    decay: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointDiffAttention(AttentionOptions, BaselineOptions):
-    """Options of joint training on Bag of Tricks; :func:`joint_agw` is that on AGW."""
+class JointDiffAttention(AttentionOptions, BagOfTricks):
+    """Bag of Tricks and an attention to pairs together, ResNet-50.
+
+    Attributes:
+        train_after_bn: Attend to the feature behind BN in training too, as the test does; the paper
+            does not.
+    """
 
     out: Path = Path("runs/diff-attention-joint")
-    """The run's folder; a killed run continues from there."""
     ratio: int = 512
-    """How much narrower the hidden layer is than the feature; must divide its length."""
     train_after_bn: bool = False
-    """Attend to the feature behind BN in training too, as the test does; the paper does not."""
 
 
 def unit_vectors() -> SeparateDiffAttention:
-    """For a gallery of unit vectors, as a second stage of its search; training cannot collapse."""
+    """The same for galleries of unit vectors: a second stage of passerby search."""
     return SeparateDiffAttention(
         out=Path("runs/diff-attention-unit"),
         unit=True,
@@ -112,12 +117,12 @@ def unit_vectors() -> SeparateDiffAttention:
         weight_decay=0.0,
         flip=0.0,
         padding=0,
-        random_erasing=False,
+        erasing=0.0,
     )
 
 
 def joint_agw() -> JointDiffAttention:
-    """On AGW: non-local blocks, GeM, the weighted triplet loss; ratio 4."""
+    """AGW (non-local blocks, GeM, weighted triplet loss) and an attention to pairs together."""
     return JointDiffAttention(
         out=Path("runs/diff-attention-joint-agw"),
         ratio=4,
@@ -128,11 +133,8 @@ def joint_agw() -> JointDiffAttention:
 
 
 def joint_small() -> JointDiffAttention:
-    """A small network that trains from scratch on two CPU cores."""
+    """Both together with a small network from random weights, for CPUs."""
     return small(JointDiffAttention(ratio=4))
-
-
-Options = TypeVar("Options", bound=AttentionOptions)
 
 
 def new_attention(config: AttentionOptions, dimension: int) -> DiffAttention:
@@ -149,7 +151,7 @@ def new_attention(config: AttentionOptions, dimension: int) -> DiffAttention:
 def pair_loss(
     config: AttentionOptions, distances: Tensor, labels: Tensor, margin: float | None
 ) -> Tensor:
-    """The triplet loss chosen, of attended distances (B, B)."""
+    """Batch-hard or weighted triplet loss of attended distances (B, B)."""
     if config.weighted:
         return weighted_triplet_of_distances(distances, labels)
     return triplet_of_distances(distances, labels, margin=margin)
@@ -160,6 +162,17 @@ class SeparateMethod(SupervisedMethod[SeparateDiffAttention]):
 
     network: DiffAttention
 
+    def __init__(self, config: SeparateDiffAttention, labels: Tensor, dimension: int) -> None:
+        """Make the attention to features of ``dimension`` with identities ``labels`` (N,)."""
+        super().__init__(config, labels)
+        self.sampler = PKSampler(
+            labels=labels.numpy(),
+            identities=config.identities,
+            images=config.images,
+            seed=config.seed,
+        )
+        self.network = new_attention(config, dimension)
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Equation 8: w times the triplet loss of the batch's features (B, D, 1, 1)."""
         config = self.config
@@ -167,49 +180,45 @@ class SeparateMethod(SupervisedMethod[SeparateDiffAttention]):
         distances = self.network(features, normalise=config.normalise)
         return {"triplet": config.weight * pair_loss(config, distances, labels, config.margin)}
 
+    def optimisers(self) -> list[ScheduledOptimiser]:
+        """Adam."""
+        return [supervised.adam(self.network, self.config)]
 
-class JointMethod(BaselineMethod[JointDiffAttention]):
+
+class JointMethod(BagOfTricksMethod[JointDiffAttention]):
     """Network and attention learn together."""
 
-    def __init__(
-        self, config: JointDiffAttention, network: ReidNetwork, labels: Tensor, sampler: Sampler
-    ) -> None:
-        """Take a network with a classifier for the identities in ``labels`` (N,)."""
-        super().__init__(config, network, labels, sampler)
-        self.attention = new_attention(config, network.dimension)
+    def __init__(self, config: JointDiffAttention, labels: Tensor) -> None:
+        """Make network, centres and attention for the identities in ``labels`` (N,)."""
+        super().__init__(config, labels)
+        self.attention = new_attention(config, self.network.dimension)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Equation 7: identity, attended triplet and centre loss."""
         config = self.config
         outputs = heads(self.network(batch.images))
         labels = self.labels[batch.indices]
-        before = whole(outputs)
+        identity = [
+            cross_entropy(head.logits, labels, smoothing=config.smoothing) for head in outputs
+        ]
+        before = before_bn(outputs)
         after = torch.cat([head.after_bn for head in outputs], dim=1)
-        features = after if config.train_after_bn else before
-        distances = self.attention(gather(features), normalise=config.normalise)
-        identity = [self.head_losses(head, n, labels) for n, head in enumerate(outputs)]
+        features = gather(after if config.train_after_bn else before)
+        distances = self.attention(features, normalise=config.normalise)
         return {
-            **average(identity),
+            "identity": torch.stack(identity).mean(),
             "triplet": pair_loss(config, distances, gather(labels), config.margin),
-            **self.center_terms(before, labels),
+            **self.center_loss(before, labels),
         }
 
-    def head_losses(self, head: TrainOutput, number: int, labels: Tensor) -> dict[str, Tensor]:
-        """Identity loss; the attention compares the heads' features together."""
-        smoothing = self.config.smoothing
-        return {"identity": cross_entropy(head.logits, labels, smoothing=smoothing)}
-
-    def network_optimiser(self) -> ScheduledOptimiser:
-        """Adam for network and attention together."""
-        both = torch.nn.ModuleList([self.network, self.attention])
-        return supervised.adam(both, self.config)
-
-
-JOINT = Recipe(name="diff-attention-joint", network=new_network, method=JointMethod, card=describe)
+    def optimisers(self) -> list[ScheduledOptimiser]:
+        """Adam for network and attention together; SGD for the centres."""
+        both = nn.ModuleList([self.network, self.attention])
+        return [supervised.adam(both, self.config, self.config.betas), *super().optimisers()[1:]]
 
 
 def run(config: SeparateDiffAttention, table: CropTable) -> Report:
-    """Train the attention to the features of a finished network, and test both together.
+    """Train the attention on the features of a finished network, and test both together.
 
     Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (removed at the
     end), ``diff_attention.safetensors`` with its card, and ``report.json``.
@@ -218,32 +227,27 @@ def run(config: SeparateDiffAttention, table: CropTable) -> Report:
         InputError: If the options, the network or the data are at fault, or ``out`` holds another
             run.
     """
-    for name in ("backbone", "size", "feature"):
-        if getattr(config, name) != getattr(SeparateDiffAttention, name):
-            raise InputError(f"separate training takes the network as it is; leave {name} out")
     path = find_file(config.weights or "default")
     network, card = load(path)
-    new_attention(config, card.dimension)  # a ratio that does not fit is refused before any work
-    begun, sampler = supervised.begin("diff-attention", config, table)
+
+    def make(config: SeparateDiffAttention, labels: Tensor) -> SeparateMethod:
+        return SeparateMethod(config, labels, card.dimension)
+
+    method, origin = supervised.begin("diff-attention", make, config, table)
     if (config.out / run_folder.REPORT).exists():
-        return judge(config, network, card, load_attention(config.out / ATTENTION)[0], table)[0]
-    features = training_features(config, network, card, table)
-    attention = learn(config, features, sampler)
-    found = judge(config, network, card, attention, table)
-    training = {**supervised.provenance(config, table, begun), "network": path.name}
-    finish(config, attention, content_id(card, path), training, found)
-    return found[0]
+        attention = load_attention(config.out / ATTENTION)[0]
+        return evaluate(config, network, card, attention, table)[0]
+    learn(method, training_features(config, network, card, table))
+    reports = evaluate(config, network, card, method.network, table)
+    training = {**supervised.provenance(config, table, origin), "network": path.name}
+    finish(config, method.network, content_id(card, path), training, reports)
+    return reports[0]
 
 
-def learn(config: SeparateDiffAttention, features: Tensor, sampler: PKSampler) -> DiffAttention:
-    """Teach a new attention by features (N, D) of the sampler's rows; the log is in ``out``."""
-    torch.manual_seed(config.seed)
-    attention = new_attention(config, features.shape[1])
-    method = SeparateMethod(config, attention, torch.from_numpy(sampler.labels), sampler)
+def learn(method: SupervisedMethod[SeparateDiffAttention], features: Tensor) -> None:
+    """Train the attention on features (N, D) of the training rows; the log is in ``out``."""
     # the loop's pictures (N, C, H, W) are features here: C = D
-    looped = replace(fit_options(config), channels_last=False)
-    fit(method, features[:, :, None, None], lambda rows, _: rows, looped)
-    return attention
+    fit(method, features[:, :, None, None], lambda rows, _: rows, method.config)
 
 
 def run_joint(config: JointDiffAttention, table: CropTable) -> Report:
@@ -252,20 +256,20 @@ def run_joint(config: JointDiffAttention, table: CropTable) -> Report:
     Raises:
         InputError: As :func:`run`.
     """
-    begun, sampler = supervised.begin(JOINT.name, config, table)
+    method, origin = supervised.begin("diff-attention-joint", JointMethod, config, table)
     path = config.out / run_folder.MODEL
     if (config.out / run_folder.REPORT).exists():
-        return judge(config, *load(path), load_attention(config.out / ATTENTION)[0], table)[0]
-    method, card = supervised.train(JOINT, config, table, sampler)
-    assert isinstance(method, JointMethod)
-    training = supervised.provenance(config, table, begun)
-    found = judge(config, method.network, card, method.attention, table)
-    card = replace(card, training=training, scores={table.name: found[1].summary()})
+        return evaluate(config, *load(path), load_attention(config.out / ATTENTION)[0], table)[0]
+    supervised.train(method, table)
+    network, attention = method.network, method.attention
+    training = supervised.provenance(config, table, origin)
+    reports = evaluate(config, network, method.card, attention, table)
+    card = replace(method.card, training=training, scores={table.name: reports[1].summary()})
     with distributed.main_first():
         if distributed.is_main():
-            save(method.network, card, path)
-    finish(config, method.attention, content_id(card, path), training, found)
-    return found[0]
+            save(network, card, path)
+    finish(config, attention, content_id(card, path), training, reports)
+    return reports[0]
 
 
 def training_features(
@@ -273,7 +277,7 @@ def training_features(
 ) -> Tensor:
     """Test features (N, D) of the training rows of known identity, each picture augmented once.
 
-    They have the length that the network gives them.
+    Features are not normalised: they keep the length that the network gives them.
     """
     store = ImageStore.load(
         known(table),
@@ -282,7 +286,7 @@ def training_features(
         progress=config.progress,
     )
     device = find_device(config.device)
-    augment = supervised.as_the_card_says(options.augmentation(config), card)
+    augment = augmentation(config, card)
     generator = torch_generator(config.seed, device=device)
     network.to(device).eval()
     parts = []
@@ -295,7 +299,7 @@ def training_features(
     return torch.cat(parts).clone()  # out of inference mode
 
 
-def judge(
+def evaluate(
     config: RunOptions,
     network: ReidNetwork,
     card: ModelCard,
@@ -335,16 +339,16 @@ def scores(
 
 
 def finish(
-    config: AttentionOptions,
+    config: RunOptions,
     attention: DiffAttention,
     model_id: str,
     training: dict[str, Any],
-    found: tuple[Report, Report],
+    reports: tuple[Report, Report],
 ) -> None:
     """Write the attention with its scores, and the report; drop the checkpoint."""
     if not distributed.is_main():
         return
-    summary = {**found[0].summary(), "plain": found[1].summary()}
+    summary = {**reports[0].summary(), "plain": reports[1].summary()}
     card = AttentionCard(
         model_id=model_id,
         dimension=attention.dimension,

@@ -15,81 +15,83 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.data import CropTable, PKSampler, ShuffleSampler, SwitchSampler
-from passerby.data.transforms import Erasing
 from passerby.losses import DynamicBalance, cross_entropy, triplet
 from passerby.metrics import Report
-from passerby.models import ModelCard, ReidNetwork, build
-from passerby.models.pyramid import PyramidNetwork, PyramidOutput
-from passerby.models.structure import plain_values
+from passerby.models import ModelCard, ReidNetwork
+from passerby.models.pyramid import PyramidOutput
 from passerby.recipes import supervised
-from passerby.recipes.options import RunOptions, learning_rates, small
-from passerby.recipes.supervised import Recipe, SupervisedMethod
-from passerby.train import Batch, Sampler, ScheduledOptimiser, gather
+from passerby.recipes.supervised import NetworkOptions, SupervisedMethod, learning_rates, small
+from passerby.train import Batch, Sampler, ScheduledOptimiser, gather, parameter_groups
 from passerby.train.distributed import mean
-from passerby.train.optimisers import parameter_groups
 
-ERASING = Erasing(probability=0.2, fill="zero")
+RULES: dict[str, Literal["official", "paper"]] = {"dynamic": "official", "dynamic_text": "paper"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pyramid(RunOptions):
-    """Options of a run; the authors' settings."""
+class Pyramid(NetworkOptions):
+    """21 branches, two losses that take turns, ResNet-101; the authors' settings.
+
+    Attributes:
+        stripes: n, basic stripes; level l has the n - l + 1 runs of l stripes.
+        levels: The levels that are used, fine to coarse, such as 100000 for single stripes; empty:
+            all.
+        width: Dimension of a branch's feature.
+        dropout: Probability of dropout before the classifiers.
+        loss: What is minimised: by the dynamic rule of the authors' code (dynamic); by that of
+            the text, in which samplers switch and losses are weighted (dynamic_text); both always;
+            or one alone.
+        triplet_on: One triplet loss on the concatenated feature, or the sum of one per branch (the
+            authors' code).
+        normalise: Bring features to unit length before the triplet loss.
+        margin: Margin of the triplet loss; none: soft margin.
+        alpha: Share of the newest loss in the moving averages.
+        gamma: Focusing power of the focal weights.
+        delta: Smallest ratio of the focal weights at which the triplet loss takes part.
+        learning_rate: Of the branches (SGD with momentum 0.9).
+        backbone_rate: Learning rate of the backbone.
+    """
 
     out: Path = Path("runs/pyramid")
-    """The run's folder; a killed run continues from there."""
-    backbone: str = "resnet101"
-    """A network's name, or timm:NAME."""
-    size: tuple[int, int] = (384, 128)
-    """Height and width of the pictures, pixels."""
 
-    stripes: int = 6
-    """n, basic stripes; level l has the n - l + 1 runs of l stripes."""
-    levels: str = ""
-    """Which levels are used, fine to coarse, such as 100000 for single stripes; empty: all."""
-    width: int = 128
-    """Dimension of a branch's feature."""
-    dropout: float = 0.2
-    """Before the classifiers."""
-
-    losses: Literal["dynamic", "both", "identity", "triplet"] = "dynamic"
-    """What is minimised: by the dynamic rule, both always, or one alone."""
-    dynamic: Literal["official", "paper"] = "official"
-    """The rule as in the authors' code, or as in the text: samplers switch, losses are weighted."""
-    triplet_on: Literal["concatenated", "branches"] = "concatenated"
-    """One triplet loss on the whole feature, or the sum of one per branch (the authors' code)."""
-    normalise: bool = False
-    """Bring features to unit length before the triplet loss."""
-    margin: float | None = 1.4
-    """Margin of the triplet loss; none: soft margin."""
-    alpha: float = 0.25
-    """Share of the newest loss in the moving averages."""
-    gamma: float = 2.0
-    """Focusing power of the focal weights."""
-    delta: float = 0.16
-    """Smallest ratio of the focal weights at which the triplet loss takes part."""
-
+    # batches of P x K pictures, one chunk of K of every identity an epoch
     identities: int = 8
-    """P, identities in a batch."""
     images: int = 8
-    """K, pictures of each identity in a batch."""
-    learning_rate: float = 0.1
-    """Of the branches (SGD with momentum 0.9)."""
-    backbone_rate: float = 0.01
-    """Learning rate of the backbone."""
-    milestones: tuple[int, ...] = (60, 70, 80, 90, 100)
-    """Epochs after which the rates fall."""
-    decay: float = 0.5
-    """Factor of each fall."""
-    warmup_epochs: int = 0
-    """The learning rate grows linearly over the first epochs."""
+
+    # augmentation: flip, normalise, erase
+    flip: float = 0.5
     padding: int = 0
-    """Zero pixels around the picture before the random crop."""
-    erasing: Erasing = ERASING
-    """How random erasing draws."""
+    erasing: float = 0.2
+    erasing_fill: Literal["mean", "zero"] = "zero"
+
+    # network
+    backbone: str = "resnet101"
+    size: tuple[int, int] = (384, 128)
+    stripes: int = 6
+    levels: str = ""
+    width: int = 128
+    dropout: float = 0.2
+
+    # identity loss of every branch, triplet loss, and the rule that combines them
+    loss: Literal["dynamic", "dynamic_text", "both", "identity", "triplet"] = "dynamic"
+    triplet_on: Literal["concatenated", "branches"] = "concatenated"
+    normalise: bool = False
+    margin: float | None = 1.4
+    alpha: float = 0.25
+    gamma: float = 2.0
+    delta: float = 0.16
+
+    # SGD, without warm-up; half after each milestone
+    epochs: int = 120
+    learning_rate: float = 0.1
+    backbone_rate: float = 0.01
+    weight_decay: float = 5e-4
+    warmup: int = 0
+    milestones: tuple[int, ...] = (60, 70, 80, 90, 100)
+    decay: float = 0.5
 
 
 def small_cpu() -> Pyramid:
-    """A small network that trains from scratch on two CPU cores."""
+    """Six branches on a small network from random weights, for CPUs."""
     return replace(
         small(Pyramid(stripes=3, identities=16, images=4, backbone_rate=0.05)),
         size=(144, 48),
@@ -99,25 +101,24 @@ def small_cpu() -> Pyramid:
 
 
 class PyramidMethod(SupervisedMethod[Pyramid]):
-    """Losses, optimiser and samplers of the recipe."""
+    """Samplers, network, losses and optimiser of the recipe."""
 
-    network: PyramidNetwork
+    network: ReidNetwork
 
-    def __init__(
-        self, config: Pyramid, network: PyramidNetwork, labels: Tensor, sampler: Sampler
-    ) -> None:
-        """Take a network with classifiers for the identities in ``labels`` (N,)."""
-        super().__init__(config, network, labels, sampler)
+    def __init__(self, config: Pyramid, labels: Tensor) -> None:
+        """Make samplers and network for the identities in ``labels`` (N,)."""
+        super().__init__(config, labels)
         self.balance = DynamicBalance(
-            config.dynamic if config.losses == "dynamic" else "static",
+            RULES.get(config.loss, "static"),
             alpha=config.alpha,
             gamma=config.gamma,
             delta=config.delta,
         )
-        self.sampler = self._samplers(labels)
+        self.sampler = self._sampler(labels)
+        self.network, self.card = new_network(config, int(labels.max()) + 1)
 
-    def _samplers(self, labels: Tensor) -> Sampler:
-        """One chunk of every identity an epoch; in ``paper`` mode random images in turn with it."""
+    def _sampler(self, labels: Tensor) -> Sampler:
+        """One chunk of every identity an epoch; by the text's rule, random images in turn."""
         config = self.config
         balanced = PKSampler(
             labels=labels.numpy(),
@@ -126,7 +127,7 @@ class PyramidMethod(SupervisedMethod[Pyramid]):
             seed=config.seed,
             once=True,
         )
-        if config.losses != "dynamic" or config.dynamic != "paper":
+        if config.loss != "dynamic_text":
             return balanced
         random = ShuffleSampler(count=len(labels), batch_size=balanced.batch_size, seed=config.seed)
         return SwitchSampler(
@@ -136,24 +137,24 @@ class PyramidMethod(SupervisedMethod[Pyramid]):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms that take part in this step, weighted.
 
-        Both losses are watched at every step, on whatever batch there is. In ``paper`` mode the
-        batch follows from the decision before it, and so do its losses: a random batch, most of
-        whose identities have one image, trains the identity loss alone.
+        The rule sees both losses at every step. By the text's rule the decision of the step before
+        chooses the batch and its losses: a random batch, most of whose identities have one image,
+        trains the identity loss alone.
         """
         config = self.config
         output: PyramidOutput = self.network(batch.images)
         labels = self.labels[batch.indices]
-        identity = sum_of_branches(output.logits, labels)
-        if config.losses == "identity":
+        identity = sum_over_branches(output.logits, labels)
+        if config.loss == "identity":
             return {"identity": identity}
         metric = self.triplet(gather(output.features), gather(labels))
-        if config.losses == "triplet":
+        if config.loss == "triplet":
             return {"triplet": metric}
-        if config.losses == "both":
+        if config.loss == "both":
             return {"identity": identity, "triplet": metric}
         drawn_for_both = bool(self.balance.both)
         both = self.balance.update(mean(identity), mean(metric))
-        if config.dynamic == "official":
+        if config.loss == "dynamic":
             return {"identity": identity, "triplet": metric * float(both)}
         identity_share, triplet_share = self.balance.shares() if drawn_for_both else (1.0, 0.0)
         return {"identity": identity_share * identity, "triplet": triplet_share * metric}
@@ -167,8 +168,8 @@ class PyramidMethod(SupervisedMethod[Pyramid]):
         terms = [triplet(part, labels, margin=config.margin) for part in parts]
         return torch.stack(terms).sum()
 
-    def network_optimiser(self) -> ScheduledOptimiser:
-        """SGD with momentum, slower in the backbone."""
+    def optimisers(self) -> list[ScheduledOptimiser]:
+        """SGD with momentum, with a rate of its own for the backbone."""
         config = self.config
         groups = parameter_groups(
             self.network,
@@ -177,51 +178,31 @@ class PyramidMethod(SupervisedMethod[Pyramid]):
             rates={"backbone": config.backbone_rate},
         )
         sgd = torch.optim.SGD(groups, momentum=0.9, fused=True)
-        return ScheduledOptimiser(sgd, learning_rates(config))
+        return [ScheduledOptimiser(sgd, learning_rates(config))]
 
 
-def sum_of_branches(logits: Tensor, labels: Tensor) -> Tensor:
+def sum_over_branches(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy of logits (branches, B, C), summed over branches, without smoothing."""
     branches, _, classes = logits.shape
     flat = cross_entropy(logits.reshape(-1, classes), labels.repeat(branches), smoothing=0.0)
     return branches * flat
 
 
-def structure(config: Pyramid) -> dict[str, int | float | str | bool]:
-    """Options of the pyramid beyond its name."""
-    return {
-        **plain_values(config.structure),
-        "stripes": config.stripes,
-        "levels": config.levels,
-        "width": config.width,
-        "dropout": config.dropout,
-    }
-
-
-def new_network(config: Pyramid, classes: int) -> ReidNetwork:
-    """The pyramid on its backbone."""
-    return build(
+def new_network(config: Pyramid, classes: int) -> tuple[ReidNetwork, ModelCard]:
+    """The pyramid on its backbone with classifiers for ``classes`` identities, and its card."""
+    return supervised.build_network(
+        config,
         f"pyramid:{config.backbone}",
+        structure={
+            "stripes": config.stripes,
+            "levels": config.levels,
+            "width": config.width,
+            "dropout": config.dropout,
+        },
         num_classes=classes,
-        input_size=config.size,
-        structure=structure(config),
-        weights=config.weights,
     )
-
-
-def describe(config: Pyramid, network: ReidNetwork) -> ModelCard:
-    """The card of the network, training and scores still open."""
-    return ModelCard(
-        architecture=f"pyramid:{config.backbone}",
-        dimension=network.dimension,
-        input_size=config.size,
-        structure=structure(config),
-    )
-
-
-RECIPE = Recipe(name="pyramid", network=new_network, method=PyramidMethod, card=describe)
 
 
 def run(config: Pyramid, table: CropTable) -> Report:
     """Train and test, see :func:`passerby.recipes.supervised.run`."""
-    return supervised.run(RECIPE, config, table)
+    return supervised.run("pyramid", PyramidMethod, config, table)

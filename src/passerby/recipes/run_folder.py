@@ -1,4 +1,4 @@
-"""What every run leaves behind: its options, where it came from, its result."""
+"""The folder of a run: its options, its commit and machine, its result."""
 
 import json
 import os
@@ -22,7 +22,7 @@ SOURCE = Path(passerby.__file__).resolve().parent
 
 
 def open_run(folder: Path, recipe: str, config: Any) -> dict[str, Any]:
-    """Make the run's folder, or find it begun with the very same options.
+    """Make the run's folder, or open one that was begun with equal options.
 
     Args:
         folder: The folder; created with its parents.
@@ -33,7 +33,7 @@ def open_run(folder: Path, recipe: str, config: Any) -> dict[str, Any]:
         The content of ``config.json``: recipe, commit at the start, and the options.
 
     Raises:
-        InputError: If the folder holds a run with other options.
+        InputError: If the folder holds a run with other options, or with unknown ones.
     """
     with distributed.main_first():
         return _open(folder, recipe, as_json(asdict(config)))
@@ -50,7 +50,13 @@ def _open(folder: Path, recipe: str, wanted: dict[str, Any]) -> dict[str, Any]:
     options = found.get("options")
     if found.get("recipe") != recipe or not isinstance(options, dict):
         raise InputError(f"'{folder}' holds no run of {recipe}; choose another --out")
-    changed = sorted(k for k in wanted.keys() | options.keys() if wanted.get(k) != options.get(k))
+    unknown = sorted(options.keys() - wanted.keys())
+    if unknown:
+        raise InputError(
+            f"'{folder}' holds a run with an option that {recipe} does not have: "
+            f"{', '.join(unknown)}; choose another --out or delete it"
+        )
+    changed = sorted(key for key in wanted if key not in options or wanted[key] != options[key])
     if changed:
         raise InputError(
             f"'{folder}' holds a run with another {', '.join(changed)}; choose another --out "
@@ -60,7 +66,11 @@ def _open(folder: Path, recipe: str, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read an object; InputError when it is none."""
+    """Read a JSON object.
+
+    Raises:
+        InputError: If the file is missing, or holds no JSON object.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -71,7 +81,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write ``values`` so that the file appears whole or not at all; process 0 alone does."""
+    """Write ``values`` as JSON; the file appears whole or not at all. Only process 0 writes."""
     if not distributed.is_main():
         return
     partial = path.with_name(f".{path.name}.tmp")
@@ -80,7 +90,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def as_json(value: Any) -> Any:
-    """``value`` with paths as text and tuples as lists, as it would come back from JSON."""
+    """Return ``value`` with paths as text and tuples as lists, as JSON would give it back."""
     if isinstance(value, dict):
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -89,7 +99,7 @@ def as_json(value: Any) -> Any:
 
 
 def commit() -> str:
-    """The commit of the source tree, marked when changed; the version where there is no tree."""
+    """Return the commit of the source tree, marked when changed, or the version without a tree."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True)
@@ -99,7 +109,7 @@ def commit() -> str:
 
 
 def machine(device: str) -> str:
-    """The processor or accelerator a run used, in words."""
+    """Return the name of the processor or accelerator of ``device``."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(torch.device(device))
     cpuinfo = Path("/proc/cpuinfo")

@@ -18,10 +18,10 @@ from passerby.train.distributed import world_size
 
 @contextlib.contextmanager
 def global_statistics(network: nn.Module, *, enabled: bool) -> Iterator[None]:
-    """Within the context training passes normalise by the statistics of the whole batch.
+    """Normalise by the statistics of the whole batch in training passes within the context.
 
     ``torch.nn.SyncBatchNorm`` does the same on GPUs alone; this runs on every device. Ghost batch
-    norm knows about processes by itself and stays as it is.
+    norm handles several processes itself and stays unchanged.
 
     Raises:
         InputError: If a layer normalises in a way of its own, such as one with its activation.
@@ -52,10 +52,11 @@ def _layers(network: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:
 
 
 def _forward(layer: _BatchNorm, images: Tensor) -> Tensor:
-    """What ``layer`` makes of this process's share of the images."""
+    """Output of ``layer`` for this process's share of the images."""
     if not layer.training or layer.running_mean is None or layer.running_var is None:
         return type(layer).forward(layer, images)
-    normalised, mean, variance, count = _Normalise.apply(  # type: ignore[no-untyped-call]
+    normalised: Tensor
+    normalised, mean, variance, count = _Normalise.apply(
         images, layer.weight, layer.bias, layer.eps
     )
     with torch.no_grad():

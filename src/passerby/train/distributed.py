@@ -1,11 +1,11 @@
 """One run on several processes, as ``torchrun`` starts them.
 
-Every process holds the whole network and the whole training set and does the same work, but takes
-its share of each batch: forward and backward on its rows, then the mean of all gradients, then the
-same step. So all weights stay equal, and a run's result does not depend on the number of processes,
-except for rounding. Process 0 alone writes files.
+Every process holds the whole network and the whole training set. Each takes its share of a batch:
+forward and backward on its rows, then the mean of all gradients, then the same step. So all weights
+stay equal, and a run's result does not depend on the number of processes, except for rounding.
+Process 0 alone writes files.
 
-Without ``torchrun`` there is one process, and every function here does next to nothing.
+Without ``torchrun`` there is one process, and the functions here return what they are given.
 """
 
 import contextlib
@@ -45,11 +45,11 @@ def _several() -> bool:
 def process_group(device: str) -> Iterator[None]:
     """Join the other processes that ``torchrun`` started; leave them at the end of the block.
 
-    Messages go through gloo on CPUs and through NCCL between GPUs. Started in any other way, or
-    within another such block, this changes nothing.
+    Messages go through gloo on CPUs and through NCCL between GPUs. Without ``torchrun``, or within
+    another such block, this changes nothing.
 
     Args:
-        device: This process's own, see :func:`passerby.train.device.find_device`.
+        device: The process's device, see :func:`passerby.train.device.find_device`.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _several():
         yield
@@ -67,7 +67,7 @@ def process_group(device: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def main_first() -> Iterator[None]:
-    """Process 0 runs the block, then all others do: for what is made once and read by all."""
+    """Run the block on process 0 first, then on all others, which read what process 0 made."""
     if _several() and not is_main():
         dist.barrier()
     try:
@@ -80,14 +80,14 @@ def main_first() -> Iterator[None]:
 def gather(rows: Tensor) -> Tensor:
     """The rows (B / W, ...) of all W processes, in order, as (B, ...); differentiable.
 
-    For losses that compare the images of a batch with one another: with gathered features and
-    labels batch-hard mining sees the whole batch, and every process computes the same loss. The
-    gradient of what the processes made of the rows flows back to the process they came from.
+    A loss that compares the images of a batch needs this: with gathered features and labels
+    batch-hard mining sees the whole batch, and every process computes the same loss. Gradients flow
+    back to the process that a row came from.
     """
     if world_size() == 1:
         return rows
     if rows.requires_grad:
-        gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+        gathered: Tensor = _Gather.apply(rows)
         return gathered
     return _collect(rows)
 
@@ -102,8 +102,8 @@ def _collect(rows: Tensor) -> Tensor:
 class _Gather(torch.autograd.Function):
     """Gathers rows; sums their gradients over the processes.
 
-    The gradients of all processes are averaged afterwards. Where each of the W computes the same
-    loss L of the gathered rows, the sum here is W dL/drow, and the average sets that right.
+    The gradients of all processes are averaged afterwards. When each of the W processes computes
+    the same loss L of the gathered rows, the sum here is W dL/drow, and the average is dL/drow.
     """
 
     @staticmethod
@@ -122,7 +122,8 @@ class _Gather(torch.autograd.Function):
 def mean(values: Tensor) -> Tensor:
     """The mean of ``values`` over the processes, without gradient: the same number on each.
 
-    What decides the course of a run (a running mean of a loss) must be the same everywhere.
+    A value that decides how a run goes on, such as a running mean of a loss, must be the same on
+    every process.
     """
     values = values.detach()
     if world_size() == 1:
@@ -137,19 +138,19 @@ def agree(decision: bool) -> bool:
     if world_size() == 1:
         return decision
     # on the CPU, where no GPU has to wait for it
-    told = torch.tensor(decision, dtype=torch.uint8)
-    dist.broadcast(told, 0)
-    return bool(told)
+    decided = torch.tensor(decision, dtype=torch.uint8)
+    dist.broadcast(decided, 0)
+    return bool(decided)
 
 
 def once(work: Callable[[], T]) -> T:
-    """The result of ``work``, done by process 0 alone and given to all, such as pseudo labels.
+    """Run ``work`` on process 0 alone and return its result on all, such as pseudo labels.
 
     Args:
-        work: Makes something that can be pickled.
+        work: Returns something that can be pickled.
 
     Raises:
-        InputError: That of ``work``, by every process, so that none waits for ever.
+        InputError: That of ``work``, on every process, so that none waits for ever.
     """
     if world_size() == 1:
         return work()
@@ -172,7 +173,7 @@ def share(batch: Tensor) -> Tensor:
 
 
 def check_divisible(rows: int, parts: int, group: int) -> None:
-    """Refuse a batch that cannot be cut evenly between its groups.
+    """Check that a batch can be cut evenly between its groups.
 
     Raises:
         InputError: If ``rows`` is no multiple of parts x processes x ``group``.
@@ -186,7 +187,7 @@ def check_divisible(rows: int, parts: int, group: int) -> None:
 
 
 def check_equal(values: list[int]) -> None:
-    """Refuse to go on when ``values`` are not the same on every process.
+    """Check that ``values`` are the same on every process.
 
     Raises:
         InputError: If they differ.
@@ -218,10 +219,10 @@ def join(rows: Tensor, count: int) -> Tensor:
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes.
 
-    In one flat message of fixed layout after the backward pass, where torch's own
-    ``DistributedDataParallel`` sends buckets in the order the first pass happened to fill: sums of
-    more than two floats depend on how they are cut up, and a resumed run must add as the
-    uninterrupted one did. Parameters without a gradient are left out, as on every process.
+    Gradients are sent in one flat message of fixed layout after the backward pass. Torch's own
+    ``DistributedDataParallel`` sends buckets in the order in which the first pass fills them. Sums
+    of more than two floats depend on the buckets, and a resumed run must add as the uninterrupted
+    one did. Parameters without a gradient (the same ones on every process) are left out.
     """
     if world_size() > 1:
         average([p.grad for p in parameters if p.grad is not None])

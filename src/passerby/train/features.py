@@ -1,4 +1,4 @@
-"""Test features of many crops, and the score of a network on a data set."""
+"""Test features of many crops."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ from tqdm import tqdm
 
 from passerby.models import ModelCard
 from passerby.train import distributed
-from passerby.train.precision import autocast
+from passerby.train.device import autocast
 
 
 def normalise(crops: Tensor, card: ModelCard) -> Tensor:
-    """RGB uint8 (B, 3, H, W) to the network's input: colour order, range, mean, std."""
+    """Convert RGB uint8 (B, 3, H, W) to the network's input: colour order, range, mean, std."""
     images = crops.float()
     if card.colour_order == "BGR":
         images = images.flip(1)
@@ -37,7 +37,7 @@ def extract(
     """Test features (N, D) float32 on the CPU, of uint8 crops (N, 3, H, W).
 
     Rows have unit length, or with ``unit`` off the length that the network gives them. The network
-    is put in evaluation mode for the call and left in the mode it had. In a run of several
+    is in evaluation mode during the call, and afterwards in the mode it had. In a run of several
     processes each takes a share of the crops and all get all features, so all must call.
     """
     training = network.training
@@ -64,5 +64,5 @@ def _batches(crops: Tensor, size: int, progress: bool) -> Iterator[Tensor]:
 def _features(network: nn.Module, card: ModelCard, crops: Tensor, precision: str) -> Tensor:
     images = normalise(crops, card).contiguous(memory_format=torch.channels_last)
     with autocast(crops.device, precision):
-        features = network(images)
+        features: Tensor = network(images)
     return features.float().cpu()

@@ -1,28 +1,32 @@
-"""The one training loop."""
+"""The training loop of all methods, and its checkpoints."""
 
 import contextlib
+import os
+import pickle
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from passerby.data.samplers import torch_generator
 from passerby.errors import InputError
-from passerby.train import checkpoint, distributed
-from passerby.train.average import WeightAverage
+from passerby.train import distributed
 from passerby.train.batch_norm import global_statistics
-from passerby.train.compilation import compiled
-from passerby.train.log import BEGIN, RunLog
-from passerby.train.meter import DivergedError, Meter
-from passerby.train.method import Batch, Method
-from passerby.train.options import FitOptions
-from passerby.train.precision import autocast, loss_scaler
+from passerby.train.device import autocast, compiled, find_device, loss_scaler
+from passerby.train.log import BEGIN, DivergedError, Meter, RunLog
+from passerby.train.method import Batch, FitOptions, Method
+from passerby.train.optimisers import WeightAverage
 
 CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_FORMAT = 2
+CHECKPOINT_SECONDS = 300.0  # the longest time without a checkpoint
 LOG = "log.jsonl"
 
 # uint8 crops (B, 3, H, W) and a generator -> float, augmented, normalised crops
@@ -31,7 +35,7 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass
 class Position:
-    """Where a run stands. ``epoch`` counts from 1; ``step`` counts the epoch's finished steps."""
+    """Progress of a run: ``epoch`` counts from 1, ``step`` counts the epoch's finished steps."""
 
     epoch: int = 1
     step: int = 0
@@ -40,11 +44,11 @@ class Position:
 
 
 def fit(method: Method, crops: Tensor, transform: Transform, options: FitOptions) -> Position:
-    """Train ``method`` for the given epochs; continue exactly where a killed run stood.
+    """Train ``method`` for the given epochs; continue a killed run exactly from its checkpoint.
 
-    A resumed run does what the uninterrupted one would have done, on a CPU bit for bit: the order
-    of batches, the augmentation and the states of all global generators are functions of (seed,
-    epoch, step), and a checkpoint holds weights, optimisers, averages and the method's own state.
+    A resumed run equals an uninterrupted one, on a CPU bit for bit: the order of batches, the
+    augmentation and the states of all global generators are functions of (seed, epoch, step), and
+    a checkpoint holds weights, optimisers, averages and the method's own state.
 
     Under ``torchrun`` each process takes its rows of every batch; see
     :mod:`passerby.train.distributed`. All processes must see the same folder.
@@ -57,20 +61,21 @@ def fit(method: Method, crops: Tensor, transform: Transform, options: FitOptions
 
     Returns:
         The position after the last step. The method's network holds the last weights, or their
-        average where :class:`EMA` says so.
+        average with ``options.ema``.
 
     Raises:
         DivergedError: If the loss becomes infinite or not a number.
         InputError: If the folder's checkpoint is damaged or of another method, if a batch cannot be
             cut into the parts asked for, or no compiler is found.
     """
+    device = find_device(options.device)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(distributed.process_group(options.device))
-        loop = _Loop(method, crops, transform, options)
+        stack.enter_context(distributed.process_group(device))
+        loop = _Loop(method, crops, transform, options, torch.device(device))
         stack.callback(loop.close)
         everywhere = options.batch_norm == "global"
         stack.enter_context(global_statistics(method.network, enabled=everywhere))
-        stack.enter_context(compiled(method.network, options.device, enabled=options.compile))
+        stack.enter_context(compiled(method.network, device, enabled=options.compile))
         return loop.run()
 
 
@@ -78,29 +83,34 @@ class _Loop:
     """The state of one call of :func:`fit`."""
 
     def __init__(
-        self, method: Method, crops: Tensor, transform: Transform, options: FitOptions
+        self,
+        method: Method,
+        crops: Tensor,
+        transform: Transform,
+        options: FitOptions,
+        device: torch.device,
     ) -> None:
         self.options = options
         self.transform = transform
-        self.device = torch.device(options.device)
+        self.device = device
         self.crops = _near(crops, self.device)
-        self.layout = torch.channels_last if options.channels_last else torch.contiguous_format
-        checkpoint.seed_random(options.seed)
+        seed_random(options.seed)
         method.to(self.device)
-        method.network.to(memory_format=self.layout)  # type: ignore[call-overload]
+        # convolutions are faster in this layout
+        method.network.to(memory_format=torch.channels_last)
         self.method = method
         self.optimisers = method.optimisers()
         self.scaler = loss_scaler(self.device, options.precision)
         self.average = WeightAverage(method.network, options.ema) if options.ema else None
         self.meter = Meter()
         self.position = Position()
-        options.folder.mkdir(parents=True, exist_ok=True)
-        self.path = options.folder / CHECKPOINT
+        options.out.mkdir(parents=True, exist_ok=True)
+        self.path = options.out / CHECKPOINT
         if self.path.exists():
             self._restore()
         distributed.check_equal([self.position.epoch, self.position.step, self.position.total])
         main = distributed.is_main()
-        self.log = RunLog(options.folder / LOG, step=self.position.total) if main else None
+        self.log = RunLog(options.out / LOG, step=self.position.total) if main else None
         self.seconds_before = self.position.seconds
         self.started = self.last_logged = self.last_saved = time.perf_counter()
 
@@ -113,7 +123,7 @@ class _Loop:
                     f"epoch {self.position.epoch}, step {self.position.step}: {error}; lower the "
                     "learning rate or clip the gradient, and start again"
                 ) from error
-        if self.average is not None and self.average.options.as_result:
+        if self.average is not None:
             self.average.copy_to(self.method.network)
         return self.position
 
@@ -125,7 +135,7 @@ class _Loop:
         place = self.position
         self.method.train()
         if place.step == 0:
-            checkpoint.seed_random(self.options.seed, place.epoch)
+            seed_random(self.options.seed, place.epoch)
             facts = self.method.on_epoch_start(place.epoch)
             if facts:
                 self._write(BEGIN, **facts)
@@ -159,7 +169,7 @@ class _Loop:
         place = self.position
         rates = [o.set_rate(place.epoch, place.step / steps) for o in self.optimisers]
         seed = (self.options.seed, place.epoch, place.step + 1, distributed.rank())
-        checkpoint.seed_random(*seed)
+        seed_random(*seed)
         for scheduled in self.optimisers:
             scheduled.optimiser.zero_grad(set_to_none=True)
         for part in self._parts(indices):
@@ -182,7 +192,7 @@ class _Loop:
         # however many parts and processes there are
         images = self._augmented(indices).chunk(self.options.accumulate)
         for part, rows in zip(images, indices.chunk(self.options.accumulate), strict=True):
-            mine = distributed.share(part).contiguous(memory_format=self.layout)
+            mine = distributed.share(part).contiguous(memory_format=torch.channels_last)
             yield Batch(mine, distributed.share(rows).to(self.device))
 
     def _augmented(self, indices: Tensor) -> Tensor:
@@ -201,7 +211,7 @@ class _Loop:
         for optimiser in stepping:
             self.scaler.unscale_(optimiser)
         self.method.before_step()
-        if self.options.gradient_clip is not None:
+        if self.options.gradient_clip:
             nn.utils.clip_grad_norm_(self.method.network.parameters(), self.options.gradient_clip)
         for optimiser in stepping:
             self.scaler.step(optimiser)
@@ -244,7 +254,7 @@ class _Loop:
         # saving changes nothing that is trained, so that its moments may depend on the clock
         waited = time.perf_counter() - self.last_saved
         steps = self.position.total % self.options.checkpoint_every
-        return distributed.agree(steps == 0 or waited > self.options.checkpoint_seconds)
+        return distributed.agree(steps == 0 or waited > CHECKPOINT_SECONDS)
 
     def _save(self) -> None:
         place = self.position
@@ -255,14 +265,14 @@ class _Loop:
             "optimisers": [o.optimiser.state_dict() for o in self.optimisers],
             "scaler": self.scaler.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
-            "meter": self.meter.state(),
+            "meter": self.meter.state_dict(),
         }
         if distributed.is_main():
-            checkpoint.write(self.path, state)
+            write_checkpoint(self.path, state)
         self.last_saved = time.perf_counter()
 
     def _restore(self) -> None:
-        state = checkpoint.read(self.path)
+        state = read_checkpoint(self.path)
         try:
             self.method.load_state_dict(state["method"])
             for scheduled, saved in zip(self.optimisers, state["optimisers"], strict=True):
@@ -273,7 +283,7 @@ class _Loop:
         except (RuntimeError, ValueError, KeyError) as error:
             first = " ".join(str(error).split())[:160]
             raise InputError(f"'{self.path}' is of another method or network: {first}") from error
-        self.meter.restore(state["meter"])
+        self.meter.load_state_dict(state["meter"])
         self.position = Position(*state["position"])
 
 
@@ -288,3 +298,44 @@ def _near(crops: Tensor, device: torch.device) -> Tensor:
         return crops
     free, _ = torch.cuda.mem_get_info(device)
     return crops.to(device) if crops.nbytes < free // 4 else crops.pin_memory()
+
+
+def seed_random(seed: int, *place: int) -> None:
+    """Seed every global random generator for ``seed`` and a place, such as an epoch and a step.
+
+    What is drawn then depends on these numbers alone, so that a checkpoint needs to hold no
+    generator's state.
+    """
+    words = np.random.SeedSequence([seed, *place]).generate_state(3, np.uint64)
+    random.seed(int(words[0]))
+    np.random.seed(words[1:2].view(np.uint32))
+    drawn = int(words[2]) >> 1
+    # not torch.manual_seed, which takes 0.1 ms even where CUDA has not been used
+    torch.default_generator.manual_seed(drawn)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(drawn)
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Replace the checkpoint at ``path`` in one step; it is on the disk when this returns."""
+    partial = path.with_name(f".{path.name}.tmp")
+    with partial.open("wb") as file:
+        torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU, without executing anything in it.
+
+    Raises:
+        InputError: If it is damaged or from another version.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise InputError(f"'{path}' is no whole checkpoint: {error}; delete the run") from error
+    if not isinstance(state, dict) or state.get("format") != CHECKPOINT_FORMAT:
+        raise InputError(f"'{path}' is a checkpoint of another version; start a new run folder")
+    return state

@@ -1,13 +1,72 @@
-"""The seam between the one training loop and the methods."""
+"""What the training loop takes: a method (network, losses, optimisers) and options."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
-from passerby.train.schedule import ScheduledOptimiser
+from passerby.errors import InputError
+from passerby.train.device import Precision
+from passerby.train.optimisers import ScheduledOptimiser
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How to train, whatever the method.
+
+    Attributes:
+        out: The run's folder. A killed run continues from there.
+        epochs: Number of epochs.
+        seed: Seed of weights, batches and augmentation.
+        device: A torch device; auto: a GPU where there is one.
+        precision: bf16 and fp16 run the forward pass under autocast; fp16, for GPUs without bf16,
+            scales the loss so that small gradients do not vanish.
+        compile: Compile the network's forward pass; needs a C++ compiler.
+        accumulate: Parts a batch is cut into. One forward and backward pass follows another before
+            the optimisers step once: activations take less memory, and the gradient of a mean over
+            images stays the same. A metric loss and batch normalisation see one part at a time; PK
+            parts hold P / accumulate identities with all their K images.
+        batch_norm: Under torchrun: batch statistics of the whole batch, as with one process, or
+            of each process's share (local), as in figures published from several GPUs without
+            synchronisation.
+        ema: Decay of a running average of the weights, which then is the result; 0 for none.
+        gradient_clip: Largest norm of the network's gradient; 0 for no limit.
+        log_every: Steps between log lines.
+        checkpoint_every: Steps between checkpoints within an epoch. One is also written after five
+            minutes and after every epoch.
+        progress: Show progress bars on standard error.
+    """
+
+    out: Path
+    epochs: int
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "fp32"
+    compile: bool = False
+    accumulate: int = 1
+    batch_norm: Literal["global", "local"] = "global"
+    ema: float = 0.0
+    gradient_clip: float = 0.0
+    log_every: int = 50
+    checkpoint_every: int = 500
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            InputError: If an option is out of range.
+        """
+        if self.accumulate < 1:
+            raise InputError(f"accumulate is {self.accumulate}; a batch has at least one part")
+        if not 0.0 <= self.ema < 1.0:
+            raise InputError(f"the decay of the average (ema) is {self.ema}; give 0 <= ema < 1")
+        for name in ("log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give at least one step")
 
 
 @dataclass(frozen=True)
@@ -15,7 +74,7 @@ class Batch:
     """The input of one forward pass.
 
     With gradient accumulation or several processes a method gets its part of the sampler's batch;
-    :func:`passerby.train.gather` puts the processes' parts together.
+    :func:`passerby.train.gather` joins the parts of the processes.
 
     Attributes:
         images: (B, 3, H, W) float, augmented and normalised, on the training device.
@@ -27,27 +86,27 @@ class Batch:
 
 
 class Sampler(Protocol):
-    """Which rows make up the batches of an epoch.
+    """The rows that make up the batches of an epoch.
 
-    A sampler whose neighbours belong together, as the K images of an identity, says so by an
-    attribute ``group`` (K): a batch is cut up between groups alone.
+    A sampler whose neighbouring rows belong together, such as the K images of an identity, has an
+    attribute ``group`` (K): a batch is only cut between groups.
     """
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
-        """Index tensors (B,) of ``epoch``, a function of the epoch (and a seed) alone.
+        """Return index tensors (B,) of ``epoch``, a function of the epoch (and a seed) alone.
 
-        The loop asks for the batches one by one, each when the step before it is done, and after a
-        resumption from where the run stood. So a lazy sequence may let the method's state decide
-        what a batch holds (:class:`passerby.data.samplers.SwitchSampler`); its length is fixed.
+        The loop takes the batches one by one, each after the step before it, and starts a resumed
+        run at the next batch. So a lazy sequence may choose a batch by the method's state
+        (:class:`passerby.data.samplers.SwitchSampler`); its length is fixed.
         """
 
 
 class Method(nn.Module, ABC):
-    """What a recipe brings: a network, its losses, its optimisers, and how epochs begin.
+    """A network with its losses, its optimisers, its sampler, and what happens before an epoch.
 
-    It is a module, so that everything it learns or remembers (centres, a cluster memory, an
-    averaged copy of the network) is moved, saved and restored with it. State that is no tensor of
-    fixed shape, such as the pseudo labels of an epoch, goes through ``get_extra_state``.
+    A method is a module, so that everything it learns or stores (centres, a cluster memory) is
+    moved, saved and restored with it. State that is no tensor of fixed shape goes through
+    ``get_extra_state``.
     """
 
     network: nn.Module
@@ -55,32 +114,31 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Named scalar terms, weights included; their sum is minimised.
+        """Return named scalar terms, weights included; their sum is minimised.
 
-        Each a mean over the batch: the gradients of several parts or processes are averaged. A
-        loss that compares images takes ``gather(features), gather(labels)``.
+        Each term is a mean over the batch: the gradients of several parts or processes are
+        averaged. A loss that compares images takes ``gather(features), gather(labels)``.
         """
 
     @abstractmethod
     def optimisers(self) -> list[ScheduledOptimiser]:
-        """The optimisers, the network's first; called once, before the first epoch."""
+        """Return the optimisers, the network's first; called once, before the first epoch."""
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Same as :meth:`losses`; the loop calls this, so that hooks see the call."""
+        """Same as :meth:`losses`; the loop calls this, so that module hooks run."""
         return self.losses(batch)
 
     def on_epoch_start(self, epoch: int) -> Mapping[str, Any] | None:
-        """Prepare ``epoch`` (from 1): cluster, renew labels, exchange ``sampler``.
+        """Prepare ``epoch`` (from 1): cluster, renew the labels, replace ``sampler``.
 
-        What it returns, ready for JSON, is written to the log as an event of its own.
-
-        Not called again when a run resumes within the epoch: what it made must be in the state.
-        Global random generators are seeded for the epoch, alike on every process of a run; all
-        must come to the same.
+        The loop writes the returned values (ready for JSON) to the log as one event. A run that
+        resumes within the epoch does not call this again: the result must be in the state. Global
+        random generators are seeded for the epoch, equally on every process of a run; all
+        processes must reach the same result.
         """
 
     def before_step(self) -> None:
         """Change gradients before the optimisers step."""
 
     def after_step(self) -> None:
-        """Follow the optimisers' step: moving averages, memories."""
+        """Update what follows the optimisers' step, such as a moving average or a memory."""
