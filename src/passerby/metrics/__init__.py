@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from passerby.metrics.identification import OpenSet, open_set
     from passerby.metrics.pairs import Pairs, candidate_pairs
     from passerby.metrics.reliability_curve import Reliability, reliability
+    from passerby.metrics.table_evaluation import TableEvaluation, evaluate_table
     from passerby.metrics.threshold_table import Threshold, thresholds
 
 __all__ = [
@@ -36,12 +37,14 @@ __all__ = [
     "Report",
     "Reranking",
     "Survey",
+    "TableEvaluation",
     "Threshold",
     "calibrate",
     "candidate_pairs",
     "evaluate",
     "evaluate_blocks",
     "evaluate_features",
+    "evaluate_table",
     "open_set",
     "reliability",
     "survey",
@@ -56,12 +59,14 @@ _WITH_TORCH = {
     "Reliability": "reliability_curve",
     "Reranking": "evaluation",
     "Survey": "all_pairs",
+    "TableEvaluation": "table_evaluation",
     "Threshold": "threshold_table",
     "calibrate": "calibrating",
     "candidate_pairs": "pairs",
     "evaluate": "evaluation",
     "evaluate_blocks": "evaluation",
     "evaluate_features": "evaluation",
+    "evaluate_table": "table_evaluation",
     "open_set": "identification",
     "reliability": "reliability_curve",
     "survey": "all_pairs",

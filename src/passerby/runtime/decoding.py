@@ -1,9 +1,9 @@
-"""Plain JPEG files decoded by simplejpeg where it is installed and gives Pillow's pixels.
+"""Decoding of plain JPEG files by simplejpeg, if it is installed and gives Pillow's pixels.
 
-Both bring libjpeg-turbo; with its accurate settings their pixels are the same, and simplejpeg needs
-a third to two thirds of Pillow's time (``benchmarks/decoding.py``). That they are the same is
-tried once in every process, on a picture made for it: where it does not hold, and for all that is
-not a plain JPEG, Pillow decodes. So a vector never depends on what is installed.
+Both packages contain libjpeg-turbo. With its accurate settings they give the same pixels, and
+simplejpeg needs a third to two thirds of Pillow's time (``benchmarks/decoding.py``). Each process
+checks once, on a picture made for it, that the pixels are the same. If they differ, and for every
+file that is not a plain JPEG, Pillow decodes. So a vector never depends on what is installed.
 """
 
 import io
@@ -17,15 +17,15 @@ from PIL import Image
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive Huffman frames
-# tables, comments and applications' own segments that change no pixel; not among them are 0xE1,
-# where EXIF may turn the picture, and Adobe's 0xEE, which may say that its colours are not YCbCr
-PASSED = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)} - {0xE1, 0xEE}
+# Tables, comments and application segments that change no pixel. Left out are 0xE1, because EXIF
+# may turn the picture, and Adobe's 0xEE, which may say that the colours are not YCbCr.
+SKIPPED = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)} - {0xE1, 0xEE}
 
 
 def decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
-    """Decode a JPEG of one or three components, without EXIF; None for anything else.
+    """Decode a JPEG of one or three components, without EXIF; return None for anything else.
 
-    None says nothing against a picture: Pillow reads it, or says what is wrong with it.
+    None does not mean that a picture is damaged: Pillow reads it, or reports what is wrong.
 
     Returns:
         (H, W, 3) uint8, RGB, as Pillow decodes it.
@@ -39,7 +39,7 @@ def _decode(data: bytes) -> NDArray[np.uint8] | None:
         return None
     try:
         pixels: NDArray[np.uint8] = decode(data, "RGB", fastdct=False, fastupsample=False)
-    except ValueError:  # damaged, or only odd: it is strict
+    except ValueError:  # damaged, or unusual: simplejpeg is stricter than Pillow
         return None
     return pixels
 
@@ -55,7 +55,7 @@ def _simplejpeg() -> Callable[..., Any] | None:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether the header announces 8-bit grey or YCbCr of a bearable size, and the end is there."""
+    """Check for 8-bit grey or YCbCr, a size within Pillow's limit, and a complete end."""
     if not data.startswith(START) or not data.endswith(END):
         return False
     place = len(START)
@@ -69,7 +69,7 @@ def _is_plain(data: bytes) -> bool:
             width = int.from_bytes(data[place + 7 : place + 9], "big")
             most = Image.MAX_IMAGE_PIXELS or 0
             return bits == 8 and components in (1, 3) and 0 < height * width <= most
-        if marker not in PASSED:
+        if marker not in SKIPPED:
             return False
         place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     return False
@@ -77,7 +77,7 @@ def _is_plain(data: bytes) -> bool:
 
 @cache
 def _agrees_with_pillow() -> bool:
-    """Decode one picture both ways: odd sides, every sampling, fine detail."""
+    """Decode a test picture with both packages: odd sides, all samplings, fine detail."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (9, 6, 3)).astype(np.uint8)
     fine = rng.integers(0, 64, (61, 37, 3)).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""A weights file to a file that needs no code: uint8 RGB in, unit vectors out.
+"""Export of a weights file to a file that needs no code: uint8 RGB in, unit vectors out.
 
-ONNX (.onnx) in fp32, or OpenVINO (.xml with its .bin) in fp32 or int8.
+The format is ONNX (.onnx) in fp32, or OpenVINO (.xml with its .bin) in fp32 or int8.
 """
 
 import os
@@ -20,8 +20,7 @@ from passerby.errors import InputError
 from passerby.models import ModelCard, load
 from passerby.models.identity import content_id, find_file
 from passerby.runtime.backend import Backend
-from passerby.runtime.onnx_backend import OnnxBackend
-from passerby.runtime.onnx_models import convert_to_onnx, write_onnx
+from passerby.runtime.onnx_backend import OnnxBackend, convert_to_onnx, write_onnx
 from passerby.runtime.parity import Original, Parity, crops_or_samples
 from passerby.runtime.pictures import Picture
 from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, prepare, quantise
@@ -35,14 +34,14 @@ CALIBRATION_CROPS = 300
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """What was written, and how near it is to the original."""
+    """The written file and its agreement with the original."""
 
     path: str
     model_id: str
-    """Of the written network: the original's, but for int8, whose vectors are its own."""
+    """Of the written network: the original's in fp32; a new one in int8, whose vectors differ."""
     precision: str
     scheme: str
-    """How it was quantised, of the ways that are tried until one is near enough; "" in fp32."""
+    """The quantisation scheme, the first that was close enough; "" in fp32."""
     parity: Parity
 
 
@@ -57,20 +56,21 @@ def export(
 ) -> ExportReport:
     """Write a network with normalisation and L2 inside, for any batch size.
 
-    The file carries the model card and, but for int8, the model id, so that vectors of either may
-    lie in one gallery. Both networks are run on the pictures; a file that differs is not kept.
+    The file contains the model card. In fp32 it also contains the model id, so that vectors of the
+    file and of the original may be in one gallery. Both networks embed the same pictures; a file
+    that differs is deleted.
 
     Args:
-        source: a Passerby weights file, or "default".
-        out: the .onnx or .xml file to write.
+        source: A Passerby weights file, or "default".
+        out: The .onnx or .xml file to write.
         precision: "fp32", or "int8" for OpenVINO.
-        calibrate: crops like those the network will see, for int8: 300 of them are used, and, when
-            ``pictures`` are not given, others are compared on.
-        pictures: crops to compare on; smooth random pictures when there are none.
-        labelled: queries and a gallery; rank-1 must stay within half a point.
+        calibrate: Crops like those the network will see, for int8. 300 of them calibrate; without
+            ``pictures``, others serve for the comparison.
+        pictures: Crops for the comparison; without any, smooth random pictures.
+        labelled: Queries and a gallery; rank-1 may change by at most half a point.
 
     Raises:
-        InputError: no such file, no crops to calibrate on, or the written network differs.
+        InputError: No such file, no crops to calibrate on, or the written network differs.
     """
     path, out = find_file(source), Path(out)
     _check(path, out, precision, calibrate)
@@ -88,7 +88,7 @@ def export(
 def export_onnx(
     source: str | Path, out: str | Path, *, pictures: Sequence[Picture] = ()
 ) -> ExportReport:
-    """Write a weights file as ONNX; see :func:`export`."""
+    """Write a weights file as ONNX in fp32; see :func:`export`."""
     if Path(out).suffix != ".onnx":
         raise InputError(f"the file to write must end in .onnx, not '{out}'")
     return export(source, out, pictures=pictures)
@@ -96,7 +96,7 @@ def export_onnx(
 
 @dataclass(frozen=True, kw_only=True)
 class Crops:
-    """Crops at the network's size: to calibrate on, and others to compare on."""
+    """Crops of the network's input size: for the calibration, and others for the comparison."""
 
     calibration: NDArray[np.uint8]
     comparison: NDArray[np.uint8]
@@ -105,7 +105,7 @@ class Crops:
     def split(
         cls, calibrate: Sequence[Picture], pictures: Sequence[Picture], card: ModelCard
     ) -> "Crops":
-        """Read them; without pictures to compare on, every sixth of the others is held back."""
+        """Read the crops; without ``pictures``, every sixth of ``calibrate`` is held back."""
         calibrate = _spread(calibrate, CALIBRATION_CROPS + PARITY_CROPS)
         pictures = _spread(pictures, PARITY_CROPS)
         if calibrate and not pictures:
@@ -121,6 +121,8 @@ class Crops:
 
 @dataclass(frozen=True)
 class _Job:
+    """One export."""
+
     path: Path
     out: Path
     network: nn.Module
@@ -129,6 +131,7 @@ class _Job:
     labelled: CropTable | None
 
     def run(self, partial: Path, precision: str) -> ExportReport:
+        """Write ``partial`` with one scheme after another until one agrees, then move it."""
         model_id = content_id(self.card, self.path)
         crops = self.crops.comparison
         original = Original(TorchBackend(self.network, self.card), self.card, crops, self.labelled)
@@ -164,6 +167,7 @@ class _Job:
         )
 
     def _write(self, partial: Path, model_id: str, scheme: Scheme | None) -> ModelCard:
+        """Write the network and return the card inside it."""
         if partial.suffix == ".onnx":
             write_onnx(convert_to_onnx(self.network, self.card, model_id), partial)
             return self.card
@@ -174,7 +178,7 @@ class _Job:
             write_openvino(model, partial, self.card, model_id)
             return self.card
         model = quantise(self._prepared, self.crops.calibration, scheme)
-        # the scores were another network's
+        # the scores in the card are those of the original, so they are left out
         how = {"from": model_id, "crops": len(self.crops.calibration), "scheme": str(scheme)}
         card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
         write_openvino(model, partial, card, None)
@@ -182,7 +186,7 @@ class _Job:
 
     @cached_property
     def _prepared(self) -> Any:
-        """The network as it is quantised in any way."""
+        """The OpenVINO model that every scheme starts from."""
         from passerby.runtime.openvino_models import convert_torch
 
         model = convert_torch(UnitVectors(self.network, self.card), self.card)
@@ -214,7 +218,7 @@ def _check(path: Path, out: Path, precision: str, calibrate: Sequence[Picture]) 
 
 
 def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """At most ``count`` pictures, evenly out of all."""
+    """Return at most ``count`` pictures, at even distances."""
     if len(pictures) <= count:
         return list(pictures)
     return [pictures[index * len(pictures) // count] for index in range(count)]

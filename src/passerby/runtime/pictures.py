@@ -1,7 +1,9 @@
-"""Pictures in, RGB arrays out: one reader for paths, bytes, PIL images and arrays."""
+"""Pictures: found below a folder, read from any source as RGB arrays, resized."""
 
 import io
+import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from passerby.runtime.decoding import decode_plain_jpeg
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
-MINIMUM_SIDE = 8  # pixels; below it there is no person to see
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MINIMUM_SIDE = 8  # pixels; a smaller picture shows no person
 INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -23,22 +26,22 @@ _ORIENTATION = 0x0112  # the EXIF tag
 
 
 def read_image(source: Picture) -> NDArray[np.uint8]:
-    """Read a picture as RGB, whatever it comes as.
+    """Read a picture as RGB from any kind of source.
 
-    EXIF orientation is applied; transparent pixels are laid on white (what a viewer shows);
-    grey, palette, 16-bit and CMYK pictures become RGB. The same picture given as a path, as
-    bytes, as a PIL image or as its RGB array gives the same pixels.
+    EXIF orientation is applied. Transparent pixels are blended with white, as viewers show them.
+    Grey, palette, 16-bit and CMYK pictures become RGB. The same picture gives the same pixels as a
+    path, as bytes, as a PIL image and as an RGB array.
 
     Args:
-        source: a path, an encoded file's bytes, a PIL image, or a uint8 array (H, W, 3), (H, W, 4)
+        source: A path, an encoded file's bytes, a PIL image, or a uint8 array (H, W, 3), (H, W, 4)
             or (H, W).
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        InputError: missing, unreadable, truncated, not an image, or smaller than 8 x 8 pixels;
-            the message names the file.
+        InputError: The file is missing, unreadable, truncated or no picture, or the picture is
+            smaller than 8 x 8 pixels; the message names the file.
     """
     name = describe(source)
     if isinstance(source, np.ndarray):
@@ -70,7 +73,7 @@ def resize(
 
     Args:
         image: (h, w, 3) uint8.
-        size: (H, W) wanted.
+        size: Wanted (H, W).
         interpolation: "bilinear" or "bicubic", as the model card says.
 
     Returns:
@@ -84,11 +87,53 @@ def resize(
 
 
 def describe(source: object) -> str:
-    """Name a picture for a message: its path, or what kind of value it is."""
+    """Name a picture in a message: by its path if it has one, else as "the picture"."""
     if isinstance(source, (str, Path)):
         return f"'{source}'"
     filename = getattr(source, "filename", "")
     return f"'{filename}'" if filename else "the picture"
+
+
+def walk_pictures(folder: Path) -> Iterator[str]:
+    """Iterate over the relative paths of the pictures below a folder, in the order of the strings.
+
+    Parts of a path are separated by "/". Memory holds the names of one folder for each level of
+    depth. Links to files are followed. Links to folders are not followed: they may form a circle.
+
+    Raises:
+        InputError: The folder does not exist, or a folder below it cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder '{folder}'; give one with pictures")
+    yield from _walk(folder, "")
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder / prefix) as found:
+            # a folder sorts with its separator: "a.jpg" comes before "a/..."
+            names = sorted(
+                entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in found
+            )
+    except OSError as error:
+        raise InputError(f"'{folder / prefix}' cannot be read: {error.strerror}") from None
+    for name in names:
+        if name.endswith("/"):
+            yield from _walk(folder, prefix + name)
+        elif name.lower().endswith(SUFFIXES):
+            yield prefix + name
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """List the pictures below a folder, in the order of :func:`walk_pictures`.
+
+    Raises:
+        InputError: The folder does not exist, or there is no picture in it.
+    """
+    paths = [folder / name for name in walk_pictures(folder)]
+    if not paths:
+        raise InputError(f"there are no pictures in '{folder}'; give one with JPEG or PNG files")
+    return paths
 
 
 def _from_file(source: str | Path | bytes, name: str) -> NDArray[np.uint8]:
@@ -124,7 +169,7 @@ def _from_file(source: str | Path | bytes, name: str) -> NDArray[np.uint8]:
 def _from_pil(image: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
         image.load()
-        # getexif() is not free: ask for it only where the file brought some
+        # getexif() takes time: it is called only if the file has EXIF data
         may_turn = "exif" in image.info or image.format == "TIFF"
         if may_turn and image.getexif().get(_ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)

@@ -1,4 +1,4 @@
-"""PyTorch: Passerby weights files, eager or compiled, in channels-last layout."""
+"""The PyTorch runtime: weights files, eager or compiled, in channels-last layout."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +10,7 @@ from torch import nn
 
 from passerby.errors import InputError
 from passerby.models import ModelCard
-from passerby.runtime.backend import OneAtATime
+from passerby.runtime.backend import Backend
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -32,8 +32,8 @@ class Normalised(nn.Module):
         self.register_buffer("std", std.view(1, 3, 1, 1))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Normalise and run; permuting NHWC gives the channels-last layout for free."""
-        images = pictures.permute(0, 3, 1, 2).float()
+        """Turn uint8 RGB (B, H, W, 3) into features (B, D) float32."""
+        images = pictures.permute(0, 3, 1, 2).float()  # NHWC, permuted, is channels-last
         if self.reverse:
             images = images.flip(1)
         features: torch.Tensor = self.network((images - self.mean) / self.std)
@@ -41,14 +41,14 @@ class Normalised(nn.Module):
 
 
 class UnitVectors(Normalised):
-    """A network with its preprocessing and the division by the length."""
+    """A network with its preprocessing and L2 normalisation."""
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Uint8 RGB (B, H, W, 3) in, unit rows (B, D) out."""
+        """Turn uint8 RGB (B, H, W, 3) into unit rows (B, D)."""
         return nn.functional.normalize(super().forward(pictures), dim=1)
 
 
-class TorchBackend(OneAtATime):
+class TorchBackend(Backend):
     """A network in eager PyTorch on the CPU or a GPU."""
 
     runtime = "torch"
@@ -56,10 +56,10 @@ class TorchBackend(OneAtATime):
     def __init__(
         self, network: nn.Module, card: ModelCard, *, device: str = "cpu", precision: str = "fp32"
     ) -> None:
-        """Take ``network`` in eval mode to ``device`` (a torch device name).
+        """Put ``network`` in evaluation mode on ``device``, such as "cpu" or "cuda:1".
 
         Raises:
-            InputError: there is no such device.
+            InputError: PyTorch has no such device.
         """
         try:
             self._device = torch.device(device)
@@ -73,7 +73,7 @@ class TorchBackend(OneAtATime):
         self.dimension = card.dimension
 
     def _arithmetic(self) -> AbstractContextManager[None]:
-        """The arithmetic asked for; fp32 on a GPU means fp32, not the shorter TF32."""
+        """Return the context of the arithmetic; fp32 on a GPU switches the shorter TF32 off."""
         if self.precision != "fp32":
             return torch.autocast(self._device.type, dtype=PRECISIONS[self.precision])
         if self._device.type == "cuda":
@@ -82,7 +82,7 @@ class TorchBackend(OneAtATime):
 
     @torch.inference_mode()
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run the network; see :class:`passerby.runtime.backend.Backend`."""
+        """See :meth:`passerby.runtime.backend.Backend.features`."""
         batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).to(self._device)
         with self._arithmetic():
             features = self._module(batch)
@@ -91,11 +91,11 @@ class TorchBackend(OneAtATime):
 
 
 class CompiledBackend(TorchBackend):
-    """A network compiled by PyTorch (Inductor), its weights frozen into the program.
+    """A network compiled by PyTorch's compiler (Inductor), its weights frozen into the program.
 
-    The program is made at the first picture, which takes from seconds to a minute and needs a C++
-    compiler. It takes one picture at a time: it is made once, and a vector cannot depend on its
-    batch. Programs for batches were up to a seventh faster.
+    The first picture compiles it, which takes from seconds to a minute and needs a C++ compiler.
+    The program takes one picture at a time: it is compiled once, and a vector cannot depend on its
+    batch. Programs for whole batches were at most a seventh faster.
     """
 
     runtime = "compiled"
@@ -107,12 +107,12 @@ class CompiledBackend(TorchBackend):
         super().__init__(network, card, device=device, precision=precision)
         self._module = torch.compile(self._module, dynamic=False)
 
-    @torch.no_grad()  # freezing does not take inference mode
+    @torch.no_grad()  # freezing does not work in inference mode
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run the network; see :class:`passerby.runtime.backend.Backend`.
+        """See :meth:`passerby.runtime.backend.Backend.features`.
 
         Raises:
-            InputError: the network cannot be compiled here.
+            InputError: The network cannot be compiled here.
         """
         from torch._inductor import config
 

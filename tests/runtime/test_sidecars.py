@@ -9,8 +9,8 @@ import pytest
 from passerby.errors import InputError
 from passerby.metrics import Calibration
 from passerby.runtime import Embedder
-from passerby.runtime.calibrations import calibration_file, own_file, write_calibration
 from passerby.runtime.export import export_onnx
+from passerby.runtime.sidecars import calibration_file, own_file, write_calibration
 
 CURVE = {"curve": "logistic over cosine similarity", "slope": 9.5, "intercept": -4.0, "prior": 0.1}
 
