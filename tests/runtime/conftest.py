@@ -13,6 +13,12 @@ from passerby.models import ModelCard, build, save
 REAL = Path(__file__).parents[2].parent / "shared" / "real"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Several workers share the cores; the tests' networks are too small for threads anyway."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)

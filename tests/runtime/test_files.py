@@ -13,7 +13,7 @@ from passerby.errors import InputError
 from passerby.models import ModelCard, build, pc_attention, save
 from passerby.runtime import Embedder, files
 from passerby.runtime.backend import Features, Pictures
-from passerby.runtime.export import export_onnx
+from passerby.runtime.export import export
 from passerby.runtime.onnx_backend import OnnxBackend
 from passerby.runtime.openvino_backend import OpenVINOBackend
 from passerby.runtime.torch_backend import TorchBackend
@@ -63,7 +63,7 @@ def test_on_a_gpu_pytorch_runs(weights: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_onnx_files_prefer_openvino(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_onnx(weights, tmp_path / "net.onnx")
+    export(weights, tmp_path / "net.onnx")
     assert Embedder.load(tmp_path / "net.onnx").backend.runtime == "openvino"
     assert Embedder.load(tmp_path / "net.onnx", device="cuda").backend.runtime == "onnx"
     install(monkeypatch)

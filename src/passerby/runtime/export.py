@@ -19,8 +19,9 @@ from passerby.data import CropTable
 from passerby.errors import InputError
 from passerby.models import ModelCard, load
 from passerby.models.identity import content_id, find_file
-from passerby.runtime.backend import Backend
-from passerby.runtime.onnx_backend import OnnxBackend, convert_to_onnx, write_onnx
+from passerby.runtime.files import read_network
+from passerby.runtime.onnx_backend import convert_to_onnx
+from passerby.runtime.openvino_models import convert_torch, write_openvino
 from passerby.runtime.parity import Original, Parity, crops_or_samples
 from passerby.runtime.pictures import Picture
 from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, prepare, quantise
@@ -85,15 +86,6 @@ def export(
         raise InputError(f"'{out}' cannot be written: {error.strerror}") from None
 
 
-def export_onnx(
-    source: str | Path, out: str | Path, *, pictures: Sequence[Picture] = ()
-) -> ExportReport:
-    """Write a weights file as ONNX in fp32; see :func:`export`."""
-    if Path(out).suffix != ".onnx":
-        raise InputError(f"the file to write must end in .onnx, not '{out}'")
-    return export(source, out, pictures=pictures)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Crops:
     """Crops of the network's input size: for the calibration, and others for the comparison."""
@@ -138,12 +130,12 @@ class _Job:
         faults = []
         for scheme in SCHEMES if precision == "int8" else (None,):
             try:
-                card = self._write(partial, model_id, scheme)
+                self._write(partial, model_id, scheme)
             except SchemeError as error:
                 faults.append(str(error))
                 continue
-            written = self._open(partial, card)
-            parity = original.compare(written, precision)
+            written = read_network(partial, "cpu")
+            parity = original.compare(written.backend(written.reference, "fp32"), precision)
             fault = parity.fault(precision)
             if not fault:
                 break
@@ -153,53 +145,38 @@ class _Job:
                 f"the exported network differs from '{self.path}' ({'; '.join(faults)}); nothing "
                 "was written"
             )
-        if precision == "int8":
-            model_id = content_id(card, partial, partial.with_suffix(".bin"))
         for suffix in (".bin", self.out.suffix):  # the weights first
             if partial.with_suffix(suffix).is_file():
                 os.replace(partial.with_suffix(suffix), self.out.with_suffix(suffix))
         return ExportReport(
             path=str(self.out),
-            model_id=model_id,
+            model_id=written.model_id,
             precision=precision,
             scheme=str(scheme or ""),
             parity=parity,
         )
 
-    def _write(self, partial: Path, model_id: str, scheme: Scheme | None) -> ModelCard:
-        """Write the network and return the card inside it."""
+    def _write(self, partial: Path, model_id: str, scheme: Scheme | None) -> None:
+        """Write the network with its card."""
         if partial.suffix == ".onnx":
-            write_onnx(convert_to_onnx(self.network, self.card, model_id), partial)
-            return self.card
-        from passerby.runtime.openvino_models import convert_torch, write_openvino
+            partial.write_bytes(convert_to_onnx(self.network, self.card, model_id))
+        elif scheme is None:
+            write_openvino(self._converted(), partial, self.card, model_id)
+        else:
+            model = quantise(self._prepared, self.crops.calibration, scheme)
+            # the scores in the card are those of the original, so they are left out
+            how = {"from": model_id, "crops": len(self.crops.calibration), "scheme": str(scheme)}
+            card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
+            write_openvino(model, partial, card, None)
 
-        if scheme is None:
-            model = convert_torch(UnitVectors(self.network, self.card), self.card)
-            write_openvino(model, partial, self.card, model_id)
-            return self.card
-        model = quantise(self._prepared, self.crops.calibration, scheme)
-        # the scores in the card are those of the original, so they are left out
-        how = {"from": model_id, "crops": len(self.crops.calibration), "scheme": str(scheme)}
-        card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
-        write_openvino(model, partial, card, None)
-        return card
+    def _converted(self) -> Any:
+        """Convert the network with normalisation and L2 to an OpenVINO model."""
+        return convert_torch(UnitVectors(self.network, self.card), self.card)
 
     @cached_property
     def _prepared(self) -> Any:
         """The OpenVINO model that every scheme starts from."""
-        from passerby.runtime.openvino_models import convert_torch
-
-        model = convert_torch(UnitVectors(self.network, self.card), self.card)
-        return prepare(model, self.crops.calibration)
-
-    def _open(self, partial: Path, card: ModelCard) -> Backend:
-        name = f"'{self.out}'"
-        if partial.suffix == ".onnx":
-            return OnnxBackend(partial, card, name=name)
-        from passerby.runtime.openvino_backend import OpenVINOBackend
-        from passerby.runtime.openvino_models import read_openvino
-
-        return OpenVINOBackend(read_openvino(partial), card, name=name)
+        return prepare(self._converted(), self.crops.calibration)
 
 
 def _check(path: Path, out: Path, precision: str, calibrate: Sequence[Picture]) -> None:

@@ -111,9 +111,7 @@ class NetworkFile:
         if self.path.suffix == ".onnx":
             return self.path
         with self._conversion("ONNX"):
-            model = convert_to_onnx(self._network, self.card, self.model_id)
-        content: bytes = model.SerializeToString()
-        return content
+            return convert_to_onnx(self._network, self.card, self.model_id)
 
     @contextmanager
     def _conversion(self, runtime: str) -> Iterator[None]:

@@ -1,7 +1,6 @@
-"""The ONNX runtime: conversion from PyTorch, writing, and inference by ONNX Runtime."""
+"""The ONNX runtime: conversion from PyTorch, and inference by ONNX Runtime."""
 
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,19 @@ ID_KEY = "passerby.model_id"
 OPSET = 18
 
 
-def convert_to_onnx(network: nn.Module, card: ModelCard, model_id: str) -> Any:
-    """Convert a network to an ONNX model: uint8 RGB (B, H, W, 3) in, unit vectors (B, D) out."""
-    onnx = _import_onnx()
+def convert_to_onnx(network: nn.Module, card: ModelCard, model_id: str) -> bytes:
+    """Convert a network to an ONNX file: uint8 RGB (B, H, W, 3) in, unit vectors (B, D) out.
+
+    Returns:
+        The content of the file, with the card and the model id.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtraError("onnx", "onnx") from None
     example = torch.zeros((2, *card.input_size, 3), dtype=torch.uint8)
     written = io.BytesIO()
     with warnings.catch_warnings():
@@ -45,25 +54,8 @@ def convert_to_onnx(network: nn.Module, card: ModelCard, model_id: str) -> Any:
     model = onnx.load_from_string(written.getvalue())
     onnx.helper.set_model_props(model, {CARD_KEY: card.to_json(), ID_KEY: model_id})
     onnx.checker.check_model(model)
-    return model
-
-
-def write_onnx(model: Any, path: Path) -> None:
-    """Write an ONNX model atomically."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp.onnx")
-    try:
-        _import_onnx().save(model, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _import_onnx() -> Any:
-    try:
-        import onnx
-    except ImportError:
-        raise MissingExtraError("onnx", "onnx") from None
-    return onnx
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def read_metadata(path: Path) -> tuple[ModelCard | None, str | None]:

@@ -1,8 +1,6 @@
 """OpenVINO models: reading, conversion from PyTorch, editing, writing with the model card."""
 
-import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -212,7 +210,7 @@ def read_metadata(model: Any) -> tuple[ModelCard | None, str | None]:
 
 
 def write_openvino(model: Any, path: Path, card: ModelCard, model_id: str | None) -> None:
-    """Write a network as .xml and .bin, with its card; the .xml appears last.
+    """Write a network as .xml and .bin, with its card.
 
     Args:
         model: The network; it gets the card.
@@ -224,8 +222,4 @@ def write_openvino(model: Any, path: Path, card: ModelCard, model_id: str | None
     model.set_rt_info(card.to_json(), CARD)
     if model_id is not None:
         model.set_rt_info(model_id, MODEL_ID)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        partial = Path(folder) / "net.xml"
-        openvino.save_model(model, partial, compress_to_fp16=False)
-        os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
-        os.replace(partial, path)
+    openvino.save_model(model, path, compress_to_fp16=False)

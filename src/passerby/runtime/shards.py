@@ -5,8 +5,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice, tee
 from pathlib import Path
@@ -80,32 +79,36 @@ def embed_folder(
             run writes it, or it belongs to other pictures, another network or other options.
         MissingExtraError: pyarrow is not installed.
     """
+    from filelock import FileLock, Timeout
+
     folder, out = Path(folder), Path(out)
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} pictures cannot be; give 1 or more")
     count, digest = _list_of(folder)
-    inputs = {
-        "list of pictures": digest,
-        "network": embedder.model_id,
-        "runtime": embedder.backend.describe(),
-        "batch size": batch_size,
-    }
     report = EmbedReport(pictures=count)
-    shards = _Shards(out, embedder, inputs, folder.resolve().name)
-    with shards.locked():
-        for embedded, problems in shards.finished():
-            report.add(embedded, problems)
-            report.resumed += embedded + len(problems)
-        rest = islice(walk_pictures(folder), report.resumed, None)
-        to_embed, to_write = tee(folder / name for name in rest)
-        for batch in embedder.stream(to_embed, batch_size=batch_size):
-            paths = islice(to_write, len(batch.indices) + len(batch.problems))
-            names = [path.relative_to(folder).as_posix() for path in paths]
-            report.add(*shards.add(batch, names))
-            if on_progress:
-                on_progress(report)
-        shards.write()
-        report.problems_file = _write_problems(out, report.problems)
+    shards = _Shards(folder, out, embedder, batch_size, digest)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / ".lock", timeout=0):  # a killed run releases it
+            for embedded, problems in shards.finished():
+                report.add(embedded, problems)
+                report.resumed += embedded + len(problems)
+            rest = islice(walk_pictures(folder), report.resumed, None)
+            to_embed, to_write = tee(folder / name for name in rest)
+            for batch in embedder.stream(to_embed, batch_size=batch_size):
+                paths = islice(to_write, len(batch.indices) + len(batch.problems))
+                names = [path.relative_to(folder).as_posix() for path in paths]
+                report.add(*shards.add(batch, names))
+                if on_progress:
+                    on_progress(report)
+            shards.write()
+            report.problems_file = _write_problems(out, report.problems)
+    except Timeout:
+        raise InputError(
+            f"another run is writing '{out}'; wait for it, or give another folder"
+        ) from None
+    except OSError as error:
+        raise InputError(f"'{out}' cannot be written: {error.strerror or error}") from None
     return report
 
 
@@ -132,15 +135,16 @@ class _Shards:
     """The folder of shards: those that are finished, and the rows of the next one."""
 
     def __init__(
-        self, out: Path, embedder: Embedder, inputs: dict[str, str | int], folder: str
+        self, folder: Path, out: Path, embedder: Embedder, batch_size: int, digest: str
     ) -> None:
         """Prepare to read and write shards; nothing is written yet.
 
         Args:
+            folder: The folder with the pictures.
             out: The folder of the shards.
-            embedder: The network, for the metadata.
-            inputs: Everything that decides the rows; all shards must have the same.
-            folder: Name of the folder with the pictures, for the metadata.
+            embedder: The network.
+            batch_size: Pictures in one pass of the network.
+            digest: Hash of the list of pictures.
 
         Raises:
             MissingExtraError: pyarrow is not installed.
@@ -149,23 +153,26 @@ class _Shards:
             from pyarrow import parquet  # noqa: F401
         except ImportError:
             raise MissingExtraError("pyarrow", "tables") from None
-        self.out, self.inputs, self.dimension = out, inputs, embedder.dimension
+        self.folder, self.out, self.dimension = folder, out, embedder.dimension
         # whole batches, so that a run that continues forms the same batches
-        batch_size = int(inputs["batch size"])
         self.rows = max(1, ROWS // batch_size) * batch_size
         # no time and no path of the machine: the same pictures must give the same bytes
-        made = {
+        self.made = {
             "passerby": passerby.__version__,
             "embedder": repr(embedder),
-            "batch_size": batch_size,
-            "folder": folder,
             "decoder": f"libjpeg-turbo {features.version('libjpeg_turbo')}",
+            "folder": folder.resolve().name,
+            # all shards must have the same of these:
+            "pictures": digest,
+            "network": embedder.model_id,
+            "runtime": embedder.backend.describe(),
+            "batch size": batch_size,
+            "rows of a shard": self.rows,
         }
         self.metadata = {
             "passerby.model_id": embedder.model_id,
             "passerby.card": embedder.card.to_json(),
-            "passerby.provenance": json.dumps(made),
-            "passerby.inputs": json.dumps(inputs),
+            "passerby.provenance": json.dumps(self.made),
         }
         self.count, self.position = 0, 0  # finished shards, and pictures of this run
         # of the next shard:
@@ -173,52 +180,23 @@ class _Shards:
         self.vectors: list[NDArray[np.float32]] = []
         self.problems: dict[str, str] = {}
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Make the folder and keep other runs away from it; a killed run releases it.
-
-        Raises:
-            InputError: Another run holds the folder, or it cannot be made.
-        """
-        from filelock import FileLock, Timeout
-
-        if self.out.exists() and not self.out.is_dir():
-            raise InputError(f"'{self.out}' is a file; give a new folder for the shards")
-        lock = FileLock(self.out / ".lock", timeout=0)
-        with _as_input_error(self.out):
-            self.out.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire()
-            except Timeout:
-                raise InputError(
-                    f"another run is writing '{self.out}'; wait for it, or give another folder"
-                ) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
     def finished(self) -> list[tuple[int, dict[str, str]]]:
         """Return for each finished shard its number of vectors and the pictures left out.
 
-        The first missing or damaged shard ends the list; later ones are deleted.
+        The first missing or damaged shard ends the list; later ones are written again.
 
         Raises:
             InputError: The folder contains other files, or shards made from other inputs.
         """
-        found = {}
+        facts = {}
         for path in self.out.iterdir():
-            if name := SHARD_NAME.fullmatch(path.name):
-                found[int(name[1])] = path
+            if SHARD_NAME.fullmatch(path.name):
+                facts[path] = self._read(path)
             elif not path.name.startswith("."):
                 raise InputError(f"'{self.out}' contains other files; give a new folder")
-        facts = {number: self._read(path) for number, path in found.items()}
         done = []
-        while (fact := facts.get(len(done))) is not None:
+        while fact := facts.get(self._path(len(done))):
             done.append(fact)
-        for number, path in found.items():
-            if number >= len(done):
-                path.unlink()
         self.count = len(done)
         return done
 
@@ -234,11 +212,12 @@ class _Shards:
         except (ArrowException, OSError):
             return None
         metadata = found.metadata or {}
-        inputs = json.loads(metadata.get(b"passerby.inputs", b"{}"))
-        if differing := [name for name, value in self.inputs.items() if inputs.get(name) != value]:
+        made = json.loads(metadata.get(b"passerby.provenance", b"{}"))
+        same = ("pictures", "network", "runtime", "batch size", "rows of a shard")
+        if other := [name for name in same if made.get(name) != self.made[name]]:
             raise InputError(
-                f"'{self.out}' was made with another {' and another '.join(differing)}; "
-                "remove it, or give another folder"
+                f"'{self.out}' belongs to a run with other {', '.join(other)}; remove it, or give "
+                "another folder"
             )
         return found.num_rows, json.loads(metadata[b"passerby.problems"])
 
@@ -252,7 +231,10 @@ class _Shards:
         Returns:
             The number of vectors, and the pictures that were left out with the reason.
         """
-        problems = {names[index - self.position]: why for index, why in batch.problems.items()}
+        problems = {
+            names[index - self.position]: why.replace(f"{self.folder}{os.sep}", "")
+            for index, why in batch.problems.items()
+        }
         for index, vector in zip(batch.indices, batch.vectors, strict=True):
             name = names[index - self.position]
             if _is_utf8(name):
@@ -267,11 +249,7 @@ class _Shards:
         return len(names) - len(problems), problems
 
     def write(self) -> None:
-        """Write the next shard atomically, if it has a picture.
-
-        Raises:
-            InputError: It cannot be written.
-        """
+        """Write the next shard atomically, if it has a picture."""
         import pyarrow
         from pyarrow import parquet
 
@@ -285,9 +263,8 @@ class _Shards:
         metadata = {**self.metadata, "passerby.problems": json.dumps(self.problems)}
         target = self._path(self.count)
         partial = self.out / f".{target.name}.tmp"
-        with _as_input_error(self.out):
-            parquet.write_table(pyarrow.table(columns, metadata=metadata), partial)
-            os.replace(partial, target)
+        parquet.write_table(pyarrow.table(columns, metadata=metadata), partial)
+        os.replace(partial, target)
         self.count += 1
         self.names, self.vectors, self.problems = [], [], {}
 
@@ -297,30 +274,17 @@ def _write_problems(out: Path, problems: Mapping[str, str]) -> str | None:
 
     Returns:
         The path of the file; None if no picture was left out, and then there is no file.
-
-    Raises:
-        InputError: It cannot be written.
     """
     target = out.with_name(f"{out.name}.problems.csv")
+    if not problems:
+        target.unlink(missing_ok=True)
+        return None
     partial = out / ".problems.tmp"
-    with _as_input_error(target):
-        if not problems:
-            target.unlink(missing_ok=True)
-            return None
-        # names that are not UTF-8 are written with Python's escapes
-        with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            csv.writer(file).writerows([("path", "problem"), *problems.items()])
-        os.replace(partial, target)
+    # names that are not UTF-8 are written with Python's escapes
+    with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        csv.writer(file).writerows([("path", "problem"), *problems.items()])
+    os.replace(partial, target)
     return str(target)
-
-
-@contextmanager
-def _as_input_error(path: Path) -> Iterator[None]:
-    """Turn an error of the file system into an InputError."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be written: {error.strerror or error}") from None
 
 
 def _is_utf8(name: str) -> bool:

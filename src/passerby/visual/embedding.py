@@ -104,7 +104,7 @@ def _says(people: int, kept: float | None) -> str:
 
 def style(number: int) -> tuple[int, str]:
     """Return colour and shape of the ``number``-th person; the pair repeats after 24 people."""
-    return number % SERIES + 1, SHAPES[number % len(SHAPES)]
+    return number % SERIES + 1, list(SHAPES)[number % len(SHAPES)]
 
 
 def _some(rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -128,16 +128,7 @@ def _blocks(
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield blocks of distances (B, G), each with the number of its first query."""
     if reranking is not None:
-        yield from reranked_blocks(
-            left,
-            right,
-            k1=reranking.k1,
-            k2=reranking.k2,
-            lambda_value=reranking.lambda_value,
-            metric="cosine",
-            variant=reranking.variant,
-            memory_limit=reranking.memory_limit,
-        )
+        yield from reranked_blocks(left, right, metric="cosine", **vars(reranking))
         return
     step = max(1, BLOCK_BYTES // (4 * len(right)))
     for start in range(0, len(left), step):

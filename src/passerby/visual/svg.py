@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike
 
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 20, 12, 42
-SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus")
+SHAPES = {
+    "circle": "M-4.2 0a4.2 4.2 0 1 0 8.4 0a4.2 4.2 0 1 0-8.4 0Z",
+    "square": "M-4.2-4.2H4.2V4.2H-4.2Z",
+    "triangle": "M0-5.2L5.2 4.2H-5.2Z",
+    "diamond": "M0-6.2L5.2 0L0 6.2L-5.2 0Z",
+    "cross": "M-4.2-4.2L4.2 4.2M-4.2 4.2L4.2-4.2",
+    "plus": "M-5.2 0H5.2M0-5.2V5.2",
+}
+"""Shape -> path of a mark around (0, 0), pixels."""
 SERIES = 8  # colours in the style, s1 .. s8
 
 
@@ -174,23 +182,11 @@ def _text(kind: str, x: float, y: float, words: str, anchor: str) -> str:
 def mark(x: float, y: float, series: int, *, shape: str = "circle", title: str = "") -> str:
     """Draw one mark of a scatter plot, centred at pixels (x, y)."""
     hint = f"<title>{escape(title)}</title>" if title else ""
-    r = 4.2
-    if shape == "circle":
-        return f'<circle class="mark s{series}" cx="{x:.1f}" cy="{y:.1f}" r="{r}">{hint}</circle>'
-    corners = {
-        "square": [(-r, -r), (r, -r), (r, r), (-r, r)],
-        "triangle": [(0, -r - 1), (r + 1, r), (-r - 1, r)],
-        "diamond": [(0, -r - 2), (r + 1, 0), (0, r + 2), (-r - 1, 0)],
-    }
-    if shape in corners:
-        text = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners[shape])
-        return f'<polygon class="mark s{series}" points="{text}">{hint}</polygon>'
-    a, b = (r, r) if shape == "cross" else (r + 1, 0.0)
-    strokes = (
-        f"M{x - a:.1f} {y - b:.1f}L{x + a:.1f} {y + b:.1f}"
-        f"M{x - b:.1f} {y + a:.1f}L{x + b:.1f} {y - a:.1f}"
+    stroke = " stroke" if shape in ("cross", "plus") else ""
+    return (
+        f'<path class="mark{stroke} s{series}" transform="translate({x:.1f} {y:.1f})" '
+        f'd="{SHAPES[shape]}">{hint}</path>'
     )
-    return f'<path class="mark stroke s{series}" d="{strokes}">{hint}</path>'
 
 
 def swatch(series: int, kind: str = "line") -> str:
