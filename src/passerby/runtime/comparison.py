@@ -39,7 +39,8 @@ def cosines(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[n
     A row with NaN counts as -1.
     """
     products = np.sum(unit_rows(ours).astype(np.float64) * unit_rows(theirs), axis=1)
-    return np.nan_to_num(products, nan=-1.0)
+    clean: NDArray[np.float64] = np.nan_to_num(products, nan=-1.0)
+    return clean
 
 
 def centred_cosines(

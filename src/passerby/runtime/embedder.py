@@ -124,7 +124,7 @@ class Embedder:
         if isinstance(images, (str, Path, bytes)) or (
             isinstance(images, np.ndarray) and images.ndim == 3
         ):
-            images = [images]  # type: ignore[list-item]
+            images = [images]
         if len(images) == 1:  # a query: threads to read ahead would only cost time
             return unit_rows(self.backend.features(self.prepare(images[0])[None]))
         parts = [np.zeros((0, self.dimension), dtype=np.float32)]

@@ -39,7 +39,7 @@ def convert_to_onnx(network: nn.Module, card: ModelCard, model_id: str) -> bytes
         # the newer exporter needs one more package (onnxscript) and gives the same graph here
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
             UnitVectors(network, card).eval(),
             (example,),

@@ -76,8 +76,9 @@ def convert_torch(module: Any, card: ModelCard) -> Any:
     with torch.inference_mode(), warnings.catch_warnings():
         # PyTorch recommends torch.export, which takes three times as long; OpenVINO reads both
         warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        traced = torch.jit.trace(module.eval(), example, check_trace=False)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        trace: Any = torch.jit.trace
+        traced = trace(module.eval(), example, check_trace=False)
         return openvino.convert_model(traced, input=[-1, height, width, 3])
 
 

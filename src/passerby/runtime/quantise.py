@@ -199,7 +199,8 @@ def _vector(model: Any) -> list[str]:
 def _is_vector(node: Any) -> bool:
     """Check that a node's output has at most one dimension larger than 1 beside the batch."""
     sides = list(node.get_output_partial_shape(0))[1:]
-    return sum(side.is_dynamic or side.get_length() > 1 for side in sides) <= 1
+    large = [side for side in sides if side.is_dynamic or side.get_length() > 1]
+    return len(large) <= 1
 
 
 def _attends(model: Any) -> bool:

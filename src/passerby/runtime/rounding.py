@@ -87,9 +87,10 @@ def _factor(moment: Tensor) -> Tensor:
     """Return the upper triangular U with U^T U the inverse of the damped moment."""
     size = len(moment)
     damping = DAMPING * max(float(moment.trace()) / size, 1e-12)
-    damped = moment + damping * torch.eye(size, dtype=moment.dtype)
+    unit = torch.eye(size, dtype=moment.dtype)
+    damped = moment + damping * unit
     lower = torch.linalg.cholesky(damped.flip(0, 1))  # reversed order: U is its inverse, reversed
-    inverse = torch.linalg.solve_triangular(lower, torch.eye(size, dtype=moment.dtype), upper=False)
+    inverse: Tensor = torch.linalg.solve_triangular(lower, unit, upper=False)
     return inverse.flip(0, 1)
 
 

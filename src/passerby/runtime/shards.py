@@ -194,7 +194,7 @@ class _Shards:
                 facts[path] = self._read(path)
             elif not path.name.startswith("."):
                 raise InputError(f"'{self.out}' contains other files; give a new folder")
-        done = []
+        done: list[tuple[int, dict[str, str]]] = []
         while fact := facts.get(self._path(len(done))):
             done.append(fact)
         self.count = len(done)

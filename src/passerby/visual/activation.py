@@ -116,7 +116,9 @@ def overlay(crop: NDArray[np.uint8], strength: NDArray[np.float32]) -> NDArray[n
         axis=2,
     )
     share = (0.25 + 0.45 * strength.astype(np.float64))[..., None]
-    return np.clip((1 - share) * grey[..., None] + share * colour, 0, 255).astype(np.uint8)
+    blended = (1 - share) * grey[..., None] + share * colour
+    picture: NDArray[np.uint8] = np.clip(blended, 0, 255).astype(np.uint8)
+    return picture
 
 
 def _last_map(found: Any) -> Tensor:

@@ -27,7 +27,7 @@ def read_log(path: Path) -> list[Event]:
         texts = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the training log '{path}' cannot be read: {error}") from error
-    lines = []
+    lines: list[Event] = []
     for text in texts:
         try:
             line = json.loads(text)
