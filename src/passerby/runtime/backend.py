@@ -1,7 +1,6 @@
 """The interface of a runtime: pictures of the network's input size in, features out."""
 
-from concurrent.futures import Future
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +9,8 @@ Pictures = NDArray[np.uint8]
 """(B, H, W, 3) RGB, of the input size in the model card."""
 Features = NDArray[np.float32]
 """(B, D); the embedder divides each row by its length."""
-
-
-class Pending(Protocol):
-    """Features of a batch that is still being computed."""
-
-    def result(self) -> Features:
-        """Wait for the features."""
-        ...
+Pending = Callable[[], Features]
+"""A batch that is being computed; calling it waits for the features."""
 
 
 class Backend:
@@ -39,9 +32,8 @@ class Backend:
 
         This default runs the batch before it returns.
         """
-        done: Future[Features] = Future()
-        done.set_result(self.features(pictures))
-        return done
+        features = self.features(pictures)
+        return lambda: features
 
     def describe(self) -> str:
         """Return the runtime and the arithmetic, such as "openvino bf16"."""

@@ -1,7 +1,7 @@
 """The embedder: pictures of people in, unit vectors out, in any installed runtime."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError
 from passerby.models import ModelCard
-from passerby.runtime.backend import Backend, Pending
+from passerby.runtime.backend import Backend
 from passerby.runtime.comparison import unit_rows
 from passerby.runtime.files import open_network
 from passerby.runtime.pictures import Picture, read_image, resize
@@ -127,7 +127,7 @@ class Embedder:
             images = [images]
         if len(images) == 1:  # a query: threads to read ahead would only cost time
             return unit_rows(self.backend.features(self.prepare(images[0])[None]))
-        parts = [np.zeros((0, self.dimension), dtype=np.float32)]
+        parts = [self._no_vectors()]
         for batch in self.stream(images, batch_size=batch_size):
             for problem in batch.problems.values():
                 raise InputError(problem)
@@ -150,7 +150,7 @@ class Embedder:
             raise InputError(f"a batch of {batch_size} pictures cannot be; give 1 or more")
         source = iter(images)
         decoding: deque[list[Future[NDArray[np.uint8]]]] = deque()
-        running: deque[_Running] = deque()
+        running: deque[Callable[[], EmbeddedBatch]] = deque()
         position = 0
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
             while True:
@@ -166,10 +166,17 @@ class Embedder:
                 if len(running) == BATCHES_RUNNING or not decoding:
                     if not running:
                         return
-                    yield self._finish(running.popleft())
+                    finish = running.popleft()
+                    yield finish()
 
-    def _start(self, position: int, futures: list[Future[NDArray[np.uint8]]]) -> "_Running":
-        """Wait for a batch's pictures and hand them to the runtime."""
+    def _start(
+        self, position: int, futures: list[Future[NDArray[np.uint8]]]
+    ) -> Callable[[], EmbeddedBatch]:
+        """Wait for a batch's pictures and hand them to the runtime.
+
+        Returns:
+            A function that waits for the vectors.
+        """
         pictures, indices, problems = [], [], {}
         for index, future in enumerate(futures, start=position):
             try:
@@ -178,21 +185,14 @@ class Embedder:
             except InputError as error:
                 problems[index] = str(error)
         pending = self.backend.submit(np.stack(pictures)) if pictures else None
-        return _Running(pending=pending, indices=indices, problems=problems)
 
-    def _finish(self, batch: "_Running") -> EmbeddedBatch:
-        """Wait for a batch's vectors."""
-        vectors = np.zeros((0, self.dimension), dtype=np.float32)
-        if batch.pending is not None:
-            vectors = unit_rows(batch.pending.result())
-        indices = np.asarray(batch.indices, dtype=np.int64)
-        return EmbeddedBatch(indices=indices, vectors=vectors, problems=batch.problems)
+        def finish() -> EmbeddedBatch:
+            vectors = unit_rows(pending()) if pending else self._no_vectors()
+            return EmbeddedBatch(
+                indices=np.array(indices, dtype=np.int64), vectors=vectors, problems=problems
+            )
 
+        return finish
 
-@dataclass(frozen=True, kw_only=True)
-class _Running:
-    """A batch that the runtime is computing."""
-
-    pending: Pending | None
-    indices: list[int]
-    problems: dict[int, str]
+    def _no_vectors(self) -> NDArray[np.float32]:
+        return np.zeros((0, self.dimension), dtype=np.float32)

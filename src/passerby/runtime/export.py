@@ -76,8 +76,9 @@ def export(
     path, out = find_file(source), Path(out)
     _check(path, out, precision, calibrate)
     network, card = load(path)
-    crops = Crops.split(calibrate, pictures, card)
-    job = _Job(path, out, network, card, crops, labelled)
+    calibration, comparison = split_crops(calibrate, pictures, card)
+    original = Original(TorchBackend(network, card), card, comparison, labelled)
+    job = _Job(path, out, network, card, calibration, original)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
@@ -86,29 +87,23 @@ def export(
         raise InputError(f"'{out}' cannot be written: {error.strerror}") from None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crops:
-    """Crops of the network's input size: for the calibration, and others for the comparison."""
+def split_crops(
+    calibrate: Sequence[Picture], pictures: Sequence[Picture], card: ModelCard
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the crops for the calibration, and others for the comparison.
 
-    calibration: NDArray[np.uint8]
-    comparison: NDArray[np.uint8]
+    Without ``pictures``, every sixth of ``calibrate`` is held back for the comparison.
 
-    @classmethod
-    def split(
-        cls, calibrate: Sequence[Picture], pictures: Sequence[Picture], card: ModelCard
-    ) -> "Crops":
-        """Read the crops; without ``pictures``, every sixth of ``calibrate`` is held back."""
-        calibrate = _spread(calibrate, CALIBRATION_CROPS + PARITY_CROPS)
-        pictures = _spread(pictures, PARITY_CROPS)
-        if calibrate and not pictures:
-            pictures = calibrate[::6]
-            calibrate = [one for index, one in enumerate(calibrate) if index % 6]
-        calibrate = calibrate[:CALIBRATION_CROPS]
-        empty = np.zeros((0, *card.input_size, 3), np.uint8)
-        return cls(
-            calibration=crops_or_samples(calibrate, card) if calibrate else empty,
-            comparison=crops_or_samples(pictures, card),
-        )
+    Returns:
+        Two arrays (N, H, W, 3) uint8 RGB of the network's input size.
+    """
+    calibrate = _spread(calibrate, CALIBRATION_CROPS + PARITY_CROPS)
+    pictures = _spread(pictures, PARITY_CROPS)
+    if calibrate and not pictures:
+        pictures = calibrate[::6]
+        calibrate = [one for index, one in enumerate(calibrate) if index % 6]
+    calibrate = calibrate[:CALIBRATION_CROPS]
+    return crops_or_samples(calibrate, card), crops_or_samples(pictures, card)
 
 
 @dataclass(frozen=True)
@@ -119,14 +114,12 @@ class _Job:
     out: Path
     network: nn.Module
     card: ModelCard
-    crops: Crops
-    labelled: CropTable | None
+    calibration: NDArray[np.uint8]
+    original: Original
 
     def run(self, partial: Path, precision: str) -> ExportReport:
         """Write ``partial`` with one scheme after another until one agrees, then move it."""
         model_id = content_id(self.card, self.path)
-        crops = self.crops.comparison
-        original = Original(TorchBackend(self.network, self.card), self.card, crops, self.labelled)
         faults = []
         for scheme in SCHEMES if precision == "int8" else (None,):
             try:
@@ -135,7 +128,7 @@ class _Job:
                 faults.append(str(error))
                 continue
             written = read_network(partial, "cpu")
-            parity = original.compare(written.backend(written.reference, "fp32"), precision)
+            parity = self.original.compare(written.backend(written.reference, "fp32"), precision)
             fault = parity.fault(precision)
             if not fault:
                 break
@@ -163,9 +156,9 @@ class _Job:
         elif scheme is None:
             write_openvino(self._converted(), partial, self.card, model_id)
         else:
-            model = quantise(self._prepared, self.crops.calibration, scheme)
+            model = quantise(self._prepared, self.calibration, scheme)
             # the scores in the card are those of the original, so they are left out
-            how = {"from": model_id, "crops": len(self.crops.calibration), "scheme": str(scheme)}
+            how = {"from": model_id, "crops": len(self.calibration), "scheme": str(scheme)}
             card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
             write_openvino(model, partial, card, None)
 
@@ -176,7 +169,7 @@ class _Job:
     @cached_property
     def _prepared(self) -> Any:
         """The OpenVINO model that every scheme starts from."""
-        return prepare(self._converted(), self.crops.calibration)
+        return prepare(self._converted(), self.calibration)
 
 
 def _check(path: Path, out: Path, precision: str, calibrate: Sequence[Picture]) -> None:

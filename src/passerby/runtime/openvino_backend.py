@@ -1,7 +1,6 @@
 """The OpenVINO runtime: inference on CPUs, in several requests at once."""
 
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from queue import SimpleQueue
@@ -73,19 +72,20 @@ class OpenVINOBackend(Backend):
         """See :meth:`passerby.runtime.backend.Backend.features`."""
         if len(pictures) == 1 and self._latency is not None:
             return self._latency.run(pictures)
-        return self.submit(pictures).result()
+        return self.submit(pictures)()
 
     def submit(self, pictures: Pictures) -> Pending:
         """Start a batch; the requests of several batches run at the same time."""
         if len(pictures) == 1 and self._latency is not None:
-            return self._latency.start(pictures)
+            return self._latency.start(pictures).result
         parts, first = [], 0
         while first < len(pictures):
             requests = self._requests_for(len(pictures) - first)
             for _ in range((len(pictures) - first) // requests.size):
                 parts.append(requests.start(pictures[first : first + requests.size]))
                 first += requests.size
-        return _Joined(parts, self.dimension)
+        empty = np.zeros((0, self.dimension), np.float32)
+        return lambda: np.concatenate([empty, *(part.result() for part in parts)])
 
     def _requests_for(self, count: int) -> "_Requests":
         """Return the largest requests that still give every stream one of ``count`` pictures."""
@@ -179,15 +179,3 @@ class _Requests:
         finally:
             self._idle.put(request)
         return result.reshape(len(pictures), -1)
-
-
-class _Joined:
-    """Features of a batch, joined from those of its requests."""
-
-    def __init__(self, parts: Sequence[Future[Features]], dimension: int) -> None:
-        self._parts, self._dimension = parts, dimension
-
-    def result(self) -> Features:
-        """Wait for all requests."""
-        rows = [part.result() for part in self._parts]
-        return np.concatenate([np.zeros((0, self._dimension), np.float32), *rows])
