@@ -62,8 +62,6 @@ class Options:
     """Rounds; the median counts."""
     pairs: int = 11
     """Times that two rivals are measured in turns; the median of their ratios is held to a bar."""
-    compiled: bool = True
-    """Time PyTorch's compiler too; it takes a minute or two to begin."""
     out: Path | None = None
     """JSON file to write."""
 
@@ -73,20 +71,16 @@ def spread(paths: Sequence[Path], count: int) -> list[Path]:
     return [paths[index * len(paths) // count] for index in range(min(count, len(paths)))]
 
 
-def variants(weights: Path, scratch: Path, calibrate: list[Path], compiled: bool) -> dict[str, Any]:
+def variants(weights: Path, scratch: Path, calibrate: list[Path]) -> dict[str, Any]:
     """The network in every runtime and arithmetic; the first is the reference."""
     made: dict[str, Embedder] = {}
-    runtimes = ("torch", "compiled", "onnx", "openvino") if compiled else RUNTIMES
-    for runtime in runtimes:
+    for runtime in ("torch", "onnx", "openvino"):
         for precision in ("fp32",) if runtime == "onnx" else ("fp32", "bf16"):
             one = Embedder.load(weights, runtime=runtime, precision=precision, device="cpu")
             made[f"{runtime} {precision}"] = one
     made["openvino int8"] = Embedder.load(quantised(weights, scratch, calibrate))
     made["auto"] = Embedder.load(weights, device="cpu")
     return made
-
-
-RUNTIMES = ("torch", "onnx", "openvino")
 
 
 def quantised(weights: Path, scratch: Path, calibrate: list[Path]) -> Path:
@@ -206,7 +200,7 @@ def report(model: str, table: CropTable, scratch: Path, options: Options) -> dic
     network, card = load(weights)
     work = gigaflops(network, card)
     before = peaks()
-    made = variants(weights, scratch, spread(training[1:], options.calibration), options.compiled)
+    made = variants(weights, scratch, spread(training[1:], options.calibration))
     peer = OwnProcess(weights)
     cells = measure(made, peer, paths, options)
     best = {

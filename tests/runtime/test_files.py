@@ -168,14 +168,3 @@ def test_bf16_of_openvino_does_not_see_the_batch(weights: Path, pictures: list[n
     assert np.abs(one.embed([pictures[i] for i in order]) - expected[order]).max() <= 1e-6
     exact = Embedder.load(weights, runtime="torch").embed(pictures)
     assert np.sum(expected * exact, axis=1).min() > 0.999
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_pytorchs_compiler(precision: str, weights: Path, pictures: list[np.ndarray]) -> None:
-    eager = Embedder.load(weights, runtime="torch").embed(pictures)
-    one = Embedder.load(weights, runtime="compiled", precision=precision)
-    vectors = one.embed(pictures)
-    assert np.sum(vectors * eager, axis=1).min() > (0.999999 if precision == "fp32" else 0.999)
-    assert np.array_equal(one.embed(pictures, batch_size=3), vectors)
-    assert np.array_equal(one.embed(pictures[::-1])[::-1], vectors)

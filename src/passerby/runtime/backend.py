@@ -17,7 +17,7 @@ class Backend:
     """One network, ready to run in one runtime. Subclasses override :meth:`features`."""
 
     runtime: str
-    """"torch", "compiled", "onnx" or "openvino"."""
+    """"torch", "onnx" or "openvino"."""
     precision: str
     """The arithmetic: "fp32", "bf16", "fp16" or "int8"."""
     dimension: int

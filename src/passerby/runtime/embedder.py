@@ -80,9 +80,9 @@ class Embedder:
                 zoo, a Passerby weights file (.safetensors), an ONNX file, or an OpenVINO .xml with
                 its .bin beside it.
             device: "auto", "cpu", "cuda", "cuda:1" ...; auto uses a GPU if PyTorch has one.
-            runtime: "auto", "torch", "compiled" (PyTorch's compiler), "onnx" or "openvino". On a
-                CPU, auto takes the first that is installed and agrees with the reference: OpenVINO,
-                ONNX Runtime, PyTorch. On a GPU it takes PyTorch.
+            runtime: "auto", "torch", "onnx" or "openvino". On a CPU, auto takes the first that is
+                installed and agrees with the reference: OpenVINO, ONNX Runtime, PyTorch. On a GPU
+                it takes PyTorch.
             precision: "auto" (fp32), "fp32", "bf16" or "fp16". A quantised network stays int8.
 
         Raises:

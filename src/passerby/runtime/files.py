@@ -21,7 +21,7 @@ from passerby.runtime.backend import Backend
 from passerby.runtime.comparison import cosines, smooth_pictures
 from passerby.runtime.sidecars import find_card, require_card
 
-RUNTIMES = ("auto", "torch", "compiled", "onnx", "openvino")
+RUNTIMES = ("auto", "torch", "onnx", "openvino")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ORDER = {
     ".safetensors": ("openvino", "onnx", "torch"),
@@ -66,14 +66,14 @@ class NetworkFile:
         """Open the network in a runtime.
 
         Args:
-            runtime: "torch", "compiled", "onnx" or "openvino".
+            runtime: "torch", "onnx" or "openvino".
             precision: "fp32", "bf16" or "fp16".
 
         Raises:
             InputError: The runtime cannot run this network, device or precision.
         """
         able, name = ORDER[self.path.suffix], f"'{self.path}'"
-        if ("torch" if runtime == "compiled" else runtime) not in able:
+        if runtime not in able:
             raise InputError(f"the runtime {runtime} cannot run {name}; choose {' or '.join(able)}")
         if runtime == "openvino":
             from passerby.runtime.openvino_backend import OpenVINOBackend
@@ -87,10 +87,9 @@ class NetworkFile:
             if precision != "fp32":
                 raise InputError(f"ONNX Runtime runs {name} as it is; leave the precision at auto")
             return OnnxBackend(self._onnx, self.card, name=name, device=self._device)
-        from passerby.runtime.torch_backend import CompiledBackend, TorchBackend
+        from passerby.runtime.torch_backend import TorchBackend
 
-        kind = TorchBackend if runtime == "torch" else CompiledBackend
-        return kind(self._network, self.card, device=self._device, precision=precision)
+        return TorchBackend(self._network, self.card, device=self._device, precision=precision)
 
     @cached_property
     def _openvino(self) -> Any:
@@ -200,7 +199,7 @@ def disagreement(file: NetworkFile, backend: Backend) -> str | None:
     Returns:
         None if they agree, else a sentence with the lowest cosine.
     """
-    if backend.runtime in (file.reference, "compiled"):
+    if backend.runtime == file.reference:
         return None
     pictures = smooth_pictures(file.card, 2)
     expected = file.backend(file.reference, "fp32").features(pictures)

@@ -1,4 +1,4 @@
-"""The PyTorch runtime: weights files, eager or compiled, in channels-last layout."""
+"""The PyTorch runtime: weights files in channels-last layout, on CPUs and GPUs."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -49,7 +49,7 @@ class UnitVectors(Normalised):
 
 
 class TorchBackend(Backend):
-    """A network in eager PyTorch on the CPU or a GPU."""
+    """A network in PyTorch on the CPU or a GPU."""
 
     runtime = "torch"
 
@@ -88,41 +88,3 @@ class TorchBackend(Backend):
             features = self._module(batch)
         result: NDArray[np.float32] = features.float().cpu().numpy()
         return result
-
-
-class CompiledBackend(TorchBackend):
-    """A network compiled by PyTorch's compiler (Inductor), its weights frozen into the program.
-
-    The first picture compiles it, which takes from seconds to a minute and needs a C++ compiler.
-    The program takes one picture at a time: it is compiled once, and a vector cannot depend on its
-    batch. Programs for whole batches were at most a seventh faster.
-    """
-
-    runtime = "compiled"
-
-    def __init__(
-        self, network: nn.Module, card: ModelCard, *, device: str = "cpu", precision: str = "fp32"
-    ) -> None:
-        """As for :class:`TorchBackend`."""
-        super().__init__(network, card, device=device, precision=precision)
-        self._module = torch.compile(self._module, dynamic=False)
-
-    @torch.no_grad()  # freezing does not work in inference mode
-    def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See :meth:`passerby.runtime.backend.Backend.features`.
-
-        Raises:
-            InputError: The network cannot be compiled here.
-        """
-        from torch._inductor import config
-
-        rows = [np.zeros((0, self.dimension), np.float32)]
-        batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).to(self._device)
-        try:
-            with config.patch(freezing=True), self._arithmetic():
-                for index in range(len(batch)):
-                    rows.append(self._module(batch[index : index + 1]).float().cpu().numpy())
-        except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"PyTorch cannot compile the network here: {reason}") from None
-        return np.concatenate(rows)
