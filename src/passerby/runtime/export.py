@@ -24,7 +24,7 @@ from passerby.runtime.onnx_backend import convert_to_onnx
 from passerby.runtime.openvino_models import convert_torch, write_openvino
 from passerby.runtime.parity import Original, Parity, crops_or_samples
 from passerby.runtime.pictures import Picture
-from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, prepare, quantise
+from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, import_nncf, prepare, quantise
 from passerby.runtime.torch_backend import TorchBackend, UnitVectors
 
 SUFFIXES = (".onnx", ".xml")
@@ -185,6 +185,8 @@ def _check(path: Path, out: Path, precision: str, calibrate: Sequence[Picture]) 
         raise InputError("int8 needs crops to calibrate on; give a folder or a data set of them")
     if precision == "fp32" and calibrate:
         raise InputError("fp32 is not calibrated; choose the precision int8, or leave that out")
+    if precision == "int8":
+        import_nncf()  # a missing package is reported before minutes of work
 
 
 def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:

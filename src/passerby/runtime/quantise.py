@@ -100,7 +100,7 @@ def quantise(model: Any, crops: NDArray[np.uint8], scheme: Scheme = SCHEMES[0]) 
     Raises:
         SchemeError: NNCF finds no scales, for example because an activation is constant.
     """
-    nncf = _import_nncf()
+    nncf = import_nncf()
     ranges = nncf.quantization.range_estimator.RangeEstimatorParametersSet
     ignored = nncf.IgnoredScope(
         names=_vector(model)
@@ -209,7 +209,12 @@ def _attends(model: Any) -> bool:
     return "ScaledDotProductAttention" in kinds or {"Softmax", "MatMul"} <= kinds
 
 
-def _import_nncf() -> Any:
+def import_nncf() -> Any:
+    """Import NNCF without its telemetry.
+
+    Raises:
+        MissingExtraError: NNCF is not installed.
+    """
     import_openvino()  # first: it disables the telemetry of both packages
     try:
         with _quietly():
