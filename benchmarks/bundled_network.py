@@ -42,10 +42,9 @@ import torch
 
 from benchmarks.common import ROOT, resolve_data, write_result
 from passerby.data import CropTable
-from passerby.metrics import Calibrated, calibrate, survey
+from passerby.metrics import Calibrated, calibrate, evaluate_table, survey
 from passerby.models import ModelCard, ReidNetwork, load, save
 from passerby.runtime import Embedder
-from passerby.runtime.evaluation import evaluate_embedder
 
 LICENCE = "weights: Apache-2.0; trained on simulated people alone"
 
@@ -115,7 +114,8 @@ def main(options: Options) -> None:
     bundled = Embedder.load(options.weights)
     scores = {}
     for name in (options.data, *options.judge):
-        scores[name] = evaluate_embedder(bundled, resolve_data(name)).summary()
+        found = evaluate_table(resolve_data(name), lambda rows: bundled.embed(rows.paths()))
+        scores[name] = found.report.summary()
         print(name, scores[name])
     size = options.weights.stat().st_size
     result = {"bytes": size, "calibration": calibration, "scores": scores}

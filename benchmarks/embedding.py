@@ -27,11 +27,11 @@ from passerby.errors import InputError
 from passerby.models import load
 from passerby.models.identity import find_file
 from passerby.runtime import Embedder
+from passerby.runtime.comparison import centred_cosines, cosines
 from passerby.runtime.export import CALIBRATION_CROPS, export
 from passerby.runtime.openvino_models import convert_torch, write_openvino
 from passerby.runtime.parity import crops_or_samples
 from passerby.runtime.quantise import prepare, quantise
-from passerby.runtime.samples import centred_cosines, cosines
 from passerby.runtime.torch_backend import UnitVectors
 
 PEER = "torchreid FeatureExtractor"
@@ -62,8 +62,6 @@ class Options:
     """Rounds; the median counts."""
     pairs: int = 11
     """Times that two rivals are measured in turns; the median of their ratios is held to a bar."""
-    compiled: bool = True
-    """Time PyTorch's compiler too; it takes a minute or two to begin."""
     out: Path | None = None
     """JSON file to write."""
 
@@ -73,21 +71,16 @@ def spread(paths: Sequence[Path], count: int) -> list[Path]:
     return [paths[index * len(paths) // count] for index in range(min(count, len(paths)))]
 
 
-def variants(weights: Path, scratch: Path, calibrate: list[Path], compiled: bool) -> dict[str, Any]:
+def variants(weights: Path, scratch: Path, calibrate: list[Path]) -> dict[str, Any]:
     """The network in every runtime and arithmetic; the first is the reference."""
     made: dict[str, Embedder] = {}
-    runtimes = ("torch", "compiled", "onnx", "openvino") if compiled else RUNTIMES
-    for runtime in runtimes:
+    for runtime in ("torch", "onnx", "openvino"):
         for precision in ("fp32",) if runtime == "onnx" else ("fp32", "bf16"):
             one = Embedder.load(weights, runtime=runtime, precision=precision, device="cpu")
             made[f"{runtime} {precision}"] = one
     made["openvino int8"] = Embedder.load(quantised(weights, scratch, calibrate))
     made["auto"] = Embedder.load(weights, device="cpu")
-    made["auto fastest"] = Embedder.load(weights, device="cpu", precision="fastest")
     return made
-
-
-RUNTIMES = ("torch", "onnx", "openvino")
 
 
 def quantised(weights: Path, scratch: Path, calibrate: list[Path]) -> Path:
@@ -207,7 +200,7 @@ def report(model: str, table: CropTable, scratch: Path, options: Options) -> dic
     network, card = load(weights)
     work = gigaflops(network, card)
     before = peaks()
-    made = variants(weights, scratch, spread(training[1:], options.calibration), options.compiled)
+    made = variants(weights, scratch, spread(training[1:], options.calibration))
     peer = OwnProcess(weights)
     cells = measure(made, peer, paths, options)
     best = {
@@ -255,25 +248,22 @@ def barred(
 def near_best(
     made: dict[str, Embedder], rows: list[dict[str, Any]], paths: list[Path], options: Options
 ) -> dict[str, Any]:
-    """What `auto` reaches of the best of its arithmetic, at each batch."""
+    """Measure the speed of `auto` as a share of the fastest fp32 runtime, at each batch."""
     found = {}
-    for name, arithmetic in (("auto", ("fp32",)), ("auto fastest", ("fp32", "bf16"))):
-        for batch in options.batches:
-            others = [
-                row
-                for row in rows
-                if row["batch"] == batch and str(row["runtime"]).endswith(arithmetic)
-            ]
-            best = max(others, key=lambda row: row["images_per_second"])["runtime"]
-            ours, theirs = (Timed.batches(made[one], batch) for one in (name, best))
-            ratios = paired(ours, theirs, paths, options)
-            share = statistics.median(ratios)
-            found[f"{name} at {batch}"] = {
-                "best": best,
-                "of_best": round(share, 3),
-                "pairs": ratios,
-                "reached": share >= NEAR_BEST,
-            }
+    for batch in options.batches:
+        others = [
+            row for row in rows if row["batch"] == batch and str(row["runtime"]).endswith("fp32")
+        ]
+        best = max(others, key=lambda row: row["images_per_second"])["runtime"]
+        ours, theirs = (Timed.batches(made[one], batch) for one in ("auto", best))
+        ratios = paired(ours, theirs, paths, options)
+        share = statistics.median(ratios)
+        found[f"auto at {batch}"] = {
+            "best": best,
+            "of_best": round(share, 3),
+            "pairs": ratios,
+            "reached": share >= NEAR_BEST,
+        }
     return found
 
 

@@ -19,7 +19,7 @@ from passerby.ingest.own_city import create_small_city
 from passerby.metrics import PROTOCOLS, Calibration, Reranking, evaluate_features
 from passerby.models import ModelCard, build, save
 from passerby.runtime import Embedder
-from passerby.runtime.export import export_onnx
+from passerby.runtime.export import export
 
 Capture = pytest.CaptureFixture[str]
 TORCH = ["--runtime", "torch", "--device", "cpu"]
@@ -117,7 +117,7 @@ def test_search_uses_what_calibrate_wrote_beside_an_onnx_file(
 ) -> None:
     pytest.importorskip("onnxruntime")
     onnx = tmp_path / "net.onnx"
-    export_onnx(copy, onnx)
+    export(copy, onnx)
     given = ["--data", str(sets / "north"), "--calibrate", "--json"]
     assert main(["evaluate", str(onnx), *given]) == 0
     beside = tmp_path / "net.onnx.calibration.json"

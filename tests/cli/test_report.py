@@ -54,7 +54,7 @@ def test_a_run_is_enough(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer["valid_queries"] == 18
     text = (run / "report.html").read_text("utf-8")
     assert 'id="training"' in text
-    assert 'id="looks"' in text
+    assert 'id="activation-maps"' in text
 
 
 def test_the_scores_are_those_of_evaluate(

@@ -6,7 +6,6 @@ crops. `python conftest.py CITY CLIP` ingests in a process of its own, to be kil
 
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 import av
@@ -19,6 +18,7 @@ from passerby.city import City
 from passerby.ingest import Detections, Detector, create_small_city, ingest_clip
 from passerby.models import ModelCard
 from passerby.runtime import Embedder
+from passerby.runtime.backend import Backend
 
 REAL = Path(__file__).parents[2].parent / "shared" / "real"
 START = "2026-05-01T08:00:00+08:00"
@@ -47,7 +47,7 @@ class ColourDetector(Detector):
         )
 
 
-class ColourBackend:
+class ColourBackend(Backend):
     """The mean colours of four stripes."""
 
     runtime = "colour"
@@ -57,11 +57,6 @@ class ColourBackend:
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         stripes = pictures.reshape(len(pictures), 4, -1, 3).mean(axis=2) - 127.5
         return stripes.reshape(len(pictures), 12).astype(np.float32)
-
-    def submit(self, pictures: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
-        done: Future[NDArray[np.float32]] = Future()
-        done.set_result(self.features(pictures))
-        return done
 
     def describe(self) -> str:
         return self.runtime

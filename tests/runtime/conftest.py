@@ -1,7 +1,5 @@
 """A small network with random weights, and pictures to embed."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +14,9 @@ REAL = Path(__file__).parents[2].parent / "shared" / "real"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Choices of runtimes go neither into the user's cache nor come from there."""
-    folder = tmp_path_factory.mktemp("cache")
-    before = os.environ.get("PASSERBY_CACHE")
-    os.environ["PASSERBY_CACHE"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["PASSERBY_CACHE"]
-    else:
-        os.environ["PASSERBY_CACHE"] = before
+def one_thread() -> None:
+    """Several workers share the cores; the tests' networks are too small for threads anyway."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from torch import nn
 
 from passerby.models import ModelCard, build, load, preprocessing, save
 from passerby.runtime import Embedder
-from passerby.runtime.export import export_onnx
+from passerby.runtime.export import export
 
 NETWORKS = {
     "stem": ("slim18", {"stem_relu": False, "stem_pool": "ceil"}),
@@ -81,7 +81,7 @@ def test_saved_embedded_and_exported(kind: str, tmp_path: Path, pictures: list[n
     save(network, card, path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        export_onnx(path, tmp_path / "model.onnx")
+        export(path, tmp_path / "model.onnx")
         vectors = {
             runtime: Embedder.load(file, runtime=runtime).embed(pictures[:4])
             for runtime, file in (

@@ -13,8 +13,8 @@ from PIL import Image
 from passerby.data import CropTable, ImageStore
 from passerby.data.store import INTERPOLATIONS
 from passerby.errors import InputError
-from passerby.runtime import Embedder, decoding, read_image, resize
-from passerby.runtime.decoding import decode_plain_jpeg
+from passerby.runtime import Embedder, pictures, read_image, resize
+from passerby.runtime.pictures import decode_plain_jpeg
 
 fast = pytest.mark.skipif(
     importlib.util.find_spec("simplejpeg") is None, reason="simplejpeg is not installed"
@@ -98,11 +98,11 @@ def test_another_decoder_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None
     """Where simplejpeg's pixels are others, or it is not there, Pillow decodes."""
     data = jpeg(noise(40, 20))
     for other in (lambda d: pillow(d) ^ 1, lambda _: None):
-        monkeypatch.setattr(decoding, "_decode", other)
-        decoding._agrees_with_pillow.cache_clear()
+        monkeypatch.setattr(pictures, "_decode", other)
+        pictures._agrees_with_pillow.cache_clear()
         assert decode_plain_jpeg(data) is None
         assert np.array_equal(read_image(data), pillow(data))
-    decoding._agrees_with_pillow.cache_clear()
+    pictures._agrees_with_pillow.cache_clear()
 
 
 def test_damage_is_damage_in_both() -> None:

@@ -175,7 +175,6 @@ def test_bad_files_and_options(weights: Path, tmp_path: Path) -> None:
         (weights, {"runtime": "tpu"}, "no runtime 'tpu'"),
         (weights, {"precision": "fp8"}, "no precision 'fp8'"),
         (weights, {"runtime": "onnx", "precision": "bf16"}, "as it is"),
-        (weights, {"runtime": "torch", "precision": "fastest"}, "leave that at auto"),
         (weights, {"device": "cuda:99", "runtime": "torch"}, "cuda:99"),
         (weights, {"device": "cuda", "runtime": "openvino"}, "CPU"),
     ]

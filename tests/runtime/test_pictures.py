@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional
 
 from passerby.errors import InputError
 from passerby.runtime import read_image, resize
+from passerby.runtime.pictures import find_pictures, walk_pictures
 
 
 def picture(height: int = 40, width: int = 20) -> np.ndarray:
@@ -130,3 +131,14 @@ def test_resize_is_torchvisions_within_rounding(size: tuple[int, int]) -> None:
     other = functional.resize(tensor, list(size), antialias=True).permute(1, 2, 0).numpy()
     assert np.abs(resize(image, size).astype(int) - other).max() <= 1
     assert resize(image, image.shape[:2]) is image
+
+
+def test_walking_is_in_the_order_of_paths(tmp_path: Path) -> None:
+    names = ["a.jpg", "a/b.jpg", "a/b/c.png", "a-b/x.JPG", "ab.webp", "a0.tif", "z/y/x.bmp"]
+    for name in [*names, "a/note.txt", "z/.hidden"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "empty.jpg").mkdir()
+    (tmp_path / "round").symlink_to(tmp_path, target_is_directory=True)
+    assert list(walk_pictures(tmp_path)) == sorted(names)
+    assert find_pictures(tmp_path) == [tmp_path / name for name in sorted(names)]

@@ -14,7 +14,7 @@ from passerby.errors import InputError, MissingExtraError
 from passerby.models import load, save
 from passerby.runtime import Embedder, parity
 from passerby.runtime import export as exporting
-from passerby.runtime.export import Crops, export
+from passerby.runtime.export import export, split_crops
 from passerby.runtime.openvino_models import LAYERS, read_openvino
 from passerby.runtime.parity import Parity
 from passerby.runtime.quantise import SCHEMES
@@ -71,10 +71,10 @@ def test_crops_to_compare_on_are_not_calibrated_on(labelled: CropTable) -> None:
     from passerby.models import ModelCard
 
     card = ModelCard(architecture="slim18", dimension=256, input_size=(128, 64))
-    crops = Crops.split(labelled.train.paths(), [], card)
-    assert (len(crops.calibration), len(crops.comparison)) == (10, 2)
-    rows = {crop.tobytes() for crop in crops.calibration}
-    assert not rows & {crop.tobytes() for crop in crops.comparison}
+    calibration, comparison = split_crops(labelled.train.paths(), [], card)
+    assert (len(calibration), len(comparison)) == (10, 2)
+    rows = {crop.tobytes() for crop in calibration}
+    assert not rows & {crop.tobytes() for crop in comparison}
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from passerby.models import ModelCard
+from passerby.runtime.comparison import cosines
 from passerby.runtime.openvino_models import convert_torch, inner_values
 from passerby.runtime.quantise import SCHEMES, quantise
 from passerby.runtime.rounding import round_weights
-from passerby.runtime.samples import cosines
 from passerby.runtime.shortcuts import REACH, merge_shortcuts
 
 pytest.importorskip("openvino")

@@ -1,5 +1,6 @@
 """A small set of drawn people with features made to measure: who is mistaken for whom is known."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 from PIL import Image
 
 from passerby.data import CropTable
-from passerby.visual import Results, judge
+from passerby.visual import Results, collect_results
 
 PEOPLE, CAMERAS, D = 12, 3, 16
+Embed = Callable[[CropTable], torch.Tensor]
 TWINS = (3, 4)  # person 3's queries find person 4 first
 
 
@@ -63,9 +65,14 @@ def features(rows: CropTable, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def results(table: CropTable) -> Results:
-    """The answers to all queries of ``table``."""
-    query, gallery = table.query, table.gallery
-    return judge(features(query, 1), features(gallery, 2), query, gallery)
+    """The rankings of all queries of ``table``."""
+    return collect_results(table, lambda rows: features(rows, 1 + (rows.split[0] == "gallery")))
+
+
+@pytest.fixture(scope="session")
+def embed(results: Results) -> Embed:
+    """Gives the features of ``results`` again."""
+    return lambda rows: results.queries if rows.split[0] == "query" else results.features
 
 
 @pytest.fixture

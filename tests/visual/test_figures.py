@@ -11,11 +11,14 @@ from passerby.metrics import Calibration, candidate_pairs, reliability, survey
 from passerby.models import ModelCard, build
 from passerby.visual import Results
 from passerby.visual.activation import activation_maps, overlay
-from passerby.visual.clusters import cluster_curves
-from passerby.visual.curves import ap_histogram, cmc_curve
+from passerby.visual.curves import (
+    ap_histogram,
+    cmc_curve,
+    reliability_diagram,
+    similarity_histogram,
+)
 from passerby.visual.embedding import embedding_map, pick_people, project
-from passerby.visual.similarities import reliability_diagram, similarity_histogram
-from passerby.visual.training import read_log, training_curves
+from passerby.visual.training import cluster_curves, read_log, training_curves
 
 
 def marks(svg: str, kind: str) -> int:
@@ -131,9 +134,9 @@ def test_a_vector_is_no_map() -> None:
 
 
 def test_training_curves_skip_a_half_written_line(folder: Path) -> None:
-    lines = read_log(folder / "log.jsonl")
-    assert [line["step"] for line in lines] == [10, 20, 30, 40]
-    losses, rate, speed = training_curves(lines)
+    events = read_log(folder / "log.jsonl")
+    assert [line["step"] for line in events] == [10, 20, 30, 40]
+    losses, rate, speed = training_curves(events)
     assert [text for _, text in losses.legend] == ["sum", "identity", "triplet"]
     assert marks(losses.svg, "line") == 3
     assert marks(rate.svg, "line") == marks(speed.svg, "line") == 1
@@ -144,7 +147,7 @@ def test_a_log_without_steps_is_said(tmp_path: Path) -> None:
         read_log(tmp_path / "log.jsonl")
     (tmp_path / "log.jsonl").write_text('{"event": "epoch", "step": 1}\n[1]\n', "utf-8")
     with pytest.raises(InputError, match="no training step"):
-        read_log(tmp_path / "log.jsonl")
+        training_curves(read_log(tmp_path / "log.jsonl"))
 
 
 def test_cluster_curves_show_counts_quality_and_scores() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from passerby.data import CropTable
 from passerby.errors import InputError
 from passerby.metrics import Reranking
 from passerby.models import ModelCard, build
-from passerby.visual import ReportOptions, Results, Subject, judge, write_report
+from passerby.visual import ReportOptions, Results, Subject, collect_results, write_report
+from tests.visual.conftest import Embed
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -72,24 +74,31 @@ def test_a_report_is_complete_in_itself(
 ) -> None:
     out = tmp_path / "new" / "report.html"
     sections: list[str] = []
-    written = write_report(
+    left_out = write_report(
         out,
         results,
         subject,
-        options=ReportOptions(top=5, queries=6, people=4, looks=2),
+        options=ReportOptions(top=5, queries=6, people=4, activation_maps=2),
         network=build("slim18").eval(),
         log=folder / "log.jsonl",
         on_section=sections.append,
     )
     text = out.read_text("utf-8")
     page = Page(text)
-    assert written.bytes == out.stat().st_size
-    assert written.left_out == ()
+    assert left_out == ()
     assert "script" not in page.tags
     assert page.sources
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
     assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
-    assert {"lists", "cameras", "failures", "map", "looks", "training", "card"} <= page.ids
+    assert {
+        "lists",
+        "cameras",
+        "failures",
+        "map",
+        "activation-maps",
+        "training",
+        "card",
+    } <= page.ids
     assert not re.search(r"https?://|url\(|@import", text)
     assert f"{100 * results.report.mAP:.1f}" in text
     for said in ("abc123", "2030-05-06 08:00+08:00", "a computer", "slim18-0123456789ab"):
@@ -102,28 +111,21 @@ def test_a_report_is_complete_in_itself(
 
 def test_what_cannot_be_shown_is_said(results: Results, subject: Subject, tmp_path: Path) -> None:
     bare = replace(subject, card=replace(subject.card, calibration=None))
-    options = ReportOptions(top=3, rows=(0, 5), people=2, looks=1)
-    written = write_report(tmp_path / "r.html", results, bare, options=options)
-    said = " ".join(written.left_out)
+    options = ReportOptions(top=3, rows=(0, 5), people=2, activation_maps=1)
+    said = " ".join(write_report(tmp_path / "r.html", results, bare, options=options))
     for reason in ("OpenVINO", "calibration", "--run"):
         assert reason in said
     text = (tmp_path / "r.html").read_text("utf-8")
     page = Page(text)
-    assert not {"looks", "training"} & page.ids
+    assert not {"activation-maps", "training"} & page.ids
     assert "Chosen queries" in text
     assert "no calibration" in text
 
 
 def test_a_reranked_report_shows_both_scores(
-    results: Results, subject: Subject, tmp_path: Path
+    results: Results, subject: Subject, table: CropTable, embed: Embed, tmp_path: Path
 ) -> None:
-    again = judge(
-        results.queries,
-        results.features,
-        results.query,
-        results.gallery,
-        reranking=Reranking(k1=6, k2=3),
-    )
+    again = collect_results(table, embed, reranking=Reranking(k1=6, k2=3))
     write_report(tmp_path / "r.html", again, subject, options=ReportOptions(top=3, queries=3))
     text = (tmp_path / "r.html").read_text("utf-8")
     Page(text)

@@ -8,10 +8,17 @@ from passerby.data import CropTable
 from passerby.errors import InputError
 from passerby.metrics import Reranking, evaluate
 from passerby.retrieval import distances, k_reciprocal_distances
-from passerby.visual import Results, judge
-from passerby.visual.boxes import box_heights, with_boxes
-from passerby.visual.cameras import camera_counts, camera_matrix
-from passerby.visual.failures import by_height, by_matches, confusions
+from passerby.visual import Results, collect_results
+from passerby.visual.breakdown import (
+    box_heights,
+    by_height,
+    by_matches,
+    camera_counts,
+    camera_matrix,
+    confusions,
+    with_boxes,
+)
+from tests.visual.conftest import Embed
 
 
 def labels(results: Results) -> tuple[np.ndarray, ...]:
@@ -33,23 +40,19 @@ def test_report_and_ranking_are_those_of_the_matrix(results: Results) -> None:
 
 
 def test_blocks_of_queries_change_nothing(
-    results: Results, monkeypatch: pytest.MonkeyPatch
+    results: Results, table: CropTable, embed: Embed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("passerby.visual.results.BLOCK_BYTES", 4 * len(results.gallery) * 5)
-    again = judge(results.queries, results.features, results.query, results.gallery)
+    again = collect_results(table, embed)
     np.testing.assert_array_equal(again.nearest_true, results.nearest_true)
     np.testing.assert_array_equal(again.camera_first, results.camera_first)
     np.testing.assert_array_equal(again.ranking.indices, results.ranking.indices)
 
 
-def test_a_reranked_report_keeps_the_plain_one(results: Results) -> None:
-    again = judge(
-        results.queries,
-        results.features,
-        results.query,
-        results.gallery,
-        reranking=Reranking(k1=6, k2=3),
-    )
+def test_a_reranked_report_keeps_the_plain_one(
+    results: Results, table: CropTable, embed: Embed
+) -> None:
+    again = collect_results(table, embed, reranking=Reranking(k1=6, k2=3))
     matrix = k_reciprocal_distances(results.queries, results.features, k1=6, k2=3)
     assert again.report.mAP == pytest.approx(evaluate(matrix, *labels(results)).mAP, abs=1e-6)
     assert again.plain is not None
@@ -137,10 +140,9 @@ def test_boxes_of_a_simulated_city_are_found(table: CropTable) -> None:
         file.unlink()
 
 
-def test_no_rows_and_no_matches_are_said(results: Results) -> None:
-    none = results.query.select([])
+def test_no_rows_and_no_matches_are_said(table: CropTable, embed: Embed) -> None:
     with pytest.raises(InputError, match="no query or no gallery"):
-        judge(results.queries[:0], results.features, none, results.gallery)
-    strangers = results.gallery.select(results.gallery.identity == 0)
+        collect_results(table.select(table.split == "gallery"), embed)
+    strangers = table.select((table.split == "query") | (table.identity == 0))
     with pytest.raises(InputError, match="no query has a true match"):
-        judge(results.queries, results.features[:6], results.query, strangers)
+        collect_results(strangers, lambda rows: np.ones((len(rows), 4)))

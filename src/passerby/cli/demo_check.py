@@ -12,9 +12,8 @@ from tqdm import tqdm
 
 from passerby.city import City, Scope, Trajectory, find, trace
 from passerby.data import CropTable, read
-from passerby.metrics import Calibration, Report
+from passerby.metrics import Calibration, Report, evaluate_table
 from passerby.runtime import Embedder
-from passerby.runtime.evaluation import evaluate_embedder
 
 WANTED = {"mAP": 0.60, "first": 0.80, "path": 0.60}  # below these the demo is broken
 TRACED = 30  # people whose trajectories are reconstructed
@@ -140,7 +139,7 @@ def check(
     from passerby.cli.demo_desk import walk_through
 
     table = read("simcity", tree)
-    network = evaluate_embedder(embedder, table)
+    network = evaluate_table(table, lambda rows: embedder.embed(rows.paths())).report
     truth, stored = Truth(tree), stored_tracklets(tree)
     chosen = pictures(table, TRACED)
     cases = [judge(city, embedder, truth, stored, one) for one in tqdm(chosen, desc="tracing")]

@@ -1,8 +1,8 @@
-"""`passerby embed`: a folder of pictures to a table of vectors."""
+"""`passerby embed`: a folder of pictures to a folder of vectors in Parquet."""
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from passerby.cli.arguments import parse
 from passerby.runtime import Embedder
-from passerby.runtime.tables import EmbedReport, embed_folder
+from passerby.runtime.shards import EmbedReport, embed_folder
 
 SHOWN = 20  # problems printed one by one
 
@@ -21,14 +21,15 @@ SHOWN = 20  # problems printed one by one
 class Embed:
     """Turn every picture below a folder into a vector.
 
-    A run that was broken off goes on where it stopped; pictures that cannot be read are left out
-    and listed in a file beside the table (OUT.problems.csv).
+    A run that was interrupted continues after its last finished shard. Pictures that cannot be
+    read are left out and listed in OUT.problems.csv.
     """
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder of pictures that each show one person; sub-folders too."""
     out: Path
-    """Parquet table to write: path, vector, and the model in its metadata."""
+    """Folder to write: Parquet shards part-00000.parquet ..., which are read as one table with the
+    columns path and vector, and the model in its metadata."""
     model: str = "default"
     """Embedding network: default (the bundled one), a file (.safetensors, .onnx, .xml), or a pulled
     name of 'passerby models list'."""
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
         precision=options.precision,
     )
     begin = perf_counter()
-    # speed and time left over the whole run: what was done before counts for neither
+    # speed and remaining time are averages over this run, without the shards of earlier runs
     with tqdm(unit=" pictures", desc="embed", disable=None, smoothing=0) as bar:
 
         def show(report: EmbedReport) -> None:
@@ -72,7 +73,7 @@ def main(arguments: list[str]) -> int:
     _list_problems(report)
     if options.json:
         facts = {"out": str(options.out), "model": embedder.model_id, "images_per_second": rate}
-        print(json.dumps({**report.as_dict(), **facts}, ensure_ascii=False))
+        print(json.dumps({**asdict(report), **facts}, ensure_ascii=False))
     else:
         resumed = f", {report.resumed} from before" if report.resumed else ""
         print(f"{report.embedded} vectors in {options.out}{resumed} ({rate:.0f} pictures/s)")

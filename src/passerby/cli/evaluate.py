@@ -17,7 +17,7 @@ from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.data import CropTable
-    from passerby.metrics import Report, Reranking
+    from passerby.metrics import Reranking, TableEvaluation
     from passerby.runtime import Embedder
 
 Vectors = NDArray[np.float32]
@@ -96,28 +96,27 @@ def main(arguments: Sequence[str]) -> int:
 def _one(options: Options, model: str, data: str) -> int:
     """One model on one data set, with all there is to say."""
     if options.calibrate:
-        from passerby.runtime.calibrations import own_file
+        from passerby.runtime.sidecars import own_file
 
         own_file(model)
     embedder = load(model, options)
     table = resolve(data)
-    queries, gallery = vectors(embedder, table, data, options.batch_size)
-    report = judge(table, queries, gallery, options)
+    found = evaluate(embedder, table, options)
     answer: dict[str, Any] = {
         "model": embedder.model_id,
         "runtime": embedder.backend.runtime,
         "data": data,
         "metric": options.metric,
         "reranked": options.rerank,
-        **report.summary(),
+        **found.report.summary(),
         "protocol_says": says(options),
     }
-    text = f"{report.table(data)}\n  {says(options)}"
+    text = f"{found.report.table(data)}\n  {says(options)}"
     if options.scores or options.calibrate:
         from passerby.cli.evaluate_scores import judge_scores
 
         scores = judge_scores(
-            model, embedder, table, queries=queries, gallery=gallery, options=options
+            model, embedder, table, queries=found.queries, gallery=found.gallery, options=options
         )
         answer |= scores.answer
         text += f"\n\n{scores.text}"
@@ -151,43 +150,32 @@ def load(model: str, options: Options) -> "Embedder":
     )
 
 
-def vectors(
-    embedder: "Embedder", table: "CropTable", name: str, batch_size: int
-) -> tuple[Vectors, Vectors]:
-    """Unit rows of the query pictures (Q, D) and of the gallery's (G, D).
+def evaluate(
+    embedder: "Embedder", table: "CropTable", options: Options
+) -> "TableEvaluation[Vectors]":
+    """Embed the queries and the gallery of a table and score them as the options say.
 
     Raises:
-        InputError: The table has none of either, or a picture cannot be read.
+        InputError: The table has no queries or no gallery, or a picture cannot be read.
     """
-    query, gallery = table.query, table.gallery
-    if not len(query) or not len(gallery):
-        raise InputError(f"'{name}' has no query or no gallery rows; see 'passerby check'")
-    return embed(embedder, query, batch_size), embed(embedder, gallery, batch_size)
+    from passerby.metrics import evaluate_table
 
-
-def judge(table: "CropTable", queries: Vectors, gallery: Vectors, options: Options) -> "Report":
-    """The report on vectors of the query and gallery rows of ``table``."""
-    from passerby.metrics import evaluate_features
-    from passerby.retrieval import expand_queries
-
-    if options.expand:
-        queries = expand_queries(queries, gallery, count=options.expand)
-    return evaluate_features(
-        queries,
-        gallery,
-        *table.match_labels(),
+    return evaluate_table(
+        table,
+        lambda rows: embed(embedder, rows, options.batch_size),
         protocol=options.protocol,
         metric=options.metric,
-        reranking=_reranking(queries, gallery, options) if options.rerank else None,
+        expand=options.expand,
+        reranking=_reranking(embedder, table, options) if options.rerank else None,
     )
 
 
-def _reranking(queries: Vectors, gallery: Vectors, options: Options) -> "Reranking":
-    """The options of re-ranking; says first how much memory it will take."""
+def _reranking(embedder: "Embedder", table: "CropTable", options: Options) -> "Reranking":
+    """Return the options of re-ranking; print first how much memory it will take."""
     from passerby.metrics import Reranking
     from passerby.retrieval import memory_estimate
 
-    size = len(queries), len(gallery), queries.shape[1]
+    size = len(table.query), len(table.gallery), embedder.dimension
     needed = memory_estimate(*size, k1=options.k1, k2=options.k2)
     print(
         f"re-ranking {size[0]} queries in {size[1]} pictures: about {needed / 2**20:.0f} MiB",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from passerby.cli.data import resolve
-from passerby.cli.evaluate import Options, judge, load, says, vectors
+from passerby.cli.evaluate import Options, evaluate, load, says
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _row(
             continue
         table = tables[data]
         try:
-            report = judge(table, *vectors(embedder, table, data, options.batch_size), options)
+            report = evaluate(embedder, table, options).report
         except InputError as error:
             cells[data] = Cell(
                 model=model, data=data, model_id=embedder.model_id, problem=str(error)

@@ -17,7 +17,7 @@ from passerby.metrics import (
     thresholds,
 )
 from passerby.metrics.identification import thresholds_table
-from passerby.runtime.calibrations import write_calibration
+from passerby.runtime.sidecars import write_calibration
 
 if TYPE_CHECKING:
     from passerby.data import CropTable

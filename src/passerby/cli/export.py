@@ -13,7 +13,7 @@ from passerby.cli.data import resolve
 from passerby.data import CropTable
 from passerby.runtime.export import ExportReport, export
 from passerby.runtime.parity import labelled_or_none
-from passerby.runtime.tables import find_pictures
+from passerby.runtime.pictures import find_pictures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,6 @@ def _file(model: str) -> Path | None:
 
 def _of_file(path: Path, options: Options) -> dict[str, Any]:
     from passerby.models import load, parameters
-    from passerby.models.identity import content_id
 
     if options.structure:
         raise InputError(f"'{path}' knows its own structure; leave --structure out")
@@ -62,29 +61,19 @@ def _of_file(path: Path, options: Options) -> dict[str, Any]:
         "parameters": parameters(network),
         **_accounting(card.architecture, card.structure),
         "bytes": path.stat().st_size,
-        **_chosen(content_id(card, path), path),
     }
 
 
 def _foreign(path: Path) -> dict[str, Any]:
     """The card of a network of ONNX or OpenVINO: beside it, known by its name, or inside it."""
     from passerby.runtime.files import read_network
-    from passerby.runtime.foreign import find_card, require_card
+    from passerby.runtime.sidecars import find_card, require_card
 
     if card := find_card(path):
         return asdict(card)
     if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
         return asdict(require_card(path))
-    file = read_network(path)
-    return {**asdict(file.card), **_chosen(file.model_id, path)}
-
-
-def _chosen(model_id: str, path: Path) -> dict[str, Any]:
-    """The runtimes that were found fastest on this machine, where they were tried."""
-    from passerby.runtime.remembered import chosen
-
-    found = chosen(model_id, path.suffix)
-    return {"runtimes": found} if found else {}
+    return asdict(read_network(path).card)
 
 
 def _of_name(architecture: str, structure: Mapping[str, str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from passerby.data import CropTable
     from passerby.runtime import Embedder
-    from passerby.visual import ReportOptions, Results, Subject, Written
+    from passerby.visual import ReportOptions, Results, Subject
 
 RANKS = (1, 5, 10)  # printed
 
@@ -92,20 +92,21 @@ def main(arguments: Sequence[str]) -> int:
     table = resolve(data)
     results = answer(embedder, table, options)
     about = subject(embedder, options, model, table.name)
-    written = draw(out, results, about, shown, model=model, log=log)
+    left_out = draw(out, results, about, shown, model=model, log=log)
+    size = out.stat().st_size
     report = replace(results.report, cmc={rank: results.report.cmc[rank] for rank in RANKS})
     facts: dict[str, Any] = {
         "out": str(out),
-        "bytes": written.bytes,
+        "bytes": size,
         "model": embedder.model_id,
         "data": table.name,
         "reranked": options.rerank,
         **report.summary(),
-        "left_out": list(written.left_out),
+        "left_out": list(left_out),
     }
     print(json.dumps(facts) if options.json else report.table(table.name))
     if not options.json:
-        print(f"written: {out} ({written.bytes / 1e6:.1f} MB)", file=sys.stderr)
+        print(f"written: {out} ({size / 1e6:.1f} MB)", file=sys.stderr)
     return 0
 
 
@@ -117,8 +118,8 @@ def draw(
     *,
     model: str,
     log: Path | None,
-) -> "Written":
-    """Write the report with a progress bar over its sections."""
+) -> tuple[str, ...]:
+    """Write the report with a progress bar; return the sections without content, with reasons."""
     from passerby.visual import write_report
 
     with tqdm(desc="report", unit=" sections", leave=False) as bar:
@@ -187,18 +188,12 @@ def answer(embedder: "Embedder", table: "CropTable", options: Options) -> "Resul
         InputError: The table has no query or no gallery rows.
     """
     from passerby.metrics import Reranking
-    from passerby.visual import judge
-    from passerby.visual.boxes import with_boxes
+    from passerby.visual import collect_results
     from passerby.visual.results import DEPTH
 
-    query, gallery = table.query, table.gallery
-    if not len(query) or not len(gallery):
-        raise InputError(f"'{table.name}' has no query or no gallery rows; see 'passerby check'")
-    return judge(
-        embed(embedder, query, options.batch_size),
-        embed(embedder, gallery, options.batch_size),
-        with_boxes(query),
-        with_boxes(gallery),
+    return collect_results(
+        table,
+        lambda rows: embed(embedder, rows, options.batch_size),
         protocol=options.protocol,
         reranking=Reranking() if options.rerank else None,
         depth=max(DEPTH, 3 * options.top),

@@ -15,7 +15,7 @@ from passerby.city.times import parse_time
 from passerby.errors import InputError, MissingExtraError
 from passerby.ingest.store import Stored, as_jpeg, file_hash, known, store
 from passerby.runtime import Embedder
-from passerby.runtime.tables import find_pictures
+from passerby.runtime.pictures import find_pictures
 
 ROWS_AT_ONCE = 256
 TABLE = "sightings.parquet"

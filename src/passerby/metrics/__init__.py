@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         evaluate_features,
     )
     from passerby.metrics.identification import OpenSet, Threshold, open_set, thresholds
+    from passerby.metrics.table_evaluation import TableEvaluation, evaluate_table
 
 __all__ = [
     "PROTOCOLS",
@@ -40,12 +41,14 @@ __all__ = [
     "Report",
     "Reranking",
     "Survey",
+    "TableEvaluation",
     "Threshold",
     "calibrate",
     "candidate_pairs",
     "evaluate",
     "evaluate_blocks",
     "evaluate_features",
+    "evaluate_table",
     "open_set",
     "reliability",
     "survey",
@@ -58,6 +61,7 @@ _WITH_TORCH = {
     "calibrating": "Calibrated Pairs Reliability calibrate candidate_pairs reliability",
     "evaluation": "Reranking evaluate evaluate_blocks evaluate_features",
     "identification": "OpenSet Threshold open_set thresholds",
+    "table_evaluation": "TableEvaluation evaluate_table",
 }
 
 

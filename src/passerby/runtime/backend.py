@@ -1,69 +1,40 @@
-"""What a runtime must do for the embedder."""
+"""The interface of a runtime: pictures of the network's input size in, features out."""
 
-from concurrent.futures import Future
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pictures = NDArray[np.uint8]
+"""(B, H, W, 3) RGB, of the input size in the model card."""
 Features = NDArray[np.float32]
+"""(B, D); the embedder divides each row by its length."""
+Pending = Callable[[], Features]
+"""A batch that is being computed; calling it waits for the features."""
 
 
-class Pending(Protocol):
-    """Features that are on their way."""
-
-    def result(self) -> Features:
-        """Wait for them: (B, D) float32."""
-        ...
-
-
-class Backend(Protocol):
-    """One network, ready to run in one runtime."""
+class Backend:
+    """One network, ready to run in one runtime. Subclasses override :meth:`features`."""
 
     runtime: str
-    """"torch", "compiled", "onnx" or "openvino"."""
+    """"torch", "onnx" or "openvino"."""
     precision: str
     """The arithmetic: "fp32", "bf16", "fp16" or "int8"."""
     dimension: int
     """D, the length of a feature."""
 
     def features(self, pictures: Pictures) -> Features:
-        """Run the network on pictures of the card's size.
-
-        Args:
-            pictures: (B, H, W, 3) uint8 RGB.
-
-        Returns:
-            (B, D) float32; the embedder normalises them to unit length.
-        """
-        ...
-
-    def submit(self, pictures: Pictures) -> Pending:
-        """Begin what :meth:`features` does; where a runtime can, several batches run at once."""
-        ...
-
-    def describe(self) -> str:
-        """What runs, in words: "openvino bf16"."""
-        ...
-
-
-class OneAtATime:
-    """The part of a backend that is alike where a runtime takes one batch after the other."""
-
-    runtime: str
-    precision: str
-
-    def features(self, pictures: Pictures) -> Features:
-        """Run the network; see :class:`Backend`."""
+        """Run the network on B pictures and return features (B, D)."""
         raise NotImplementedError
 
     def submit(self, pictures: Pictures) -> Pending:
-        """Run the network at once."""
-        done: Future[Features] = Future()
-        done.set_result(self.features(pictures))
-        return done
+        """Start a batch and return at once where the runtime can run several batches together.
+
+        This default runs the batch before it returns.
+        """
+        features = self.features(pictures)
+        return lambda: features
 
     def describe(self) -> str:
-        """Runtime and arithmetic."""
+        """Return the runtime and the arithmetic, such as "openvino bf16"."""
         return f"{self.runtime} {self.precision}"

@@ -1,7 +1,7 @@
-"""The embedder: pictures of people in, unit vectors out, in whatever runtime there is."""
+"""The embedder: pictures of people in, unit vectors out, in any installed runtime."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,43 +12,56 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError
 from passerby.models import ModelCard
-from passerby.models.identity import find_file
-from passerby.runtime.automatic import open_network
-from passerby.runtime.backend import Backend, Pending
-from passerby.runtime.calibrations import with_calibration
+from passerby.runtime.backend import Backend
+from passerby.runtime.comparison import unit_rows
+from passerby.runtime.files import open_network
 from passerby.runtime.pictures import Picture, read_image, resize
-from passerby.runtime.samples import unit_rows
+from passerby.runtime.sidecars import with_calibration
 
 WORKERS = 2  # decoding threads; Pillow releases the interpreter's lock
 BATCHES_AHEAD = 3
-BATCHES_RUNNING = 2  # so that no stream of the runtime waits for the end of a batch
+BATCHES_RUNNING = 2  # two, so that no stream of the runtime is idle at the end of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Embedded:
-    """A finished batch of a stream of pictures."""
+class EmbeddedBatch:
+    """One finished batch of a stream of pictures."""
 
     indices: NDArray[np.int64]
     """(B,) positions in the stream."""
     vectors: NDArray[np.float32]
     """(B, D) unit rows."""
     problems: dict[int, str]
-    """Position -> why that picture could not be read."""
+    """Position -> reason why that picture could not be read."""
 
 
 class Embedder:
-    """A network with its card in a runtime.
+    """A network with its model card, opened in a runtime.
 
-    The same picture gives the same vector however it comes (path, PIL image, array), and
-    neither batch size nor order changes a value by more than 1e-6 (PyTorch's own bf16 and fp16 on
-    a batch of another size excepted).
+    The same picture gives the same vector as a path, a PIL image or an array. Batch size and order
+    change no value by more than 1e-6, except for PyTorch in bf16 and fp16, which rounds differently
+    for other batch sizes.
     """
 
-    def __init__(self, backend: Backend, card: ModelCard, model_id: str) -> None:
-        """Use :meth:`load`; this takes the parts ready made."""
+    def __init__(
+        self,
+        backend: Backend,
+        card: ModelCard,
+        model_id: str,
+        rejected: Mapping[str, str] | None = None,
+    ) -> None:
+        """Use :meth:`load`; this takes what ``load`` opens.
+
+        Args:
+            backend: The network in its runtime.
+            card: The network's.
+            model_id: Architecture and content hash.
+            rejected: Runtime -> reason why it is not used although it comes first in the order.
+        """
         self.backend = backend
         self.card = card
         self.model_id = model_id
+        self.rejected = dict(rejected or {})
         self.dimension = backend.dimension
 
     @classmethod
@@ -63,25 +76,31 @@ class Embedder:
         """Open a network.
 
         Args:
-            name_or_path: "default" (the bundled network), a name of the model zoo that was pulled,
-                a Passerby weights file (.safetensors), an ONNX file, or an OpenVINO .xml with its
-                .bin beside it.
-            device: "auto", "cpu", "cuda", "cuda:1" ...; auto takes a GPU when the runtime has one.
-            runtime: "auto", "torch", "compiled" (PyTorch's compiler), "onnx" or "openvino". On a
-                CPU, auto tries the installed ones on a few batches when a network is first opened
-                on a machine, takes the fastest of those that agree with PyTorch, and remembers.
-            precision: "auto" (fp32), "fp32", "bf16", "fp16", or, with runtime auto, "fastest":
-                fp32 or bf16. A quantised network is int8 whatever is asked.
+            name_or_path: "default" (the bundled network), the name of a pulled network of the model
+                zoo, a Passerby weights file (.safetensors), an ONNX file, or an OpenVINO .xml with
+                its .bin beside it.
+            device: "auto", "cpu", "cuda", "cuda:1" ...; auto uses a GPU if PyTorch has one.
+            runtime: "auto", "torch", "onnx" or "openvino". On a CPU, auto takes the first that is
+                installed and agrees with the reference: OpenVINO, ONNX Runtime, PyTorch. On a GPU
+                it takes PyTorch.
+            precision: "auto" (fp32), "fp32", "bf16" or "fp16". A quantised network stays int8.
 
         Raises:
-            InputError: no such file, not an embedding network, or an option it cannot have.
+            InputError: No such file, no embedding network, or an option this network cannot have.
+
+        Warns:
+            RuntimeWarning: A runtime that comes first in the order computes other vectors, or
+                cannot run the network; the next one is used.
         """
-        backend, card, model_id = open_network(name_or_path, device, runtime, precision)
-        return cls(backend, with_calibration(find_file(name_or_path), card, model_id), model_id)
+        file, backend, rejected = open_network(name_or_path, device, runtime, precision)
+        card = with_calibration(file.path, file.card, file.model_id)
+        return cls(backend, card, file.model_id, rejected)
 
     def __repr__(self) -> str:
-        """Say what it is."""
-        return f"Embedder({self.model_id}, {self.backend.describe()}, {self.dimension}-d)"
+        """Return the model id, the runtime with those rejected before it, and D."""
+        rejected = "".join(f" ({name} rejected: {why})" for name, why in self.rejected.items())
+        runs = self.backend.describe() + rejected
+        return f"Embedder({self.model_id}, {runs}, {self.dimension}-d)"
 
     def prepare(self, picture: Picture) -> NDArray[np.uint8]:
         """Read a picture at the network's input size, (H, W, 3) uint8 RGB."""
@@ -94,36 +113,35 @@ class Embedder:
 
         Args:
             images: N pictures: paths, PIL images, or RGB uint8 arrays (H, W, 3).
-            batch_size: pictures a pass.
+            batch_size: Pictures in one pass of the network.
 
         Returns:
             (N, D) float32, unit rows.
 
         Raises:
-            InputError: a picture cannot be read.
+            InputError: A picture cannot be read.
         """
         if isinstance(images, (str, Path, bytes)) or (
             isinstance(images, np.ndarray) and images.ndim == 3
         ):
-            images = [images]  # type: ignore[list-item]
+            images = [images]
         if len(images) == 1:  # a query: threads to read ahead would only cost time
             return unit_rows(self.backend.features(self.prepare(images[0])[None]))
-        parts = []
-        for part in self.stream(images, batch_size=batch_size):
-            for problem in part.problems.values():
+        parts = [self._no_vectors()]
+        for batch in self.stream(images, batch_size=batch_size):
+            for problem in batch.problems.values():
                 raise InputError(problem)
-            parts.append(part.vectors)
-        empty = np.zeros((0, self.dimension), dtype=np.float32)
-        return np.concatenate([empty, *parts])
+            parts.append(batch.vectors)
+        return np.concatenate(parts)
 
-    def stream(self, images: Iterable[Picture], *, batch_size: int = 32) -> Iterator[Embedded]:
-        """Embed a stream in order, batch by batch; unreadable pictures are named, not fatal.
+    def stream(self, images: Iterable[Picture], *, batch_size: int = 32) -> Iterator[EmbeddedBatch]:
+        """Embed a stream in order, batch by batch; unreadable pictures are reported, not fatal.
 
-        Decoding runs in threads, a few batches ahead of the network.
+        Threads decode a few batches ahead of the network.
 
         Args:
-            images: pictures, as for :meth:`embed`; may be endless.
-            batch_size: pictures a pass.
+            images: Pictures as for :meth:`embed`; may be endless.
+            batch_size: Pictures in one pass of the network.
 
         Yields:
             Finished batches, in the order of the stream.
@@ -131,26 +149,34 @@ class Embedder:
         if batch_size < 1:
             raise InputError(f"a batch of {batch_size} pictures cannot be; give 1 or more")
         source = iter(images)
-        waiting: deque[list[Future[NDArray[np.uint8]]]] = deque()
-        running: deque[_Running] = deque()
+        decoding: deque[list[Future[NDArray[np.uint8]]]] = deque()
+        running: deque[Callable[[], EmbeddedBatch]] = deque()
         position = 0
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="decode") as pool:
             while True:
-                while len(waiting) <= BATCHES_AHEAD:
+                while len(decoding) <= BATCHES_AHEAD:
                     batch = [pool.submit(self.prepare, x) for x in islice(source, batch_size)]
                     if not batch:
                         break
-                    waiting.append(batch)
-                if waiting:
-                    futures = waiting.popleft()
+                    decoding.append(batch)
+                if decoding:
+                    futures = decoding.popleft()
                     running.append(self._start(position, futures))
                     position += len(futures)
-                if len(running) == BATCHES_RUNNING or not waiting:
+                if len(running) == BATCHES_RUNNING or not decoding:
                     if not running:
                         return
-                    yield self._finish(running.popleft())
+                    finish = running.popleft()
+                    yield finish()
 
-    def _start(self, position: int, futures: list[Future[NDArray[np.uint8]]]) -> "_Running":
+    def _start(
+        self, position: int, futures: list[Future[NDArray[np.uint8]]]
+    ) -> Callable[[], EmbeddedBatch]:
+        """Wait for a batch's pictures and hand them to the runtime.
+
+        Returns:
+            A function that waits for the vectors.
+        """
         pictures, indices, problems = [], [], {}
         for index, future in enumerate(futures, start=position):
             try:
@@ -159,20 +185,14 @@ class Embedder:
             except InputError as error:
                 problems[index] = str(error)
         pending = self.backend.submit(np.stack(pictures)) if pictures else None
-        return _Running(pending=pending, indices=indices, problems=problems)
 
-    def _finish(self, batch: "_Running") -> Embedded:
-        vectors = np.zeros((0, self.dimension), dtype=np.float32)
-        if batch.pending is not None:
-            vectors = unit_rows(batch.pending.result())
-        indices = np.asarray(batch.indices, dtype=np.int64)
-        return Embedded(indices=indices, vectors=vectors, problems=batch.problems)
+        def finish() -> EmbeddedBatch:
+            vectors = unit_rows(pending()) if pending else self._no_vectors()
+            return EmbeddedBatch(
+                indices=np.array(indices, dtype=np.int64), vectors=vectors, problems=problems
+            )
 
+        return finish
 
-@dataclass(frozen=True, kw_only=True)
-class _Running:
-    """A batch that the network is at."""
-
-    pending: Pending | None
-    indices: list[int]
-    problems: dict[int, str]
+    def _no_vectors(self) -> NDArray[np.float32]:
+        return np.zeros((0, self.dimension), dtype=np.float32)

@@ -1,6 +1,6 @@
-"""A weights file to a file that needs no code: uint8 RGB in, unit vectors out.
+"""Export of a weights file to a file that needs no code: uint8 RGB in, unit vectors out.
 
-ONNX (.onnx) in fp32, or OpenVINO (.xml with its .bin) in fp32 or int8.
+The format is ONNX (.onnx) in fp32, or OpenVINO (.xml with its .bin) in fp32 or int8.
 """
 
 import os
@@ -19,12 +19,12 @@ from passerby.data import CropTable
 from passerby.errors import InputError
 from passerby.models import ModelCard, load
 from passerby.models.identity import content_id, find_file
-from passerby.runtime.backend import Backend
-from passerby.runtime.onnx_backend import OnnxBackend
-from passerby.runtime.onnx_models import convert_to_onnx, write_onnx
+from passerby.runtime.files import read_network
+from passerby.runtime.onnx_backend import convert_to_onnx
+from passerby.runtime.openvino_models import convert_torch, write_openvino
 from passerby.runtime.parity import Original, Parity, crops_or_samples
 from passerby.runtime.pictures import Picture
-from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, prepare, quantise
+from passerby.runtime.quantise import SCHEMES, Scheme, SchemeError, import_nncf, prepare, quantise
 from passerby.runtime.torch_backend import TorchBackend, UnitVectors
 
 SUFFIXES = (".onnx", ".xml")
@@ -35,14 +35,14 @@ CALIBRATION_CROPS = 300
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """What was written, and how near it is to the original."""
+    """The written file and its agreement with the original."""
 
     path: str
     model_id: str
-    """Of the written network: the original's, but for int8, whose vectors are its own."""
+    """Of the written network: the original's in fp32; a new one in int8, whose vectors differ."""
     precision: str
     scheme: str
-    """How it was quantised, of the ways that are tried until one is near enough; "" in fp32."""
+    """The quantisation scheme, the first that was close enough; "" in fp32."""
     parity: Parity
 
 
@@ -57,26 +57,28 @@ def export(
 ) -> ExportReport:
     """Write a network with normalisation and L2 inside, for any batch size.
 
-    The file carries the model card and, but for int8, the model id, so that vectors of either may
-    lie in one gallery. Both networks are run on the pictures; a file that differs is not kept.
+    The file contains the model card. In fp32 it also contains the model id, so that vectors of the
+    file and of the original may be in one gallery. Both networks embed the same pictures; a file
+    that differs is deleted.
 
     Args:
-        source: a Passerby weights file, or "default".
-        out: the .onnx or .xml file to write.
+        source: A Passerby weights file, or "default".
+        out: The .onnx or .xml file to write.
         precision: "fp32", or "int8" for OpenVINO.
-        calibrate: crops like those the network will see, for int8: 300 of them are used, and, when
-            ``pictures`` are not given, others are compared on.
-        pictures: crops to compare on; smooth random pictures when there are none.
-        labelled: queries and a gallery; rank-1 must stay within half a point.
+        calibrate: Crops like those the network will see, for int8. 300 of them calibrate; without
+            ``pictures``, others serve for the comparison.
+        pictures: Crops for the comparison; without any, smooth random pictures.
+        labelled: Queries and a gallery; rank-1 may change by at most half a point.
 
     Raises:
-        InputError: no such file, no crops to calibrate on, or the written network differs.
+        InputError: No such file, no crops to calibrate on, or the written network differs.
     """
     path, out = find_file(source), Path(out)
     _check(path, out, precision, calibrate)
     network, card = load(path)
-    crops = Crops.split(calibrate, pictures, card)
-    job = _Job(path, out, network, card, crops, labelled)
+    calibration, comparison = split_crops(calibrate, pictures, card)
+    original = Original(TorchBackend(network, card), card, comparison, labelled)
+    job = _Job(path, out, network, card, calibration, original)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
@@ -85,62 +87,48 @@ def export(
         raise InputError(f"'{out}' cannot be written: {error.strerror}") from None
 
 
-def export_onnx(
-    source: str | Path, out: str | Path, *, pictures: Sequence[Picture] = ()
-) -> ExportReport:
-    """Write a weights file as ONNX; see :func:`export`."""
-    if Path(out).suffix != ".onnx":
-        raise InputError(f"the file to write must end in .onnx, not '{out}'")
-    return export(source, out, pictures=pictures)
+def split_crops(
+    calibrate: Sequence[Picture], pictures: Sequence[Picture], card: ModelCard
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the crops for the calibration, and others for the comparison.
 
+    Without ``pictures``, every sixth of ``calibrate`` is held back for the comparison.
 
-@dataclass(frozen=True, kw_only=True)
-class Crops:
-    """Crops at the network's size: to calibrate on, and others to compare on."""
-
-    calibration: NDArray[np.uint8]
-    comparison: NDArray[np.uint8]
-
-    @classmethod
-    def split(
-        cls, calibrate: Sequence[Picture], pictures: Sequence[Picture], card: ModelCard
-    ) -> "Crops":
-        """Read them; without pictures to compare on, every sixth of the others is held back."""
-        calibrate = _spread(calibrate, CALIBRATION_CROPS + PARITY_CROPS)
-        pictures = _spread(pictures, PARITY_CROPS)
-        if calibrate and not pictures:
-            pictures = calibrate[::6]
-            calibrate = [one for index, one in enumerate(calibrate) if index % 6]
-        calibrate = calibrate[:CALIBRATION_CROPS]
-        empty = np.zeros((0, *card.input_size, 3), np.uint8)
-        return cls(
-            calibration=crops_or_samples(calibrate, card) if calibrate else empty,
-            comparison=crops_or_samples(pictures, card),
-        )
+    Returns:
+        Two arrays (N, H, W, 3) uint8 RGB of the network's input size.
+    """
+    calibrate = _spread(calibrate, CALIBRATION_CROPS + PARITY_CROPS)
+    pictures = _spread(pictures, PARITY_CROPS)
+    if calibrate and not pictures:
+        pictures = calibrate[::6]
+        calibrate = [one for index, one in enumerate(calibrate) if index % 6]
+    calibrate = calibrate[:CALIBRATION_CROPS]
+    return crops_or_samples(calibrate, card), crops_or_samples(pictures, card)
 
 
 @dataclass(frozen=True)
 class _Job:
+    """One export."""
+
     path: Path
     out: Path
     network: nn.Module
     card: ModelCard
-    crops: Crops
-    labelled: CropTable | None
+    calibration: NDArray[np.uint8]
+    original: Original
 
     def run(self, partial: Path, precision: str) -> ExportReport:
+        """Write ``partial`` with one scheme after another until one agrees, then move it."""
         model_id = content_id(self.card, self.path)
-        crops = self.crops.comparison
-        original = Original(TorchBackend(self.network, self.card), self.card, crops, self.labelled)
         faults = []
         for scheme in SCHEMES if precision == "int8" else (None,):
             try:
-                card = self._write(partial, model_id, scheme)
+                self._write(partial, model_id, scheme)
             except SchemeError as error:
                 faults.append(str(error))
                 continue
-            written = self._open(partial, card)
-            parity = original.compare(written, precision)
+            written = read_network(partial, "cpu")
+            parity = self.original.compare(written.backend(written.reference, "fp32"), precision)
             fault = parity.fault(precision)
             if not fault:
                 break
@@ -150,52 +138,38 @@ class _Job:
                 f"the exported network differs from '{self.path}' ({'; '.join(faults)}); nothing "
                 "was written"
             )
-        if precision == "int8":
-            model_id = content_id(card, partial, partial.with_suffix(".bin"))
         for suffix in (".bin", self.out.suffix):  # the weights first
             if partial.with_suffix(suffix).is_file():
                 os.replace(partial.with_suffix(suffix), self.out.with_suffix(suffix))
         return ExportReport(
             path=str(self.out),
-            model_id=model_id,
+            model_id=written.model_id,
             precision=precision,
             scheme=str(scheme or ""),
             parity=parity,
         )
 
-    def _write(self, partial: Path, model_id: str, scheme: Scheme | None) -> ModelCard:
+    def _write(self, partial: Path, model_id: str, scheme: Scheme | None) -> None:
+        """Write the network with its card."""
         if partial.suffix == ".onnx":
-            write_onnx(convert_to_onnx(self.network, self.card, model_id), partial)
-            return self.card
-        from passerby.runtime.openvino_models import convert_torch, write_openvino
+            partial.write_bytes(convert_to_onnx(self.network, self.card, model_id))
+        elif scheme is None:
+            write_openvino(self._converted(), partial, self.card, model_id)
+        else:
+            model = quantise(self._prepared, self.calibration, scheme)
+            # the scores in the card are those of the original, so they are left out
+            how = {"from": model_id, "crops": len(self.calibration), "scheme": str(scheme)}
+            card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
+            write_openvino(model, partial, card, None)
 
-        if scheme is None:
-            model = convert_torch(UnitVectors(self.network, self.card), self.card)
-            write_openvino(model, partial, self.card, model_id)
-            return self.card
-        model = quantise(self._prepared, self.crops.calibration, scheme)
-        # the scores were another network's
-        how = {"from": model_id, "crops": len(self.crops.calibration), "scheme": str(scheme)}
-        card = replace(self.card, scores={}, training={**self.card.training, "int8": how})
-        write_openvino(model, partial, card, None)
-        return card
+    def _converted(self) -> Any:
+        """Convert the network with normalisation and L2 to an OpenVINO model."""
+        return convert_torch(UnitVectors(self.network, self.card), self.card)
 
     @cached_property
     def _prepared(self) -> Any:
-        """The network as it is quantised in any way."""
-        from passerby.runtime.openvino_models import convert_torch
-
-        model = convert_torch(UnitVectors(self.network, self.card), self.card)
-        return prepare(model, self.crops.calibration)
-
-    def _open(self, partial: Path, card: ModelCard) -> Backend:
-        name = f"'{self.out}'"
-        if partial.suffix == ".onnx":
-            return OnnxBackend(partial, card, name=name)
-        from passerby.runtime.openvino_backend import OpenVINOBackend
-        from passerby.runtime.openvino_models import read_openvino
-
-        return OpenVINOBackend(read_openvino(partial), card, name=name)
+        """The OpenVINO model that every scheme starts from."""
+        return prepare(self._converted(), self.calibration)
 
 
 def _check(path: Path, out: Path, precision: str, calibrate: Sequence[Picture]) -> None:
@@ -211,10 +185,12 @@ def _check(path: Path, out: Path, precision: str, calibrate: Sequence[Picture]) 
         raise InputError("int8 needs crops to calibrate on; give a folder or a data set of them")
     if precision == "fp32" and calibrate:
         raise InputError("fp32 is not calibrated; choose the precision int8, or leave that out")
+    if precision == "int8":
+        import_nncf()  # a missing package is reported before minutes of work
 
 
 def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
-    """At most ``count`` pictures, evenly out of all."""
+    """Return at most ``count`` pictures, at even distances."""
     if len(pictures) <= count:
         return list(pictures)
     return [pictures[index * len(pictures) // count] for index in range(count)]

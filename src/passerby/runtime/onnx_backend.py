@@ -1,31 +1,65 @@
-"""ONNX Runtime: files of `passerby export`, and foreign ONNX files with a card."""
+"""The ONNX runtime: conversion from PyTorch, and inference by ONNX Runtime."""
 
+import io
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from passerby.errors import InputError, MissingExtraError
 from passerby.models import ModelCard
 from passerby.models.card import CARD_KEY
-from passerby.runtime.backend import OneAtATime
-
-
-def import_onnxruntime() -> Any:
-    """Import ONNX Runtime, or say which extra brings it."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtraError("onnxruntime", "onnx") from None
-    return onnxruntime
-
+from passerby.runtime.backend import Backend
+from passerby.runtime.torch_backend import UnitVectors
 
 ID_KEY = "passerby.model_id"
+OPSET = 18
+
+
+def convert_to_onnx(network: nn.Module, card: ModelCard, model_id: str) -> bytes:
+    """Convert a network to an ONNX file: uint8 RGB (B, H, W, 3) in, unit vectors (B, D) out.
+
+    Returns:
+        The content of the file, with the card and the model id.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtraError("onnx", "onnx") from None
+    example = torch.zeros((2, *card.input_size, 3), dtype=torch.uint8)
+    written = io.BytesIO()
+    with warnings.catch_warnings():
+        # the newer exporter needs one more package (onnxscript) and gives the same graph here
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        torch.onnx.export(
+            UnitVectors(network, card).eval(),
+            (example,),
+            written,  # type: ignore[arg-type]  # the exporter accepts a file object
+            input_names=["pictures"],
+            output_names=["vectors"],
+            dynamic_axes={"pictures": {0: "batch"}, "vectors": {0: "batch"}},
+            opset_version=OPSET,
+            do_constant_folding=False,  # it drops a constant of slim18; the runtimes fold anyway
+            dynamo=False,
+        )
+    model = onnx.load_from_string(written.getvalue())
+    onnx.helper.set_model_props(model, {CARD_KEY: card.to_json(), ID_KEY: model_id})
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def read_metadata(path: Path) -> tuple[ModelCard | None, str | None]:
-    """Read the card and the model id that `passerby export` put into an ONNX file, if it did."""
+    """Read the card and the model id that `passerby export` wrote into an ONNX file, if any."""
     session = _open(path, ["CPUExecutionProvider"], f"'{path}'")
     metadata = session.get_modelmeta().custom_metadata_map
     text = metadata.get(CARD_KEY)
@@ -33,10 +67,13 @@ def read_metadata(path: Path) -> tuple[ModelCard | None, str | None]:
 
 
 def _open(source: Path | bytes, providers: list[str], name: str) -> Any:
-    onnxruntime = import_onnxruntime()
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("onnxruntime", "onnx") from None
     network = source if isinstance(source, bytes) else str(source)
     options = onnxruntime.SessionOptions()
-    # idle, its threads would turn for 40 ms, each on a core that decoding or another runtime needs
+    # by default its threads spin for 40 ms when idle, on cores that decoding needs
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(network, options, providers=providers)
@@ -45,11 +82,11 @@ def _open(source: Path | bytes, providers: list[str], name: str) -> Any:
         raise InputError(f"ONNX Runtime cannot read the network {name}: {reason}") from None
 
 
-class OnnxBackend(OneAtATime):
+class OnnxBackend(Backend):
     """A network in ONNX Runtime.
 
-    A uint8 input means that normalisation is inside the graph; a float input is normalised here
-    as the card says.
+    A graph with a uint8 input normalises by itself. For a graph with a float input, this class
+    normalises the pictures as the card says.
     """
 
     runtime = "onnx"
@@ -61,13 +98,13 @@ class OnnxBackend(OneAtATime):
         """Open a network.
 
         Args:
-            source: an ONNX file, or what is in one.
-            card: how the network wants its pictures.
-            name: what to call it in messages.
-            device: "cpu", or "cuda..." where ONNX Runtime has it.
+            source: An ONNX file, or the content of one.
+            card: Input size and normalisation.
+            name: The network's name in messages.
+            device: "cpu", or "cuda..." where ONNX Runtime supports it.
 
         Raises:
-            InputError: it is not a network that turns a picture into one vector.
+            InputError: The network does not turn a picture into one vector.
         """
         gpu = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
         self._session = _open(source, [*gpu, "CPUExecutionProvider"], name)
@@ -84,7 +121,7 @@ class OnnxBackend(OneAtATime):
             raise InputError(f"{name} does not run on a picture of its card: {reason}") from None
 
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run the network; see :class:`passerby.runtime.backend.Backend`."""
+        """See :meth:`passerby.runtime.backend.Backend.features`."""
         if self._input.shape[0] == 1 and len(pictures) > 1:  # a file with a fixed batch of one
             return np.concatenate([self.features(one[None]) for one in pictures])
         values = self._prepare(pictures)
@@ -92,7 +129,7 @@ class OnnxBackend(OneAtATime):
         return np.asarray(first, dtype=np.float32).reshape(len(pictures), -1)
 
     def _prepare(self, pictures: NDArray[np.uint8]) -> NDArray[Any]:
-        """Bring pictures to the graph's layout and, for float graphs, to the card's range."""
+        """Convert pictures to the graph's layout and, for float graphs, to the card's range."""
         channels_first = self._input.shape[1] == 3
         if self._input.type == "tensor(uint8)":
             return pictures.transpose(0, 3, 1, 2) if channels_first else pictures

@@ -1,7 +1,6 @@
-"""OpenVINO: IR files (.xml + .bin) and ONNX files on plain CPUs."""
+"""The OpenVINO runtime: inference on CPUs, in several requests at once."""
 
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from queue import SimpleQueue
@@ -12,7 +11,8 @@ import numpy as np
 
 from passerby.errors import InputError
 from passerby.models import ModelCard
-from passerby.runtime.backend import Features, Pending, Pictures
+from passerby.runtime.backend import Backend, Features, Pending, Pictures
+from passerby.runtime.comparison import SAME, smooth_pictures, unit_rows
 from passerby.runtime.openvino_models import (
     compile_network,
     fixed_batch,
@@ -21,25 +21,24 @@ from passerby.runtime.openvino_models import (
     refuse_negative_attention,
     with_preprocessing,
 )
-from passerby.runtime.samples import SAME, smooth_pictures, unit_rows
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 SIZES = {16: 0.005, 4: 0.05}
-"""Pictures a request, beside one, for networks that take at most so many seconds a picture on one
-stream: what larger requests save, they lose again once maps no longer fit the processor's cache."""
+"""Pictures in a request -> most seconds a picture may take on one stream. Larger requests save time
+only while the feature maps fit into the processor's cache, so slow networks get small ones."""
 
-TRIES = 3  # a single time is now and then twice as long
+TRIES = 3  # a single measured time is sometimes twice as long
 
 
-class OpenVINOBackend:
+class OpenVINOBackend(Backend):
     """A network compiled by OpenVINO, with colour order and normalisation in its graph.
 
-    A batch is cut into requests, which run on as many streams as OpenVINO finds right (on two
-    cores: two, of one thread each). A request holds 1, 4 or 16 pictures, such that every stream
-    gets its share: on small networks larger requests are half as fast again. A lone picture goes to
-    a program on all threads together. The programs of other sizes round differently; one whose
-    vectors differ from those of single requests by more than 5e-7 is not used, so that a vector
-    does not depend on its batch.
+    A batch is split into requests of 1, 4 or 16 pictures, which run on as many streams as OpenVINO
+    recommends (on two cores: two, with one thread each). The largest request size of which every
+    stream gets one is used: on small networks larger requests are 1.5 times as fast. A single
+    picture goes to a program that uses all threads. Programs of other sizes round differently. A
+    program whose vectors differ from those of single requests by more than 5e-7 is not used, so a
+    vector does not depend on its batch.
     """
 
     runtime = "openvino"
@@ -48,51 +47,48 @@ class OpenVINOBackend:
         """Compile ``model`` for the CPU.
 
         Args:
-            model: an OpenVINO model with one picture input, (B, 3, H, W) float or, when it does
-                its own normalisation, (B, H, W, 3) uint8 RGB.
-            card: how the network wants its pictures.
-            name: what to call it in messages.
-            precision: arithmetic: "fp32", "bf16" or "fp16"; of a quantised network, that of the
-                layers that are not.
+            model: An OpenVINO model with one picture input: (B, 3, H, W) float, or (B, H, W, 3)
+                uint8 RGB if it normalises by itself.
+            card: Input size and normalisation.
+            name: The network's name in messages.
+            precision: "fp32", "bf16" or "fp16"; of a quantised network, the arithmetic of the
+                layers in floating point.
 
         Raises:
-            InputError: the network's input or output is not that of an embedding network, or
-                OpenVINO is known to compute it wrongly.
+            InputError: The input or output is not that of an embedding network, or OpenVINO is
+                known to compute the network wrongly.
         """
         refuse_negative_attention(model, name)
         self.precision = "int8" if is_quantised(model) else precision
-        self._parts = (model, card, name, PRECISIONS[precision])
-        self._single = _Requests(*self._parts, pictures=1, hint="THROUGHPUT")
-        self._tried = smooth_pictures(card, 4)
-        self._expected = self._run(self._single, self._tried)
+        self._network = (model, card, name, PRECISIONS[precision])
+        self._single = _Requests(*self._network, pictures=1, hint="THROUGHPUT")
+        self._test = smooth_pictures(card, 4)
+        self._expected = self._run(self._single, self._test)
         self.dimension = int(self._expected.shape[1])
         self._lock = Lock()
         self._sized: dict[int, _Requests | None] = {1: self._single}
 
     def features(self, pictures: Pictures) -> Features:
-        """Run the network; see :class:`passerby.runtime.backend.Backend`."""
-        if len(pictures) == 1 and self._alone is not None:
-            return self._alone.run(pictures)
-        return self.submit(pictures).result()
+        """See :meth:`passerby.runtime.backend.Backend.features`."""
+        if len(pictures) == 1 and self._latency is not None:
+            return self._latency.run(pictures)
+        return self.submit(pictures)()
 
     def submit(self, pictures: Pictures) -> Pending:
-        """Begin a batch; the requests of several batches run side by side."""
-        if len(pictures) == 1 and self._alone is not None:
-            return self._alone.start(pictures)
+        """Start a batch; the requests of several batches run at the same time."""
+        if len(pictures) == 1 and self._latency is not None:
+            return self._latency.start(pictures).result
         parts, first = [], 0
         while first < len(pictures):
-            requests = self._share(len(pictures) - first)
+            requests = self._requests_for(len(pictures) - first)
             for _ in range((len(pictures) - first) // requests.size):
                 parts.append(requests.start(pictures[first : first + requests.size]))
                 first += requests.size
-        return _Joined(parts, self.dimension)
+        empty = np.zeros((0, self.dimension), np.float32)
+        return lambda: np.concatenate([empty, *(part.result() for part in parts)])
 
-    def describe(self) -> str:
-        """Runtime and arithmetic."""
-        return f"{self.runtime} {self.precision}"
-
-    def _share(self, count: int) -> "_Requests":
-        """The largest requests of which there are enough for all streams."""
+    def _requests_for(self, count: int) -> "_Requests":
+        """Return the largest requests that still give every stream one of ``count`` pictures."""
         for size in SIZES:
             if size * self._single.streams <= count:
                 with self._lock:
@@ -105,29 +101,28 @@ class OpenVINOBackend:
     def _of_size(self, size: int) -> "_Requests | None":
         if all(self._seconds() > SIZES[size] for _ in range(TRIES)):
             return None
-        return self._same(pictures=size, hint="THROUGHPUT")
+        return self._if_same(pictures=size, hint="THROUGHPUT")
 
     def _seconds(self) -> float:
-        """A picture's time on one stream."""
+        """Measure the time of one picture on one stream."""
         wall, used = time.perf_counter(), time.process_time()
-        self._run(self._single, self._tried[:1])
-        # the lesser, for neither other programs count nor other threads of this one
+        self._run(self._single, self._test[:1])
+        # other programs lengthen the first, other threads of this process the second
         return min(time.perf_counter() - wall, time.process_time() - used)
 
     @cached_property
-    def _alone(self) -> "_Requests | None":
-        """The program for one picture on all threads; where there is one stream, that has them."""
-        if self._single.streams == 1:
+    def _latency(self) -> "_Requests | None":
+        """The program for one picture on all threads."""
+        if self._single.streams == 1:  # which then uses all threads
             return self._single
-        return self._same(pictures=1, hint="LATENCY")
+        return self._if_same(pictures=1, hint="LATENCY")
 
-    def _same(self, *, pictures: int, hint: str) -> "_Requests | None":
-        """Another program of the network, if it gives the same vectors."""
+    def _if_same(self, *, pictures: int, hint: str) -> "_Requests | None":
+        """Compile another program of the network; return it if it gives the same vectors."""
         try:
-            other = _Requests(*self._parts, pictures=pictures, hint=hint)
-            got = self._run(
-                other, np.resize(self._tried, (max(pictures, 4), *self._tried.shape[1:]))
-            )
+            other = _Requests(*self._network, pictures=pictures, hint=hint)
+            test = np.resize(self._test, (max(pictures, 4), *self._test.shape[1:]))
+            got = self._run(other, test)
         except (InputError, RuntimeError):  # a network for batches of one
             return None
         expected = np.resize(self._expected, (len(got), self.dimension))
@@ -141,7 +136,7 @@ class OpenVINOBackend:
 
 
 class _Requests:
-    """A compiled network of a fixed batch, and as many requests as run at once."""
+    """A network compiled for a fixed batch, with as many requests as run at once."""
 
     def __init__(
         self,
@@ -171,11 +166,11 @@ class _Requests:
         self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="openvino")
 
     def start(self, pictures: Pictures) -> Future[Features]:
-        """Begin as many pictures as a request holds."""
+        """Start a request; ``pictures`` must fill it."""
         return self._pool.submit(self.run, pictures)
 
     def run(self, pictures: Pictures) -> Features:
-        """Run as many pictures as a request holds."""
+        """Run a request; ``pictures`` must fill it."""
         request = self._idle.get()
         try:
             request.start_async(pictures, share_inputs=True)
@@ -184,14 +179,3 @@ class _Requests:
         finally:
             self._idle.put(request)
         return result.reshape(len(pictures), -1)
-
-
-class _Joined:
-    """The features of a batch from those of its requests."""
-
-    def __init__(self, parts: Sequence[Future[Features]], dimension: int) -> None:
-        self._parts, self._dimension = parts, dimension
-
-    def result(self) -> Features:
-        rows = [part.result() for part in self._parts]
-        return np.concatenate([np.zeros((0, self._dimension), np.float32), *rows])

@@ -1,8 +1,6 @@
-"""OpenVINO's models: read, converted from PyTorch, fixed to a batch, written with their card."""
+"""OpenVINO models: reading, conversion from PyTorch, editing, writing with the model card."""
 
-import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +15,19 @@ from passerby.models import ModelCard
 
 CARD = ["passerby", "card"]
 MODEL_ID = ["passerby", "model_id"]
-BATCH = 8  # pictures at a time, where values inside a network are kept
+BATCH = 8  # pictures in a pass, where values inside a network are returned
 LAYERS = ("Convolution", "GroupConvolution", "MatMul")  # operations with weights
 
 
 def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry, or say which extra brings it.
+    """Import OpenVINO without its telemetry.
 
-    Converting a network would report to its makers' statistics over the internet. A city's machine
-    sends nothing out, so the package that does so is made to look absent; OpenVINO then works with
-    a stand-in of its own.
+    OpenVINO reports conversions of networks to its makers over the internet. A city's machine must
+    not send anything, so the telemetry package is made to look absent; OpenVINO then uses a
+    replacement that does nothing.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
@@ -40,7 +41,7 @@ def read_openvino(path: Path) -> Any:
     """Read a network file; the .bin of an IR must lie beside its .xml.
 
     Raises:
-        InputError: a file is missing, or it is not a network.
+        InputError: A file is missing, or it is not a network.
     """
     openvino = import_openvino()
     if not path.is_file():
@@ -55,36 +56,37 @@ def read_openvino(path: Path) -> Any:
 
 
 def compile_network(model: Any, options: dict[str, str]) -> Any:
-    """Compile for the processor, in a thread of its own.
+    """Compile a network for the CPU, in a new thread.
 
-    OpenVINO 2026 gives the thread that compiles a stack for signals and frees it with the network,
-    whichever thread lets that go: a later Ctrl-C would crash the main thread.
+    OpenVINO 2026 allocates a signal stack for the thread that compiles, and frees it when any
+    thread deletes the network. If the main thread compiled, a later Ctrl-C would crash it.
     """
     core = import_openvino().Core()
-    with ThreadPoolExecutor(1, thread_name_prefix="openvino-compile") as aside:
-        return aside.submit(core.compile_model, model, "CPU", options).result()
+    with ThreadPoolExecutor(1, thread_name_prefix="openvino-compile") as pool:
+        return pool.submit(core.compile_model, model, "CPU", options).result()
 
 
 def convert_torch(module: Any, card: ModelCard) -> Any:
-    """Turn a PyTorch module that takes uint8 (B, H, W, 3) into an OpenVINO model, for any batch."""
+    """Convert a PyTorch module that takes uint8 (B, H, W, 3) to an OpenVINO model, for any B."""
     import torch
 
     openvino = import_openvino()
     height, width = card.input_size
     example = torch.zeros((2, height, width, 3), dtype=torch.uint8)
     with torch.inference_mode(), warnings.catch_warnings():
-        # PyTorch would rather export; that takes three times as long, and OpenVINO reads both
+        # PyTorch recommends torch.export, which takes three times as long; OpenVINO reads both
         warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        traced = torch.jit.trace(module.eval(), example, check_trace=False)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        trace: Any = torch.jit.trace
+        traced = trace(module.eval(), example, check_trace=False)
         return openvino.convert_model(traced, input=[-1, height, width, 3])
 
 
 def fixed_batch(model: Any, card: ModelCard, name: str, pictures: int) -> Any:
-    """A copy of ``model`` that takes a fixed number of pictures.
+    """Return a copy of ``model`` that takes a fixed number of pictures.
 
     Raises:
-        InputError: it is no network from pictures to vectors, or not of its card's size.
+        InputError: The input is not a batch of pictures of the card's size.
     """
     height, width = card.input_size
     if len(model.inputs) != 1:
@@ -106,7 +108,7 @@ def fixed_batch(model: Any, card: ModelCard, name: str, pictures: int) -> Any:
 
 
 def with_preprocessing(model: Any, card: ModelCard) -> Any:
-    """Put layout, colour order, scale, mean and std before a float network."""
+    """Add layout, colour order, scale, mean and std to the front of a float network, in place."""
     openvino = import_openvino()
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
@@ -130,11 +132,11 @@ def with_preprocessing(model: Any, card: ModelCard) -> Any:
 def refuse_negative_attention(model: Any, name: str) -> None:
     """Refuse a network in which OpenVINO has found attention with a negative scale.
 
-    It makes one operation of ``softmax(-(Q K^T)) V``, gets its inputs wrong, and then computes
-    something else, or ends the process while compiling (2026.4).
+    OpenVINO 2026.4 fuses ``softmax(-(Q K^T)) V`` to one operation with wrong inputs. It then
+    computes wrong values, or crashes while compiling.
 
     Raises:
-        InputError: there is such an operation.
+        InputError: The network has such an operation.
     """
     for node in model.get_ops():
         if node.get_type_name() == "ScaledDotProductAttention" and len(node.inputs()) > 4:
@@ -149,41 +151,41 @@ def refuse_negative_attention(model: Any, name: str) -> None:
 
 
 def is_constant(value: Any) -> bool:
-    """Whether a value inside a network is known."""
-    known: bool = value.get_node().get_type_name() == "Constant"
-    return known
+    """Check whether a value inside a network is a constant."""
+    constant: bool = value.get_node().get_type_name() == "Constant"
+    return constant
 
 
 def set_constant(port: Any, values: NDArray[np.float32]) -> None:
-    """Give a node's input known values, whatever it had before."""
+    """Replace a node's input by a constant."""
     constant = import_openvino().opset13.constant(values)
     port.replace_source_output(constant.output(0))
 
 
 def kinds_before(source: Any) -> set[str]:
-    """The types of the node that makes a value, and of all that it is made from."""
-    kinds, seen, waiting = set(), set(), [source.get_node()]
-    while waiting:
-        node = waiting.pop()
+    """Return the types of the node that computes a value and of all nodes before it."""
+    kinds, seen, open_nodes = set(), set(), [source.get_node()]
+    while open_nodes:
+        node = open_nodes.pop()
         if (name := node.get_friendly_name()) not in seen:
             seen.add(name)
             kinds.add(node.get_type_name())
-            waiting += [value.get_node() for value in node.input_values()]
+            open_nodes += [value.get_node() for value in node.input_values()]
     return kinds
 
 
 def inner_values(
     model: Any, values: Sequence[Any], pictures: NDArray[np.uint8]
 ) -> Iterator[list[NDArray[np.float32]]]:
-    """What a network computes inside, in fp32.
+    """Compute values inside a network, in fp32.
 
     Args:
-        model: takes uint8 RGB (B, H, W, 3).
-        values: results of its nodes; several may be the same.
+        model: Takes uint8 RGB (B, H, W, 3).
+        values: Outputs of its nodes; several may be the same.
         pictures: (N, H, W, 3) uint8 RGB.
 
     Yields:
-        Of each few pictures an array for each of the values.
+        For each batch of pictures, a list with one array for each of the values.
     """
     openvino = import_openvino()
     names = [(value.get_node().get_friendly_name(), value.get_index()) for value in values]
@@ -197,32 +199,28 @@ def inner_values(
 
 
 def is_quantised(model: Any) -> bool:
-    """Whether a network was quantised after its training."""
+    """Check whether a network was quantised."""
     return any(node.get_type_name() == "FakeQuantize" for node in model.get_ops())
 
 
-def read_notes(model: Any) -> tuple[ModelCard | None, str | None]:
-    """The card and the model id that `passerby export` put into a network, if it did."""
+def read_metadata(model: Any) -> tuple[ModelCard | None, str | None]:
+    """Return the card and the model id that `passerby export` wrote into a network, if any."""
     card = model.get_rt_info(CARD).astype(str) if model.has_rt_info(CARD) else None
     named = model.get_rt_info(MODEL_ID).astype(str) if model.has_rt_info(MODEL_ID) else None
     return (ModelCard.from_json(card) if card else None), named
 
 
 def write_openvino(model: Any, path: Path, card: ModelCard, model_id: str | None) -> None:
-    """Write a network as .xml and .bin, with its card; the .xml appears last.
+    """Write a network as .xml and .bin, with its card.
 
     Args:
-        model: to write; it is given the card.
-        path: the .xml file.
-        card: how the network wants its pictures.
-        model_id: of the network whose vectors these are; None for a network of its own.
+        model: The network; it gets the card.
+        path: The .xml file.
+        card: Input size and normalisation.
+        model_id: Id of the original network, if the vectors are the same; else None.
     """
     openvino = import_openvino()
     model.set_rt_info(card.to_json(), CARD)
     if model_id is not None:
         model.set_rt_info(model_id, MODEL_ID)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        partial = Path(folder) / "net.xml"
-        openvino.save_model(model, partial, compress_to_fp16=False)
-        os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
-        os.replace(partial, path)
+    openvino.save_model(model, path, compress_to_fp16=False)

@@ -1,6 +1,6 @@
-"""Whether a network that was written is the network it was made from, on real crops."""
+"""Comparison of a written network with its original, on crops."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,35 +9,35 @@ from numpy.typing import NDArray
 
 from passerby.data import CropTable
 from passerby.errors import InputError
+from passerby.metrics import evaluate_table
 from passerby.models import ModelCard
 from passerby.runtime.backend import Backend
+from passerby.runtime.comparison import centred_cosines, cosines, smooth_pictures
 from passerby.runtime.embedder import Embedder
-from passerby.runtime.evaluation import evaluate_embedder
 from passerby.runtime.pictures import Picture, read_image, resize
-from passerby.runtime.samples import centred_cosines, cosines, smooth_pictures
 
 LOWEST_COSINE = {"fp32": 0.9999, "int8": 0.995}
-"""Of every crop in fp32; of the crops' mean in int8, where single crops scatter."""
+"""Least cosine of every crop in fp32; least mean over the crops in int8, where crops vary more."""
 RANK1_POINTS = 0.005  # as a fraction: half a point
 BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """How near a written network is to its original."""
+    """Agreement of a written network with its original."""
 
     pictures: int
-    """How many pictures the two were compared on."""
+    """Number of pictures in the comparison."""
     lowest_cosine: float
-    """The worst agreement of a vector with the original's."""
+    """Least cosine of a vector and the original's vector."""
     mean_cosine: float
     mean_centred_cosine: float
-    """With the original's mean vector taken away: what tells people apart."""
+    """Mean of :func:`passerby.runtime.comparison.centred_cosines`."""
     rank1: tuple[float, float] | None = None
-    """Original and written network on the labelled crops, fractions."""
+    """Rank-1 of the original and of the written network on the labelled crops, fractions."""
 
     def fault(self, precision: str) -> str | None:
-        """Why the written network must not be used, or None."""
+        """Return the reason why the written network must not be used, or None."""
         cosine = self.lowest_cosine if precision == "fp32" else self.mean_cosine
         which = "lowest" if precision == "fp32" else "mean"
         if not cosine >= LOWEST_COSINE[precision]:
@@ -51,7 +51,7 @@ class Parity:
 
 
 def crops_or_samples(pictures: Sequence[Picture], card: ModelCard) -> NDArray[np.uint8]:
-    """Pictures at the card's size, (N, H, W, 3); smooth random ones when there are none."""
+    """Read pictures at the card's size, (N, H, W, 3); without any, return 8 random ones."""
     if not pictures:
         return smooth_pictures(card, 8)
     rows = [resize(read_image(one), card.input_size, card.interpolation) for one in pictures]
@@ -60,21 +60,21 @@ def crops_or_samples(pictures: Sequence[Picture], card: ModelCard) -> NDArray[np
 
 @dataclass(frozen=True)
 class Original:
-    """A network that others must equal, with the crops to try them on; it is run once."""
+    """The original network with the crops of the comparison. It runs once for all schemes."""
 
     backend: Backend
     card: ModelCard
     crops: NDArray[np.uint8]
     """(N, H, W, 3) RGB."""
     labelled: CropTable | None = None
-    """Queries and a gallery, to find people in with both networks."""
+    """Queries and a gallery, for the rank-1 of both networks."""
 
     def compare(self, written: Backend, precision: str) -> Parity:
-        """Run a written network on the crops, in batches and, the first few, one by one.
+        """Run a written network on the crops, in batches, and on the first 8 one by one.
 
-        People are only looked for when the vectors are near enough for ``precision``.
+        Rank-1 is computed only if the vectors are close enough for ``precision``.
         """
-        got = np.concatenate([written.features(part) for part in _parts(self.crops)])
+        got = _features(written, self.crops)
         single = np.concatenate([written.features(one[None]) for one in self.crops[:8]])
         agreement = cosines(got, self._features)
         lowest = min(agreement.min(), cosines(single, self._features[:8]).min())
@@ -90,7 +90,7 @@ class Original:
 
     @cached_property
     def _features(self) -> NDArray[np.float32]:
-        return np.concatenate([self.backend.features(part) for part in _parts(self.crops)])
+        return _features(self.backend, self.crops)
 
     @cached_property
     def _rank1(self) -> float:
@@ -98,21 +98,22 @@ class Original:
         return _rank1(self.backend, self.card, self.labelled)
 
 
-def _parts(crops: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    for first in range(0, len(crops), BATCH):
-        yield crops[first : first + BATCH]
+def _features(backend: Backend, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    starts = range(0, len(crops), BATCH)
+    return np.concatenate([backend.features(crops[first : first + BATCH]) for first in starts])
 
 
 def _rank1(backend: Backend, card: ModelCard, labelled: CropTable) -> float:
-    report = evaluate_embedder(Embedder(backend, card, "parity"), labelled)
-    return float(report.cmc[1])
+    embedder = Embedder(backend, card, "parity")
+    found = evaluate_table(labelled, lambda rows: embedder.embed(rows.paths()))
+    return float(found.report.cmc[1])
 
 
 def labelled_or_none(table: CropTable) -> CropTable | None:
-    """The table, if people can be looked for in it.
+    """Return the table if it has queries and a gallery, None if it has neither.
 
     Raises:
-        InputError: it has queries without a gallery, or the other way round.
+        InputError: It has only one of them.
     """
     queries, gallery = len(table.query), len(table.gallery)
     if not queries and not gallery:

@@ -1,44 +1,57 @@
-"""Pictures in, RGB arrays out: one reader for paths, bytes, PIL images and arrays."""
+"""Pictures: found below a folder, read from any source as RGB arrays, resized.
+
+simplejpeg decodes plain JPEG files, if it is installed and gives Pillow's pixels. Both packages
+contain libjpeg-turbo. With its accurate settings they give the same pixels, and simplejpeg needs a
+third to two thirds of Pillow's time (``benchmarks/decoding.py``). Each process checks once, on a
+picture made for it, that the pixels are the same. If they differ, and for every file that is not a
+plain JPEG, Pillow decodes. So a vector never depends on what is installed.
+"""
 
 import io
+import os
 import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from passerby.data.rgb import to_rgb
+from passerby.data.store import INTERPOLATIONS
 from passerby.errors import InputError
-from passerby.runtime.decoding import decode_plain_jpeg
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
-MINIMUM_SIDE = 8  # pixels; below it there is no person to see
-INTERPOLATIONS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MINIMUM_SIDE = 8  # pixels; a smaller picture shows no person
 _ORIENTATION = 0x0112  # the EXIF tag
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive Huffman frames
+# Tables, comments and application segments that change no pixel. Left out are 0xE1, because EXIF
+# may turn the picture, and Adobe's 0xEE, which may say that the colours are not YCbCr.
+JPEG_SKIPPED = {0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)} - {0xE1, 0xEE}
 
 
 def read_image(source: Picture) -> NDArray[np.uint8]:
-    """Read a picture as RGB, whatever it comes as.
+    """Read a picture as RGB from any kind of source.
 
-    EXIF orientation is applied; transparent pixels are laid on white (what a viewer shows);
-    grey, palette, 16-bit and CMYK pictures become RGB. The same picture given as a path, as
-    bytes, as a PIL image or as its RGB array gives the same pixels.
+    EXIF orientation is applied. Transparent pixels are blended with white, as viewers show them.
+    Grey, palette, 16-bit and CMYK pictures become RGB. The same picture gives the same pixels as a
+    path, as bytes, as a PIL image and as an RGB array.
 
     Args:
-        source: a path, an encoded file's bytes, a PIL image, or a uint8 array (H, W, 3), (H, W, 4)
+        source: A path, an encoded file's bytes, a PIL image, or a uint8 array (H, W, 3), (H, W, 4)
             or (H, W).
 
     Returns:
         (H, W, 3) uint8, RGB.
 
     Raises:
-        InputError: missing, unreadable, truncated, not an image, or smaller than 8 x 8 pixels;
-            the message names the file.
+        InputError: The file is missing, unreadable, truncated or no picture, or the picture is
+            smaller than 8 x 8 pixels; the message names the file.
     """
     name = describe(source)
     if isinstance(source, np.ndarray):
@@ -70,7 +83,7 @@ def resize(
 
     Args:
         image: (h, w, 3) uint8.
-        size: (H, W) wanted.
+        size: Wanted (H, W).
         interpolation: "bilinear" or "bicubic", as the model card says.
 
     Returns:
@@ -84,11 +97,53 @@ def resize(
 
 
 def describe(source: object) -> str:
-    """Name a picture for a message: its path, or what kind of value it is."""
+    """Name a picture in a message: by its path if it has one, else as "the picture"."""
     if isinstance(source, (str, Path)):
         return f"'{source}'"
     filename = getattr(source, "filename", "")
     return f"'{filename}'" if filename else "the picture"
+
+
+def walk_pictures(folder: Path) -> Iterator[str]:
+    """Iterate over the relative paths of the pictures below a folder, in the order of the strings.
+
+    Parts of a path are separated by "/". Memory holds the names of one folder for each level of
+    depth. Links to files are followed. Links to folders are not followed: they may form a circle.
+
+    Raises:
+        InputError: The folder does not exist, or a folder below it cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder '{folder}'; give one with pictures")
+    yield from _walk(folder, "")
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder / prefix) as found:
+            # a folder sorts with its separator: "a.jpg" comes before "a/..."
+            names = sorted(
+                entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in found
+            )
+    except OSError as error:
+        raise InputError(f"'{folder / prefix}' cannot be read: {error.strerror}") from None
+    for name in names:
+        if name.endswith("/"):
+            yield from _walk(folder, prefix + name)
+        elif name.lower().endswith(SUFFIXES):
+            yield prefix + name
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """List the pictures below a folder, in the order of :func:`walk_pictures`.
+
+    Raises:
+        InputError: The folder does not exist, or there is no picture in it.
+    """
+    paths = [folder / name for name in walk_pictures(folder)]
+    if not paths:
+        raise InputError(f"there are no pictures in '{folder}'; give one with JPEG or PNG files")
+    return paths
 
 
 def _from_file(source: str | Path | bytes, name: str) -> NDArray[np.uint8]:
@@ -121,10 +176,80 @@ def _from_file(source: str | Path | bytes, name: str) -> NDArray[np.uint8]:
     return _from_pil(image, name)
 
 
+def decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
+    """Decode a JPEG of one or three components, without EXIF; return None for anything else.
+
+    None does not mean that a picture is damaged: Pillow reads it, or reports what is wrong.
+
+    Returns:
+        (H, W, 3) uint8, RGB, as Pillow decodes it.
+    """
+    return _decode(data) if _is_plain(data) and _agrees_with_pillow() else None
+
+
+def _decode(data: bytes) -> NDArray[np.uint8] | None:
+    decode = _simplejpeg()
+    if decode is None:
+        return None
+    try:
+        pixels: NDArray[np.uint8] = decode(data, "RGB", fastdct=False, fastupsample=False)
+    except ValueError:  # damaged, or unusual: simplejpeg is stricter than Pillow
+        return None
+    return pixels
+
+
+@cache
+def _simplejpeg() -> Callable[..., Any] | None:
+    try:
+        from simplejpeg import decode_jpeg
+    except ImportError:
+        return None
+    found: Callable[..., Any] = decode_jpeg
+    return found
+
+
+def _is_plain(data: bytes) -> bool:
+    """Check for 8-bit grey or YCbCr, a size within Pillow's limit, and a complete end."""
+    if not data.startswith(JPEG_START) or not data.endswith(JPEG_END):
+        return False
+    place = len(JPEG_START)
+    while place + 10 <= len(data):
+        if data[place] != 0xFF:
+            return False
+        marker = data[place + 1]
+        if marker in JPEG_FRAMES:
+            bits, components = data[place + 4], data[place + 9]
+            height = int.from_bytes(data[place + 5 : place + 7], "big")
+            width = int.from_bytes(data[place + 7 : place + 9], "big")
+            most = Image.MAX_IMAGE_PIXELS or 0
+            return bits == 8 and components in (1, 3) and 0 < height * width <= most
+        if marker not in JPEG_SKIPPED:
+            return False
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return False
+
+
+@cache
+def _agrees_with_pillow() -> bool:
+    """Decode a test picture with both packages: odd sides, all samplings, fine detail."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (9, 6, 3)).astype(np.uint8)
+    fine = rng.integers(0, 64, (61, 37, 3)).astype(np.uint8)
+    image = np.asarray(Image.fromarray(coarse).resize((37, 61), Image.Resampling.BICUBIC))
+    picture = Image.fromarray(np.maximum(image, fine))
+    for sampling in ("4:4:4", "4:2:2", "4:2:0"):
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=80, subsampling=sampling)
+        decoded = _decode(file.getvalue())
+        if decoded is None or not np.array_equal(decoded, np.asarray(Image.open(file))):
+            return False
+    return True
+
+
 def _from_pil(image: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
         image.load()
-        # getexif() is not free: ask for it only where the file brought some
+        # getexif() takes time: it is called only if the file has EXIF data
         may_turn = "exif" in image.info or image.format == "TIFF"
         if may_turn and image.getexif().get(_ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)

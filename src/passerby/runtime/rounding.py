@@ -1,9 +1,9 @@
-"""Rounding the weights of convolutions to 8 bits, as ones whose typical inputs are known.
+"""Rounding of convolution weights to 8 bits, with the statistics of typical inputs.
 
-Neighbouring pixels rise and fall together, and so do channels: what counts is not the error of each
-weight but that of their sum over what the filter is laid on. Rounded one by one, the weights of a
-filter for edges begin to answer brightness too, and batch normalisation amplifies it. Here each
-weight takes up the errors of those rounded before it.
+Neighbouring pixels are correlated, and so are channels. So the error of a filter's output on
+typical inputs counts, not the error of each weight. If the weights of an edge filter are rounded
+one by one, the filter begins to respond to brightness, and batch normalisation amplifies this. Here
+each weight compensates the errors of the weights rounded before it.
 
 Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers,
 ICLR 2023, equations 2 to 4 and section 3.3 (lazy batches).
@@ -29,20 +29,17 @@ from passerby.runtime.openvino_models import (
 
 LEVELS = 127
 FIRST_LEVELS = 63  # 7 bits in the first layer: old processors add two products in 16 bits
-DAMPING = 1e-3  # share of the mean eigenvalue added to all
-CROPS = 64  # the second moments are taken of
-COLUMNS = 128  # rounded before the rest is told
+DAMPING = 1e-3  # this share of the mean eigenvalue is added to all eigenvalues
+CROPS = 64  # number of crops for the second moments
+COLUMNS = 128  # columns rounded before the remaining ones are updated (a lazy batch)
 
 
 def round_weights(model: Any, crops: NDArray[np.uint8]) -> Any:
-    """Round the weights of all plain convolutions to the grids that NNCF will lay them on.
+    """Return a copy in which the weights of plain convolutions lie on the grids that NNCF uses.
 
     Args:
-        model: an OpenVINO model that takes uint8 RGB (B, H, W, 3).
-        crops: (N, H, W, 3) uint8 RGB, like those it will see.
-
-    Returns:
-        A copy.
+        model: An OpenVINO model that takes uint8 RGB (B, H, W, 3).
+        crops: (N, H, W, 3) uint8 RGB, like those the network will see.
     """
     model = model.clone()
     layers = list(_convolutions(model))
@@ -58,15 +55,15 @@ def round_weights(model: Any, crops: NDArray[np.uint8]) -> Any:
 
 
 def round_filters(filters: Tensor, moment: Tensor, levels: int = LEVELS) -> Tensor:
-    """Round weights so that the errors of their sums over typical inputs are small.
+    """Round weights so that the errors of the outputs on typical inputs are small.
 
     Args:
-        filters: (O, I) weights, a filter a row.
-        moment: (I, I) sums of the products of two inputs, not centred.
-        levels: of the grid on either side of zero, whose end is each filter's largest weight.
+        filters: (O, I) weights, one filter in a row.
+        moment: (I, I) second moments of the inputs, not centred.
+        levels: Grid steps on each side of zero; the end is the filter's largest absolute weight.
 
     Returns:
-        (O, I) float64: multiples of each filter's step; its largest weight is kept.
+        (O, I) float64: multiples of each filter's step. The largest weight does not change.
     """
     rest = filters.double().clone()
     widest = rest.abs().argmax(dim=1)
@@ -87,17 +84,18 @@ def round_filters(filters: Tensor, moment: Tensor, levels: int = LEVELS) -> Tens
 
 
 def _factor(moment: Tensor) -> Tensor:
-    """The upper triangular U of the damped moment's inverse U^T U."""
+    """Return the upper triangular U with U^T U the inverse of the damped moment."""
     size = len(moment)
     damping = DAMPING * max(float(moment.trace()) / size, 1e-12)
-    damped = moment + damping * torch.eye(size, dtype=moment.dtype)
-    lower = torch.linalg.cholesky(damped.flip(0, 1))  # from the end: U is its inverse, turned
-    inverse = torch.linalg.solve_triangular(lower, torch.eye(size, dtype=moment.dtype), upper=False)
+    unit = torch.eye(size, dtype=moment.dtype)
+    damped = moment + damping * unit
+    lower = torch.linalg.cholesky(damped.flip(0, 1))  # reversed order: U is its inverse, reversed
+    inverse: Tensor = torch.linalg.solve_triangular(lower, unit, upper=False)
     return inverse.flip(0, 1)
 
 
 def _convolutions(model: Any) -> Iterator[Any]:
-    """Those whose weights are known and lie on their input without gaps."""
+    """Yield the convolutions with constant weights and without dilation."""
     for node in model.get_ordered_ops():
         if (
             node.get_type_name() == "Convolution"
@@ -108,11 +106,12 @@ def _convolutions(model: Any) -> Iterator[Any]:
 
 
 def _weights(layer: Any) -> Tensor:
+    """Return a convolution's weights (O, C, h, w)."""
     return torch.from_numpy(np.array(layer.input_value(1).get_node().data, np.float32))
 
 
 def _second_moments(model: Any, layers: list[Any], crops: NDArray[np.uint8]) -> list[Tensor]:
-    """Of what each layer's filters are laid on over the crops, (I, I)."""
+    """Return for each layer the second moments (I, I) of its input patches over the crops."""
     inputs = inner_values(model, [layer.input_value(0) for layer in layers], crops)
     sizes = [math.prod(layer.input_value(1).get_shape()[1:]) for layer in layers]
     sums = [torch.zeros(size, size) for size in sizes]
@@ -124,7 +123,7 @@ def _second_moments(model: Any, layers: list[Any], crops: NDArray[np.uint8]) -> 
 
 
 def _patches(maps: Tensor, layer: Any) -> Tensor:
-    """What a layer's filters are laid on: (B, C, H, W) -> (places, C * kernel)."""
+    """Return a layer's input patches: (B, C, H, W) -> (positions, C * kernel)."""
     how = layer.get_attributes()
     (top, left), (bottom, right) = how["pads_begin"], how["pads_end"]
     padded = F.pad(maps, (left, right, top, bottom))

@@ -1,12 +1,12 @@
-"""Two convolutions whose results are added made one, in networks to be quantised.
+"""Merging of two convolutions whose results are added, in networks to be quantised.
 
 A bottleneck block that changes its width adds the 1x1 convolution of its branch and that of its
-shortcut. Their sum is one 1x1 convolution over both inputs laid side by side: then it is taken in
-the accumulator, and what was rounded, written and read again between the two is not.
+shortcut. The sum equals one 1x1 convolution over both inputs, concatenated. The merged convolution
+adds in the accumulator, so the two results are not rounded, written and read before the addition.
 
-Both inputs get one scale so. That of the branch is first brought to the range of the other by the
-weights of the layer before, which a ReLU lets through (Nagel et al., Data-Free Quantization, ICCV
-2019, section 4.1).
+After the merge both inputs share one scale. So the range of the branch's input is first made equal
+to that of the shortcut's input: the weights of the layer before are scaled, which is possible
+across a ReLU (Nagel et al., Data-Free Quantization, ICCV 2019, section 4.1).
 """
 
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ from passerby.runtime.openvino_models import (
     set_constant,
 )
 
-CROPS = 32  # the ranges are taken of
-REACH = 0.9999  # share of an input's values that its range spans
+CROPS = 32  # number of crops for the ranges
+REACH = 0.9999  # share of an input's values inside its range
 
 
 def merge_shortcuts(model: Any, crops: NDArray[np.uint8]) -> Any:
-    """Make one convolution of each two 1x1 convolutions whose results are added.
+    """Merge each pair of 1x1 convolutions whose results are added into one convolution.
 
     Args:
-        model: an OpenVINO model that takes uint8 RGB (B, H, W, 3).
-        crops: (N, H, W, 3) uint8 RGB, like those it will see.
+        model: An OpenVINO model that takes uint8 RGB (B, H, W, 3).
+        crops: (N, H, W, 3) uint8 RGB, like those the network will see.
 
     Returns:
         A copy that gives the same vectors.
@@ -48,21 +48,21 @@ def merge_shortcuts(model: Any, crops: NDArray[np.uint8]) -> Any:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A convolution of known weights, and the constant that is added to it."""
+    """A convolution with constant weights, and its bias."""
 
     convolution: Any
     bias: Any = None
-    """Where the constant goes in, if there is one."""
+    """The input of the addition that holds the bias, if there is one."""
 
     @classmethod
     def behind(cls, value: Any) -> "_Layer | None":
-        """The layer that gives a value, if nobody else reads anything of it."""
+        """Return the layer that computes a value, if nothing else reads its results."""
         node = value.get_node()
         layer = cls(node)
         if node.get_type_name() == "Add":
-            for known, other in (node.inputs(), node.inputs()[::-1]):
-                if is_constant(known.get_source_output()):
-                    layer = cls(other.get_source_output().get_node(), known)
+            for constant, other in (node.inputs(), node.inputs()[::-1]):
+                if is_constant(constant.get_source_output()):
+                    layer = cls(other.get_source_output().get_node(), constant)
         convolution = layer.convolution
         if convolution.get_type_name() != "Convolution" or not is_constant(
             convolution.input_value(1)
@@ -72,30 +72,34 @@ class _Layer:
 
     @property
     def input(self) -> Any:
+        """The value that the convolution reads."""
         return self.convolution.input_value(0)
 
     @property
     def weights(self) -> NDArray[np.float32]:
+        """(O, C, h, w)."""
         return _get(self.convolution.input(1))
 
     @property
     def constant(self) -> NDArray[np.float32]:
+        """The bias (1, O, 1, 1); zeros if there is none."""
         if self.bias is None:
             return np.zeros((1, len(self.weights), 1, 1), np.float32)
         return _get(self.bias)
 
     @property
     def strides(self) -> list[int]:
+        """Vertical and horizontal."""
         return list(self.convolution.get_attributes()["strides"])
 
     def is_pointwise(self) -> bool:
-        """Whether it looks at one place at a time."""
+        """Check for a 1x1 kernel without padding."""
         how = self.convolution.get_attributes()
         pads = (*how["pads_begin"], *how["pads_end"])
         return self.weights.shape[2:] == (1, 1) and not any(pads)
 
     def scale(self, by: float) -> None:
-        """Multiply what it gives."""
+        """Multiply the layer's output by a factor."""
         set_constant(self.convolution.input(1), self.weights * np.float32(by))
         if self.bias is not None:
             set_constant(self.bias, self.constant * np.float32(by))
@@ -103,20 +107,20 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Block:
-    """A sum of two layers."""
+    """The sum of a branch's last layer and a shortcut."""
 
     sum: Any
     before: _Layer
-    """What the branch's ReLU is laid on."""
+    """The layer before the branch's ReLU."""
     branch: _Layer
     shortcut: _Layer
 
     def merge(self, ratio: float) -> None:
-        """Put one layer in the place of both; the branch's input is multiplied by ``ratio``."""
+        """Replace both layers by one; the branch's input is multiplied by ``ratio``."""
         ops = import_openvino().opset1
         self.before.scale(ratio)
         other = self.shortcut.input
-        if self.shortcut.strides != [1, 1]:  # by windows of one, which stay in integers
+        if self.shortcut.strides != [1, 1]:  # pooling with 1x1 windows can run in integers
             strides = self.shortcut.strides
             other = ops.max_pool(other, strides, [0, 0], [0, 0], [1, 1], "floor").output(0)
         weights = [self.branch.weights / np.float32(ratio), self.shortcut.weights]
@@ -133,12 +137,14 @@ class _Block:
 
 
 def _blocks(model: Any) -> Iterator[_Block]:
+    """Yield the sums that can be merged, in network order."""
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Add" and (found := _block(node)):
             yield found
 
 
 def _block(node: Any) -> _Block | None:
+    """Return the block of an addition, or None if it cannot be merged."""
     values = node.input_values()
     layers = [_Layer.behind(value) for value in values]
     for branch, shortcut in (layers, layers[::-1]):
@@ -156,7 +162,7 @@ def _block(node: Any) -> _Block | None:
 
 
 def _before(branch: _Layer) -> _Layer | None:
-    """The layer before a branch's last, with nothing but a ReLU between them."""
+    """Return the layer before a branch's last one, if only a ReLU is between them."""
     relu = branch.input.get_node()
     if relu.get_type_name() != "Relu" or _readers(relu) != 1:
         return None
@@ -164,7 +170,7 @@ def _before(branch: _Layer) -> _Layer | None:
 
 
 def _ratios(model: Any, blocks: list[_Block], crops: NDArray[np.uint8]) -> list[float]:
-    """The range of each shortcut's input to that of its branch's."""
+    """Return for each block the range of the shortcut's input divided by that of the branch's."""
     values = [layer.input for block in blocks for layer in (block.shortcut, block.branch)]
     found = inner_values(model, values, crops[:: max(1, len(crops) // CROPS)])
     reach = np.max([[np.quantile(np.abs(one), REACH) for one in maps] for maps in found], axis=0)
@@ -173,8 +179,10 @@ def _ratios(model: Any, blocks: list[_Block], crops: NDArray[np.uint8]) -> list[
 
 
 def _readers(node: Any) -> int:
+    """Count the inputs that read a node's outputs."""
     return sum(len(output.get_target_inputs()) for output in node.outputs())
 
 
 def _get(port: Any) -> NDArray[np.float32]:
+    """Return the constant at a node's input."""
     return np.array(port.get_source_output().get_node().data)

@@ -1,4 +1,4 @@
-"""PyTorch: Passerby weights files, eager or compiled, in channels-last layout."""
+"""The PyTorch runtime: weights files in channels-last layout, on CPUs and GPUs."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +10,7 @@ from torch import nn
 
 from passerby.errors import InputError
 from passerby.models import ModelCard
-from passerby.runtime.backend import OneAtATime
+from passerby.runtime.backend import Backend
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -32,8 +32,8 @@ class Normalised(nn.Module):
         self.register_buffer("std", std.view(1, 3, 1, 1))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Normalise and run; permuting NHWC gives the channels-last layout for free."""
-        images = pictures.permute(0, 3, 1, 2).float()
+        """Turn uint8 RGB (B, H, W, 3) into features (B, D) float32."""
+        images = pictures.permute(0, 3, 1, 2).float()  # NHWC, permuted, is channels-last
         if self.reverse:
             images = images.flip(1)
         features: torch.Tensor = self.network((images - self.mean) / self.std)
@@ -41,25 +41,25 @@ class Normalised(nn.Module):
 
 
 class UnitVectors(Normalised):
-    """A network with its preprocessing and the division by the length."""
+    """A network with its preprocessing and L2 normalisation."""
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Uint8 RGB (B, H, W, 3) in, unit rows (B, D) out."""
+        """Turn uint8 RGB (B, H, W, 3) into unit rows (B, D)."""
         return nn.functional.normalize(super().forward(pictures), dim=1)
 
 
-class TorchBackend(OneAtATime):
-    """A network in eager PyTorch on the CPU or a GPU."""
+class TorchBackend(Backend):
+    """A network in PyTorch on the CPU or a GPU."""
 
     runtime = "torch"
 
     def __init__(
         self, network: nn.Module, card: ModelCard, *, device: str = "cpu", precision: str = "fp32"
     ) -> None:
-        """Take ``network`` in eval mode to ``device`` (a torch device name).
+        """Put ``network`` in evaluation mode on ``device``, such as "cpu" or "cuda:1".
 
         Raises:
-            InputError: there is no such device.
+            InputError: PyTorch has no such device.
         """
         try:
             self._device = torch.device(device)
@@ -73,7 +73,7 @@ class TorchBackend(OneAtATime):
         self.dimension = card.dimension
 
     def _arithmetic(self) -> AbstractContextManager[None]:
-        """The arithmetic asked for; fp32 on a GPU means fp32, not the shorter TF32."""
+        """Return the context of the arithmetic; fp32 on a GPU switches the shorter TF32 off."""
         if self.precision != "fp32":
             return torch.autocast(self._device.type, dtype=PRECISIONS[self.precision])
         if self._device.type == "cuda":
@@ -82,47 +82,9 @@ class TorchBackend(OneAtATime):
 
     @torch.inference_mode()
     def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run the network; see :class:`passerby.runtime.backend.Backend`."""
+        """See :meth:`passerby.runtime.backend.Backend.features`."""
         batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).to(self._device)
         with self._arithmetic():
             features = self._module(batch)
         result: NDArray[np.float32] = features.float().cpu().numpy()
         return result
-
-
-class CompiledBackend(TorchBackend):
-    """A network compiled by PyTorch (Inductor), its weights frozen into the program.
-
-    The program is made at the first picture, which takes from seconds to a minute and needs a C++
-    compiler. It takes one picture at a time: it is made once, and a vector cannot depend on its
-    batch. Programs for batches were up to a seventh faster.
-    """
-
-    runtime = "compiled"
-
-    def __init__(
-        self, network: nn.Module, card: ModelCard, *, device: str = "cpu", precision: str = "fp32"
-    ) -> None:
-        """As for :class:`TorchBackend`."""
-        super().__init__(network, card, device=device, precision=precision)
-        self._module = torch.compile(self._module, dynamic=False)
-
-    @torch.no_grad()  # freezing does not take inference mode
-    def features(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run the network; see :class:`passerby.runtime.backend.Backend`.
-
-        Raises:
-            InputError: the network cannot be compiled here.
-        """
-        from torch._inductor import config
-
-        rows = [np.zeros((0, self.dimension), np.float32)]
-        batch = torch.from_numpy(np.require(pictures, requirements=["C", "W"])).to(self._device)
-        try:
-            with config.patch(freezing=True), self._arithmetic():
-                for index in range(len(batch)):
-                    rows.append(self._module(batch[index : index + 1]).float().cpu().numpy())
-        except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"PyTorch cannot compile the network here: {reason}") from None
-        return np.concatenate(rows)

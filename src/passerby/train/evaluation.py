@@ -1,7 +1,9 @@
-"""The score of a network on a data set: features, then the Market-1501 protocol."""
+"""The scores of a PyTorch network on a data set."""
+
+from torch import Tensor
 
 from passerby.data import CropTable, ImageStore
-from passerby.metrics import Report, Reranking, evaluate_features
+from passerby.metrics import Report, Reranking, evaluate_table
 from passerby.models import ModelCard, ReidNetwork
 from passerby.retrieval.distances import Metric
 from passerby.train.features import extract
@@ -19,17 +21,25 @@ def evaluate_network(
     metric: Metric = "cosine",
     reranking: Reranking | None = None,
 ) -> Report:
-    """CMC, mAP and mINP of ``network`` with ``table``'s queries against its gallery.
+    """Score a network with :func:`passerby.metrics.evaluate_table` by the Market-1501 protocol.
 
-    Pictures are resized and normalised as the card says; ``metric`` and ``reranking`` as in
-    :func:`passerby.metrics.evaluate_features`.
+    Args:
+        network: Evaluated in evaluation mode, and left in the mode it had.
+        card: Input size and normalisation of the crops.
+        table: Has query and gallery rows.
+        device: PyTorch's name of the device that runs the network.
+        precision: "fp32", "bf16" or "fp16".
+        batch_size: Crops in one pass of the network.
+        progress: Show progress bars.
+        metric: See :func:`passerby.retrieval.distances`.
+        reranking: Options of k-reciprocal re-ranking; None ranks by the plain distance.
     """
-    features = {}
-    for split, rows in (("query", table.query), ("gallery", table.gallery)):
+
+    def embed(rows: CropTable) -> Tensor:
         store = ImageStore.load(
             rows, size=card.input_size, interpolation=card.interpolation, progress=progress
         )
-        features[split] = extract(
+        return extract(
             network,
             card,
             store.images,
@@ -38,13 +48,5 @@ def evaluate_network(
             batch_size=batch_size,
             progress=progress,
         )
-    return evaluate_features(
-        features["query"],
-        features["gallery"],
-        table.query.identity,
-        table.gallery.identity,
-        table.query.camera,
-        table.gallery.camera,
-        metric=metric,
-        reranking=reranking,
-    )
+
+    return evaluate_table(table, embed, metric=metric, reranking=reranking).report

@@ -1,9 +1,9 @@
-"""Pictures of results: rank lists, curves, maps, and the report that holds them all.
+"""Reports of results: rank lists, curves, maps, and the HTML file that contains them all.
 
-Needs the extra ``report`` for the page itself; the parts are plain values and SVG.
+The page itself needs the extra ``report``; its parts are plain values and SVG.
 """
 
-from passerby.visual.report import ReportOptions, Subject, Written, write_report
-from passerby.visual.results import Results, judge
+from passerby.visual.report import ReportOptions, Subject, write_report
+from passerby.visual.results import Results, collect_results
 
-__all__ = ["ReportOptions", "Results", "Subject", "Written", "judge", "write_report"]
+__all__ = ["ReportOptions", "Results", "Subject", "collect_results", "write_report"]

@@ -1,4 +1,4 @@
-"""A map of the features: a few people, each crop a dot, similar crops near each other."""
+"""A map of the features: crops of some people as points on a plane."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ FEWEST, MOST = 4, 40  # crops of a person in the map
 
 
 def pick_people(results: Results, count: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Identities (n,) for the map: random ones among those with a query and enough crops."""
+    """Choose identities (n,) at random among those with a query and at least 4 gallery crops."""
     identities = np.unique(results.query.identity[results.report.queries])
     crops = np.array([(results.gallery.identity == i).sum() for i in identities])
     enough = identities[crops >= FEWEST] if (crops >= FEWEST).sum() >= 2 else identities
@@ -25,19 +25,19 @@ def pick_people(results: Results, count: int, *, seed: int = 0) -> NDArray[np.in
 def project(
     features: NDArray[np.float32], projection: Projection = "pca", *, seed: int = 0
 ) -> tuple[NDArray[np.float64], float | None]:
-    """Features (N, D) on a plane.
+    """Project features (N, D) to a plane.
 
     Args:
         features: Rows, of unit length for cosine networks.
         projection: ``"pca"``, the plane of the largest variance; or ``"tsne"`` (van der Maaten and
             Hinton, JMLR 2008), which keeps neighbours together and distorts distances.
-        seed: Of t-SNE.
+        seed: Seed of t-SNE.
 
     Returns:
-        Points (N, 2), and the share of variance the plane keeps (None for t-SNE).
+        Points (N, 2), and the share of the variance in the plane (None for t-SNE).
 
     Raises:
-        InputError: Unknown projection, or fewer than 3 rows.
+        InputError: The projection is unknown, or there are fewer than 3 rows.
     """
     if projection not in PROJECTIONS:
         raise InputError(f"no projection '{projection}'; choose {', '.join(PROJECTIONS)}")
@@ -58,7 +58,7 @@ def project(
 def embedding_map(
     results: Results, people: NDArray[np.int64], *, projection: Projection = "pca", seed: int = 0
 ) -> Figure:
-    """The gallery crops of ``people`` (n,) and their queries (ringed) on a plane."""
+    """Draw the gallery crops of ``people`` (n,) and their queries (with rings) on a plane."""
     rng = np.random.default_rng(seed)
     rows = [_some(np.flatnonzero(results.gallery.identity == i), rng) for i in people]
     asked = [np.flatnonzero(results.query.identity == i) for i in people]
@@ -91,26 +91,29 @@ def embedding_map(
 
 
 def _says(people: int, kept: float | None) -> str:
-    lost = (
-        "" if kept is None else f" The plane shows {kept:.0%} of the variance, the rest is hidden."
-    )
+    """Write the text above the map."""
+    lost = ""
+    if kept is not None:
+        lost = f" The plane shows {kept:.0%} of the variance; the rest is not visible."
     return (
         f"{people} people drawn at random; each mark is a crop, each person has one colour and one "
-        "shape, queries are ringed. Good features make tight clumps far apart; a clump of several "
-        f"colours is a group of people the network mixes up.{lost}"
+        "shape, queries have a ring. Good features make compact clusters far apart; a cluster with "
+        f"several colours is a group of people that the network confuses.{lost}"
     )
 
 
 def style(number: int) -> tuple[int, str]:
-    """Colour and shape of the ``number``-th person; the pair repeats only after 24 people."""
-    return number % SERIES + 1, SHAPES[number % len(SHAPES)]
+    """Return colour and shape of the ``number``-th person; the pair repeats after 24 people."""
+    return number % SERIES + 1, list(SHAPES)[number % len(SHAPES)]
 
 
 def _some(rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Choose at most 40 rows at random."""
     return rows if len(rows) <= MOST else np.sort(rng.permutation(rows)[:MOST])
 
 
 def _axes(points: NDArray[np.float64], names: tuple[str, str]) -> tuple[Axis, Axis]:
+    """Make axes that leave a margin around the points."""
     ends = zip(points.min(axis=0).tolist(), points.max(axis=0).tolist(), names, strict=True)
     made = []
     for low, high, name in ends:

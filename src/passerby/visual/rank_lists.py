@@ -1,4 +1,4 @@
-"""Rank lists: a query and what came back, every crop marked true, wrong or left out."""
+"""Rank lists: a query and its nearest gallery crops, each marked true, wrong or ignored."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from passerby.visual.results import Results
 Pick = Literal["mixed", "worst", "best", "random"]
 Kind = Literal["true", "false", "junk"]
 PICKS = ("mixed", "worst", "best", "random")
-MOST_JUNK = 2  # crops of the query's own camera shown in one list
+MOST_JUNK = 2  # ignored crops shown in one list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,9 @@ class Entry:
 
     Attributes:
         row: Row of the gallery.
-        kind: ``"true"`` (same person), ``"false"`` (another one), ``"junk"`` (takes no part: same
-            person in the query's own camera, or a junk box).
-        rank: Place from 1 among the crops that take part; 0 for junk.
+        kind: ``"true"`` (same person), ``"false"`` (another one), ``"junk"`` (ignored by the
+            protocol: same person in the query's own camera, or a junk box).
+        rank: Rank from 1 among the crops that count; 0 for junk.
         similarity: Cosine similarity to the query.
     """
 
@@ -36,18 +36,18 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class RankList:
-    """One query with the head of its ranking.
+    """One query with the top of its ranking.
 
     Attributes:
         query: Row of the query table.
         ap: Average precision, 0..1.
         first: Rank of the first true match, from 1.
-        entries: Ranked crops, nearest first, junk between them.
-        hidden_junk: Crops left out that would have stood here, beyond those shown.
-        best_true: The first true match, when it is not among ``entries``.
+        entries: Ranked crops with junk between them, nearest first.
+        hidden_junk: Number of ignored crops between them that are not shown.
+        best_true: The first true match, if it is not among ``entries``.
         true_count: True matches in the gallery.
         true_cameras: Their cameras, ascending.
-        remark: What stands out in the list, one sentence, or "".
+        remark: One sentence on a common property of the wrong crops, or "".
     """
 
     query: int
@@ -64,13 +64,16 @@ class RankList:
 def pick_queries(
     results: Results, pick: Pick, count: int, *, seed: int = 0
 ) -> list[tuple[Pick, NDArray[np.int64]]]:
-    """Choose queries; each group comes with its name and positions in the valid queries.
+    """Choose queries for rank lists.
 
-    ``"worst"`` and ``"best"`` go by AP (ties by row), ``"random"`` by ``seed``; ``"mixed"`` gives
-    a third of each, random ones first, so that nobody takes the worst cases for typical ones.
+    ``"worst"`` and ``"best"`` choose by AP (ties by row), ``"random"`` by ``seed``. ``"mixed"``
+    chooses a third by each. The random ones are first, because the worst are not typical.
+
+    Returns:
+        Groups of queries: the name, and positions in the valid queries.
 
     Raises:
-        InputError: An unknown way to pick, or fewer than one query.
+        InputError: ``pick`` is unknown, or ``count`` is below 1.
     """
     if pick not in PICKS:
         raise InputError(f"queries cannot be picked by '{pick}'; choose {', '.join(PICKS)}")
@@ -97,7 +100,7 @@ def pick_queries(
 
 
 def positions_of(results: Results, rows: tuple[int, ...]) -> NDArray[np.int64]:
-    """Positions in the valid queries of given rows of the query table.
+    """Convert rows of the query table to positions in the valid queries.
 
     Raises:
         InputError: A row is no query, or has no true match.
@@ -112,12 +115,12 @@ def positions_of(results: Results, rows: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def rank_list(results: Results, position: int, *, top: int = 10) -> RankList:
-    """The head of one valid query's ranking: its first ``top`` crops that take part.
+    """Return the top of one valid query's ranking: its first ``top`` crops that count.
 
     Args:
-        results: Answers to all queries.
+        results: Of all queries.
         position: Index into the valid queries.
-        top: How many crops that take part; fewer where the ranking keeps fewer.
+        top: Number of crops that count; fewer if the ranking keeps fewer.
 
     Raises:
         InputError: ``top`` is below 1.
@@ -145,7 +148,7 @@ def rank_list(results: Results, position: int, *, top: int = 10) -> RankList:
 
 
 def _entries(results: Results, position: int, top: int) -> list[Entry]:
-    """The ranked crops up to the ``top``-th that takes part."""
+    """Return the ranked crops up to the ``top``-th that counts."""
     query = int(results.matches.queries[position])
     rows = results.ranking.indices[query]
     counted, true = results.counted(position), results.true(position)
@@ -163,13 +166,14 @@ def _entries(results: Results, position: int, top: int) -> list[Entry]:
 
 
 def _best_true(results: Results, position: int, first: int) -> Entry:
+    """Return the nearest true match, whose rank is ``first``."""
     row = results.nearest_true[position]
     similar = results.similarity(int(results.matches.queries[position]), row[None])
     return Entry(row=int(row), kind="true", rank=first, similarity=float(similar[0]))
 
 
 def _remark(results: Results, query: int, entries: tuple[Entry, ...], first: int) -> str:
-    """The plainest reason that can be read off the wrong crops."""
+    """Describe a common property of the wrong crops, if they have one."""
     wrong = np.array([e.row for e in entries if e.kind == "false"], dtype=np.int64)
     if first == 1 or not len(wrong):
         return ""

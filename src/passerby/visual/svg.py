@@ -1,4 +1,4 @@
-"""Small charts as inline SVG. Colours are classes of the page's style: light, dark and print."""
+"""Charts as inline SVG. Colours are CSS classes of the page, for light, dark and print."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike
 
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 20, 12, 42
-SHAPES = ("circle", "square", "triangle", "diamond", "cross", "plus")
+SHAPES = {
+    "circle": "M-4.2 0a4.2 4.2 0 1 0 8.4 0a4.2 4.2 0 1 0-8.4 0Z",
+    "square": "M-4.2-4.2H4.2V4.2H-4.2Z",
+    "triangle": "M0-5.2L5.2 4.2H-5.2Z",
+    "diamond": "M0-6.2L5.2 0L0 6.2L-5.2 0Z",
+    "cross": "M-4.2-4.2L4.2 4.2M-4.2 4.2L4.2-4.2",
+    "plus": "M-5.2 0H5.2M0-5.2V5.2",
+}
+"""Shape -> path of a mark around (0, 0), pixels."""
 SERIES = 8  # colours in the style, s1 .. s8
 
 
@@ -22,8 +30,8 @@ class Axis:
         low: Value at the left or lower end.
         high: Value at the other end; larger.
         label: Name and unit.
-        ticks: Values to mark; round ones are found when empty.
-        percent: Ticks are fractions to be written in percent.
+        ticks: Values to mark; if empty, round values are chosen.
+        percent: Write the ticks, which are fractions, in percent.
     """
 
     low: float
@@ -33,25 +41,25 @@ class Axis:
     percent: bool = False
 
     def marks(self) -> list[tuple[float, str]]:
-        """The ticks with their texts."""
+        """Return the ticks with their texts."""
         values = self.ticks or nice_ticks(self.low, self.high)
         return [(v, f"{100 * v:.4g}%" if self.percent else number(v)) for v in values]
 
     def share(self, values: ArrayLike) -> np.ndarray:
-        """Values as shares 0..1 of the way along the axis."""
+        """Convert values to fractions of the axis length."""
         span = self.high - self.low or 1.0
         return (np.asarray(values, dtype=np.float64) - self.low) / span
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A chart with the words around it.
+    """A chart with its texts.
 
     Attributes:
-        title: What is shown.
-        says: What to look at.
-        svg: The chart, markup.
-        legend: Swatch (markup) and text of each kind of mark.
+        title: Subject of the chart.
+        says: How to read it.
+        svg: The chart as markup.
+        legend: Sample (markup) and text of each kind of mark.
     """
 
     title: str
@@ -61,32 +69,32 @@ class Figure:
 
 
 class Chart:
-    """A chart being drawn: marks in the units of its two axes."""
+    """A chart to draw on, in the units of its two axes."""
 
     def __init__(self, x: Axis, y: Axis, *, width: int = WIDTH, height: int = HEIGHT) -> None:
         self.x, self.y, self.width, self.height = x, y, width, height
         self._marks: list[str] = []
 
     def points(self, xs: ArrayLike, ys: ArrayLike) -> list[tuple[float, float]]:
-        """Positions in the drawing."""
+        """Convert values to pixel positions."""
         across = LEFT + self.x.share(xs) * (self.width - LEFT - RIGHT)
         down = self.height - BOTTOM - self.y.share(ys) * (self.height - TOP - BOTTOM)
         pairs = zip(np.atleast_1d(across).tolist(), np.atleast_1d(down).tolist(), strict=True)
         return list(pairs)
 
     def line(self, xs: ArrayLike, ys: ArrayLike, series: int, *, dashed: bool = False) -> None:
-        """A line through points (n,), (n,)."""
+        """Draw a line through points (n,), (n,)."""
         path = _path(self.points(xs, ys))
         self._marks.append(f'<path class="line s{series}{" dashed" * dashed}" d="{path}"/>')
 
     def area(self, edges: Sequence[float], heights: Sequence[float], series: int) -> None:
-        """A histogram as one stepped area: edges (n + 1,), heights (n,)."""
+        """Draw a histogram as one stepped area: edges (n + 1,), heights (n,)."""
         xs = np.repeat(np.asarray(edges, dtype=np.float64), 2)
         ys = np.concatenate([[self.y.low], np.repeat(heights, 2), [self.y.low]])
         self._marks.append(f'<path class="area s{series}" d="{_path(self.points(xs, ys))}Z"/>')
 
     def bar(self, low: float, high: float, value: float, series: int, *, title: str = "") -> None:
-        """One upright bar from ``low`` to ``high``."""
+        """Draw one vertical bar from ``low`` to ``high``."""
         (left, top), (right, foot) = self.points([low, high], [value, self.y.low])
         hint = f"<title>{escape(title)}</title>" if title else ""
         self._marks.append(
@@ -98,22 +106,22 @@ class Chart:
     def dot(
         self, x: float, y: float, series: int, *, shape: str = "circle", title: str = ""
     ) -> None:
-        """One mark."""
+        """Draw one mark."""
         ((across, down),) = self.points([x], [y])
         self._marks.append(mark(across, down, series, shape=shape, title=title))
 
     def span(self, x: float, low: float, high: float, series: int) -> None:
-        """An upright interval at ``x``."""
+        """Draw a vertical interval at ``x``."""
         (across, down), (_, up) = self.points([x, x], [low, high])
         self._marks.append(_line(f"span s{series}", across, down, across, up))
 
     def ring(self, x: float, y: float) -> None:
-        """A thin ring around a mark."""
+        """Draw a thin ring around a mark."""
         ((across, down),) = self.points([x], [y])
         self._marks.append(f'<circle class="ring" cx="{across:.1f}" cy="{down:.1f}" r="8"/>')
 
     def rule(self, *, x: float | None = None, y: float | None = None, text: str = "") -> None:
-        """A thin line across the whole chart at ``x`` or ``y``, with a word beside it."""
+        """Draw a thin line across the whole chart at ``x`` or ``y``, with a text beside it."""
         ends = [self.x.low, self.x.high] if x is None else [x, x]
         ups = [self.y.low, self.y.high] if y is None else [y, y]
         (x0, y0), (x1, y1) = self.points(ends, ups)
@@ -124,19 +132,19 @@ class Chart:
             self._marks.append(_text("note", x1 + shift, y1 + 11, text, anchor))
 
     def diagonal(self) -> None:
-        """A thin line from corner to corner."""
+        """Draw a thin line from the lower left to the upper right corner."""
         (x0, y0), (x1, y1) = self.points([self.x.low, self.x.high], [self.y.low, self.y.high])
         self._marks.append(_line("rule", x0, y0, x1, y1))
 
     def text(
         self, x: float, y: float, words: str, *, anchor: str = "start", lift: float = 0
     ) -> None:
-        """Words at a point, ``lift`` pixels above it."""
+        """Draw a text ``lift`` pixels above a point."""
         ((across, down),) = self.points([x], [y])
         self._marks.append(_text("note", across, down - lift, words, anchor))
 
     def svg(self, description: str) -> str:
-        """The whole drawing; ``description`` is what a screen reader says."""
+        """Return the whole drawing; ``description`` is for screen readers."""
         return (
             f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" '
             f'aria-label="{escape(description, quote=True)}">'
@@ -144,6 +152,7 @@ class Chart:
         )
 
     def _frame(self) -> str:
+        """Draw axes, ticks, grid and names."""
         right, foot = self.width - RIGHT, self.height - BOTTOM
         parts = []
         for value, text in self.y.marks():
@@ -171,29 +180,17 @@ def _text(kind: str, x: float, y: float, words: str, anchor: str) -> str:
 
 
 def mark(x: float, y: float, series: int, *, shape: str = "circle", title: str = "") -> str:
-    """One mark of a scatter plot, centred at pixels (x, y)."""
+    """Draw one mark of a scatter plot, centred at pixels (x, y)."""
     hint = f"<title>{escape(title)}</title>" if title else ""
-    r = 4.2
-    if shape == "circle":
-        return f'<circle class="mark s{series}" cx="{x:.1f}" cy="{y:.1f}" r="{r}">{hint}</circle>'
-    corners = {
-        "square": [(-r, -r), (r, -r), (r, r), (-r, r)],
-        "triangle": [(0, -r - 1), (r + 1, r), (-r - 1, r)],
-        "diamond": [(0, -r - 2), (r + 1, 0), (0, r + 2), (-r - 1, 0)],
-    }
-    if shape in corners:
-        text = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners[shape])
-        return f'<polygon class="mark s{series}" points="{text}">{hint}</polygon>'
-    a, b = (r, r) if shape == "cross" else (r + 1, 0.0)
-    strokes = (
-        f"M{x - a:.1f} {y - b:.1f}L{x + a:.1f} {y + b:.1f}"
-        f"M{x - b:.1f} {y + a:.1f}L{x + b:.1f} {y - a:.1f}"
+    stroke = " stroke" if shape in ("cross", "plus") else ""
+    return (
+        f'<path class="mark{stroke} s{series}" transform="translate({x:.1f} {y:.1f})" '
+        f'd="{SHAPES[shape]}">{hint}</path>'
     )
-    return f'<path class="mark stroke s{series}" d="{strokes}">{hint}</path>'
 
 
 def swatch(series: int, kind: str = "line") -> str:
-    """A key for the legend: ``"line"``, ``"dashed"``, ``"area"``, or a shape of ``SHAPES``."""
+    """Draw a legend's sample: ``"line"``, ``"dashed"``, ``"area"``, or a shape of ``SHAPES``."""
     inner = (
         mark(10, 7, series, shape=kind)
         if kind in SHAPES
@@ -207,7 +204,7 @@ def swatch(series: int, kind: str = "line") -> str:
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
-    """About ``count`` round values from ``low`` to ``high``: steps of 1, 2 or 5 times ten^n."""
+    """Return about ``count`` round values from ``low`` to ``high``, in steps of 1, 2, 5 * 10^n."""
     span = high - low
     if not (isfinite(span) and span > 0):
         return (low,)
@@ -220,7 +217,7 @@ def nice_ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:
 
 
 def number(value: float) -> str:
-    """A tick's text: plain where it is short, with k and M for thousands and millions."""
+    """Format a tick: short numbers as they are, larger ones with k (thousand) or M (million)."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= 10 * size or (abs(value) >= size and letter == "M"):
             return f"{value / size:.4g}{letter}"

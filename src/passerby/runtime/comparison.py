@@ -1,4 +1,4 @@
-"""Pictures to try a network on when nobody gave any, and how near two sets of vectors are."""
+"""Test pictures for a network, and the agreement of two sets of vectors."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,16 +7,16 @@ from passerby.models import ModelCard
 from passerby.runtime.pictures import resize
 
 SAME = 5e-7
-"""Unit vectors of two programs of one network may differ by this much where either may serve."""
+"""Largest difference between unit vectors of two programs of which either may embed a picture."""
 
 
 def smooth_pictures(card: ModelCard, count: int, *, seed: int = 0) -> NDArray[np.uint8]:
-    """Random coloured fields without edges, as large as the network takes them.
+    """Make random coloured pictures without edges, of the network's input size.
 
     Args:
-        card: whose input size.
-        count: how many.
-        seed: of the fields.
+        card: Model card with the input size.
+        count: Number of pictures.
+        seed: Seed of the random colours.
 
     Returns:
         (count, H, W, 3) uint8 RGB.
@@ -34,17 +34,22 @@ def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cosines(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cosine of each row of (N, D) with the same row of the other; a broken row counts as -1."""
+    """Return the cosine (N,) of each row of (N, D) and the same row of the other matrix.
+
+    A row with NaN counts as -1.
+    """
     products = np.sum(unit_rows(ours).astype(np.float64) * unit_rows(theirs), axis=1)
-    return np.nan_to_num(products, nan=-1.0)
+    clean: NDArray[np.float64] = np.nan_to_num(products, nan=-1.0)
+    return clean
 
 
 def centred_cosines(
     ours: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """As :func:`cosines`, with the reference's mean unit vector taken from both.
+    """Return :func:`cosines` (N,) after the reference's mean unit vector is subtracted from both.
 
-    Vectors of people share much; what is left tells them apart, so this is the stricter measure.
+    Vectors of different people have much in common. The rest tells people apart, so this measure
+    is stricter.
     """
     ours, reference = unit_rows(ours), unit_rows(reference)
     mean = reference.mean(axis=0, dtype=np.float64).astype(np.float32)

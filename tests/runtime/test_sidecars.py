@@ -9,8 +9,8 @@ import pytest
 from passerby.errors import InputError
 from passerby.metrics import Calibration
 from passerby.runtime import Embedder
-from passerby.runtime.calibrations import calibration_file, own_file, write_calibration
-from passerby.runtime.export import export_onnx
+from passerby.runtime.export import export
+from passerby.runtime.sidecars import calibration_file, own_file, write_calibration
 
 CURVE = {"curve": "logistic over cosine similarity", "slope": 9.5, "intercept": -4.0, "prior": 0.1}
 
@@ -35,7 +35,7 @@ def test_a_weights_file_carries_it_in_its_card(own: Path, pictures: list[np.ndar
 def test_an_exported_network_keeps_it(own: Path) -> None:
     pytest.importorskip("onnxruntime")
     write_calibration(own, CURVE, model_id="")
-    export_onnx(own, own.with_suffix(".onnx"))
+    export(own, own.with_suffix(".onnx"))
     assert Embedder.load(own.with_suffix(".onnx")).card.calibration == CURVE
 
 
@@ -43,7 +43,7 @@ def test_an_onnx_file_has_it_beside(own: Path) -> None:
     pytest.importorskip("onnxruntime")
     write_calibration(own, {**CURVE, "slope": 1.0}, model_id="")
     network = own.with_suffix(".onnx")
-    export_onnx(own, network)
+    export(own, network)
     content, model_id = network.read_bytes(), Embedder.load(network).model_id
     file = write_calibration(network, CURVE, model_id=model_id)
     assert file == calibration_file(network) == own.with_name("own.onnx.calibration.json")
@@ -56,7 +56,7 @@ def test_an_onnx_file_has_it_beside(own: Path) -> None:
 
 def test_an_openvino_network_has_it_beside(own: Path) -> None:
     openvino = pytest.importorskip("openvino")
-    export_onnx(own, own.with_suffix(".onnx"))
+    export(own, own.with_suffix(".onnx"))
     network = own.with_suffix(".xml")
     openvino.save_model(openvino.convert_model(own.with_suffix(".onnx")), network)
     card = {
@@ -89,7 +89,7 @@ def test_an_openvino_network_has_it_beside(own: Path) -> None:
 def test_a_file_beside_that_does_not_fit_is_named(own: Path, text: str, message: str) -> None:
     pytest.importorskip("onnxruntime")
     network = own.with_suffix(".onnx")
-    export_onnx(own, network)
+    export(own, network)
     calibration_file(network).write_text(text)
     with pytest.raises(InputError, match=message) as caught:
         Embedder.load(network)
