@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 
 from passerby.city import City
-from passerby.city.times import format_time
 from passerby.errors import InputError
 from passerby.runtime import Embedder
+from passerby.times import format_time
 
 START = 1_893_456_000_000
 VECTOR_WORDS = ("vector", "embedding")

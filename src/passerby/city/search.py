@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from passerby.city.city import City
 from passerby.city.gallery import UnknownSightingError
-from passerby.city.second_stage import SecondStage
+from passerby.city.networks import SecondStage
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.tracks import track_name
 from passerby.errors import InputError

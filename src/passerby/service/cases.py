@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from passerby.city.times import format_time
 from passerby.errors import InputError
 from passerby.service.database import CASES, Database, now
 from passerby.service.refusals import Refusal, nothing_there
+from passerby.times import format_time
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
 LONGEST_DAYS = 366

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from passerby.errors import InputError
 from passerby.simulate.sensor import Difficulty
+from passerby.times import parse_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +73,7 @@ class SimulationOptions:
     @property
     def start_ms(self) -> int:
         """The start in milliseconds since the epoch, UTC."""
-        try:
-            moment = datetime.fromisoformat(self.start)
-        except ValueError:
-            raise InputError(
-                f"start '{self.start}' is no ISO 8601 time; write e.g. 2030-05-06T08:00:00+08:00"
-            ) from None
-        if moment.tzinfo is None:
-            raise InputError(f"start '{self.start}' has no time zone; add an offset such as +08:00")
-        return round(moment.timestamp() * 1000)
+        return parse_time(self.start, "start")
 
     @property
     def metres(self) -> float:

@@ -22,9 +22,9 @@ from passerby.city.gallery.milvus_stage import MilvusStage
 from passerby.city.gallery.port import AwayError, Coverage, Gallery, Health, Hits, Stats, StoreError
 from passerby.city.gallery.records import Batch, check_model, checksum, unit_queries
 from passerby.city.sightings import FloatArray, Scope, Sighting
-from passerby.city.times import day_of
 from passerby.errors import InputError
 from passerby.retrieval.screening import cosine_distances
+from passerby.times import day_of
 
 EVERYWHERE = Scope()
 MORE = 16  # asked for beyond k, to see that no tie was cut

@@ -16,8 +16,8 @@ from passerby.city.gallery.milvus_link import GoneError, Link
 from passerby.city.gallery.port import StoreError
 from passerby.city.gallery.records import FIELDS, Batch, checksum
 from passerby.city.sightings import Scope, Sighting
-from passerby.city.times import DAY_MS
 from passerby.errors import InputError
+from passerby.times import DAY_MS
 
 T = TypeVar("T")
 Row = dict[str, Any]

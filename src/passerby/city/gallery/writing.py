@@ -28,8 +28,8 @@ from passerby.city.gallery.chunks import (
 from passerby.city.gallery.port import DamagedError
 from passerby.city.gallery.records import POSITION, Batch, check_model, columns_of
 from passerby.city.gallery.store import Database, get_meta, set_meta
-from passerby.city.times import day_of
 from passerby.retrieval.screening import encode
+from passerby.times import day_of
 
 TIERS = (64, 384)  # rows: chunks below the first, and below the second, are merged with their like
 FANOUT = 16  # so many chunks of one tier and day

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from passerby.city.times import format_time
 from passerby.service.access import Access
 from passerby.service.audit import Entry
 from passerby.service.http import PROBLEMS, TheService, allowed
 from passerby.service.sessions import Session
+from passerby.times import format_time
 
 router = APIRouter(prefix="/api/audit", tags=["audit"], responses=PROBLEMS)
 Auditor = Annotated[Session, Depends(allowed("audit"))]

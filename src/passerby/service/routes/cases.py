@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from passerby.city import Scope
-from passerby.city.times import format_time, parse_time
 from passerby.service.access import Access
 from passerby.service.accounts import Account
 from passerby.service.approvals import Approval
@@ -14,6 +13,7 @@ from passerby.service.cases import Case, require_open
 from passerby.service.http import PROBLEMS, Service, TheService, allowed
 from passerby.service.refusals import nothing_there
 from passerby.service.sessions import Session
+from passerby.times import format_time, parse_time
 
 router = APIRouter(prefix="/api", tags=["cases"], responses=PROBLEMS)
 CaseWorker = Annotated[Session, Depends(allowed("cases"))]

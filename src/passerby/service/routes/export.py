@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
-from passerby.city.times import format_time
 from passerby.service.cases import require_open
 from passerby.service.exports import FORMATS, WRITERS, Origin, sighting_ids
 from passerby.service.http import PROBLEMS, TheService, allowed
@@ -13,6 +12,7 @@ from passerby.service.routes.cases import find_case
 from passerby.service.routes.search import find_search
 from passerby.service.routes.trajectory import path_info
 from passerby.service.sessions import Session
+from passerby.times import format_time
 
 router = APIRouter(prefix="/api/searches", tags=["export"], responses=PROBLEMS)
 Exporter = Annotated[Session, Depends(allowed("export"))]

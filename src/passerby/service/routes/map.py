@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from passerby.city import Scope
 from passerby.city.city import LANDSCAPE
-from passerby.city.times import format_time
 from passerby.service.http import PROBLEMS, Searcher, Service, TheService, TheSession
 from passerby.service.refusals import nothing_there
+from passerby.times import format_time
 
 router = APIRouter(prefix="/api", tags=["map"], responses=PROBLEMS)
 

@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
-from passerby.city.times import format_time
 from passerby.runtime import Embedder
 from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Searcher, Service, TheService
@@ -18,6 +17,7 @@ from passerby.service.routes.cases import ScopeModel, find_case
 from passerby.service.routes.sightings import SightingInfo, find_sightings
 from passerby.service.searches import Search
 from passerby.service.sessions import Session
+from passerby.times import format_time
 
 router = APIRouter(prefix="/api/searches", tags=["search"], responses=PROBLEMS)
 

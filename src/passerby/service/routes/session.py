@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from passerby.city.times import format_time
 from passerby.service.accounts import ROLES, Account
 from passerby.service.http import PROBLEMS, Service, TheService, TheSession
 from passerby.service.refusals import Refusal
 from passerby.service.sessions import COOKIE, Session
+from passerby.times import format_time
 
 router = APIRouter(prefix="/api/session", tags=["session"], responses=PROBLEMS)
 
