@@ -93,23 +93,15 @@ def write_map(
     session: Session, units: UnitTree, cameras: dict[str, Camera], streets: list[Street]
 ) -> None:
     """Write units, cameras and streets of a new city."""
-    rows = [
-        {**unit.properties(), "geometry": unit.geometry}
-        for unit in units  # parents first, so that each foreign key finds its row
-    ]
+    # parents first, so that each foreign key finds its row
+    rows = [{**unit.properties(), "geometry": unit.geometry} for unit in units]
     session.execute(insert(UnitRow), rows)
     session.add_all(
         CameraRow(**camera.properties(), lon=camera.place[0], lat=camera.place[1])
         for camera in cameras.values()
     )
     session.add_all(
-        StreetRow(
-            number=number,
-            name=street.name,
-            name_zh=street.name_zh,
-            kind=street.kind,
-            line=[list(place) for place in street.line],
-        )
+        StreetRow(number=number, line=[list(place) for place in street.line], **street.properties())
         for number, street in enumerate(streets)
     )
 

@@ -1,6 +1,5 @@
 """The result of a trace: visits in order of time, and the legs between them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -113,10 +112,6 @@ class Trajectory:
     legs: tuple[Leg, ...]
     scope: Scope
     alternatives: tuple["Trajectory", ...] = ()
-
-    def with_alternatives(self, others: Iterable["Trajectory"]) -> "Trajectory":
-        """The same path with other paths beside it."""
-        return replace(self, alternatives=tuple(others))
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:

@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from passerby.city.city import City
 from passerby.city.gallery import UnknownSightingError
@@ -247,27 +249,19 @@ def _grouped(sightings: Sequence[Sighting], per: Per) -> list[Group]:
 def visits(sightings: Sequence[Sighting], *, gap: int = VISIT_GAP_MS) -> list[int]:
     """The number of the camera visit that each sighting belongs to.
 
-    Sightings of one tracklet are one visit, and so are sightings of one camera that follow each
-    other within ``gap`` milliseconds. It groups what a search has found, so a visit may hold
-    sightings of somebody else who looked alike at the same time.
+    Sightings of one tracklet belong to one visit. Sightings of one camera that follow each other
+    within ``gap`` milliseconds do so too. The sightings are those that a search has found, so a
+    visit may hold sightings of another person who looks alike at the same time.
     """
-    numbers = list(range(len(sightings)))
-
-    def root(at: int) -> int:
-        while numbers[at] != at:
-            at = numbers[at]
-        return at
-
-    def join(one: int, other: int) -> None:
-        low, high = sorted((root(one), root(other)))
-        numbers[high] = low
-
+    if not sightings:
+        return []
     firsts: dict[tuple[str, str], int] = {}
-    for at, one in enumerate(sightings):
-        join(at, firsts.setdefault(track_name(one), at))
+    pairs = [(firsts.setdefault(track_name(one), at), at) for at, one in enumerate(sightings)]
     order = sorted(range(len(sightings)), key=lambda at: (sightings[at].camera, sightings[at].time))
     for before, after in pairwise(order):
         one, other = sightings[before], sightings[after]
         if one.camera == other.camera and other.time - one.time <= gap:
-            join(before, after)
-    return [root(at) for at in range(len(sightings))]
+            pairs.append((before, after))
+    joined = coo_array((np.ones(len(pairs)), np.transpose(pairs)), shape=(len(sightings),) * 2)
+    numbers: list[int] = connected_components(joined, directed=False)[1].tolist()
+    return numbers

@@ -37,10 +37,14 @@ class Street:
     kind: str
     line: tuple[Place, ...]
 
+    def properties(self) -> dict[str, Any]:
+        """Names and kind, for a map; also the street's columns in the catalogue."""
+        return {"name": self.name, "name_zh": self.name_zh, "kind": self.kind}
+
     def to_geojson(self) -> dict[str, Any]:
         """The street as a GeoJSON feature, which :func:`streets_from_geojson` reads."""
-        properties = {"name": self.name, "name_zh": self.name_zh, "kind": self.kind}
-        return geojson.feature(properties, "LineString", [list(place) for place in self.line])
+        line = [list(place) for place in self.line]
+        return geojson.feature(self.properties(), "LineString", line)
 
 
 def streets_from_geojson(source: geojson.Source) -> list[Street]:

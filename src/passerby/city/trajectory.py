@@ -8,7 +8,7 @@ none.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -101,8 +101,8 @@ def trace(
     search.apply_feedback(tuple(dict.fromkeys(confirmed)), not_them)
     tracks = search.widen(search.anchors)
     scores = search.appearance_scores(tracks, search.anchors)
-    sure = sorted(zip(scores, tracks, strict=True), key=_by_score)
-    group = [track for score, track in sure if score > 0][: options.expand]
+    sure = [int(at) for at in np.argsort(-scores, kind="stable") if scores[at] > 0]
+    group = [tracks[at] for at in sure[: options.expand]]
     for _ in range(options.passes + 1):
         group = search.with_anchors(group)
         tracks = search.widen(group)
@@ -118,12 +118,8 @@ def trace(
             trajectory_of(city, scope, [tracks[i] for i in path.nodes], chances[list(path.nodes)])
             for path in wanted
         ]
-        return found[0].with_alternatives(found[1:])
+        return replace(found[0], alternatives=tuple(found[1:]))
     return trajectory_of(city, scope, [], np.zeros(0))
-
-
-def _by_score(pair: tuple[float, Track]) -> tuple[float, int]:
-    return (-pair[0], pair[1].arrive)
 
 
 def _different(paths: list[Path], wanted: int) -> list[Path]:

@@ -24,6 +24,7 @@ from passerby.ingest.jobs import Entry, JobState, QueueError, Store
 try:
     import nats
     import nats.errors
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext, api
     from nats.js.errors import (
@@ -69,7 +70,7 @@ class NatsStore(Store):
         parts = urlsplit(self._options["servers"][0])
         self._server = parts.hostname, parts.port or 4222
         self._place = address.partition("://")[2].rpartition("@")[2]
-        self._connection: nats.NATS | None = None
+        self._connection: Client | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -182,7 +183,7 @@ class NatsStore(Store):
         yield from self._run(self._all(), 60 * PATIENCE)
 
     async def _all(self) -> list[JobState]:
-        watcher = await self._states.watchall(ignore_deletes=True)
+        watcher: Any = await self._states.watchall(ignore_deletes=True)
         found = []
         while (entry := await watcher.updates(timeout=PATIENCE)) is not None:
             found.append(JobState.from_json(entry.value or b""))

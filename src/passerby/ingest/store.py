@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from passerby.city import City, Sighting
 from passerby.city.networks import check_network
-from passerby.errors import InputError, MissingExtraError
+from passerby.errors import InputError
 from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg
+from passerby.ingest.vectors import open_table
 from passerby.runtime import Embedder, read_image
 from passerby.runtime.tables import find_pictures
 from passerby.times import parse_time
@@ -247,17 +248,7 @@ def _read_files(part: list[_Row], report: FolderReport) -> tuple[list[Sighting],
 
 
 def _read_table(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise MissingExtraError("pyarrow", "tables") from None
-    if not path.is_file():
-        raise InputError(f"there is no table '{path}'")
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"'{path}' cannot be read as Parquet: {reason}") from None
+    table = open_table(path).read()
     missing = [name for name in WANTED if name not in table.column_names]
     if missing:
         raise InputError(
