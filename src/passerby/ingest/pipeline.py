@@ -1,13 +1,13 @@
 """A clip into a city: decode, detect, track, choose crops, embed, store."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from passerby.city import City, Scope, Sighting
 from passerby.city.networks import check_network
@@ -23,8 +23,6 @@ from passerby.times import parse_time
 
 FRAMES_AT_ONCE = 8  # handed to the detector together
 SIGHTINGS_AT_ONCE = 32  # embedded and made durable together, at least
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +143,7 @@ def _track(
 ) -> None:
     """Read the clip once and give the sink each tracklet as it ends."""
     builder, report = TrackletBuilder(options), sink.report
-    for frames in _chunks(source, FRAMES_AT_ONCE):
+    while frames := list(islice(source, FRAMES_AT_ONCE)):
         with report.stage("detect"):
             found = detector.detect([frame.image for frame in frames])
         with report.stage("track"):
@@ -250,9 +248,3 @@ def _timed_frames(clip: Clip, begin: int, every: int, report: IngestReport) -> I
             f"'{clip.path.name}' should have {clip.frame_count} frames, about {read} could be "
             "read; it is cut off or damaged"
         )
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while chunk := list(islice(source, size)):
-        yield chunk
