@@ -20,8 +20,8 @@ from passerby.metrics import Calibration
 
 MORE_CANDIDATES = 4  # candidates for re-ranking and grouping per wanted match
 MIN_CANDIDATES = 200
-VISIT_GAP_MS = 120_000  # longer out of one camera's sight is another visit
-ATTEMPTS = 5  # sightings may be deleted between the search and the look at them
+VISIT_GAP_MS = 120_000  # a person whom a camera sees again after this is on another visit
+ATTEMPTS = 5  # sightings may be deleted between the search and the reading of their facts
 UNCALIBRATED = Calibration()
 Per = Literal["sighting", "tracklet", "visit"]
 Group = tuple[int, list[Sighting]]
@@ -103,27 +103,27 @@ def find(
 ) -> Found:
     """Find the person of the query pictures in the scope.
 
-    The exact nearest candidates come first; they alone are put in order once or twice more, then
+    The exact nearest sightings are the candidates. They are re-ordered once or twice and then
     grouped.
 
     Args:
-        city: where.
-        vectors: (Q, D) or (D,) unit vectors of pictures that all show the one person; they are
-            averaged.
-        scope: units x cameras x window x attributes; the answer equals that over the whole city,
-            filtered (before re-ranking, whose neighbours are those of the scope).
-        k: how many matches.
-        rerank: k-reciprocal re-ranking of the nearest candidates (``methods.md`` 6.1).
-        per: one match a sighting, one a tracklet, or one a visit to a camera, see :func:`visits`.
-        model: id of the model that made the vectors; another than the gallery's is refused.
-        calibration: how similarity becomes a score.
-        second_stage: puts the first candidates in order once more, after ``rerank``.
-        candidates: how many nearest sightings are put in order and grouped; without it enough of
-            them for k matches.
+        city: The city to search.
+        vectors: (Q, D) or (D,) unit vectors of pictures that all show the one person. Their mean is
+            the query.
+        scope: Units x cameras x window x attributes. The candidates equal those of the whole city,
+            filtered. The neighbours that re-ranking uses are those of the scope.
+        k: Number of matches.
+        rerank: Re-order the candidates by k-reciprocal re-ranking (Zhong et al., "Re-ranking Person
+            Re-identification with k-reciprocal Encoding", CVPR 2017).
+        per: One match for each sighting, tracklet, or visit to a camera; see :func:`visits`.
+        model: Id of the network that made the vectors; it must be the gallery's.
+        calibration: Turns a similarity into a score.
+        second_stage: Re-orders the first candidates once more, after ``rerank``.
+        candidates: Number of candidates. Without it there are enough of them for k matches.
 
     Raises:
-        InputError: an empty gallery, an unknown unit or camera, another model, a second stage for
-            another model.
+        InputError: The gallery is empty, a unit or camera is unknown, or the vectors or the second
+            stage are of another network.
     """
     if k < 1:
         raise InputError(f"k is {k}; ask for at least one match")
