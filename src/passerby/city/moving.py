@@ -24,7 +24,7 @@ from passerby.city.address import CATALOGUE, PASSWORD_FILE, has_city
 from passerby.city.city import GALLERY, City
 from passerby.city.gallery import EmbeddedGallery
 from passerby.errors import InputError
-from passerby.files import making_folder, replacing
+from passerby.files import making_folder, replacing, sync
 from passerby.times import now
 
 MANIFEST = "manifest.json"
@@ -273,8 +273,7 @@ def _write(path: Path, source: IO[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         shutil.copyfileobj(source, file, PIECE)
-        file.flush()
-        os.fsync(file.fileno())
+    sync(path)
 
 
 def _skip(_name: str, _size: int, source: IO[bytes]) -> None:

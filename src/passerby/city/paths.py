@@ -151,17 +151,10 @@ def marginals(node: FloatArray64, edge: FloatArray64) -> FloatArray64:
     forward, backward = np.zeros(n), np.zeros(n)
     for j in range(n):
         before = forward[:j] + edge[:j, j]
-        forward[j] = node[j] + np.logaddexp(0.0, _log_sum(before))
+        forward[j] = node[j] + np.logaddexp(0.0, np.logaddexp.reduce(before))
     for i in range(n - 1, -1, -1):
         after = edge[i, i + 1 :] + node[i + 1 :] + backward[i + 1 :]
-        backward[i] = np.logaddexp(0.0, _log_sum(after))
-    total = np.logaddexp(0.0, _log_sum(forward))
+        backward[i] = np.logaddexp(0.0, np.logaddexp.reduce(after))
+    total = np.logaddexp(0.0, np.logaddexp.reduce(forward))
     chance: FloatArray64 = np.exp(np.minimum(forward + backward - total, 0.0))
     return chance
-
-
-def _log_sum(values: FloatArray64) -> float:
-    if len(values) == 0:
-        return -np.inf
-    top = float(values.max())
-    return top if top == -np.inf else top + float(np.log(np.exp(values - top).sum()))

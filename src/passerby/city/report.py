@@ -120,18 +120,14 @@ class Trajectory:
 
     def as_dict(self) -> dict[str, Any]:
         """The trajectory as JSON."""
-        return {
-            "scope": self.scope.as_dict(),
-            "visits": [visit.as_dict() for visit in self.visits],
-            "legs": [leg.as_dict() for leg in self.legs],
-            "alternatives": [
-                {
-                    "visits": [v.as_dict() for v in other.visits],
-                    "legs": [g.as_dict() for g in other.legs],
-                }
-                for other in self.alternatives
-            ],
-        }
+        paths = [
+            {
+                "visits": [visit.as_dict() for visit in path.visits],
+                "legs": [leg.as_dict() for leg in path.legs],
+            }
+            for path in (self, *self.alternatives)
+        ]
+        return {"scope": self.scope.as_dict(), **paths[0], "alternatives": paths[1:]}
 
     def to_geojson(self) -> dict[str, Any]:
         """A Point for each visit and a LineString for each leg, with times and ``known``."""

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from passerby.ingest.detector import Detections
-from passerby.ingest.tracker import area
+from passerby.ingest.tracker import area, intersections
 from passerby.runtime import resize
 
 JPEG_QUALITY = 92
@@ -101,11 +101,8 @@ def wholeness(box: NDArray[np.float32], width: int, height: int) -> float:
 def occlusions(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Share of each box (N, 4) that nearer people cover, which are those with lower feet."""
     exact = boxes.astype(np.float64)
-    low = np.maximum(exact[:, None, :2], exact[None, :, :2])
-    high = np.minimum(exact[:, None, 2:], exact[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
     nearer = exact[None, :, 3] > exact[:, None, 3]
-    share = shared * nearer / np.maximum(area(exact)[:, None], 1e-9)
+    share = intersections(exact, exact) * nearer / np.maximum(area(exact)[:, None], 1e-9)
     hidden: NDArray[np.float64] = np.clip(share.sum(axis=1), 0, 0.9)
     return hidden
 

@@ -17,7 +17,7 @@ from passerby.errors import InputError
 from passerby.ingest.detector import Detector
 from passerby.ingest.jobs import DEAD, Claim, Job, JobQueue, LeaseLostError, Policy, QueueError
 from passerby.ingest.jobs_sqlite import SqliteStore
-from passerby.ingest.pipeline import ClipOptions, IngestReport, ingest_clip
+from passerby.ingest.pipeline import ClipOptions, ingest_clip
 from passerby.ingest.store import FolderReport, ingest_folder, ingest_table
 from passerby.ingest.tracklets import TrackletOptions
 from passerby.runtime import Embedder
@@ -121,9 +121,6 @@ class Ingester:
             raise SurroundingsError(str(error)) from error
 
     def _ingest_clip(self, job: Job, path: Path, progress: Progress) -> Mapping[str, Any]:
-        def report(so_far: IngestReport) -> None:
-            progress({"frames": so_far.frames, "sightings": so_far.sightings})
-
         if self.detector is None:
             raise SurroundingsError("a clip needs a worker with a detector; see --detector")
         if job.camera is None or job.start is None:
@@ -141,7 +138,7 @@ class Ingester:
                 enhance=job.enhance,
                 tracklets=TrackletOptions(crops=job.crops),
             ),
-            on_progress=report,
+            on_progress=lambda done: progress({"frames": done.frames, "sightings": done.sightings}),
         ).as_dict()
 
     def _ingest_crops(self, job: Job, path: Path, progress: Progress) -> Mapping[str, Any]:

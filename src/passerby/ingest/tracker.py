@@ -203,11 +203,17 @@ def assign(cost: FloatArray, limit: float) -> IndexPairs:
 
 def overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
     """Intersection over union of each pair of boxes, (A, 4) and (B, 4) to (A, B)."""
+    shared = intersections(a, b)
+    union = area(a)[:, None] + area(b)[None, :] - shared
+    return shared / np.maximum(union, 1e-9)
+
+
+def intersections(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Common area of each pair of boxes, (A, 4) and (B, 4) to (A, B)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared: FloatArray = np.clip(high - low, 0, None).prod(axis=2)
-    union = area(a)[:, None] + area(b)[None, :] - shared
-    return shared / np.maximum(union, 1e-9)
+    return shared
 
 
 def area(boxes: FloatArray) -> FloatArray:
