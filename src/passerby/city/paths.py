@@ -98,7 +98,8 @@ def log_ratio(
     # the person may also have gone elsewhere in between: then the time says nothing
     with np.errstate(invalid="ignore"):
         ratio = np.log(0.5 * density * max(window, 1.0) + 0.5)
-    return np.clip(np.nan_to_num(ratio, nan=0.0), -walking.bound, walking.bound)
+    bounded: FloatArray64 = np.clip(np.nan_to_num(ratio, nan=0.0), -walking.bound, walking.bound)
+    return bounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ def metres(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
         np.sin(half[..., 1]) ** 2
         + np.cos(a[..., 1]) * np.cos(b[..., 1]) * np.sin(half[..., 0]) ** 2
     )
-    return 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    distance: NDArray[np.float64] = 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    return distance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -194,4 +194,5 @@ def enhance(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     values = image.astype(np.float32) * gain
     if image.shape[0] >= BLUR_HEIGHT:
         values = gaussian_filter(values, (BLUR, BLUR, 0))
-    return np.clip(values, 0, 255).round().astype(np.uint8)
+    bright: NDArray[np.uint8] = np.clip(values, 0, 255).round().astype(np.uint8)
+    return bright

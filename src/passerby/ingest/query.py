@@ -22,7 +22,7 @@ class NoPersonError(InputError):
 def like_a_crop(image: NDArray[np.uint8]) -> bool:
     """Whether a picture (H, W, 3) has the shape of a crop of one person."""
     height, width = image.shape[:2]
-    return CROP_SHAPE[0] <= height / width <= CROP_SHAPE[1]
+    return bool(CROP_SHAPE[0] <= height / width <= CROP_SHAPE[1])
 
 
 def find_people(image: NDArray[np.uint8], detector: Detector) -> Detections:

@@ -218,14 +218,15 @@ def intersections(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def area(boxes: FloatArray) -> FloatArray:
     """Areas of (N, 4) boxes."""
-    sides: FloatArray = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
-    return sides.prod(axis=1)
+    areas: FloatArray = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
+    return areas
 
 
 def widened(boxes: FloatArray, share: float) -> FloatArray:
     """Grow boxes by ``share`` of their sides to each side."""
     grow = np.tile((boxes[:, 2:] - boxes[:, :2]) * share, 2)
-    return boxes + grow * np.array([-1, -1, 1, 1])
+    grown: FloatArray = boxes + grow * np.array([-1, -1, 1, 1])
+    return grown
 
 
 def _height_ratio(a: FloatArray, b: FloatArray) -> FloatArray:
