@@ -26,10 +26,13 @@ from passerby.ingest.jobs import (
     Claim,
     Job,
     JobQueue,
+    JobState,
     LeaseLostError,
     Policy,
     QueueError,
+    Store,
 )
+from passerby.ingest.jobs_sqlite import SqliteStore
 from passerby.ingest.jobs_worker import (
     Ingester,
     SurroundingsError,
@@ -81,6 +84,41 @@ def state(queue: JobQueue, number: int) -> str:
     found = queue.state(job(number).id)
     assert found is not None
     return found.state
+
+
+@pytest.fixture
+def store(address: str) -> Iterator[Store]:
+    if address.startswith("nats://"):
+        from passerby.ingest.jobs_nats import NatsStore
+
+        made: Store = NatsStore(address, LONG.lease)
+    else:
+        made = SqliteStore(Path(address))
+    yield made
+    made.close()
+
+
+def test_a_store_writes_only_over_the_version_that_it_holds(store: Store) -> None:
+    first = JobState(job=job(1))
+    assert store.read(job(1).id) is None
+    version = store.write(first, None)
+    assert version is not None
+    assert store.write(first, None) is None, "it is there already"
+    second = first.claimed("w", LONG)
+    newer = store.write(second, version)
+    assert newer is not None
+    assert store.write(first.claimed("other", LONG), version) is None, "another was faster"
+    found = store.read(job(1).id)
+    assert found is not None
+    assert (found.state, found.version) == (second, newer)
+    store.put(first)
+    assert store.write(second, newer) is None, "another state is another version"
+    assert list(store.states()) == [first]
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    policy = Policy(first_wait=5, longest_wait=60)
+    assert [policy.wait(tries) for tries in range(1, 7)] == [5, 10, 20, 40, 60, 60]
 
 
 def test_the_same_job_is_submitted_once(open_here: Open) -> None:
@@ -336,7 +374,6 @@ def test_what_is_no_queue_is_told(tmp_path: Path) -> None:
 
 
 def test_a_submission_that_was_cut_off_is_made_good(nats: Any, tmp_path: Path) -> None:
-    from passerby.ingest.jobs import JobState
     from passerby.ingest.jobs_nats import NatsStore
 
     store = NatsStore(f"{nats.address}/cut", LONG.lease)

@@ -99,27 +99,10 @@ def trace(
         finder=TrackFinder(city, scope, not_them, model=model),
     )
     search.apply_feedback(tuple(dict.fromkeys(confirmed)), not_them)
-    tracks = search.widen(search.anchors)
-    scores = search.appearance_scores(tracks, search.anchors)
-    sure = [int(at) for at in np.argsort(-scores, kind="stable") if scores[at] > 0]
-    group = [tracks[at] for at in sure[: options.expand]]
-    for _ in range(options.passes + 1):
-        group = search.with_anchors(group)
-        tracks = search.widen(group)
-        node, edge = search.graph(tracks, group)
-        paths = best_paths(node, edge, 1 + 4 * options.alternatives) if tracks else []
-        if not paths or paths[0].score <= 0:
-            break
-        group = [tracks[i] for i in paths[0].nodes]
-    else:
-        chances = marginals(node, edge)
-        wanted = [paths[0], *_different(paths, options.alternatives)]
-        found = [
-            trajectory_of(city, scope, [tracks[i] for i in path.nodes], chances[list(path.nodes)])
-            for path in wanted
-        ]
-        return replace(found[0], alternatives=tuple(found[1:]))
-    return trajectory_of(city, scope, [], np.zeros(0))
+    found = [trajectory_of(city, scope, tracks, chances) for tracks, chances in search.paths()]
+    if not found:
+        return trajectory_of(city, scope, [], np.zeros(0))
+    return replace(found[0], alternatives=tuple(found[1:]))
 
 
 def _different(paths: list[Path], wanted: int) -> list[Path]:
@@ -159,6 +142,27 @@ class _Search:
             one for one in known if one.id not in rejected and self.scope.holds(one)
         ]
         self.anchors = self.finder.of(inside)
+
+    def paths(self) -> list[tuple[list[Track], FloatArray64]]:
+        """The tracks of each path, best path first, with the chance of each track.
+
+        There is no path when none is more likely the person than not.
+        """
+        tracks = self.widen(self.anchors)
+        scores = self.appearance_scores(tracks, self.anchors)
+        sure = [int(at) for at in np.argsort(-scores, kind="stable") if scores[at] > 0]
+        group = [tracks[at] for at in sure[: self.options.expand]]
+        for _ in range(self.options.passes + 1):
+            group = self.with_anchors(group)
+            tracks = self.widen(group)
+            node, edge = self.graph(tracks, group)
+            paths = best_paths(node, edge, 1 + 4 * self.options.alternatives) if tracks else []
+            if not paths or paths[0].score <= 0:
+                return []
+            group = [tracks[i] for i in paths[0].nodes]
+        chances = marginals(node, edge)
+        wanted = [paths[0], *_different(paths, self.options.alternatives)]
+        return [([tracks[i] for i in path.nodes], chances[list(path.nodes)]) for path in wanted]
 
     def with_anchors(self, group: list[Track]) -> list[Track]:
         """The group and every anchor, each once."""

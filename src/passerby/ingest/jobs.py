@@ -167,7 +167,7 @@ class Entry:
 
     Attributes:
         state: The state.
-        version: Differs after each write of the state. None when the store does not hold it.
+        version: Changes when another state is written. None when the store does not hold the job.
         message: The message by which a store of messages gave it out.
     """
 
