@@ -25,9 +25,9 @@ from benchmarks.galleries.stores import (
     Store,
     fill,
 )
-from passerby.city.times import DAY_MS
 from passerby.errors import InputError
 from passerby.runtime import Embedder
+from passerby.times import DAY_MS
 
 Peer = Literal["numpy", "faiss", "lancedb", "qdrant-edge"]
 BARS = {  # milliseconds asked of 1 M x 512 on 2 cores

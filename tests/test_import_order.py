@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "passerby"
 # each room with its floor; a module may import from its own room and from lower floors
 FLOORS = (
     {"errors"},
+    {"files", "times"},
     {"data", "losses", "retrieval"},
     {"metrics", "models", "cluster"},
     {"train"},
@@ -22,7 +23,7 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NEVER = {room: {"train", "recipes"} for room in ("city", "ingest", "service")}
-ONLY = {"simulate": {"data", "errors"}}
+ONLY = {"simulate": {"data", "errors", "files", "times"}}
 
 
 def room_of(path: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city import Scope
-from passerby.city.times import DAY_MS
+from passerby.times import DAY_MS
 
 START = 1_777_593_600_000
 DAYS = 30

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.galleries.data import DAYS, START
 from passerby.city import Sighting, open_gallery
-from passerby.city.times import DAY_MS
+from passerby.times import DAY_MS
 
 NOW = START + DAYS * DAY_MS
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from passerby.city import Gallery, Scope, Sighting, open_gallery
-from passerby.city.times import DAY_MS
 from passerby.errors import InputError
+from passerby.times import DAY_MS
 
 START = 1_777_593_600_000
 D = 16

@@ -16,8 +16,8 @@ from passerby.city import Sighting, first_edition, open_gallery
 from passerby.city.first_edition import take_over
 from passerby.city.gallery import DamagedError, StoreError
 from passerby.city.gallery.records import checksum
-from passerby.city.times import DAY_MS, format_time
 from passerby.cli import main
+from passerby.times import DAY_MS, format_time
 from tests.city.gallery_contract import many
 
 SCHEMA = """

@@ -17,9 +17,9 @@ from passerby.city import Gallery, Scope, Sighting, open_gallery
 from passerby.city.gallery import DamagedError, EmbeddedGallery, writing
 from passerby.city.gallery.memory import chunks_in
 from passerby.city.gallery.searching import nearest
-from passerby.city.times import DAY_MS
 from passerby.errors import InputError
 from passerby.retrieval.screening import encode, unit_rows
+from passerby.times import DAY_MS
 from tests.city.gallery_contract import (
     D,
     GalleryContract,

@@ -13,7 +13,7 @@ import pytest
 
 from passerby.city import Gallery, Scope, Sighting, open_gallery
 from passerby.city.gallery import Stage, StoreError
-from passerby.city.times import DAY_MS
+from passerby.times import DAY_MS
 from tests.city.gallery_contract import START, D, many, matrix
 
 COUNT = 240

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from passerby.city import Scope, Sighting, open_gallery
-from passerby.city.times import DAY_MS
+from passerby.times import DAY_MS
 
 START = 1_777_593_600_000
 
@@ -21,7 +21,7 @@ WORKER = """
 import sys
 import numpy as np
 from passerby.city import Sighting, open_gallery
-from passerby.city.times import DAY_MS
+from passerby.times import DAY_MS
 from passerby.errors import InputError
 
 folder, name, first = sys.argv[1], sys.argv[2], int(sys.argv[3])

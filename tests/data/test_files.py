@@ -57,9 +57,9 @@ def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
         ("path,identity,camera,split\na,,1,query\n", "row 1 has no identity"),
         (
             "path,identity,camera,split,time\na,1,1,query,2026-01-02T08:00\n",
-            "row 1: time .* has no zone",
+            "row 1: time .* has no time zone",
         ),
-        ("path,identity,camera,split,time\na,1,1,query,noon\n", "neither milliseconds nor ISO"),
+        ("path,identity,camera,split,time\na,1,1,query,noon\n", "time .* is no ISO 8601 time"),
         ("path,identity,camera,split,tracklet\na,1,1,query,x\n", "row 1: tracklet is 'x'"),
         ("path,identity,camera,split\na,1,1,test\n", "split 'test'"),
     ],
@@ -100,7 +100,7 @@ def test_parquet_moments_need_a_zone(tmp_path: Path) -> None:
     assert read_any(tmp_path / "zone.parquet").time.tolist() == [1767312000000]
     bare = arrow.table({**columns, "time": [moment.replace(tzinfo=None)]})
     parquet.write_table(bare, tmp_path / "bare.parquet")
-    with pytest.raises(InputError, match="has no zone"):
+    with pytest.raises(InputError, match="has no time zone"):
         read_any(tmp_path / "bare.parquet")
 
 

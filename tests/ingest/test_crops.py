@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from passerby.ingest.crops import POOL, Crop, CropPool, cut, encode_jpeg, occlusions, qualities
+from passerby.ingest.crops import (
+    POOL,
+    Crop,
+    CropPool,
+    cut,
+    encode_jpeg,
+    enhance,
+    occlusions,
+    qualities,
+)
 from passerby.ingest.detector import Detections
-from passerby.ingest.enhance import enhance
 
 RNG = np.random.default_rng(5)
 FRAME = np.kron(RNG.integers(0, 256, (60, 80, 3)), np.ones((8, 8, 1))).astype(np.uint8)  # 480 x 640

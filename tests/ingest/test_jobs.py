@@ -26,12 +26,20 @@ from passerby.ingest.jobs import (
     Claim,
     Job,
     JobQueue,
+    JobState,
     LeaseLostError,
     Policy,
     QueueError,
-    open_queue,
+    Store,
 )
-from passerby.ingest.jobs_worker import Ingester, SurroundingsError, WorkReport, work
+from passerby.ingest.jobs_sqlite import SqliteStore
+from passerby.ingest.jobs_worker import (
+    Ingester,
+    SurroundingsError,
+    WorkReport,
+    open_queue,
+    work,
+)
 from passerby.runtime import Embedder
 
 START = 1_777_593_600_000
@@ -78,6 +86,41 @@ def state(queue: JobQueue, number: int) -> str:
     return found.state
 
 
+@pytest.fixture
+def store(address: str) -> Iterator[Store]:
+    if address.startswith("nats://"):
+        from passerby.ingest.jobs_nats import NatsStore
+
+        made: Store = NatsStore(address, LONG.lease)
+    else:
+        made = SqliteStore(Path(address))
+    yield made
+    made.close()
+
+
+def test_a_store_writes_only_over_the_version_that_it_holds(store: Store) -> None:
+    first = JobState(job=job(1))
+    assert store.read(job(1).id) is None
+    version = store.write(first, None)
+    assert version is not None
+    assert store.write(first, None) is None, "it is there already"
+    second = first.claimed("w", LONG)
+    newer = store.write(second, version)
+    assert newer is not None
+    assert store.write(first.claimed("other", LONG), version) is None, "another was faster"
+    found = store.read(job(1).id)
+    assert found is not None
+    assert (found.state, found.version) == (second, newer)
+    store.put(first)
+    assert store.write(second, newer) is None, "another state is another version"
+    assert list(store.states()) == [first]
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    policy = Policy(first_wait=5, longest_wait=60)
+    assert [policy.wait(tries) for tries in range(1, 7)] == [5, 10, 20, 40, 60, 60]
+
+
 def test_the_same_job_is_submitted_once(open_here: Open) -> None:
     queue = open_here(LONG)
     assert queue.submit(job(1))
@@ -86,7 +129,7 @@ def test_the_same_job_is_submitted_once(open_here: Open) -> None:
     assert queue.submit(job(2))
     claim = take(queue)
     assert not queue.submit(claim.job, again=True), "it runs"
-    claim.done({})
+    claim.complete({})
     assert not queue.submit(claim.job)
     assert queue.submit(claim.job, again=True)
     assert queue.counts() == {WAITING: 2, RUNNING: 0, DONE: 0, DEAD: 0}
@@ -102,7 +145,7 @@ def test_a_job_is_in_one_hand(open_here: Open) -> None:
     assert queue.claim("w", wait=0.5) is None
     assert other.claim("w") is None
     for claim in claims:
-        claim.done({"added": 1})
+        claim.complete({"added": 1})
     assert queue.counts()[DONE] == 3
     assert other.claim("w") is None
 
@@ -111,12 +154,12 @@ def test_progress_and_report_are_seen_by_all(open_here: Open) -> None:
     queue, other = open_here(LONG), open_here(LONG)
     queue.submit(job(1))
     claim = take(queue, "machine:1")
-    claim.keep({"frames": 25})
+    claim.renew({"frames": 25})
     seen = other.state(job(1).id)
     assert seen is not None
     assert (seen.state, seen.worker, seen.tries) == (RUNNING, "machine:1", 1)
     assert seen.progress == {"frames": 25}
-    claim.done({"added": 7})
+    claim.complete({"added": 7})
     seen = other.state(job(1).id)
     assert seen is not None
     assert (seen.state, seen.progress) == (DONE, {"added": 7})
@@ -129,12 +172,12 @@ def test_a_silent_worker_loses_its_job(open_here: Open) -> None:
     second = take(other, "second")
     assert second.job == first.job
     assert second.state.tries == 2
-    for late in (lambda: first.keep({}), lambda: first.fail("x"), first.release):
+    for late in (lambda: first.renew({}), lambda: first.fail("x"), first.release):
         with pytest.raises(LeaseLostError):
             late()
-    first.done({"added": 1})
+    first.complete({"added": 1})
     assert state(queue, 1) == DONE, "the work is done, whoever had the lease"
-    second.done({"added": 0})
+    second.complete({"added": 0})
     assert queue.claim("third", wait=0.5) is None
 
 
@@ -145,12 +188,12 @@ def test_a_sign_of_life_keeps_the_job(open_here: Open) -> None:
     begin = last = time.monotonic()
     while last - begin < 4:
         taken = other.claim("thief", wait=0.2)
-        claim.keep({}) if taken is None else None
+        claim.renew({}) if taken is None else None
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
         if longest > 1:
             pytest.skip("the machine is too busy to tell")
         assert taken is None
-    claim.done({})
+    claim.complete({})
 
 
 def test_a_job_that_fails_waits_and_is_put_aside_in_the_end(open_here: Open) -> None:
@@ -168,7 +211,7 @@ def test_a_job_that_fails_waits_and_is_put_aside_in_the_end(open_here: Open) -> 
     assert queue.submit(job(1), again=True)
     claim = take(queue)
     assert claim.state.tries == 1
-    claim.done({})
+    claim.complete({})
     assert state(queue, 1) == DONE
 
 
@@ -193,7 +236,7 @@ def test_a_job_given_back_has_lost_no_try(open_here: Open) -> None:
         claim = take(queue)
         assert claim.state.tries == 1
         claim.release()
-    take(queue).done({})
+    take(queue).complete({})
 
 
 def test_jobs_outlive_those_who_opened_the_queue(open_here: Open) -> None:
@@ -206,7 +249,7 @@ def test_jobs_outlive_those_who_opened_the_queue(open_here: Open) -> None:
     for _ in range(2):
         claim = take(again, "new")
         ids.add(claim.job.id)
-        claim.done({})
+        claim.complete({})
     assert ids == {job(1).id, job(2).id}
 
 
@@ -256,7 +299,7 @@ def test_a_worker_goes_on_after_failures_and_ends_when_asked(open_here: Open) ->
 
     for number in (1, 2):
         queue.submit(job(number))
-    report = work(queue, run, stop=stop, told=tell)
+    report = work(queue, run, stop=stop, on_event=tell)
     assert (report.done, report.failed) == (1, 3)
     assert [what for what, source in heard if source == job(1).source] == [
         *("begun", "failed") * 2,
@@ -331,15 +374,14 @@ def test_what_is_no_queue_is_told(tmp_path: Path) -> None:
 
 
 def test_a_submission_that_was_cut_off_is_made_good(nats: Any, tmp_path: Path) -> None:
-    from passerby.ingest.jobs import JobState
-    from passerby.ingest.jobs_nats import NatsQueue
+    from passerby.ingest.jobs_nats import NatsStore
 
-    with NatsQueue(f"{nats.address}/cut", LONG) as queue:
-        record = JobState(job=job(1)).to_json().encode()
-        queue.do(queue._states.create(job(1).id, record))  # and here the submitter died
+    store = NatsStore(f"{nats.address}/cut", LONG.lease)
+    with JobQueue(store, LONG) as queue:
+        store.write(JobState(job=job(1)), None)  # and here the submitter died
         assert queue.claim("w", wait=0.3) is None
         assert not queue.submit(job(1))
-        take(queue).done({})
+        take(queue).complete({})
 
 
 @pytest.mark.slow
@@ -349,7 +391,7 @@ def test_a_killed_server_has_lost_nothing_and_is_found_again(nats: Any, tmp_path
         for number in range(20):
             queue.submit(job(number))
         claim = take(queue)
-        claim.keep({"frames": 1})
+        claim.renew({"frames": 1})
         nats.stop(signal.SIGKILL)
         with pytest.raises(QueueError):
             queue.submit(job(99))
@@ -357,7 +399,7 @@ def test_a_killed_server_has_lost_nothing_and_is_found_again(nats: Any, tmp_path
         end = time.monotonic() + WAIT
         while True:
             try:
-                claim.done({})
+                claim.complete({})
                 break
             except QueueError:
                 assert time.monotonic() < end

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from passerby.city import City, Scope
-from passerby.city.times import parse_time
 from passerby.cli import main
 from passerby.errors import InputError
 from passerby.ingest import (
@@ -28,6 +27,7 @@ from passerby.ingest import (
 from passerby.ingest.crops import cut
 from passerby.ingest.video import open_clip
 from passerby.runtime import Embedder
+from passerby.times import parse_time
 
 pytestmark = pytest.mark.real
 DETECTOR, NETWORK = "person-detection-retail-0013", "person-reidentification-retail-0288"

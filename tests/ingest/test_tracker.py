@@ -10,8 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from passerby.errors import InputError
 from passerby.ingest.detector import Detections
-from passerby.ingest.kalman import BoxFilter
-from passerby.ingest.tracker import Tracker, TrackerOptions, assign, overlaps
+from passerby.ingest.tracker import BoxFilter, Tracker, TrackerOptions, assign, overlaps
 
 
 def frame(*people: tuple[float, float, float]) -> Detections:

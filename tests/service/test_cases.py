@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from passerby.city.times import format_time
 from passerby.service.settings import Settings
+from passerby.times import format_time
 
 START = 1_893_456_000_000
 HOUR = {"start": format_time(START), "end": format_time(START + 3_600_000)}

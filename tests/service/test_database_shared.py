@@ -63,10 +63,10 @@ def test_a_database_holds_one_city(city: City, tmp_path: Path, name: str, postgr
     with pytest.raises(InputError, match="already"):
         City.create(tmp_path / "new", **maps, database=taken)
     with pytest.raises(InputError, match="no city in the database"):
-        from passerby.city.founding import join
+        from passerby.city.catalogue import join_catalogue
 
         url = parse_address(postgres.local_address(name))
-        join(tmp_path / "new", Address(where=url))
+        join_catalogue(tmp_path / "new", Address(where=url))
     City.create(tmp_path / "new", **maps, database=postgres.local_address(name)).close()
 
 

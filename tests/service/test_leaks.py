@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from passerby.city import City, Scope
-from passerby.city.times import format_time
+from passerby.times import format_time
 
 START = 1_893_456_000_000
 PASSWORD = "a long enough password"

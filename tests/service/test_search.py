@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 
 from passerby.city import City, Scope
-from passerby.city.times import format_time
 from passerby.errors import InputError
 from passerby.runtime import Embedder
 from passerby.service.access import Access
 from passerby.service.database import SEARCHES
+from passerby.times import format_time
 
 START = 1_893_456_000_000
 VECTOR_WORDS = ("vector", "embedding")

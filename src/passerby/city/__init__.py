@@ -3,9 +3,9 @@
 from passerby.city.cameras import Camera
 from passerby.city.city import City
 from passerby.city.gallery import Gallery, open_gallery
+from passerby.city.networks import SecondStage
 from passerby.city.report import Leg, Trajectory, Visit
 from passerby.city.search import Found, Match, find
-from passerby.city.second_stage import SecondStage
 from passerby.city.sightings import Scope, Sighting
 from passerby.city.streets import StreetGraph
 from passerby.city.trajectory import TraceOptions, trace

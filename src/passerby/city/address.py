@@ -1,7 +1,8 @@
 """Where a city's catalogue lies: a file in its folder, or a PostgreSQL database.
 
-The address is kept in the city's folder, the password never with it: it comes from the environment,
-from a file that the environment names, or from a file of the folder that its owner alone can read.
+The address of a database is kept in the city's folder, its password is not. The password comes from
+the environment, from a file that the environment names, or from a file of the folder that only its
+owner can read.
 """
 
 import json
@@ -9,16 +10,17 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from passerby.city.folder import ADDRESS_FILE, CATALOGUE, PASSWORD_FILE
 from passerby.errors import InputError, MissingExtraError
+from passerby.files import write_json
 
-try:
-    from sqlalchemy import URL, make_url
-    from sqlalchemy.exc import ArgumentError
-except ImportError:
-    raise MissingExtraError("sqlalchemy", "city") from None
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
+CATALOGUE = "catalogue.sqlite"
+ADDRESS_FILE = "database.json"  # in a folder without a catalogue: where the catalogue is
+PASSWORD_FILE = "database.password"
 PASSWORD = "PASSERBY_DATABASE_PASSWORD"  # an environment variable; with _FILE, a file's path
 EXAMPLE = "postgresql+pg8000://passerby@db.example:5432/city"
 DRIVER = "postgresql+pg8000"
@@ -27,24 +29,29 @@ _OPTIONS = frozenset({"sslmode", "sslrootcert", "unix_sock"})
 _LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
 
 
+def has_city(folder: Path | str) -> bool:
+    """Whether a folder holds a city: its catalogue, or the address of one."""
+    return any((Path(folder) / name).is_file() for name in (CATALOGUE, ADDRESS_FILE))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a catalogue is, and what opens it.
+    """Where a catalogue is, and the password that opens it.
 
     Attributes:
-        where: a SQLite file, or a PostgreSQL database.
-        password: of the user whom the database's address names; never printed.
+        where: A SQLite file, or a PostgreSQL database.
+        password: Of the user in the database's address; never printed.
     """
 
-    where: Path | URL
+    where: "Path | URL"
     password: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, folder: Path, database: str | None = None) -> "Address":
-        """The catalogue of a city's folder, or the database that is named instead.
+        """The catalogue of a city's folder, or the database that is named instead of it.
 
         Raises:
-            InputError: an address or a password file that cannot be used.
+            InputError: The address or the password file cannot be used.
         """
         url = read_address(folder) if database is None else parse_address(database)
         if url is None:
@@ -57,14 +64,14 @@ class Address:
         return self.where if isinstance(self.where, Path) else None
 
     def __str__(self) -> str:
-        """To be shown; without the password."""
+        """The address for messages, without the password."""
         if isinstance(self.where, Path):
             return str(self.where)
         return f"{self.where.host or 'this machine'}/{self.where.database}"
 
 
-def parse_address(address: str) -> URL:
-    """A database's address in one spelling; it names the user but holds no password.
+def parse_address(address: str) -> "URL":
+    """A database's address in one spelling. It names the user and holds no password.
 
     Args:
         address: ``postgresql://USER@HOST:PORT/NAME``, with ``?sslmode=verify-full`` (the default
@@ -72,8 +79,13 @@ def parse_address(address: str) -> URL:
             ``disable``, ``sslrootcert=FILE``, or ``unix_sock=PATH`` of a server on this machine.
 
     Raises:
-        InputError: not an address, not of PostgreSQL, or one that holds a password.
+        InputError: It is no address, not one of PostgreSQL, or it holds a password.
     """
+    try:
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+    except ImportError:
+        raise MissingExtraError("sqlalchemy", "city") from None
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):  # the text itself is not repeated: it may hold a password
@@ -98,11 +110,11 @@ def parse_address(address: str) -> URL:
     return url.set(drivername=DRIVER)
 
 
-def read_address(folder: Path) -> URL | None:
+def read_address(folder: Path) -> "URL | None":
     """The address that a city's folder names; None for a catalogue in the folder itself.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: The file is damaged.
     """
     path = folder / ADDRESS_FILE
     try:
@@ -114,26 +126,21 @@ def read_address(folder: Path) -> URL | None:
         raise InputError(f"'{path}' does not say where the city's database is{said}") from None
 
 
-def write_address(folder: Path, address: URL) -> None:
-    """Remember in a city's folder where its catalogue is."""
-    draft = folder / f"{ADDRESS_FILE}.new"
-    with draft.open("w", encoding="utf-8") as stream:
-        json.dump({"address": address.render_as_string()}, stream, indent=2)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(folder / ADDRESS_FILE)
+def write_address(folder: Path, address: "URL") -> None:
+    """Write into a city's folder where its catalogue is."""
+    write_json(folder / ADDRESS_FILE, {"address": address.render_as_string()})
 
 
 def read_password(folder: Path | None = None, *, variable: str = PASSWORD) -> str | None:
-    """A password from the environment or from a file; None where there is none.
+    """A password from the environment or from a file; None when there is none.
 
     Args:
-        folder: a city's folder, whose ``database.password`` is the last place to look.
-        variable: the environment variable; with ``_FILE`` behind it, of a file's path.
+        folder: A city's folder; its file ``database.password`` is the last place to look.
+        variable: The environment variable. The same name with ``_FILE`` behind it holds the path of
+            a file.
 
     Raises:
-        InputError: the file cannot be read, or other users of the machine could read it.
+        InputError: The file cannot be read, or other users of the machine can read it.
     """
     given = os.environ.get(variable)
     if given:
@@ -152,11 +159,14 @@ def read_password(folder: Path | None = None, *, variable: str = PASSWORD) -> st
         raise InputError(f"the password file '{path}' cannot be read: {error}") from None
 
 
-def tls_of(url: URL) -> ssl.SSLContext | bool:
-    """How to encrypt the way to the database; by default checked in full beyond this machine.
+def tls_of(url: "URL") -> ssl.SSLContext | bool:
+    """The encryption of the connection to a database, False for none.
+
+    By default a connection to another machine is encrypted and the server's certificate and name
+    are checked.
 
     Raises:
-        InputError: an unknown mode, or no such certificate file.
+        InputError: The mode is unknown, or there is no such certificate file.
     """
     local = (url.host or "") in _LOOPBACK
     mode = url.query.get("sslmode", "disable" if local else "verify-full")

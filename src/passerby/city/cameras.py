@@ -1,6 +1,6 @@
-"""Cameras: where they stand, where they look, and the leaf unit they belong to."""
+"""Cameras: their places, their directions of view, and the smallest units they belong to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from passerby.city import geojson
@@ -13,14 +13,14 @@ class Camera:
     """One camera.
 
     Attributes:
-        id: for example "C01".
-        number: the number in Market-style file names.
-        unit: code of the leaf unit that holds it.
+        id: For example "C01".
+        number: The camera's number in Market-style file names.
+        unit: Code of the smallest unit that holds the camera.
         place: (longitude, latitude) in WGS 84 degrees.
-        heading: degrees clockwise from north.
-        field_of_view: horizontal, degrees.
-        height: metres above the ground.
-        range: metres to which a person is recognisable.
+        heading: Direction of view, in degrees clockwise from north.
+        field_of_view: Horizontal angle of view, in degrees.
+        height: Metres above the ground.
+        range: Metres up to which a person can be recognised.
     """
 
     id: str
@@ -35,30 +35,21 @@ class Camera:
     range: float = 30.0
 
     def properties(self) -> dict[str, Any]:
-        """What a map says of the camera beside its place; also its columns in the catalogue."""
-        return {
-            "id": self.id,
-            "number": self.number,
-            "name": self.name,
-            "name_zh": self.name_zh,
-            "unit": self.unit,
-            "heading": self.heading,
-            "field_of_view": self.field_of_view,
-            "height": self.height,
-            "range": self.range,
-        }
+        """Every field but the place, for a map; also the camera's columns in the catalogue."""
+        names = (field.name for field in fields(self) if field.name != "place")
+        return {name: getattr(self, name) for name in names}
 
     def to_geojson(self) -> dict[str, Any]:
-        """The camera as the feature it was read from."""
-        shape = {"type": "Point", "coordinates": list(self.place)}
-        return {"type": "Feature", "properties": self.properties(), "geometry": shape}
+        """The camera as a GeoJSON feature, which :func:`cameras_from_geojson` reads."""
+        return geojson.feature(self.properties(), "Point", list(self.place))
 
 
 def cameras_from_geojson(source: geojson.Source, units: UnitTree) -> dict[str, Camera]:
-    """Read cameras; one without a unit gets the leaf that holds its place.
+    """Read cameras. A camera without a unit gets the smallest unit that holds its place.
 
     Raises:
-        InputError: an id or number given twice, an unknown unit, a place outside every unit.
+        InputError: An id or number is given twice, a unit is unknown, or a place is outside every
+            unit.
     """
     cameras: dict[str, Camera] = {}
     numbers: dict[int, str] = {}
@@ -83,7 +74,7 @@ def _camera(feature: dict[str, Any], position: int, units: UnitTree) -> Camera:
     place = geojson.positions(shape["coordinates"])[0]
     properties = feature["properties"]
     try:
-        numbers = {
+        view = {
             key: float(properties[key])
             for key in ("heading", "field_of_view", "height", "range")
             if properties.get(key) is not None
@@ -98,10 +89,7 @@ def _camera(feature: dict[str, Any], position: int, units: UnitTree) -> Camera:
         name_zh=str(properties.get("name_zh") or properties.get("name") or name),
         unit=_leaf(properties.get("unit"), place, units, where),
         place=place,
-        heading=numbers.get("heading", 0.0),
-        field_of_view=numbers.get("field_of_view", 360.0),
-        height=numbers.get("height", 4.0),
-        range=numbers.get("range", 30.0),
+        **view,
     )
 
 

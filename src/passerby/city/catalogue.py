@@ -1,20 +1,26 @@
 """The catalogue: everything about a city but its sightings, in one relational database.
 
-Units, cameras, streets and settings are here. Rooms above add their own tables on :class:`Base`
-(accounts, cases, audit). The tables themselves are made by the revisions of ``migrations``, which
-a test holds equal to what is declared here and above.
+Units, cameras, streets and settings are declared here. The service adds its own tables on
+:class:`Base` (accounts, cases, audit). The revisions in ``migrations`` make the tables; a test
+checks that both agree.
 """
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
+from passerby.city import schema
+from passerby.city.address import CATALOGUE, Address, write_address
 from passerby.city.cameras import Camera
+from passerby.city.engines import open_engine
 from passerby.city.streets import Street
 from passerby.city.units import Unit, UnitTree
-from passerby.errors import MissingExtraError
+from passerby.errors import InputError, MissingExtraError
+from passerby.files import replacing
 
 try:
-    from sqlalchemy import JSON, Double, ForeignKey, String, insert, select
+    from sqlalchemy import JSON, URL, Double, ForeignKey, Select, String, insert, select
     from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 except ImportError:
@@ -71,6 +77,9 @@ class StreetRow(Base):
     line: Mapped[list[Any]] = mapped_column(JSON)
 
 
+FORMAT = "format"  # the setting that a finished city has; tables alone are no city
+
+
 class SettingRow(Base):
     """A setting of the city; the value is JSON."""
 
@@ -84,59 +93,29 @@ def write_map(
     session: Session, units: UnitTree, cameras: dict[str, Camera], streets: list[Street]
 ) -> None:
     """Write units, cameras and streets of a new city."""
-    rows = [
-        {**unit.properties(), "geometry": unit.geometry}
-        for unit in units  # parents first, so that each foreign key finds its row
-    ]
+    # parents first, so that each foreign key finds its row
+    rows = [{**unit.properties(), "geometry": unit.geometry} for unit in units]
     session.execute(insert(UnitRow), rows)
     session.add_all(
         CameraRow(**camera.properties(), lon=camera.place[0], lat=camera.place[1])
         for camera in cameras.values()
     )
     session.add_all(
-        StreetRow(
-            number=number,
-            name=street.name,
-            name_zh=street.name_zh,
-            kind=street.kind,
-            line=[list(place) for place in street.line],
-        )
+        StreetRow(number=number, line=[list(place) for place in street.line], **street.properties())
         for number, street in enumerate(streets)
     )
 
 
 def read_units(session: Session) -> UnitTree:
     """The unit tree."""
-    return UnitTree(
-        Unit(
-            code=row.code,
-            parent=row.parent,
-            level=row.level,
-            name=row.name,
-            name_zh=row.name_zh,
-            geometry=row.geometry,
-        )
-        for row in session.scalars(select(UnitRow))
-    )
+    return UnitTree(Unit(**row) for row in _rows(session, select(UnitRow.__table__)))
 
 
 def read_cameras(session: Session) -> dict[str, Camera]:
     """Cameras by id, in the order of their numbers."""
-    return {
-        row.id: Camera(
-            id=row.id,
-            number=row.number,
-            name=row.name,
-            name_zh=row.name_zh,
-            unit=row.unit,
-            place=(row.lon, row.lat),
-            heading=row.heading,
-            field_of_view=row.field_of_view,
-            height=row.height,
-            range=row.range,
-        )
-        for row in session.scalars(select(CameraRow).order_by(CameraRow.number))
-    }
+    rows = _rows(session, select(CameraRow.__table__).order_by(CameraRow.number))
+    cameras = (Camera(place=(row.pop("lon"), row.pop("lat")), **row) for row in rows)
+    return {camera.id: camera for camera in cameras}
 
 
 def read_streets(session: Session) -> list[Street]:
@@ -152,6 +131,10 @@ def read_streets(session: Session) -> list[Street]:
     ]
 
 
+def _rows(session: Session, query: Select[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
 def read_setting(session: Session, key: str, default: Any = None) -> Any:
     """A setting's value, or ``default``."""
     row = session.get(SettingRow, key)
@@ -159,10 +142,79 @@ def read_setting(session: Session, key: str, default: Any = None) -> Any:
 
 
 def write_setting(session: Session, key: str, value: Any) -> None:
-    """Set a setting to a JSON value; of two at once, the later stays."""
+    """Set a setting to a JSON value; of two writes at once the later one stays."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     row = {"key": key, "value": json.dumps(value)}
     statement = dialect.insert(SettingRow).values(row)
     session.execute(
         statement.on_conflict_do_update(index_elements=["key"], set_={"value": row["value"]})
+    )
+
+
+def create_catalogue(
+    folder: Path,
+    address: Address,
+    units: UnitTree,
+    cameras: dict[str, Camera],
+    streets: list[Street],
+) -> None:
+    """Write the catalogue of a new city; a crash leaves no half a city.
+
+    Args:
+        folder: The city's folder, without a city.
+        address: Where the catalogue shall be: in the folder, or in an empty database.
+        units: The tree of units.
+        cameras: Cameras by id.
+        streets: The street lines.
+
+    Raises:
+        InputError: The database holds a city already, or cannot be used.
+    """
+    if isinstance(address.where, URL):
+        _write(address, units, cameras, streets)
+        write_address(folder, address.where)
+        return
+    with replacing(folder / CATALOGUE) as partial:
+        _write(replace(address, where=partial), units, cameras, streets)
+
+
+def _write(
+    address: Address, units: UnitTree, cameras: dict[str, Camera], streets: list[Street]
+) -> None:
+    engine = open_engine(address)
+    try:
+        schema.prepare(engine, address)
+        with Session(engine.execution_options(immediate=True)) as session, session.begin():
+            if read_setting(session, FORMAT) is not None:
+                raise InputError(
+                    f"there is a city in the database {address} already; this folder can join it: "
+                    "passerby admin database join CITY --database ADDRESS"
+                )
+            write_map(session, units, cameras, streets)
+            write_setting(session, FORMAT, 1)
+    finally:
+        engine.dispose()
+
+
+def join_catalogue(folder: Path, address: Address) -> None:
+    """Make a folder of this machine belong to the city of a database.
+
+    Raises:
+        InputError: There is no city in the database, or it cannot be used.
+    """
+    assert isinstance(address.where, URL)
+    engine = open_engine(address)
+    try:
+        if schema.current(engine) is not None:
+            schema.prepare(engine, address)
+            with Session(engine) as session:
+                if read_setting(session, FORMAT) is not None:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    write_address(folder, address.where)
+                    return
+    finally:
+        engine.dispose()
+    raise InputError(
+        f"there is no city in the database {address}; make one: "
+        "passerby admin create CITY --database ADDRESS"
     )

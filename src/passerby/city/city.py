@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from passerby.city import geojson
+from passerby.city.address import Address, has_city
 from passerby.city.cameras import Camera, cameras_from_geojson
 from passerby.city.crops import CropStore
-from passerby.city.folder import has_city
 from passerby.city.gallery import Coverage, Gallery, open_gallery
 from passerby.city.gallery.records import Batch
 from passerby.city.sightings import Scope, Sighting
@@ -21,8 +21,6 @@ from passerby.errors import InputError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from passerby.city.address import Address
-
 GALLERY = "gallery"  # setting: address of a gallery on a server, instead of one in the folder
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
 EVERYWHERE = Scope()
@@ -31,21 +29,21 @@ EVERYWHERE = Scope()
 class City:
     """One city: ``catalogue.sqlite``, ``gallery/`` and ``crops/`` in one folder.
 
-    A city of several machines has ``database.json`` instead of the catalogue: the address of a
-    PostgreSQL database that all of them share.
+    A city of several machines has a file ``database.json`` instead of the catalogue. It holds the
+    address of a PostgreSQL database that all machines share.
 
     Attributes:
-        folder: where it lies.
-        address: where its catalogue is.
+        folder: The city's folder.
+        address: Where its catalogue is.
         engine: SQLAlchemy engine of the catalogue.
-        units: the tree of units.
-        cameras: cameras by id.
-        streets: the walking graph.
-        gallery: the store of sightings.
-        crops: the pictures behind the sightings.
+        units: The tree of units.
+        cameras: Cameras by id.
+        streets: The walking graph.
+        gallery: The store of sightings.
+        crops: The pictures of the sightings.
     """
 
-    def __init__(self, folder: Path, engine: "Engine", address: "Address") -> None:
+    def __init__(self, folder: Path, engine: "Engine", address: Address) -> None:
         """Read the map; use :meth:`create` or :meth:`open`."""
         from sqlalchemy.orm import Session
 
@@ -73,18 +71,18 @@ class City:
         """Make a new city from GeoJSON files or objects.
 
         Args:
-            folder: where it shall be.
-            units: polygons of the units.
-            cameras: points of the cameras.
-            streets: lines of the streets; without them distances are straight lines.
-            database: address of an empty PostgreSQL database for the catalogue, see
-                :func:`passerby.city.address.parse_address`; a file in the folder without one.
+            folder: The folder to make it in.
+            units: Polygons of the units.
+            cameras: Points of the cameras.
+            streets: Lines of the streets; without them distances are straight lines.
+            database: Address of an empty PostgreSQL database for the catalogue, see
+                :func:`passerby.city.address.parse_address`. Without it the catalogue is a file in
+                the folder.
 
         Raises:
-            InputError: the folder or the database holds a city already, or the map is broken.
+            InputError: The folder or the database holds a city already, or the map is wrong.
         """
-        from passerby.city.address import Address
-        from passerby.city.founding import found
+        from passerby.city.catalogue import create_catalogue
 
         folder = Path(folder)
         if has_city(folder):
@@ -93,7 +91,7 @@ class City:
         placed = cameras_from_geojson(cameras, tree)
         lines = [] if streets is None else streets_from_geojson(streets)
         folder.mkdir(parents=True, exist_ok=True)
-        found(folder, Address.of(folder, database), tree, placed, lines)
+        create_catalogue(folder, Address.of(folder, database), tree, placed, lines)
         return cls.open(folder)
 
     @classmethod
@@ -119,11 +117,10 @@ class City:
         """Open an existing city.
 
         Raises:
-            InputError: there is no city in the folder, a newer program made it, or its database
-                does not answer or waits for an upgrade.
+            InputError: There is no city in the folder, a newer program made it, or its database
+                does not answer or needs an upgrade.
         """
         from passerby.city import schema
-        from passerby.city.address import Address
         from passerby.city.engines import open_engine
 
         folder = Path(folder)
@@ -136,7 +133,7 @@ class City:
 
     @cached_property
     def gallery(self) -> Gallery:
-        """The store of sightings, in the folder or where the setting says; opened when needed."""
+        """The store of sightings, in the folder or at the address of a setting; opened on use."""
         return open_gallery(self.gallery_place)
 
     @property
@@ -145,7 +142,7 @@ class City:
         return self.setting(GALLERY) or self.folder / "gallery"
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the gallery and the catalogue."""
         if "gallery" in self.__dict__:
             self.gallery.close()
         self.engine.dispose()
@@ -162,7 +159,7 @@ class City:
         """A camera by id.
 
         Raises:
-            InputError: there is no such camera.
+            InputError: There is no such camera.
         """
         try:
             return self.cameras[name]
@@ -179,7 +176,7 @@ class City:
         A sighting without a unit gets that of its camera.
 
         Raises:
-            InputError: an unknown camera or unit, or vectors of another model.
+            InputError: A camera or unit is unknown, or the vectors are of another network.
         """
         placed: Iterable[Sighting]
         if isinstance(sightings, Batch):
@@ -196,10 +193,10 @@ class City:
         return self.units[unit].code if unit else default
 
     def check(self, scope: Scope) -> Scope:
-        """The scope, when its units and cameras exist.
+        """Return the scope after a check that its units and cameras exist.
 
         Raises:
-            InputError: an unknown unit or camera.
+            InputError: A unit or camera is unknown.
         """
         for code in scope.units:
             self.units[code]
@@ -240,10 +237,11 @@ class City:
         return self.gallery.drop_before(time)
 
     def compact(self, *, grace: float = 600.0) -> int:
-        """Make the bytes of deleted sightings and of crops nobody names disappear.
+        """Remove the bytes of deleted sightings, and the crops that no sighting names.
 
         Args:
-            grace: seconds for which a crop without a sighting is spared; it may be on its way.
+            grace: Seconds for which a crop without a sighting is spared, because its sighting may
+                not be stored yet.
 
         Returns:
             Bytes freed.

@@ -1,15 +1,13 @@
-"""Crops as files by content: ``crops/<2 hex>/<sha256>.jpg``."""
+"""Crops as files that are named by their content: ``crops/<2 hex>/<sha256>.jpg``."""
 
-import hashlib
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from passerby.city.disk import sync
 from passerby.errors import InputError
+from passerby.files import sha256, write_bytes
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -18,41 +16,31 @@ class CropStore:
     """JPEG files named by the SHA-256 of their bytes; the same picture is stored once."""
 
     def __init__(self, folder: Path) -> None:
-        """Use ``folder``; it is made when the first crop arrives."""
+        """Use ``folder``, which is made with the first crop."""
         self.folder = folder
 
     def put(self, jpeg: bytes) -> str:
         """Store a JPEG file's bytes and return their SHA-256; durable when it returns.
 
         Raises:
-            InputError: the bytes are no JPEG file.
+            InputError: The bytes are no JPEG file.
         """
         if not jpeg.startswith(b"\xff\xd8\xff"):
             raise InputError("a crop must be a JPEG file; encode the picture as JPEG first")
-        name = hashlib.sha256(jpeg).hexdigest()
+        name = sha256(jpeg)
         path = self._path(name)
         if path.exists():
-            os.utime(path)  # young again: a sweep leaves it alone until its sighting is stored
+            os.utime(path)  # remove_unused spares it while its sighting is not stored yet
             return name
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(jpeg)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        sync(path.parent)
+        write_bytes(path, jpeg, mode=0o600)
         return name
 
     def path(self, name: str) -> Path:
         """Path of a stored crop.
 
         Raises:
-            InputError: there is no such crop.
+            InputError: There is no such crop.
         """
         if not _HASH.fullmatch(name) or not self._path(name).exists():
             raise InputError(f"there is no crop '{name}' in this city")
@@ -61,11 +49,12 @@ class CropStore:
     def remove_unused(
         self, used: Callable[[Sequence[str]], set[str]], *, grace: float = 600.0
     ) -> int:
-        """Delete the crops that no sighting names; returns bytes freed.
+        """Delete the crops that no sighting names, and return the number of bytes freed.
 
         Args:
-            used: answers which of the given names some sighting still has.
-            grace: seconds for which a new crop is spared, as its sighting may be on its way.
+            used: Returns those of the given names that some sighting has.
+            grace: Seconds for which a new crop is spared, because its sighting may not be stored
+                yet.
         """
         freed = 0
         now = time.time()
@@ -73,7 +62,7 @@ class CropStore:
             paths = [path for path in shelf.iterdir() if now - path.stat().st_mtime >= grace]
             crops = {path.stem: path for path in paths if _HASH.fullmatch(path.stem)}
             kept = used(list(crops))
-            for path in paths:  # parts of interrupted writes go as well
+            for path in paths:  # also the parts of interrupted writes
                 if path.stem not in kept:
                     freed += path.stat().st_size
                     path.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""Engines of the catalogue's two databases: the same promises of SQLite and of PostgreSQL.
+"""Engines of the catalogue's two databases, SQLite and PostgreSQL, with the same guarantees.
 
 A transaction with the execution option ``immediate`` holds the catalogue's write lock from its
-start (``BEGIN IMMEDIATE``; an advisory lock), so that read-then-append, as the audit's chain needs
-it, is safe between threads, processes and machines. One with ``snapshot`` sees one state of the
-tables. A commit is on the disk when it returns.
+start: ``BEGIN IMMEDIATE`` in SQLite, an advisory lock in PostgreSQL. The audit reads the last entry
+and then appends one; the lock makes this safe between threads, processes and machines. A
+transaction with ``snapshot`` sees one state of the tables. A commit is on the disk when it returns.
 """
 
 from pathlib import Path
@@ -39,19 +39,19 @@ _STATES = {
 
 
 class DatabaseError(InputError):
-    """The catalogue's database is away, full, or refuses this program; the request is not wrong."""
+    """The catalogue's database cannot be reached, is full, or refuses this program."""
 
 
 def open_engine(address: Address, *, upgrading: bool = False) -> sa.Engine:
-    """An engine for a catalogue; nothing is connected yet.
+    """Make an engine for a catalogue; it connects when it is used.
 
     Args:
-        address: where it is.
-        upgrading: for changes of the schema: no limit on a statement's time, and SQLite's foreign
-            keys are not followed while tables are rebuilt.
+        address: Where the catalogue is.
+        upgrading: For changes of the schema: a statement may take any time, and SQLite does not
+            check foreign keys while tables are rebuilt.
 
     Raises:
-        InputError: an address that cannot be used.
+        InputError: The address cannot be used.
     """
     if isinstance(address.where, Path):
         return _sqlite(address.where, foreign_keys=not upgrading)
@@ -64,7 +64,7 @@ def _sqlite(path: Path, *, foreign_keys: bool) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN comes too late for us
+        connection.isolation_level = None  # the driver's own BEGIN comes too late
         keys = "ON" if foreign_keys else "OFF"
         for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={keys}"):
             connection.execute(f"PRAGMA {pragma}")
@@ -86,7 +86,7 @@ def _postgresql(
         raise MissingExtraError("pg8000", "postgres") from None
     arguments: dict[str, Any] = {
         "application_name": "passerby",
-        "password": password or "",  # the driver fails on none where the server asks for one
+        "password": password or "",  # the driver fails on None when the server asks for one
         "ssl_context": tls_of(url),
         "timeout": timeout,
     }
@@ -95,14 +95,14 @@ def _postgresql(
         connect_args=arguments,
         pool_size=CONNECTIONS // 4,
         max_overflow=CONNECTIONS - CONNECTIONS // 4,
-        pool_pre_ping=True,  # a server that was started anew is found again
+        pool_pre_ping=True,  # connects again after the server was restarted
     )
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, _record: object, words: Any, options: Any) -> Any:
         try:
             made = dialect.connect(*words, **options)
-        except OSError as error:  # of the encryption; the driver tells all else in its own way
+        except OSError as error:  # from the encryption; the driver translates all others
             _away(place, f"cannot be reached ({error})", error)
         made._sock = _Stream(made._sock, dialect.loaded_dbapi.InterfaceError)
         return made
@@ -116,18 +116,18 @@ def _postgresql(
             connection.exec_driver_sql(_SNAPSHOT)
 
     @event.listens_for(engine, "handle_error")
-    def tell(context: sa.engine.ExceptionContext) -> None:
+    def translate(context: sa.engine.ExceptionContext) -> None:
         if not context.is_pre_ping:
-            _tell(context, place)
+            _translate(context, place)
 
     return engine
 
 
 class _Stream:
-    """The driver's stream, with a broken first read told as the driver tells all others.
+    """The driver's stream; an ``OSError`` while reading becomes the driver's own error.
 
-    pg8000 1.31 lets the first ``OSError`` of a message through as it is; a connection that the
-    server has reset would then never count as broken, nor be replaced.
+    pg8000 1.31 does not translate the first ``OSError`` of a message. SQLAlchemy would then not see
+    that the server has reset the connection, and would not replace it.
     """
 
     def __init__(self, stream: Any, broken: type[Exception]) -> None:
@@ -143,19 +143,19 @@ class _Stream:
         return getattr(self._stream, name)
 
 
-def _tell(context: sa.engine.ExceptionContext, place: str) -> None:
-    """Raise what an operator can act upon; any other error goes its usual way."""
+def _translate(context: sa.engine.ExceptionContext, place: str) -> None:
+    """Raise an error that an operator can act on; any other error stays as it is."""
     error = context.original_exception
     first = error.args[0] if error.args else ""
-    if not isinstance(first, dict):  # the driver's own, never the server's: the way is broken
+    if not isinstance(first, dict):  # an error of the driver: the connection is broken
         if isinstance(error, OSError) or context.is_disconnect or context.connection is None:
             _away(place, f"cannot be reached ({first})", error)
         return
     state = str(first.get("C", ""))
-    told = _STATES.get(state) or _STATES.get(state[:2])
-    if told:
-        _away(place, told, error)
-    if state.startswith("23"):  # the driver knows one of these states alone
+    reason = _STATES.get(state) or _STATES.get(state[:2])
+    if reason:
+        _away(place, reason, error)
+    if state.startswith("23"):  # the driver translates only one of these states
         raise sa.exc.IntegrityError(context.statement, context.parameters, error) from error
     if state.startswith("22"):
         raise InputError(

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from passerby.city.disk import sync
 from passerby.city.gallery.embedded import FIRST_EDITION as INDEX
 from passerby.city.gallery.embedded import EmbeddedGallery
 from passerby.city.gallery.port import DamagedError, Gallery
 from passerby.city.gallery.records import HalfArray, checksum
 from passerby.city.gallery.store import FILE
 from passerby.city.sightings import Pairs, Sighting
-from passerby.city.times import DAY_MS, format_time
+from passerby.files import sync
+from passerby.times import DAY_MS, format_time
 
 VECTORS, LOCK = "vectors", "writer.lock"
 _AT_ONCE = 4096

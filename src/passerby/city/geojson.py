@@ -1,7 +1,7 @@
-"""Reading GeoJSON FeatureCollections with errors that name the feature."""
+"""Reading and writing GeoJSON FeatureCollections, with errors that name the feature."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ def features(source: Source, what: str) -> list[dict[str, Any]]:
     """The features of a FeatureCollection, given as a file or as the object itself.
 
     Raises:
-        InputError: the file is missing, is no JSON, or holds no FeatureCollection.
+        InputError: The file is missing, is no JSON, or holds no FeatureCollection.
     """
     if isinstance(source, Mapping):
         data: Any = source
@@ -33,10 +33,10 @@ def features(source: Source, what: str) -> list[dict[str, Any]]:
 
 
 def wanted(feature: Mapping[str, Any], name: str, where: str) -> Any:
-    """A property that must be there.
+    """A property that every feature of this kind needs.
 
     Raises:
-        InputError: it is missing or empty.
+        InputError: The property is missing or empty.
     """
     value = (feature.get("properties") or {}).get(name)
     if value is None or value == "":
@@ -45,10 +45,11 @@ def wanted(feature: Mapping[str, Any], name: str, where: str) -> Any:
 
 
 def geometry(feature: Mapping[str, Any], kinds: tuple[str, ...], where: str) -> dict[str, Any]:
-    """The geometry, checked for its type and for WGS 84 degrees.
+    """The geometry, after a check of its type and of its coordinates.
 
     Raises:
-        InputError: it is missing, of another type, or its coordinates are no degrees.
+        InputError: The geometry is missing or of another type, or a coordinate is outside the range
+            of WGS 84 degrees.
     """
     shape = feature.get("geometry") or {}
     if shape.get("type") not in kinds:
@@ -67,3 +68,14 @@ def positions(coordinates: Any) -> list[Point]:
     if coordinates and isinstance(coordinates[0], int | float):
         return [(float(coordinates[0]), float(coordinates[1]))]
     return [point for part in coordinates for point in positions(part)]
+
+
+def feature(properties: Mapping[str, Any], kind: str, coordinates: Any) -> dict[str, Any]:
+    """A Feature with a geometry of a kind such as "Point"."""
+    shape = {"type": kind, "coordinates": coordinates}
+    return {"type": "Feature", "properties": dict(properties), "geometry": shape}
+
+
+def collection(features: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """A FeatureCollection."""
+    return {"type": "FeatureCollection", "features": list(features)}

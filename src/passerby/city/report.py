@@ -1,19 +1,19 @@
-"""The answer of a trace: visits in order of time, and the legs between them."""
+"""The result of a trace: visits in order of time, and the legs between them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite
 from typing import Any
 
+from passerby.city import geojson
 from passerby.city.city import City
 from passerby.city.paths import FloatArray64
 from passerby.city.sightings import Scope, Sighting
-from passerby.city.times import format_time
 from passerby.city.tracks import Track
+from passerby.times import format_time
 
 SAME_VISIT_MS = 120_000  # seen again at the same camera within this: one visit
-LONGEST_STOP_S = 180.0  # a leg that took longer than the walk plus this is not known
+LONGEST_STOP_S = 180.0  # where the person was on a leg that took longer is not known
 SLOWEST = 0.6  # m/s
 
 
@@ -114,10 +114,6 @@ class Trajectory:
     scope: Scope
     alternatives: tuple["Trajectory", ...] = ()
 
-    def with_alternatives(self, others: Iterable["Trajectory"]) -> "Trajectory":
-        """The same path with other paths beside it."""
-        return replace(self, alternatives=tuple(others))
-
     @property
     def sightings(self) -> tuple[Sighting, ...]:
         """All sightings on the path, by visit."""
@@ -125,42 +121,26 @@ class Trajectory:
 
     def as_dict(self) -> dict[str, Any]:
         """The trajectory as JSON."""
-        return {
-            "scope": self.scope.as_dict(),
-            "visits": [visit.as_dict() for visit in self.visits],
-            "legs": [leg.as_dict() for leg in self.legs],
-            "alternatives": [
-                {
-                    "visits": [v.as_dict() for v in other.visits],
-                    "legs": [g.as_dict() for g in other.legs],
-                }
-                for other in self.alternatives
-            ],
-        }
+        paths = [
+            {
+                "visits": [visit.as_dict() for visit in path.visits],
+                "legs": [leg.as_dict() for leg in path.legs],
+            }
+            for path in (self, *self.alternatives)
+        ]
+        return {"scope": self.scope.as_dict(), **paths[0], "alternatives": paths[1:]}
 
     def to_geojson(self) -> dict[str, Any]:
-        """A Point for each visit and a LineString for each leg, with times and the known mark."""
-        points = [
-            {
-                "type": "Feature",
-                "properties": {
-                    **visit.as_dict(),
-                    "sightings": len(visit.sightings),
-                    "order": order,
-                },
-                "geometry": {"type": "Point", "coordinates": list(visit.place)},
-            }
-            for order, visit in enumerate(self.visits, start=1)
-        ]
-        lines = [
-            {
-                "type": "Feature",
-                "properties": {k: v for k, v in leg.as_dict().items() if k != "path"},
-                "geometry": {"type": "LineString", "coordinates": [list(p) for p in leg.path]},
-            }
-            for leg in self.legs
-        ]
-        return {"type": "FeatureCollection", "features": [*points, *lines]}
+        """A Point for each visit and a LineString for each leg, with times and ``known``."""
+        features = []
+        for order, visit in enumerate(self.visits, start=1):
+            facts = {**visit.as_dict(), "sightings": len(visit.sightings), "order": order}
+            features.append(geojson.feature(facts, "Point", list(visit.place)))
+        for leg in self.legs:
+            facts = leg.as_dict()
+            path = facts.pop("path")
+            features.append(geojson.feature(facts, "LineString", path))
+        return geojson.collection(features)
 
 
 def trajectory_of(

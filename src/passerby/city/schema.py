@@ -1,8 +1,8 @@
-"""The catalogue's schema: which revision a database has, and how it comes to the newest.
+"""The catalogue's schema: the revision of a database, and its upgrade to the newest one.
 
-A file of this machine is brought up to date when it is opened, after a copy was made beside it. A
-database that several machines share is changed on command alone
-(``passerby admin database upgrade``), because other machines may still run the older program.
+A SQLite file is upgraded when it is opened, after a copy was made beside it. A database that
+several machines share is upgraded only on command (``passerby admin database upgrade``), because
+other machines may still run the older program.
 """
 
 import sqlite3
@@ -12,13 +12,14 @@ from pathlib import Path
 from passerby.city.address import Address
 from passerby.city.engines import DatabaseError, open_engine
 from passerby.errors import InputError, MissingExtraError
+from passerby.files import replacing
 
 try:
     import sqlalchemy as sa
 except ImportError:
     raise MissingExtraError("sqlalchemy", "city") from None
 
-REVISIONS = ("0001", "0002")  # of migrations/versions, so that a look needs no Alembic
+REVISIONS = ("0001", "0002")  # of migrations/versions; so that reading them needs no Alembic
 HEAD = REVISIONS[-1]
 BEFORE = "0000"  # a city from before revisions were counted
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -42,10 +43,10 @@ def current(engine: sa.Engine) -> str | None:
 
 
 def prepare(engine: sa.Engine, address: Address) -> None:
-    """Make sure that a catalogue has the newest schema; create an empty one's tables.
+    """Make sure that a catalogue has the newest schema; create the tables of an empty one.
 
     Raises:
-        InputError: a newer program wrote it; or it is shared and older than this program.
+        InputError: A newer program wrote it; or it is shared and older than this program.
     """
     found = current(engine)
     if found == HEAD:
@@ -63,11 +64,11 @@ def upgrade(address: Address) -> Path | None:
     """Bring a catalogue to the newest revision, in one transaction.
 
     Returns:
-        The copy of the file as it was before, for SQLite; None where nothing was changed, or for
-        PostgreSQL, of which whoever keeps it makes backups.
+        For SQLite, the copy of the file as it was before. None when nothing was changed, and for
+        PostgreSQL, whose backups are made with its own tools.
 
     Raises:
-        InputError: a newer program wrote it.
+        InputError: A newer program wrote it.
     """
     # statements of a change may be slow, and rebuilt tables are referred to: an engine of its own
     engine = open_engine(address, upgrading=True)
@@ -108,7 +109,7 @@ def _run(connection: sa.Connection) -> None:
 
 
 def _check_references(connection: sa.Connection) -> None:
-    """Refuse to commit an upgrade that would leave a row without the one it refers to."""
+    """Refuse an upgrade that would leave a row without the row that it refers to."""
     if connection.dialect.name != "sqlite":
         return
     broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
@@ -121,17 +122,15 @@ def _check_references(connection: sa.Connection) -> None:
 
 def _copy(path: Path, revision: str) -> Path:
     """A consistent copy of a SQLite file, beside it, named by its revision."""
-    number = 0
-    while True:
-        name = f"{path.name}.{revision}" + (f".{number}" if number else "")
-        target = path.with_name(name)
-        if not target.exists():
-            break
+    first = path.with_name(f"{path.name}.{revision}")
+    target, number = first, 0
+    while target.exists():
         number += 1
-    draft = target.with_name(f"{target.name}.new")
-    draft.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(draft)) as out:
-        source.backup(out)
-    draft.chmod(0o600)  # it holds password hashes
-    draft.replace(target)
+        target = first.with_name(f"{first.name}.{number}")
+    with (
+        replacing(target, mode=0o600) as partial,  # it holds password hashes
+        closing(sqlite3.connect(path)) as source,
+        closing(sqlite3.connect(partial)) as copy,
+    ):
+        source.backup(copy)
     return target

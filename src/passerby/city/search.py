@@ -7,10 +7,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from passerby.city.city import City
 from passerby.city.gallery import UnknownSightingError
-from passerby.city.second_stage import SecondStage
+from passerby.city.networks import SecondStage
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.tracks import track_name
 from passerby.errors import InputError
@@ -18,8 +20,8 @@ from passerby.metrics import Calibration
 
 MORE_CANDIDATES = 4  # candidates for re-ranking and grouping per wanted match
 MIN_CANDIDATES = 200
-VISIT_GAP_MS = 120_000  # longer out of one camera's sight is another visit
-ATTEMPTS = 5  # sightings may be deleted between the search and the look at them
+VISIT_GAP_MS = 120_000  # a person whom a camera sees again after this is on another visit
+ATTEMPTS = 5  # sightings may be deleted between the search and the reading of their facts
 UNCALIBRATED = Calibration()
 Per = Literal["sighting", "tracklet", "visit"]
 Group = tuple[int, list[Sighting]]
@@ -138,27 +140,27 @@ def find(
 ) -> Found:
     """Find the person of the query pictures in the scope.
 
-    The exact nearest candidates come first; they alone are put in order once or twice more, then
+    The exact nearest sightings are the candidates. They are re-ordered once or twice and then
     grouped.
 
     Args:
-        city: where.
-        vectors: (Q, D) or (D,) unit vectors of pictures that all show the one person; they are
-            averaged.
-        scope: units x cameras x window x attributes; the answer equals that over the whole city,
-            filtered (before re-ranking, whose neighbours are those of the scope).
-        k: how many matches.
-        rerank: k-reciprocal re-ranking of the nearest candidates (``methods.md`` 6.1).
-        per: one match a sighting, one a tracklet, or one a visit to a camera, see :func:`visits`.
-        model: id of the model that made the vectors; another than the gallery's is refused.
-        calibration: how similarity becomes a score.
-        second_stage: puts the first candidates in order once more, after ``rerank``.
-        candidates: how many nearest sightings are put in order and grouped; without it enough of
-            them for k matches.
+        city: The city to search.
+        vectors: (Q, D) or (D,) unit vectors of pictures that all show the one person. Their mean is
+            the query.
+        scope: Units x cameras x window x attributes. The candidates equal those of the whole city,
+            filtered. The neighbours that re-ranking uses are those of the scope.
+        k: Number of matches.
+        rerank: Re-order the candidates by k-reciprocal re-ranking (Zhong et al., "Re-ranking Person
+            Re-identification with k-reciprocal Encoding", CVPR 2017).
+        per: One match for each sighting, tracklet, or visit to a camera; see :func:`visits`.
+        model: Id of the network that made the vectors; it must be the gallery's.
+        calibration: Turns a similarity into a score.
+        second_stage: Re-orders the first candidates once more, after ``rerank``.
+        candidates: Number of candidates. Without it there are enough of them for k matches.
 
     Raises:
-        InputError: an empty gallery, an unknown unit or camera, another model, a second stage for
-            another model.
+        InputError: The gallery is empty, a unit or camera is unknown, or the vectors or the second
+            stage are of another network.
     """
     if k < 1:
         raise InputError(f"k is {k}; ask for at least one match")
@@ -287,27 +289,19 @@ def _grouped(sightings: Sequence[Sighting], per: Per) -> list[Group]:
 def visits(sightings: Sequence[Sighting], *, gap: int = VISIT_GAP_MS) -> list[int]:
     """The number of the camera visit that each sighting belongs to.
 
-    Sightings of one tracklet are one visit, and so are sightings of one camera that follow each
-    other within ``gap`` milliseconds. It groups what a search has found, so a visit may hold
-    sightings of somebody else who looked alike at the same time.
+    Sightings of one tracklet belong to one visit. Sightings of one camera that follow each other
+    within ``gap`` milliseconds do so too. The sightings are those that a search has found, so a
+    visit may hold sightings of another person who looks alike at the same time.
     """
-    numbers = list(range(len(sightings)))
-
-    def root(at: int) -> int:
-        while numbers[at] != at:
-            at = numbers[at]
-        return at
-
-    def join(one: int, other: int) -> None:
-        low, high = sorted((root(one), root(other)))
-        numbers[high] = low
-
+    if not sightings:
+        return []
     firsts: dict[tuple[str, str], int] = {}
-    for at, one in enumerate(sightings):
-        join(at, firsts.setdefault(track_name(one), at))
+    pairs = [(firsts.setdefault(track_name(one), at), at) for at, one in enumerate(sightings)]
     order = sorted(range(len(sightings)), key=lambda at: (sightings[at].camera, sightings[at].time))
     for before, after in pairwise(order):
         one, other = sightings[before], sightings[after]
         if one.camera == other.camera and other.time - one.time <= gap:
-            join(before, after)
-    return [root(at) for at in range(len(sightings))]
+            pairs.append((before, after))
+    joined = coo_array((np.ones(len(pairs)), np.transpose(pairs)), shape=(len(sightings),) * 2)
+    numbers: list[int] = connected_components(joined, directed=False)[1].tolist()
+    return numbers

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.city.times import format_time, parse_time
 from passerby.errors import InputError
+from passerby.times import format_time, parse_time
 
 FloatArray = NDArray[np.float32]
 Pairs = tuple[tuple[str, str], ...]

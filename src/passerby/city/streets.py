@@ -1,6 +1,6 @@
 """The walking graph: shortest ways between cameras along the streets.
 
-Every vertex of a street line is a node; lines that share a coordinate meet there. A camera is tied
+Every vertex of a street line is a node. Lines that share a coordinate meet there. A camera is tied
 to the nearest point of the nearest street segment. Distances are great-circle metres.
 """
 
@@ -25,7 +25,8 @@ def metres(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
         np.sin(half[..., 1]) ** 2
         + np.cos(a[..., 1]) * np.cos(b[..., 1]) * np.sin(half[..., 0]) ** 2
     )
-    return 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    distance: NDArray[np.float64] = 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    return distance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,13 +38,14 @@ class Street:
     kind: str
     line: tuple[Place, ...]
 
+    def properties(self) -> dict[str, Any]:
+        """Names and kind, for a map; also the street's columns in the catalogue."""
+        return {"name": self.name, "name_zh": self.name_zh, "kind": self.kind}
+
     def to_geojson(self) -> dict[str, Any]:
-        """The street as the feature it was read from."""
-        return {
-            "type": "Feature",
-            "properties": {"name": self.name, "name_zh": self.name_zh, "kind": self.kind},
-            "geometry": {"type": "LineString", "coordinates": [list(p) for p in self.line]},
-        }
+        """The street as a GeoJSON feature, which :func:`streets_from_geojson` reads."""
+        line = [list(place) for place in self.line]
+        return geojson.feature(self.properties(), "LineString", line)
 
 
 def streets_from_geojson(source: geojson.Source) -> list[Street]:
@@ -80,7 +82,7 @@ class _Tie:
 class StreetGraph:
     """Walking distances and ways between places along streets.
 
-    Without streets, the straight line is the way: still a lower bound of every walk.
+    Without streets the way is the straight line, which is a lower bound of every walk.
     """
 
     def __init__(self, streets: list[Street]) -> None:
@@ -112,7 +114,7 @@ class StreetGraph:
 
     def distance(self, a: Camera, b: Camera, *, limit: float = 20_000.0) -> float:
         """Walking metres between two cameras; infinity when it is more than ``limit``."""
-        return self._route(a.place, b.place, limit)[0]
+        return float(self.distances([a, b], limit=limit)[0, 1])
 
     def distances(self, cameras: list[Camera], *, limit: float = 20_000.0) -> NDArray[np.float64]:
         """(N, N) walking metres between cameras, infinity beyond ``limit``."""
@@ -135,51 +137,30 @@ class StreetGraph:
         return np.where(out <= limit, out, np.inf)
 
     def path(self, a: Camera, b: Camera, *, limit: float = 20_000.0) -> list[Place]:
-        """The shortest way as (lon, lat) points from camera to camera, for drawing."""
-        if len(self.segments) == 0:
-            return [a.place, b.place]
-        far, way = self._route(a.place, b.place, limit)
-        if not np.isfinite(far):
+        """The shortest way as (lon, lat) points from camera to camera, for drawing.
+
+        A way longer than ``limit`` is the straight line.
+        """
+        if len(self.segments) == 0 or not np.isfinite(self.distance(a, b, limit=limit)):
             return [a.place, b.place]
         start, end = self._tie(a.place), self._tie(b.place)
+        _, far, before = self._tree(a.place, limit)
+        metres_by_end = far[list(end.ends)] + end.along
         middle: list[Place] = []
-        if way is not None:
-            predecessors, node, source = self._tree(a.place, limit)[2], way[1], way[0]
+        direct = abs(start.along[0] - end.along[0]) if start.ends == end.ends else np.inf
+        if metres_by_end.min() < direct:
+            node = end.ends[int(metres_by_end.argmin())]
             while node >= 0:
                 middle.append((float(self.nodes[node, 0]), float(self.nodes[node, 1])))
-                node = -1 if node == source else int(predecessors[node])
-            middle.reverse()
-        points = [a.place, start.point, *middle, end.point, b.place]
+                node = int(before[node])
+        points = [a.place, start.point, *reversed(middle), end.point, b.place]
         return [p for i, p in enumerate(points) if i == 0 or p != points[i - 1]]
 
-    def _route(self, a: Place, b: Place, limit: float) -> tuple[float, tuple[int, int] | None]:
-        """Metres, and the (first, last) node of the way; None when it stays on one segment."""
-        if len(self.segments) == 0:
-            return float(metres(np.array(a), np.array(b))), None
-        if a == b:
-            return 0.0, None
-        start, end = self._tie(a), self._tie(b)
-        aside = start.aside + end.aside
-        best, way = np.inf, None
-        if start.ends == end.ends:
-            best = aside + abs(start.along[0] - end.along[0])
-        far = self._tree(a, limit)[1]
-        for side in (0, 1):
-            node = end.ends[side]
-            total = far[node] + end.along[side] + aside
-            if total < best:
-                best, way = float(total), (self._first(a, node, limit), node)
-        return (best, way) if best <= limit else (np.inf, None)
-
-    def _first(self, a: Place, node: int, limit: float) -> int:
-        """The end of the start's segment through which the way to ``node`` leaves."""
-        predecessors = self._tree(a, limit)[2]
-        while predecessors[node] >= 0:
-            node = int(predecessors[node])
-        return node
-
     def _tree(self, a: Place, limit: float) -> tuple[float, NDArray[np.float64], NDArray[np.int64]]:
-        """Metres from the tie point of ``a`` to every node, and predecessors; cached."""
+        """The limit, metres from the tie point of ``a`` to every node, and predecessors; cached.
+
+        A node has the predecessor -1 when the way to it begins at the tie point.
+        """
         known = self._trees.get(a)
         if known is not None and known[0] >= limit:
             return known
@@ -229,7 +210,4 @@ class StreetGraph:
 
     def to_geojson(self) -> dict[str, Any]:
         """All streets as a FeatureCollection."""
-        return {
-            "type": "FeatureCollection",
-            "features": [street.to_geojson() for street in self.streets],
-        }
+        return geojson.collection(street.to_geojson() for street in self.streets)

@@ -17,10 +17,10 @@ class Track:
 
     Attributes:
         name: ("tracklet", its name) or ("sighting", its id) for a sighting without a tracklet.
-        camera: id of the camera.
-        sightings: by time.
-        vector: (D,) float32 mean of the unit vectors, weighted by quality, not normalised: its
-            inner product with another such mean is the mean similarity of all pairs.
+        camera: Id of the camera.
+        sightings: In order of time.
+        vector: (D,) float32 mean of the unit vectors, weighted by quality. It is not normalised, so
+            that its inner product with another such mean is the mean similarity of all pairs.
     """
 
     name: TrackName
@@ -40,12 +40,12 @@ class Track:
 
 
 class TrackFinder:
-    """Looks tracks up in a scope and remembers them over the passes of one question."""
+    """Reads tracks within a scope, each only once during the passes of one search."""
 
     def __init__(
         self, city: City, scope: Scope, rejected: frozenset[str], *, model: str | None
     ) -> None:
-        """Tracks that hold a rejected sighting are never returned; vectors are of ``model``."""
+        """Return no track that holds a rejected sighting; read the vectors of ``model``."""
         self._city = city
         self._scope = scope
         self._rejected = rejected
@@ -59,7 +59,7 @@ class TrackFinder:
         return self.of(gallery.get(hits.ids))
 
     def of(self, sightings: Iterable[Sighting]) -> list[Track]:
-        """Tracks of sightings, each with everything of it that lies in the scope."""
+        """Tracks of sightings, each with all its sightings in the scope."""
         wanted = dict.fromkeys(track_name(one) for one in sightings)
         new = [name for name in wanted if name not in self._known]
         groups = self._city.gallery.tracklets([name for kind, name in new if kind == "tracklet"])
@@ -69,18 +69,18 @@ class TrackFinder:
             name: [
                 one
                 for one in (groups if name[0] == "tracklet" else loose).get(name[1], [])
-                if self._scope.holds(one)  # what lies outside the scope stays outside
+                if self._scope.holds(one)  # a tracklet may reach beyond the scope
             ]
             for name in new
         }
         members = {name: group for name, group in members.items() if group}
-        self._learn(members)
+        self._read_vectors(members)
         tracks = [self._known[name] for name in wanted if name in self._known]
         return [
             track for track in tracks if not any(s.id in self._rejected for s in track.sightings)
         ]
 
-    def _learn(self, members: dict[TrackName, list[Sighting]]) -> None:
+    def _read_vectors(self, members: dict[TrackName, list[Sighting]]) -> None:
         ids = [one.id for group in members.values() for one in group]
         if not ids:
             return
@@ -106,13 +106,13 @@ def track_name(one: Sighting) -> TrackName:
 def affinity(tracks: list[Track], query: FloatArray, group: list[Track]) -> FloatArray:
     """(N,) mean cosine similarity of each track to the query pictures and a group of tracks.
 
-    A track that belongs to the group is not compared with itself. Because it is a mean of plain
-    similarities, the curve that was calibrated on pairs stays valid for it.
+    A track that belongs to the group is not compared with itself. The result is a mean of plain
+    similarities, so a calibration that was measured on pairs stays valid for it.
 
     Args:
-        tracks: the tracks to judge.
+        tracks: N tracks.
         query: (Q, D) unit vectors of the query pictures.
-        group: tracks taken to be the person.
+        group: Tracks that are taken to show the person.
     """
     matrix = np.stack([track.vector for track in tracks])
     own = np.stack([*query, *(track.vector for track in group)])

@@ -1,23 +1,31 @@
-"""Where a person went: the best path through the tracks that may show them (system.md 2.5).
+"""Where a person went: the best path through the tracks that may show the person.
 
-Retrieve the nearest sightings, join them to tracks, turn looks into log odds, and take the best
-path over the tracks that can be walked one after another. Twice the search is repeated with more
-than the query picture: first with the most certain tracks, then with those of the path found.
-Sightings an operator has confirmed are on every path; those rejected are on none.
+The nearest sightings are retrieved and joined to tracks. The appearance of a track becomes log
+odds. The best path is taken over the tracks that can be walked one after another. The search is
+repeated twice with more than the query picture: first with the most certain tracks, then with those
+of the path found. Sightings that an operator has confirmed are on every path, rejected ones are on
+none.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from passerby.city.city import City
-from passerby.city.paths import FloatArray64, Path, best_paths, marginals
+from passerby.city.paths import (
+    FloatArray64,
+    Path,
+    Walking,
+    best_paths,
+    camera_distances,
+    edges,
+    marginals,
+)
 from passerby.city.report import Trajectory, trajectory_of
 from passerby.city.search import UNCALIBRATED, person_vector
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.tracks import Track, TrackFinder, affinity, track_name
-from passerby.city.walking import Walking, camera_distances, edges
 from passerby.errors import InputError
 from passerby.metrics import Calibration
 
@@ -26,14 +34,14 @@ ANCHOR = 1e4  # log odds of a confirmed track: above any sum of others
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraceOptions:
-    """How to look for a path.
+    """How to search for a path.
 
     Attributes:
-        candidates: nearest sightings taken in each search.
-        expand: how many of the most certain tracks join the query before the first path.
-        passes: how often the search is repeated with the tracks of the path.
-        alternatives: how many further paths to give.
-        walking: how people walk.
+        candidates: Number of nearest sightings taken in each search.
+        expand: Number of the most certain tracks that join the query before the first path.
+        passes: Number of searches with the tracks of the path.
+        alternatives: Number of further paths to return.
+        walking: How people walk.
     """
 
     candidates: int = 300
@@ -60,63 +68,45 @@ def trace(
     """Reconstruct where the person of the query pictures went within the scope.
 
     Args:
-        city: where.
+        city: The city to search.
         vectors: (Q, D) or (D,) vectors of pictures that all show the one person.
-        scope: units x cameras x window; nothing outside it is looked at.
-        model: id of the model that made the vectors.
-        calibration: how similarity becomes a probability.
-        confirmed: ids of sightings that an operator has confirmed; those outside the scope do
-            not count.
-        rejected: ids of sightings that are someone else.
-        options: how to look.
+        scope: Units x cameras x window; nothing outside it is read.
+        model: Id of the network that made the vectors.
+        calibration: Turns a similarity into a probability.
+        confirmed: Ids of sightings that an operator has confirmed; those outside the scope do not
+            count.
+        rejected: Ids of sightings that show someone else.
+        options: How to search.
 
     Returns:
-        The best path, without visits when nobody in the scope is more likely the person than not.
+        The best path. It has no visits when no track in the scope is more likely the person than
+        not.
 
     Raises:
-        InputError: an empty gallery, an unknown unit or camera, another model, or a sighting of
-            the same tracklet both confirmed and rejected.
+        InputError: The gallery is empty, a unit or camera is unknown, the vectors are of another
+            network, or sightings of one tracklet are both confirmed and rejected.
     """
     city.check(scope)
     if city.gallery.dimension is None:
         raise InputError(f"the gallery of {city.folder} is empty; ingest a clip or crops first")
+    not_them = frozenset(rejected)
     search = _Search(
-        city,
-        person_vector(vectors),
-        scope,
-        model=model,
+        city=city,
+        query=person_vector(vectors),
+        scope=scope,
         calibration=calibration,
         options=options,
+        finder=TrackFinder(city, scope, not_them, model=model),
     )
-    search.judge(tuple(dict.fromkeys(confirmed)), frozenset(rejected))
-    tracks = search.widen(search.anchors)
-    sure = sorted(zip(search.looks(tracks, search.anchors), tracks, strict=True), key=_by_score)
-    group = [track for score, track in sure if score > 0][: options.expand]
-    for _ in range(options.passes + 1):
-        group = search.with_anchors(group)
-        tracks = search.widen(group)
-        node, edge = search.graph(tracks, group)
-        paths = best_paths(node, edge, 1 + 4 * options.alternatives) if tracks else []
-        if not paths or paths[0].score <= 0:
-            break
-        group = [tracks[i] for i in paths[0].nodes]
-    else:
-        chances = marginals(node, edge)
-        wanted = [paths[0], *_different(paths, options.alternatives)]
-        found = [
-            trajectory_of(city, scope, [tracks[i] for i in path.nodes], chances[list(path.nodes)])
-            for path in wanted
-        ]
-        return found[0].with_alternatives(found[1:])
-    return trajectory_of(city, scope, [], np.zeros(0))
-
-
-def _by_score(pair: tuple[float, Track]) -> tuple[float, int]:
-    return (-pair[0], pair[1].arrive)
+    search.apply_feedback(tuple(dict.fromkeys(confirmed)), not_them)
+    found = [trajectory_of(city, scope, tracks, chances) for tracks, chances in search.paths()]
+    if not found:
+        return trajectory_of(city, scope, [], np.zeros(0))
+    return replace(found[0], alternatives=tuple(found[1:]))
 
 
 def _different(paths: list[Path], wanted: int) -> list[Path]:
-    """Further paths with a positive score that are no mere part of a better one."""
+    """Further paths with a positive score that are not part of a better one."""
     chosen: list[Path] = [paths[0]]
     for path in paths[1:]:
         nodes = set(path.nodes)
@@ -125,30 +115,21 @@ def _different(paths: list[Path], wanted: int) -> list[Path]:
     return chosen[1 : wanted + 1]
 
 
+@dataclass(kw_only=True)
 class _Search:
-    """The parts of one question that every pass needs."""
+    """What every pass of one search needs."""
 
-    def __init__(
-        self,
-        city: City,
-        query: FloatArray,
-        scope: Scope,
-        *,
-        model: str | None,
-        calibration: Calibration,
-        options: TraceOptions,
-    ) -> None:
-        self.city = city
-        self.query = query
-        self.scope = scope
-        self.model = model
-        self.calibration = calibration
-        self.options = options
-        self.anchors: list[Track] = []
-        self.finder = TrackFinder(city, scope, frozenset(), model=model)
+    city: City
+    query: FloatArray
+    scope: Scope
+    calibration: Calibration
+    options: TraceOptions
+    finder: TrackFinder
+    anchors: list[Track] = field(default_factory=list)
+    """Tracks that an operator has confirmed."""
 
-    def judge(self, confirmed: tuple[str, ...], rejected: frozenset[str]) -> None:
-        """Take in what the operator has said."""
+    def apply_feedback(self, confirmed: tuple[str, ...], rejected: frozenset[str]) -> None:
+        """Make the confirmed sightings anchors."""
         known = self.city.gallery.get([*confirmed, *rejected])
         names = {one.id: track_name(one) for one in known}
         clash = {names[x] for x in confirmed} & {names[x] for x in rejected}
@@ -157,11 +138,31 @@ class _Search:
                 f"sightings of the tracklet '{sorted(clash)[0][1]}' are both confirmed and "
                 "rejected; it shows one person, so take one of them back"
             )
-        self.finder = TrackFinder(self.city, self.scope, rejected, model=self.model)
         inside: list[Sighting] = [
             one for one in known if one.id not in rejected and self.scope.holds(one)
         ]
         self.anchors = self.finder.of(inside)
+
+    def paths(self) -> list[tuple[list[Track], FloatArray64]]:
+        """The tracks of each path, best path first, with the chance of each track.
+
+        There is no path when none is more likely the person than not.
+        """
+        tracks = self.widen(self.anchors)
+        scores = self.appearance_scores(tracks, self.anchors)
+        sure = [int(at) for at in np.argsort(-scores, kind="stable") if scores[at] > 0]
+        group = [tracks[at] for at in sure[: self.options.expand]]
+        for _ in range(self.options.passes + 1):
+            group = self.with_anchors(group)
+            tracks = self.widen(group)
+            node, edge = self.graph(tracks, group)
+            paths = best_paths(node, edge, 1 + 4 * self.options.alternatives) if tracks else []
+            if not paths or paths[0].score <= 0:
+                return []
+            group = [tracks[i] for i in paths[0].nodes]
+        chances = marginals(node, edge)
+        wanted = [paths[0], *_different(paths, self.options.alternatives)]
+        return [([tracks[i] for i in path.nodes], chances[list(path.nodes)]) for path in wanted]
 
     def with_anchors(self, group: list[Track]) -> list[Track]:
         """The group and every anchor, each once."""
@@ -173,15 +174,15 @@ class _Search:
         near = self.finder.near(rows.mean(axis=0), self.options.candidates)
         return sorted(self.with_anchors(near), key=lambda track: (track.arrive, track.leave))
 
-    def looks(self, tracks: list[Track], group: list[Track]) -> FloatArray64:
-        """(N,) log odds that each track shows the person, from looks alone."""
+    def appearance_scores(self, tracks: list[Track], group: list[Track]) -> FloatArray64:
+        """(N,) log odds that each track shows the person, from its appearance alone."""
         if not tracks:
             return np.zeros(0)
         return self.calibration.log_odds(affinity(tracks, self.query, group))
 
     def graph(self, tracks: list[Track], group: list[Track]) -> tuple[FloatArray64, FloatArray64]:
         """Scores of nodes and edges."""
-        node = self.looks(tracks, group)
+        node = self.appearance_scores(tracks, group)
         if not tracks:
             return node, np.zeros((0, 0))
         cameras = [self.city.camera(track.camera) for track in tracks]
@@ -198,7 +199,7 @@ class _Search:
         anchors = {track.name for track in self.anchors}
         fixed = np.array([track.name in anchors for track in tracks])
         node = np.where(fixed, ANCHOR, node)
-        # the operator knows better than the speed limit: two confirmed tracks always connect
+        # two confirmed tracks always connect: an operator overrides the speed limit
         both = np.triu(fixed[:, None] & fixed[None, :], 1)
         return node, np.where(both & np.isinf(edge), 0.0, edge)
 

@@ -1,8 +1,8 @@
 """The tree of city units: city, district, street, area, cell, with codes and polygons.
 
-Codes are materialised paths (``system.md`` 2.2): a unit's code starts with its parent's, so that
-"inside this unit" is "the code starts with this code" in every store. Pre-order numbers make the
-same question an interval test: unit ``u`` holds unit ``v`` when ``u.number <= v.number < u.end``.
+Codes are materialised paths: a unit's code starts with its parent's code. A unit lies inside
+another one when its code starts with the other's code, which every store can test. In memory the
+same test uses pre-order numbers: ``u`` holds ``v`` when ``u.number <= v.number < u.end``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ LEVELS = ("city", "district", "street", "area", "cell")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """One unit; ``number`` and ``end`` bound its sub-tree in pre-order."""
+    """One unit. ``number`` and ``end`` bound its sub-tree in pre-order."""
 
     code: str
     parent: str | None
@@ -30,14 +30,9 @@ class Unit:
     end: int = -1
 
     def properties(self) -> dict[str, Any]:
-        """What a map says of the unit beside its shape; also its columns in the catalogue."""
-        return {
-            "code": self.code,
-            "parent": self.parent,
-            "level": self.level,
-            "name": self.name,
-            "name_zh": self.name_zh,
-        }
+        """Code, parent, level and names, for a map; also the unit's columns in the catalogue."""
+        names = ("code", "parent", "level", "name", "name_zh")
+        return {name: getattr(self, name) for name in names}
 
 
 class UnitTree:
@@ -47,8 +42,8 @@ class UnitTree:
         """Check the tree and number it in pre-order.
 
         Raises:
-            InputError: no unit, a code given twice, a missing parent, a cycle, a level out of
-                order, or a code that does not start with its parent's.
+            InputError: There is no unit, a code is given twice, a parent is missing, the parents
+                form a cycle, a level is out of order, or a code does not start with its parent's.
         """
         by_code: dict[str, Unit] = {}
         for unit in units:
@@ -104,7 +99,7 @@ class UnitTree:
         """The unit of a code.
 
         Raises:
-            InputError: there is no such unit.
+            InputError: There is no such unit.
         """
         try:
             return self._units[code]
@@ -148,7 +143,7 @@ class UnitTree:
         return unit.number <= self[inner].number < unit.end
 
     def locate(self, lon: float, lat: float) -> Unit | None:
-        """The leaf that holds a place, or None; on a border the lower code wins."""
+        """The leaf that holds a place, or None. On a border it is the leaf with the lower code."""
         shapely, tree, leaves = self._index
         found = tree.query(shapely.Point(lon, lat), predicate="intersects")
         return min((leaves[i] for i in found), key=lambda unit: unit.code, default=None)
@@ -169,14 +164,11 @@ class UnitTree:
         return shapely, shapely.STRtree([shape(unit.geometry) for unit in leaves]), leaves
 
     def to_geojson(self) -> dict[str, Any]:
-        """The tree as the FeatureCollection it was read from."""
-        return {
-            "type": "FeatureCollection",
-            "features": [
-                {"type": "Feature", "properties": unit.properties(), "geometry": unit.geometry}
-                for unit in self
-            ],
-        }
+        """The tree as a FeatureCollection, which :meth:`from_geojson` reads."""
+        return geojson.collection(
+            {"type": "Feature", "properties": unit.properties(), "geometry": unit.geometry}
+            for unit in self
+        )
 
 
 def _unit(feature: dict[str, Any]) -> Unit:
@@ -215,7 +207,7 @@ def _check(unit: Unit, by_code: dict[str, Unit]) -> None:
 
 
 def _check_prefixes(tree: UnitTree) -> None:
-    """No code may be the start of a code outside its own sub-tree: prefixes decide scope."""
+    """Refuse a code that is the start of a code outside its sub-tree: prefixes define scopes."""
     codes = sorted(unit.code for unit in tree)
     open_codes: list[str] = []
     for code in codes:

@@ -126,7 +126,7 @@ def pictures(source: Path, most: int) -> "CropTable":
     Raises:
         InputError: If nothing is there, or no picture.
     """
-    from passerby.city.folder import has_city
+    from passerby.city.address import has_city
     from passerby.data import read_any
     from passerby.data.readers import is_market_tree
 

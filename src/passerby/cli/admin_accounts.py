@@ -171,8 +171,8 @@ class ListCases(OfCity):
 
     def run(self) -> int:
         """Do it."""
-        from passerby.city.times import format_time
         from passerby.service.cases import Cases
+        from passerby.times import format_time
 
         with opened(self.city) as (_, database, _audit):
             cases = Cases(database).all()
@@ -220,7 +220,7 @@ class ShowAudit(OfCity):
 
     def run(self) -> int:
         """Do it."""
-        from passerby.city.times import format_time
+        from passerby.times import format_time
 
         with opened(self.city) as (_, _database, audit):
             entries = audit.entries(limit=self.last)[::-1]

@@ -99,7 +99,7 @@ def stats(arguments: Sequence[str]) -> int:
     """Run ``passerby admin stats``."""
     options: Look = parse(Look, arguments, "admin stats")
     from passerby.city import City
-    from passerby.city.times import format_time
+    from passerby.times import format_time
 
     with City.open(options.city) as city:
         figures = city.gallery.stats().as_dict()
@@ -135,7 +135,7 @@ def retention(arguments: Sequence[str]) -> int:
     """Run ``passerby admin retention``."""
     options: Retention = parse(Retention, arguments, "admin retention")
     from passerby.city import City, Scope
-    from passerby.city.times import format_time
+    from passerby.times import format_time
 
     with City.open(options.city) as city:
         days = options.days if options.days is not None else city.setting(RETENTION)

@@ -72,16 +72,15 @@ class Join(OfCity):
 
     def run(self) -> int:
         """Do it."""
-        from passerby.city.address import Address
-        from passerby.city.folder import has_city
-        from passerby.city.founding import join
+        from passerby.city.address import Address, has_city
+        from passerby.city.catalogue import join_catalogue
         from passerby.service.audit import Audit
         from passerby.service.database import Database
 
         if has_city(self.city):
             raise InputError(f"there is a city in {self.city} already; name a new folder")
         address = Address.of(self.city, self.database)
-        join(self.city, address)
+        join_catalogue(self.city, address)
         with closing(Database(address)) as database:
             Audit(database, self.city).adopt_head()
         print(f"{self.city} belongs to the city of {address}")
@@ -102,8 +101,7 @@ class Move(OfCity):
 
     def run(self) -> int:
         """Do it."""
-        from passerby.city.address import Address
-        from passerby.city.folder import CATALOGUE
+        from passerby.city.address import CATALOGUE, Address
         from passerby.service.moving import move
 
         if (self.database is None) == (not self.into_folder):
@@ -124,7 +122,7 @@ def there(folder: Path) -> Path:
     Raises:
         InputError: it holds none.
     """
-    from passerby.city.folder import has_city
+    from passerby.city.address import has_city
 
     if not has_city(folder):
         raise InputError(f"there is no city in {folder}; make one first")

@@ -100,7 +100,7 @@ def copy(arguments: Sequence[str]) -> int:
 def _gallery(where: str, *, new: bool) -> "Gallery":
     """The gallery at an address, in a city's folder or in its own."""
     from passerby.city import City
-    from passerby.city.folder import has_city
+    from passerby.city.address import has_city
     from passerby.city.gallery import open_gallery
     from passerby.city.gallery.milvus_link import MilvusAddress, is_milvus
 

@@ -88,7 +88,7 @@ def _need(options: Ingest) -> None:
 
 def _city(options: Ingest) -> "City":
     from passerby.city import City
-    from passerby.city.folder import has_city
+    from passerby.city.address import has_city
     from passerby.ingest import create_small_city
 
     if has_city(options.city):
@@ -143,8 +143,9 @@ def _ingest_clip(city: "City", options: Ingest) -> dict[str, Any]:
 
 def _submit(city: "City", options: Ingest) -> dict[str, Any]:
     """Put the job into the queue; what can be refused now is not left to a worker."""
-    from passerby.city.times import parse_time
-    from passerby.ingest.jobs import Job, open_queue
+    from passerby.ingest.jobs import Job
+    from passerby.ingest.jobs_worker import open_queue
+    from passerby.times import parse_time
 
     assert options.queue is not None
     if options.camera is not None:

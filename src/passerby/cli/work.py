@@ -52,8 +52,9 @@ class Work(OfCity):
 def main(arguments: list[str]) -> int:
     """Run the verb."""
     options: Work = parse(Work, arguments, "work")
-    from passerby.city.folder import has_city
-    from passerby.ingest.jobs import Policy, open_queue
+    from passerby.city.address import has_city
+    from passerby.ingest.jobs import Policy
+    from passerby.ingest.jobs_worker import open_queue
 
     if options.lease <= 0 or options.tries < 1:
         raise InputError("--lease and --tries must be more than zero")
@@ -77,7 +78,9 @@ def _work(queue: "JobQueue", options: Work) -> int:
         following = Embedder.load(options.next_model) if options.next_model else None
         ingester = Ingester(city, Embedder.load(options.model), detector, following)
         with asked_to_stop() as stop:
-            report = work(queue, ingester, stop=stop, until_empty=options.until_empty, told=_tell)
+            report = work(
+                queue, ingester, stop=stop, until_empty=options.until_empty, on_event=_tell
+            )
     if options.json:
         print(json.dumps(report.as_dict()))
     else:

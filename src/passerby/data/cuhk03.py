@@ -3,9 +3,7 @@
 The release is a file of MATLAB 7.3, which is HDF5 with references.
 """
 
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from PIL import Image
 from passerby.data.market1501 import is_market_tree, read_market_tree
 from passerby.data.table import CropTable
 from passerby.errors import InputError, MissingExtraError
+from passerby.files import making_folder
 
 Boxes = Literal["detected", "labeled"]
 
@@ -221,10 +220,7 @@ def _opened(mat: Path) -> Iterator[Any]:
 def _made(folder: Path) -> Iterator[Path]:
     """Make a folder that gets its name when it is complete."""
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-            made = Path(name) / folder.name
-            made.mkdir()
+        with making_folder(folder) as made:
             yield made
-            os.replace(made, folder)
     except OSError as error:
         raise InputError(f"cuhk03: cannot write '{folder}': {error.strerror}") from None

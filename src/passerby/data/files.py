@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from passerby.data.table import COLUMNS, REQUIRED, CropTable
 from passerby.errors import InputError, MissingExtraError
+from passerby.times import parse_time
 
 if TYPE_CHECKING:
     import pyarrow
@@ -146,26 +147,12 @@ def _numbers(values: list[Any], column: str, path: Path) -> NDArray[np.float64]:
 
 
 def _milliseconds(value: Any, row: int, path: Path) -> int:
-    """Read a time (whole number, datetime, ISO 8601 text with zone) as milliseconds since 1970."""
-    try:
-        if isinstance(value, int):
-            return value
-        moment = value
-        if not isinstance(value, datetime):
-            text = str(value).strip()
-            if text.lstrip("-").isdigit():
-                return int(text)
-            moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(
-            f"'{path}' row {row + 1}: time {value!r} is neither milliseconds nor ISO 8601"
-        ) from None
-    if moment.tzinfo is None:
-        raise InputError(
-            f"'{path}' row {row + 1}: time {value!s} has no zone; write it as ...+08:00 or ...Z"
-        )
-    milliseconds: int = round(moment.timestamp() * 1000)
-    return milliseconds
+    """Milliseconds since the epoch from a whole number, a moment or ISO 8601 text with zone."""
+    if not isinstance(value, datetime):
+        value = str(value).strip()
+        if value.lstrip("-").isdigit():
+            return int(value)
+    return parse_time(value, f"'{path}' row {row + 1}: time")
 
 
 def _pyarrow() -> "pyarrow":

@@ -1,6 +1,5 @@
-"""Where are the people in a frame? A port, and the OpenVINO SSD networks behind it."""
+"""Person detection: the interface of a detector, and OpenVINO networks with an SSD head."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import InputError
+from passerby.files import sha256
 from passerby.runtime import resize
 from passerby.runtime.openvino_models import compile_network, import_openvino, read_openvino
 
 PERSON = 1  # the class of people in the retail and pedestrian networks
-FLOOR = 0.05  # confidences below it are noise, whatever the tracker does with weak boxes
+FLOOR = 0.05  # a box of less confidence is noise, also for a tracker that uses weak boxes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detections:
-    """The people in one frame, most certain first."""
+    """The people in one frame, in order of falling confidence."""
 
     boxes: NDArray[np.float32]
     """(N, 4) x0, y0, x1, y1 in pixels, inside the frame."""
@@ -39,10 +39,10 @@ class Detections:
 
 
 class Detector(ABC):
-    """Finds people in frames. Another detector is a subclass with `name` and `detect`."""
+    """Finds people in frames. Another detector is a subclass with ``name`` and ``detect``."""
 
     name: str
-    """Which detector this is, to the version of its weights."""
+    """Name of the network and hash of its weights."""
 
     @abstractmethod
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
@@ -52,15 +52,15 @@ class Detector(ABC):
             frames: (H, W, 3) uint8 RGB each.
 
         Returns:
-            One :class:`Detections` a frame, weak boxes included (confidence 0.05 and more).
+            One :class:`Detections` per frame, with weak boxes down to a confidence of 0.05.
         """
 
     @staticmethod
     def load(path: str | Path) -> "Detector":
-        """Open a detection network of the OpenVINO SSD kind (.xml or .onnx).
+        """Open a detection network with an SSD head (.xml or .onnx).
 
         Raises:
-            InputError: no such file, or not a detection network.
+            InputError: There is no such file, or it is no detection network.
         """
         return SsdDetector(path)
 
@@ -69,8 +69,8 @@ class SsdDetector(Detector):
     """OpenVINO networks with an SSD head, such as person-detection-retail-0013.
 
     Input (1, 3, H, W) BGR 0..255; output (1, 1, N, 7) rows of image, class, confidence and
-    x0, y0, x1, y1 in 0..1. Frames run as parallel requests, which on a few cores is faster
-    than one frame on all of them.
+    x0, y0, x1, y1 in 0..1. Frames run as parallel requests, one on each of a few cores, which is
+    faster than one frame on all cores.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -101,11 +101,11 @@ class SsdDetector(Detector):
 def _name(path: Path) -> str:
     """The file's name and a hash of the weights."""
     weights = path.with_suffix(".bin") if path.suffix == ".xml" else path
-    return f"{path.stem}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}"
+    return f"{path.stem}-{sha256(weights)[:12]}"
 
 
 def _input_size(model: Any, path: Path) -> tuple[int, int]:
-    """Return (H, W) of the input, or say that this is no SSD person detector."""
+    """Return (H, W) of the input; InputError when the network is no SSD person detector."""
     if len(model.inputs) == len(model.outputs) == 1:
         entry, result = (port.get_partial_shape() for port in (model.input(), model.output()))
         if entry.is_static and result.rank.is_static and len(entry) == 4:
@@ -119,7 +119,7 @@ def _input_size(model: Any, path: Path) -> tuple[int, int]:
 
 
 def _with_pixels(openvino: Any, model: Any) -> Any:
-    """Let the graph take uint8 RGB (1, H, W, 3)."""
+    """Add a conversion to the graph, so that its input is uint8 RGB (1, H, W, 3)."""
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
     steps = PrePostProcessor(model)
@@ -137,7 +137,7 @@ def _keep_rows(request: Any, place: tuple[list[NDArray[np.float32]], int]) -> No
 
 
 def _from_rows(rows: NDArray[np.float32], frame: NDArray[np.uint8]) -> Detections:
-    """Keep real people boxes of more than a pixel, scaled to the frame and clipped to it."""
+    """The boxes of people, more than a pixel wide and high, in pixels and clipped to the frame."""
     ends = np.flatnonzero(rows[:, 0] < 0)  # a negative image number ends the list
     rows = rows[: ends[0]] if len(ends) else rows
     rows = rows[(rows[:, 1] == PERSON) & (rows[:, 2] >= FLOOR)]

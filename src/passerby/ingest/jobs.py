@@ -1,54 +1,51 @@
-"""Jobs of ingest for any number of workers, on one machine or on many.
+"""Ingest jobs: their states, and a queue that any number of workers share.
 
-A job names a clip, a folder or a table and how to read it. A queue hands each to one worker at a
-time under a lease; a worker that dies loses the lease and another takes the job. Sightings have
-ids that follow from what was ingested, so a job that is done twice changes nothing: the queue may
-hand out a job again whenever it is in doubt, and must never lose one that it acknowledged.
+A job names a clip, a folder or a table, and how to read it. A queue gives each job to one worker at
+a time under a lease. The worker renews the lease while it works. A worker that dies does not: its
+lease ends and another worker takes the job. A job that fails waits for its next try, each time
+twice as long. After too many tries it is dead: it stays in the queue, and no worker gets it until
+somebody submits it again.
 
-Two queues keep this contract: a SQLite table (``jobs_sqlite``) and NATS JetStream (``jobs_nats``).
-What becomes of a job is decided here, by pure functions of its state; they only keep it.
+Sightings have ids that follow from what was ingested, so a job that is done twice changes nothing.
+In doubt the queue therefore gives out a job again. It never loses a job that it has acknowledged.
+
+Every change of a job's state is decided here. A :class:`Store` only keeps the states: in a SQLite
+table (``jobs_sqlite``) or in NATS JetStream (``jobs_nats``).
 """
 
-import hashlib
 import json
 import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from passerby.errors import InputError
+from passerby.files import sha256
+from passerby.times import now
 
 WAITING, RUNNING, DONE, DEAD = "waiting", "running", "done", "dead"
-LOCAL = "local"  # the address of the table in the city's folder
-TABLE = "jobs.sqlite"
-
-
-def now() -> int:
-    """The present, ms since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class LeaseLostError(Exception):
-    """The worker was silent for too long; the job is, or will be, another's."""
+    """The worker was silent for longer than its lease; another worker may have the job."""
 
 
 class QueueError(InputError):
-    """The queue does not answer; the job is not at fault."""
+    """The queue cannot be reached or used; the job is not at fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to ingest; every value counts for the id.
+    """What to ingest. Every value is part of the id.
 
     Attributes:
-        source: a clip, a folder of crops or a Parquet table, under the path at which every worker
+        source: A clip, a folder of crops or a Parquet table, under the path at which every worker
             finds it.
-        camera: id of the camera, for clips and for pictures without a table.
-        start: when its first frame was taken, ms since the epoch.
-        every: look at every n-th frame; likewise ``rate``, ``crops`` and ``enhance`` as
+        camera: Id of the camera, for clips and for pictures without a table.
+        start: Time of the first frame, in milliseconds since the epoch.
+        every: Look at every n-th frame. ``every``, ``rate``, ``crops`` and ``enhance`` are those of
             :class:`passerby.ingest.ClipOptions` and :class:`passerby.ingest.TrackletOptions`.
     """
 
@@ -63,8 +60,7 @@ class Job:
     @property
     def id(self) -> str:
         """The same for the same job, whoever submits it."""
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode())[:32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +68,11 @@ class Policy:
     """How patient a queue is.
 
     Attributes:
-        lease: seconds without a sign after which a worker is taken for dead.
-        tries: a job that failed, or whose worker died, so often is put aside.
-        first_wait: seconds before the second try; twice as long before each further one.
-        longest_wait: seconds, at most.
+        lease: Seconds without a sign of a worker after which another worker gets its job.
+        tries: Number of tries, failed or cut off, after which a job is dead.
+        first_wait: Seconds between the first try and the second. Each further wait is twice as
+            long as the one before it.
+        longest_wait: Upper bound of these waits, in seconds.
     """
 
     lease: float = 60.0
@@ -84,24 +81,25 @@ class Policy:
     longest_wait: float = 600.0
 
     def wait(self, tries: int) -> float:
-        """Seconds before the next try, after so many."""
+        """Seconds between the given number of tries and the next try."""
         return float(min(self.first_wait * 2.0 ** (tries - 1), self.longest_wait))
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """A job and what became of it so far.
+    """A job and its progress. The methods that change it return a new state.
 
     Attributes:
-        job: the job.
-        state: "waiting", "running", "done" or "dead" (put aside after too many tries).
-        tries: how often a worker began it.
-        due: ms since the epoch: when it may begin, or when the lease of its worker ends.
-        worker: who has it, or had it last.
-        token: of the present lease; whoever shows another one has lost it.
-        progress: what the worker told last; for a job that is done, its report.
-        error: why the last try failed.
-        changed: ms since the epoch.
+        job: The job.
+        state: "waiting", "running", "done" or "dead".
+        tries: How often a worker has begun it.
+        due: Time from which a worker may take it: when it may begin, or when the lease of its
+            present worker ends. Milliseconds since the epoch.
+        worker: Name of the worker that has it, or had it last.
+        token: Random text of the present lease, so that no two leases of a job have equal states.
+        progress: What the worker reported last; the report of the ingest when the job is done.
+        error: Why the last try failed.
+        changed: Time of this state, in milliseconds since the epoch.
     """
 
     job: Job
@@ -115,137 +113,252 @@ class JobState:
     changed: int = field(default_factory=now)
 
     def to_json(self) -> str:
-        """As text."""
+        """The state as JSON text."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "JobState":
-        """From text."""
+        """The state of a JSON text."""
         values = json.loads(text)
         return cls(**{**values, "job": Job(**values["job"])})
 
-    def holds(self, token: str) -> bool:
-        """Whether the lease with this token is still the present one."""
-        return self.state == RUNNING and self.token == token
+    @property
+    def ended(self) -> bool:
+        """Whether no worker gets the job any more."""
+        return self.state in (DONE, DEAD)
+
+    def claimed(self, worker: str, policy: Policy) -> "JobState":
+        """The job in the hands of a worker; dead when it has had all its tries."""
+        if self.tries >= policy.tries:
+            lost = f"the worker {self.worker} was lost"
+            return self._to(DEAD, error=lost if self.state == RUNNING else self.error)
+        state = self._to(RUNNING, tries=self.tries + 1, worker=worker, wait=policy.lease)
+        return replace(state, token=secrets.token_hex(8))
+
+    def renewed(self, progress: Mapping[str, Any], policy: Policy) -> "JobState":
+        """The job with a lease that begins now."""
+        return replace(
+            self._to(RUNNING, progress=dict(progress), wait=policy.lease), token=self.token
+        )
+
+    def completed(self, report: Mapping[str, Any]) -> "JobState":
+        """The job when it is done."""
+        return self._to(DONE, progress=dict(report), error="")
+
+    def failed(self, error: str, policy: Policy) -> "JobState":
+        """The job after a failed try: it waits for the next one, or is dead."""
+        state = DEAD if self.tries >= policy.tries else WAITING
+        return self._to(state, error=error, wait=policy.wait(self.tries))
+
+    def released(self, wait: float) -> "JobState":
+        """The job when its worker returns it; this try does not count."""
+        return self._to(WAITING, tries=self.tries - 1, wait=wait)
+
+    def _to(self, state: str, *, wait: float = 0.0, **changes: Any) -> "JobState":
+        """The job in another state, due ``wait`` seconds from now, without a lease."""
+        present = now()
+        due = present + int(wait * 1000)
+        return replace(self, state=state, due=due, token="", changed=present, **changes)
 
 
-def claimed(before: JobState, worker: str, policy: Policy) -> JobState:
-    """A job that a worker may begin; or put aside, where it was begun too often."""
-    if before.tries >= policy.tries:
-        error = before.error
-        if before.state == RUNNING:
-            error = f"the worker {before.worker} was lost"
-        return replace(before, state=DEAD, error=error, token="", changed=now())
-    return replace(
-        before,
-        state=RUNNING,
-        tries=before.tries + 1,
-        due=now() + int(policy.lease * 1000),
-        worker=worker,
-        token=secrets.token_hex(8),
-        changed=now(),
-    )
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The state of a job as a store holds it.
+
+    Attributes:
+        state: The state.
+        version: Changes when another state is written. None when the store does not hold the job.
+        message: The message by which a store of messages gave it out.
+    """
+
+    state: JobState
+    version: str | int | None
+    message: Any = None
 
 
-def kept(before: JobState, progress: Mapping[str, Any], policy: Policy) -> JobState:
-    """A job whose worker gave a sign."""
-    due = now() + int(policy.lease * 1000)
-    return replace(before, due=due, progress=dict(progress), changed=now())
+class Store(ABC):
+    """Keeps the states of jobs; safe to use from several threads, processes and machines.
+
+    A write is durable when it returns. Every method raises QueueError when the store cannot be
+    reached or used.
+
+    A store that finds jobs by their state and time needs no messages. One that finds them by
+    messages overrides ``publish``, ``extend`` and ``acknowledge`` as well.
+    """
+
+    @abstractmethod
+    def read(self, job_id: str) -> Entry | None:
+        """The state of a job; None for an unknown one."""
+
+    @abstractmethod
+    def write(self, state: JobState, version: str | int | None) -> str | int | None:
+        """Write a state if the store still holds the given version of it, and no other.
+
+        Returns:
+            The new version; None when another program was faster, and nothing was written.
+        """
+
+    @abstractmethod
+    def put(self, state: JobState) -> None:
+        """Write a state whatever the store holds."""
+
+    @abstractmethod
+    def next(self, wait: float) -> Entry | None:
+        """A job that a worker may take, perhaps; waits so many seconds for one."""
+
+    @abstractmethod
+    def states(self) -> Iterator[JobState]:
+        """Every state, in no order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the store."""
+
+    def publish(self, state: JobState, *, again: bool) -> None:  # noqa: B027
+        """Make sure that there is a message of a waiting job.
+
+        Args:
+            state: The job.
+            again: Replace the message of the job's earlier submission.
+        """
+
+    def extend(self, entry: Entry) -> None:  # noqa: B027
+        """Keep the message of an entry from other workers for another lease."""
+
+    def acknowledge(self, entry: Entry, again_in: float | None = None) -> None:  # noqa: B027
+        """Remove the message of an entry, or give it out again after so many seconds."""
 
 
-def finished(before: JobState, report: Mapping[str, Any]) -> JobState:
-    """A job that is done."""
-    return replace(before, state=DONE, progress=dict(report), error="", token="", changed=now())
-
-
-def failed(before: JobState, error: str, policy: Policy) -> JobState:
-    """A job whose try failed: it waits for the next, or is put aside."""
-    state = DEAD if before.tries >= policy.tries else WAITING
-    due = now() + int(policy.wait(before.tries) * 1000)
-    return replace(before, state=state, due=due, error=error, token="", changed=now())
-
-
-def released(before: JobState, wait: float) -> JobState:
-    """A job that was given back; the try does not count."""
-    due = now() + int(wait * 1000)
-    return replace(before, state=WAITING, tries=before.tries - 1, due=due, token="", changed=now())
-
-
-class Claim(ABC):
+class Claim:
     """A job in the hands of one worker."""
 
-    def __init__(self, state: JobState) -> None:
-        self.state = state
+    def __init__(self, store: Store, policy: Policy, entry: Entry) -> None:
+        """Hold the job of ``entry``; see :meth:`JobQueue.claim`."""
+        self._store, self._policy, self._entry = store, policy, entry
+
+    @property
+    def state(self) -> JobState:
+        """The state that this worker wrote last."""
+        return self._entry.state
 
     @property
     def job(self) -> Job:
         """The job."""
         return self.state.job
 
-    @abstractmethod
-    def keep(self, progress: Mapping[str, Any]) -> None:
-        """Renew the lease and tell how far the work is.
+    def renew(self, progress: Mapping[str, Any]) -> None:
+        """Renew the lease and report how far the work is.
 
         Raises:
-            LeaseLostError: it is another's by now.
+            LeaseLostError: Another worker has the job by now.
         """
+        self._write(self.state.renewed(progress, self._policy))
+        self._store.extend(self._entry)
 
-    @abstractmethod
-    def done(self, report: Mapping[str, Any]) -> None:
-        """The work is done and durable; this holds even where the lease was lost meanwhile."""
+    def complete(self, report: Mapping[str, Any]) -> None:
+        """Report that the work is done and durable; this holds even after the lease was lost."""
+        self._store.put(self.state.completed(report))
+        self._store.acknowledge(self._entry)
 
-    @abstractmethod
     def fail(self, error: str) -> str:
-        """The try failed; returns the job's state now, "waiting" or "dead".
+        """Report that the try failed; returns the job's state now, "waiting" or "dead".
 
         Raises:
-            LeaseLostError: it is another's by now.
+            LeaseLostError: Another worker has the job by now.
         """
+        self._return(self.state.failed(error, self._policy))
+        return self.state.state
 
-    @abstractmethod
     def release(self, wait: float = 0.0) -> None:
-        """Give the job back; the try does not count.
+        """Return the job; this try does not count.
 
         Args:
-            wait: seconds before it may be begun again.
+            wait: Seconds before a worker may take it.
 
         Raises:
-            LeaseLostError: it is another's by now.
+            LeaseLostError: Another worker has the job by now.
         """
+        self._return(self.state.released(wait))
+
+    def _return(self, after: JobState) -> None:
+        self._write(after)
+        wait = max(after.due - now(), 0) / 1000
+        self._store.acknowledge(self._entry, None if after.ended else wait)
+
+    def _write(self, after: JobState) -> None:
+        version = self._store.write(after, self._entry.version)
+        if version is None:
+            raise LeaseLostError(self.job.source)
+        self._entry = replace(self._entry, state=after, version=version)
 
 
-class JobQueue(ABC):
-    """Where jobs wait; safe to use from several threads."""
+class JobQueue:
+    """Jobs in a store; safe to use from several threads. Every method may raise QueueError."""
 
-    policy: Policy
+    def __init__(self, store: Store, policy: Policy) -> None:
+        """Use ``store``; see :func:`passerby.ingest.jobs_worker.open_queue`."""
+        self._store, self.policy = store, policy
 
-    @abstractmethod
     def submit(self, job: Job, *, again: bool = False) -> bool:
         """Add a job; durable when it returns.
 
+        The state is written before the message. When a program dies in between, the next
+        submission of the same job publishes the message.
+
         Args:
-            job: the job.
-            again: also when it is done or put aside already; it begins anew.
+            job: The job.
+            again: Also begin a job anew that is done or dead.
 
         Returns:
             Whether it waits because of this call; a known job stays as it is.
         """
+        state, known = JobState(job=job), self._store.read(job.id)
+        ended = known is not None and known.state.ended
+        new = known is None or (ended and again)
+        if new:
+            version = self._store.write(state, known.version if known else None)
+            new = version is not None  # else another program submits it at this moment
+        if new or not ended:
+            self._store.publish(state, again=new and ended)
+        return new
 
-    @abstractmethod
     def claim(self, worker: str, *, wait: float = 0.0) -> Claim | None:
-        """Take the next job, waiting so many seconds for one; None where there is none."""
+        """Take the next job.
 
-    @abstractmethod
+        Args:
+            worker: Name of the worker.
+            wait: Seconds to wait for a job.
+
+        Returns:
+            The job; None when there is none.
+        """
+        end = time.monotonic() + wait
+        while (entry := self._store.next(max(end - time.monotonic(), 0.0))) is not None:
+            early = entry.state.due - now()
+            if entry.state.ended:
+                self._store.acknowledge(entry)
+            elif early > 0:  # its message was given out while another worker has the job
+                self._store.acknowledge(entry, early / 1000 + 0.05)
+            else:
+                after = entry.state.claimed(worker, self.policy)
+                version = self._store.write(after, entry.version)
+                if version is None:  # another worker was faster
+                    self._store.acknowledge(entry, self.policy.lease)
+                elif after.ended:
+                    self._store.acknowledge(entry)
+                else:
+                    held = replace(entry, state=after, version=version)
+                    return Claim(self._store, self.policy, held)
+        return None
+
     def state(self, job_id: str) -> JobState | None:
-        """What became of a job; None for one that was never submitted."""
+        """The state of a job; None for one that was never submitted."""
+        entry = self._store.read(job_id)
+        return entry.state if entry else None
 
-    @abstractmethod
     def states(self) -> Iterator[JobState]:
         """Every job, in no order."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go; claims that are open stay leased until their time is over."""
+        return self._store.states()
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
@@ -254,35 +367,12 @@ class JobQueue(ABC):
             found[one.state] += 1
         return found
 
+    def close(self) -> None:
+        """Close the store; open claims stay leased until their time is over."""
+        self._store.close()
+
     def __enter__(self) -> "JobQueue":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def open_queue(address: str, folder: Path, policy: Policy | None = None) -> JobQueue:
-    """Open a queue.
-
-    Args:
-        address: "local" for the table in the city's folder, ``nats://[USER@]HOST:PORT[/NAME]``
-            (``tls://`` for an encrypted way), or the path of a SQLite file of this machine.
-        folder: the city's folder.
-        policy: how patient it is.
-
-    Raises:
-        InputError: an address that cannot be; QueueError: nobody answers there.
-    """
-    policy = policy or Policy()
-    if address.startswith(("nats://", "tls://")):
-        from passerby.ingest.jobs_nats import NatsQueue
-
-        return NatsQueue(address, policy)
-    if "://" in address:
-        raise InputError(
-            f"a queue of kind '{address.partition('://')[0]}' is not known; give '{LOCAL}', "
-            "nats://HOST:PORT or the path of a SQLite file"
-        )
-    from passerby.ingest.jobs_sqlite import SqliteQueue
-
-    return SqliteQueue(folder / TABLE if address == LOCAL else Path(address), policy)

@@ -1,4 +1,4 @@
-"""A worker: takes jobs from a queue, one after the other, and tells the queue that it lives."""
+"""A worker: it opens a queue, takes jobs from it one after the other, and ingests them."""
 
 import logging
 import os
@@ -15,26 +15,55 @@ from passerby.city.gallery import StoreError
 from passerby.city.networks import Networks
 from passerby.errors import InputError
 from passerby.ingest.detector import Detector
-from passerby.ingest.folder import FolderReport, ingest_folder, ingest_table
-from passerby.ingest.jobs import Claim, Job, JobQueue, LeaseLostError, QueueError
-from passerby.ingest.pipeline import ClipOptions, IngestReport, ingest_clip
+from passerby.ingest.jobs import DEAD, Claim, Job, JobQueue, LeaseLostError, Policy, QueueError
+from passerby.ingest.jobs_sqlite import SqliteStore
+from passerby.ingest.pipeline import ClipOptions, ingest_clip
+from passerby.ingest.store import FolderReport, ingest_folder, ingest_table
 from passerby.ingest.tracklets import TrackletOptions
 from passerby.runtime import Embedder
 
 LOG = logging.getLogger("passerby.ingest")
-LOOK = 1.0  # seconds for which a worker waits for a job before it looks whether it shall stop
-NOT_ITS_FAULT = 30.0  # seconds before a job is tried again that the surroundings stopped
+LOCAL = "local"  # the address of the table in the city's folder
+TABLE = "jobs.sqlite"
+LOOK = 1.0  # seconds for which a worker waits for a job before it looks whether it must stop
+RETRY = 30.0  # seconds before the next try of a job that a full disk, for example, has stopped
 
 Progress = Callable[[Mapping[str, Any]], None]
-"""Hears how far a job is; raises where the worker should let go of it."""
+"""Called with how far a job is; raises when the worker must leave the job."""
 Run = Callable[[Job, Progress], Mapping[str, Any]]
 """Does a job and returns its report."""
-Told = Callable[[str, Job, str], None]
-"""Hears "begun", "done", "failed", "dead", "lost" or "left", the job, and why."""
+Listener = Callable[[str, Job, str], None]
+"""Called with "begun", "done", "failed", "dead", "lost" or "left", the job, and the reason."""
+
+
+def open_queue(address: str, folder: Path, policy: Policy | None = None) -> JobQueue:
+    """Open a queue of jobs.
+
+    Args:
+        address: "local" for the table in the city's folder; ``nats://[USER@]HOST:PORT[/NAME]``, or
+            ``tls://`` for an encrypted connection; or the path of a SQLite file of this machine.
+        folder: The city's folder.
+        policy: How patient the queue is.
+
+    Raises:
+        InputError: The address is of no known kind.
+        QueueError: No server answers at the address, or the file cannot be used.
+    """
+    policy = policy or Policy()
+    if address.startswith(("nats://", "tls://")):
+        from passerby.ingest.jobs_nats import NatsStore
+
+        return JobQueue(NatsStore(address, policy.lease), policy)
+    if "://" in address:
+        raise InputError(
+            f"a queue of kind '{address.partition('://')[0]}' is not known; give '{LOCAL}', "
+            "nats://HOST:PORT or the path of a SQLite file"
+        )
+    return JobQueue(SqliteStore(folder / TABLE if address == LOCAL else Path(address)), policy)
 
 
 class SurroundingsError(Exception):
-    """What stopped a job is not of the job: a database is away, a disk is full."""
+    """A job stopped for a reason that is not its own: a database is away, a disk is full."""
 
 
 @dataclass(kw_only=True)
@@ -47,17 +76,12 @@ class WorkReport:
     """Jobs whose lease ended before they did."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The report as JSON."""
         return asdict(self)
 
 
-def worker_name() -> str:
-    """A name that tells machines and processes apart."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 class Ingester:
-    """Does jobs into one city, with the networks loaded once."""
+    """Does jobs into one city, with networks that are loaded once."""
 
     def __init__(
         self,
@@ -66,7 +90,7 @@ class Ingester:
         detector: Detector | None,
         following: Embedder | None = None,
     ) -> None:
-        """Work into ``city``; without a ``detector`` clips are left to other workers.
+        """Ingest into ``city``; without a ``detector`` clips are left to other workers.
 
         Raises:
             InputError: The city's gallery was made by neither ``embedder`` nor ``following``.
@@ -83,34 +107,24 @@ class Ingester:
         """Do a job; what is in the city already is not stored again.
 
         Raises:
-            InputError: the job cannot be done.
-            SurroundingsError: it cannot be done here or now.
+            InputError: The job cannot be done.
+            SurroundingsError: The job cannot be done here or now.
         """
+        path = Path(job.source)
         try:
-            return self._do(job, progress)
+            if not path.exists():
+                raise InputError(f"there is no clip, folder or table '{path}' on this machine")
+            if path.is_dir() or path.suffix == ".parquet":
+                return self._ingest_crops(job, path, progress)
+            return self._ingest_clip(job, path, progress)
         except (StoreError, DatabaseError, OSError) as error:
             raise SurroundingsError(str(error)) from error
 
-    def _do(self, job: Job, progress: Progress) -> Mapping[str, Any]:
-        path = Path(job.source)
-        if not path.exists():
-            raise InputError(f"there is no clip, folder or table '{path}' on this machine")
-        if path.is_dir() or path.suffix == ".parquet":
-            return self._do_crops(job, path, progress)
+    def _ingest_clip(self, job: Job, path: Path, progress: Progress) -> Mapping[str, Any]:
         if self.detector is None:
             raise SurroundingsError("a clip needs a worker with a detector; see --detector")
         if job.camera is None or job.start is None:
             raise InputError(f"the clip '{path}' needs a camera and a start")
-        options = ClipOptions(
-            every=job.every,
-            rate=job.rate,
-            enhance=job.enhance,
-            tracklets=TrackletOptions(crops=job.crops),
-        )
-
-        def tell(report: IngestReport) -> None:
-            progress({"frames": report.frames, "sightings": report.sightings})
-
         return ingest_clip(
             self.city,
             path,
@@ -118,26 +132,31 @@ class Ingester:
             start=job.start,
             detector=self.detector,
             embedder=self.embedder,
-            options=options,
-            on_progress=tell,
+            options=ClipOptions(
+                every=job.every,
+                rate=job.rate,
+                enhance=job.enhance,
+                tracklets=TrackletOptions(crops=job.crops),
+            ),
+            on_progress=lambda done: progress({"frames": done.frames, "sightings": done.sightings}),
         ).as_dict()
 
-    def _do_crops(self, job: Job, path: Path, progress: Progress) -> Mapping[str, Any]:
-        def tell(report: FolderReport) -> None:
-            progress({"rows": report.rows, "done": report.done, "added": report.added})
+    def _ingest_crops(self, job: Job, path: Path, progress: Progress) -> Mapping[str, Any]:
+        def report(so_far: FolderReport) -> None:
+            progress({"rows": so_far.rows, "done": so_far.done, "added": so_far.added})
 
         if path.suffix == ".parquet":
-            report = ingest_table(self.city, path, embedder=self.embedder, on_progress=tell)
+            done = ingest_table(self.city, path, embedder=self.embedder, on_progress=report)
         else:
-            report = ingest_folder(
+            done = ingest_folder(
                 self.city,
                 path,
                 embedder=self.embedder,
                 camera=job.camera,
                 start=job.start,
-                on_progress=tell,
+                on_progress=report,
             )
-        return asdict(report)
+        return asdict(done)
 
 
 def work(
@@ -147,22 +166,24 @@ def work(
     name: str | None = None,
     stop: threading.Event | None = None,
     until_empty: bool = False,
-    told: Told | None = None,
+    on_event: Listener = lambda *_: None,
 ) -> WorkReport:
-    """Take jobs and do them until told to stop; the one at hand is finished first.
+    """Take jobs and do them until asked to stop; the job at hand is finished first.
 
     Args:
-        queue: where they come from.
-        run: does one.
-        name: who works.
-        stop: set it to end after the job at hand.
-        until_empty: end when no job can be begun now.
-        told: hears what happens.
+        queue: Where the jobs come from.
+        run: Does one job.
+        name: Name of the worker; host and process by default.
+        stop: Set it to end after the job at hand.
+        until_empty: End when no job can be begun now.
+        on_event: Called at each step of a job.
 
     Raises:
-        QueueError: the queue did not answer, with ``until_empty`` only; else it is asked again.
+        QueueError: The queue did not answer, with ``until_empty``; without it the worker asks
+            again.
     """
-    stop, name, report = stop or threading.Event(), name or worker_name(), WorkReport()
+    name, report = name or f"{socket.gethostname()}:{os.getpid()}", WorkReport()
+    stop = stop or threading.Event()
     while not stop.is_set():
         try:
             claim = queue.claim(name, wait=0.0 if until_empty else LOOK)
@@ -173,48 +194,47 @@ def work(
             stop.wait(LOOK)
             continue
         if claim is not None:
-            _do(claim, run, queue.policy.lease / 3, report, told or (lambda *_: None))
+            event, reason = _do(claim, run, queue.policy.lease / 3, on_event)
+            report.done += event == "done"
+            report.failed += event in ("failed", "dead")
+            report.lost += event == "lost"
+            on_event(event, claim.job, reason)
         elif until_empty:
             break
     return report
 
 
-def _do(claim: Claim, run: Run, every: float, report: WorkReport, told: Told) -> None:
-    """Do one job and tell the queue what became of it."""
+def _do(claim: Claim, run: Run, every: float, on_event: Listener) -> tuple[str, str]:
+    """Do one job and tell the queue its end; returns the event and the reason."""
     job = claim.job
-    told("begun", job, f"try {claim.state.tries}")
+    on_event("begun", job, f"try {claim.state.tries}")
     try:
         try:
-            with _Heart(claim, every) as heart:
-                found = run(job, heart.beat)
-            claim.done(found)
-        except (SurroundingsError, KeyboardInterrupt) as error:
-            asked = isinstance(error, KeyboardInterrupt)
-            claim.release(0.0 if asked else NOT_ITS_FAULT)
-            told("left", job, "interrupted" if asked else str(error))
-            if asked:
-                raise
-            return
+            with _Heartbeat(claim, every) as heartbeat:
+                report = run(job, heartbeat.beat)
+            claim.complete(report)
+            return "done", ""
+        except KeyboardInterrupt:
+            claim.release()
+            on_event("left", job, "interrupted")
+            raise
+        except SurroundingsError as error:
+            claim.release(RETRY)
+            return "left", str(error)
         except (LeaseLostError, QueueError):
             raise
-        except Exception as error:  # whatever a damaged file brings about; the worker goes on
+        except Exception as error:  # a damaged file may raise anything; the worker goes on
             LOG.info("job %s", job.id, exc_info=error)
-            dead = claim.fail(str(error) or type(error).__name__) == "dead"
-            report.failed += 1
-            told("dead" if dead else "failed", job, str(error))
-            return
-        report.done += 1
-        told("done", job, "")
+            dead = claim.fail(str(error) or type(error).__name__) == DEAD
+            return "dead" if dead else "failed", str(error)
     except LeaseLostError:
-        report.lost += 1
-        told("lost", job, "another worker has it")
-    except QueueError as error:  # it will be handed out again; what is stored is not stored twice
-        report.lost += 1
-        told("lost", job, str(error))
+        return "lost", "another worker has it"
+    except QueueError as error:  # the queue gives the job out again; nothing is stored twice
+        return "lost", str(error)
 
 
-class _Heart:
-    """Renews a claim's lease while the job is done, from a thread of its own."""
+class _Heartbeat:
+    """Renews a claim's lease from a thread of its own while the job is done."""
 
     def __init__(self, claim: Claim, every: float) -> None:
         self._claim, self._every = claim, every
@@ -226,7 +246,7 @@ class _Heart:
         """Note how far the work is.
 
         Raises:
-            LeaseLostError: another worker has it by now.
+            LeaseLostError: Another worker has the job by now.
         """
         self._progress = progress
         if self._lost.is_set():
@@ -235,14 +255,14 @@ class _Heart:
     def _run(self) -> None:
         while not self._ended.wait(self._every):
             try:
-                self._claim.keep(self._progress)
+                self._claim.renew(self._progress)
             except LeaseLostError:
                 self._lost.set()
                 return
-            except QueueError as error:  # perhaps it is back before the lease is over
+            except QueueError as error:  # the server may be back before the lease is over
                 LOG.warning("%s", error)
 
-    def __enter__(self) -> "_Heart":
+    def __enter__(self) -> "_Heartbeat":
         self._thread.start()
         return self
 

@@ -1,15 +1,14 @@
-"""A city of one block around one camera, for people who only have a clip."""
+"""A city of one block around one camera, for users who only have a clip."""
 
 import math
 from pathlib import Path
-from typing import Any
 
-from passerby.city import City
+from passerby.city import City, geojson
 from passerby.errors import InputError
 
 METRES_PER_DEGREE = 111_320.0  # of latitude
 BLOCK = 200.0  # metres from the camera to the block's edge
-# two digits for each level, as everywhere; names in English and Chinese
+# two digits of the code for each level; names in English and Chinese
 LEVELS = (
     ("city", "99", "City", "城市"),
     ("district", "9901", "District", "城区"),
@@ -23,12 +22,12 @@ def create_small_city(folder: str | Path, *, camera: str, place: tuple[float, fl
     """Make a city with one unit of each level and one camera in its middle.
 
     Args:
-        folder: where the city shall be; there must be none yet.
-        camera: id of the camera.
-        place: (longitude, latitude) of the camera, WGS 84 degrees.
+        folder: The folder to make the city in; it holds none yet.
+        camera: Id of the camera.
+        place: (longitude, latitude) of the camera, in WGS 84 degrees.
 
     Raises:
-        InputError: no such place, or there is a city already.
+        InputError: There is no such place, or the folder holds a city already.
     """
     longitude, latitude = place
     if not (-180 <= longitude <= 180 and -85 <= latitude <= 85):
@@ -38,27 +37,15 @@ def create_small_city(folder: str | Path, *, camera: str, place: tuple[float, fl
     west, east, south, north = longitude - wide, longitude + wide, latitude - high, latitude + high
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     units = [
-        _feature(
-            {"type": "Polygon", "coordinates": [ring]},
-            {
-                "code": code,
-                "parent": code[:-2] or None,
-                "level": level,
-                "name": name,
-                "name_zh": zh,
-            },
+        geojson.feature(
+            {"code": code, "parent": code[:-2], "level": level, "name": name, "name_zh": zh},
+            "Polygon",
+            [ring],
         )
         for level, code, name, zh in LEVELS
     ]
-    point = {"type": "Point", "coordinates": [longitude, latitude]}
-    properties = {"id": camera, "number": 1, "name": camera, "name_zh": camera}
-    properties["unit"] = LEVELS[-1][1]
+    properties = {"id": camera, "number": 1, "name": camera, "unit": LEVELS[-1][1]}
+    stands = geojson.feature(properties, "Point", [longitude, latitude])
     return City.create(
-        folder,
-        units={"type": "FeatureCollection", "features": units},
-        cameras={"type": "FeatureCollection", "features": [_feature(point, properties)]},
+        folder, units=geojson.collection(units), cameras=geojson.collection([stands])
     )
-
-
-def _feature(geometry: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "Feature", "geometry": geometry, "properties": properties}

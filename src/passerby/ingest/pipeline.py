@@ -1,49 +1,46 @@
-"""A clip into a city: decode, detect, follow, choose, embed, store."""
+"""A clip into a city: decode, detect, track, choose crops, embed, store."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from passerby.city import City, Scope, Sighting
 from passerby.city.networks import check_network
-from passerby.city.times import parse_time
 from passerby.errors import InputError
-from passerby.ingest.crops import encode_jpeg
+from passerby.files import sha256
+from passerby.ingest.crops import encode_jpeg, enhance
 from passerby.ingest.detector import Detector
-from passerby.ingest.enhance import enhance
-from passerby.ingest.store import Stored, file_hash, store
+from passerby.ingest.store import Stored, store
 from passerby.ingest.tracklets import Tracklet, TrackletBuilder, TrackletOptions
 from passerby.ingest.video import Clip, Frame, open_clip
 from passerby.runtime import Embedder
+from passerby.times import parse_time
 
 FRAMES_AT_ONCE = 8  # handed to the detector together
 SIGHTINGS_AT_ONCE = 32  # embedded and made durable together, at least
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOptions:
-    """How a clip is read; every value is part of its sightings' ids."""
+    """How a clip is read; every value is part of the ids of its sightings."""
 
     every: int = 1
     """Look at every n-th frame."""
     rate: float | None = None
     """Frames a second, for clips without times or with wrong ones."""
     enhance: bool = False
-    """Raise the exposure of dark crops and calm their noise."""
+    """Raise the exposure of dark crops and reduce their noise."""
     tracklets: TrackletOptions = field(default_factory=TrackletOptions)
 
 
 @dataclass(kw_only=True)
 class IngestReport:
-    """What an ingest did; it grows while the ingest runs."""
+    """What the ingest of a clip did; the counts grow while it runs."""
 
     source: str
     camera: str = ""
@@ -57,13 +54,13 @@ class IngestReport:
     added: int = 0
     """Sightings that were new to the city."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Seconds a stage: decode, detect, track, store."""
+    """Seconds per stage: decode, detect, track, store."""
     notices: list[str] = field(default_factory=list)
     """What the operator should know."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the time of a stage."""
+        """Add the time of the block to a stage."""
         begin = perf_counter()
         try:
             yield
@@ -71,7 +68,7 @@ class IngestReport:
             self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - begin
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The report as JSON."""
         return asdict(self)
 
 
@@ -91,26 +88,26 @@ def ingest_clip(
     on_stored: Stored | None = None,
     on_progress: Progress | None = None,
 ) -> IngestReport:
-    """Bring a clip into a city.
+    """Add the people of a clip to a city.
 
-    Ids follow from the clip's content, camera, start, options and detector, so a second run
-    adds nothing, and a run that was killed is completed by the next.
+    The ids of the sightings follow from the clip's content, camera, start, options and detector. A
+    second run therefore adds nothing, and the next run completes one that was killed.
 
     Args:
-        city: where to.
-        path: the clip.
-        camera: id of the camera that took it.
-        start: when its first frame was taken: ISO 8601 with a zone, a datetime with a zone, or
+        city: The city to store in.
+        path: The clip.
+        camera: Id of the camera that took it.
+        start: Time of the first frame: ISO 8601 with a zone, a datetime with a zone, or
             milliseconds since the epoch.
-        detector: finds people.
-        embedder: turns crops into vectors; the model of the city's gallery.
-        options: how the clip is read.
-        on_stored: hears the ids of sightings that have become durable.
-        on_progress: hears the state of the report now and then.
+        detector: Finds people.
+        embedder: Turns crops into vectors; the network of the city's gallery.
+        options: How the clip is read.
+        on_stored: Called with the ids of sightings that have become durable.
+        on_progress: Called with the report after each few frames.
 
     Raises:
-        InputError: no clip, unknown camera, a time without zone, or the clip is in the city
-            already with other options.
+        InputError: There is no such clip or camera, the time has no zone, or the clip is in the
+            city already, read with other options.
     """
     options = options or ClipOptions()
     city.camera(camera)
@@ -126,32 +123,32 @@ def ingest_clip(
         embedder=embedder,
         camera=camera,
         name=name,
+        enhance=options.enhance,
         report=report,
-        options=options,
         on_stored=on_stored,
     )
     frames = _timed_frames(clip, begin, options.every, report)
-    _watch(frames, detector, TrackletBuilder(options.tracklets), sink, on_progress)
+    _track(frames, detector, options.tracklets, sink, on_progress)
     if not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
 
 
-def _watch(
+def _track(
     source: Iterator[Frame],
     detector: Detector,
-    builder: TrackletBuilder,
+    options: TrackletOptions,
     sink: "_Sink",
     on_progress: Progress | None,
 ) -> None:
-    """Go through the clip once; tracklets reach the sink as they end."""
-    report = sink.report
-    for frames in _chunks(source, FRAMES_AT_ONCE):
+    """Read the clip once and give the sink each tracklet as it ends."""
+    builder, report = TrackletBuilder(options), sink.report
+    while frames := list(islice(source, FRAMES_AT_ONCE)):
         with report.stage("detect"):
             found = detector.detect([frame.image for frame in frames])
         with report.stage("track"):
             for frame, detections in zip(frames, found, strict=True):
-                report.detections += len(detections.above(builder.options.tracker.strong))
+                report.detections += len(detections.above(options.tracker.strong))
                 sink.waiting += builder.add(frame, detections)
         report.frames += len(frames)
         sink.flush(SIGHTINGS_AT_ONCE)
@@ -161,49 +158,46 @@ def _watch(
     sink.flush(1)
 
 
+@dataclass(kw_only=True)
 class _Sink:
-    """Finished tracklets that wait for the city."""
+    """Stores finished tracklets in the city, several at a time."""
 
-    def __init__(
-        self,
-        *,
-        city: City,
-        embedder: Embedder,
-        camera: str,
-        name: str,
-        report: IngestReport,
-        options: ClipOptions,
-        on_stored: Stored | None,
-    ) -> None:
-        self.waiting: list[Tracklet] = []
-        self._city, self._embedder, self._camera, self._name = city, embedder, camera, name
-        self.report, self._enhance, self._on_stored = report, options.enhance, on_stored
+    city: City
+    embedder: Embedder
+    camera: str
+    name: str
+    """Of the clip; tracklets and sightings are named by it."""
+    enhance: bool
+    report: IngestReport
+    on_stored: Stored | None
+    waiting: list[Tracklet] = field(default_factory=list)
+    """Tracklets that are not stored yet."""
 
     def flush(self, least: int) -> None:
-        """Store what waits, when it is at least so many sightings."""
+        """Store the waiting tracklets when they have at least so many crops."""
         if sum(len(tracklet.crops) for tracklet in self.waiting) < least:
             return
         with self.report.stage("store"):
             facts, jpegs = self._take()
-            stored = store(self._city, self._embedder, facts, jpegs)
+            stored = store(self.city, self.embedder, facts, jpegs)
         self.report.sightings += len(stored.ids)
         self.report.added += stored.added
         self.report.notices += stored.problems.values()
-        if self._on_stored:
-            self._on_stored(stored.ids)
+        if self.on_stored:
+            self.on_stored(stored.ids)
 
     def _take(self) -> tuple[list[Sighting], list[bytes]]:
+        """The sightings of the waiting tracklets and their JPEG files."""
         facts, jpegs = [], []
         for tracklet in self.waiting:
-            name = f"{self._name}-{tracklet.track:05d}-{tracklet.part:03d}"
+            name = f"{self.name}-{tracklet.track:05d}-{tracklet.part:03d}"
             self.report.tracklets += 1
             for crop in tracklet.crops:
-                image = enhance(crop.image) if self._enhance else crop.image
-                jpegs.append(encode_jpeg(image))
+                jpegs.append(encode_jpeg(enhance(crop.image) if self.enhance else crop.image))
                 facts.append(
                     Sighting(
                         id=f"{name}-{crop.frame:07d}",
-                        camera=self._camera,
+                        camera=self.camera,
                         time=crop.time,
                         tracklet=name,
                         box=crop.box,
@@ -215,28 +209,29 @@ class _Sink:
 
 
 def _claim(city: City, clip: Clip, camera: str, begin: int, how: dict[str, Any]) -> str:
-    """Name a clip of a camera and a time, so that the same ingest makes the same ids.
+    """The name of a clip of a camera and a time: the same ingest gives the same ids.
 
-    Other options would find other tracklets under other ids: the same people twice. That is
-    refused while the sightings of the first run are there.
+    Other options would find other tracklets under other ids, so the same people twice. They are
+    refused as long as sightings of the first run are in the city.
     """
-    what = hashlib.sha256(f"{file_hash(clip.path)}|{camera}|{begin}".encode()).hexdigest()[:16]
-    key = f"ingest.{what}"
+    name = sha256(f"{sha256(clip.path)}|{camera}|{begin}".encode())[:16]
+    key = f"ingest.{name}"
     before = city.setting(key)
     if before == how:
-        return what
+        return name
     if before is not None and city.count(Scope(cameras=(camera,), start=begin)):
-        changed = sorted(name for name in how if before.get(name) != how[name])
-        was = ", ".join(f"{name} {before.get(name)}" for name in changed)
+        changed = sorted(option for option in how if before.get(option) != how[option])
+        was = ", ".join(f"{option} {before.get(option)}" for option in changed)
         raise InputError(
             f"'{clip.path}' is in the city already, read with {was}; "
             "use that again, or delete its sightings first"
         )
     city.set_setting(key, how)
-    return what
+    return name
 
 
 def _timed_frames(clip: Clip, begin: int, every: int, report: IngestReport) -> Iterator[Frame]:
+    """Frames whose times go forward; a clip that ends too early is noted in the report."""
     frames = clip.frames(begin, every=every)
     last, read = None, 0
     while True:
@@ -253,9 +248,3 @@ def _timed_frames(clip: Clip, begin: int, every: int, report: IngestReport) -> I
             f"'{clip.path.name}' should have {clip.frame_count} frames, about {read} could be "
             "read; it is cut off or damaged"
         )
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while chunk := list(islice(source, size)):
-        yield chunk

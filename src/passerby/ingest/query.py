@@ -1,4 +1,4 @@
-"""Query pictures: where the person is, found by a detector, and the part that shows them."""
+"""Query pictures: find the person with a detector, and cut the person out."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,36 +10,36 @@ from passerby.runtime.pictures import describe
 
 Box = tuple[float, float, float, float]
 LEAST_CONFIDENCE = 0.5  # of a detected person
-SMALLEST = (48, 24)  # height, width in pixels below which a person cannot be told apart
-CROP_SHAPE = (1.4, 4.5)  # height to width of a picture that may be one person cut out
-BACKGROUND = 0.25  # people smaller than this share of the largest are passers-by of the picture
+SMALLEST = (48, 24)  # height, width in pixels; smaller people cannot be recognised
+CROP_SHAPE = (1.4, 4.5)  # range of height / width of a picture that may be a crop of a person
+BACKGROUND = 0.25  # people with less than this share of the largest box are in the background
 
 
 class NoPersonError(InputError):
-    """A detector looked at a picture and saw nobody."""
+    """A detector found nobody in a picture."""
 
 
 def like_a_crop(image: NDArray[np.uint8]) -> bool:
-    """Whether a picture (H, W, 3) has the shape of one person cut out."""
+    """Whether a picture (H, W, 3) has the shape of a crop of one person."""
     height, width = image.shape[:2]
-    return CROP_SHAPE[0] <= height / width <= CROP_SHAPE[1]
+    return bool(CROP_SHAPE[0] <= height / width <= CROP_SHAPE[1])
 
 
 def find_people(image: NDArray[np.uint8], detector: Detector) -> Detections:
-    """Find the people in a query picture, most certain first.
+    """Find the people in a query picture, in order of falling confidence.
 
-    A picture of a crop's shape is taken as a crop even where the detector sees nobody: detectors
-    are made for street views and often miss a person who fills the picture.
+    Detectors are made for street views and often miss a person who fills the picture. A picture
+    with the shape of a crop is therefore taken as a crop even when the detector finds nobody.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        detector: which network looks.
+        detector: Finds people.
 
     Returns:
-        The people; empty for a picture that can only be a crop.
+        The people; none for a picture that is taken as a crop.
 
     Raises:
-        NoPersonError: a street view without anybody.
+        NoPersonError: Nobody is in a picture that is no crop.
     """
     found = detector.detect([image])[0].above(LEAST_CONFIDENCE)
     if not len(found) and not like_a_crop(image):
@@ -55,10 +55,10 @@ def cut_person(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        box: x0, y0, x1, y1 in pixels; what lies outside the picture is left out.
+        box: x0, y0, x1, y1 in pixels; it is clipped to the picture.
 
     Raises:
-        InputError: the box leaves less than a person could be recognised in.
+        InputError: The clipped box is too small to recognise a person in.
     """
     height, width = image.shape[:2]
     x0, x1 = (int(np.clip(round(value), 0, width)) for value in (box[0], box[2]))
@@ -77,17 +77,18 @@ def read_person(
     """Read a query picture and cut out the person to look for.
 
     Args:
-        picture: path, PIL image or RGB uint8 array.
-        detector: which network looks.
-        person: which of several people, from 1, most certain first; None takes the one who is
-            alone or far larger than everybody else.
+        picture: Path, PIL image or RGB uint8 array.
+        detector: Finds people.
+        person: Number of the person among several, from 1, in order of falling confidence. None
+            takes the person who is alone or far larger than all others.
 
     Returns:
-        (h, w, 3) uint8 RGB; the whole picture where it can only be a crop.
+        (h, w, 3) uint8 RGB; the whole picture when it is taken as a crop.
 
     Raises:
-        NoPersonError: nobody is in the picture.
-        InputError: an unreadable picture, several people and no choice, or no such person.
+        NoPersonError: Nobody is in the picture.
+        InputError: The picture cannot be read, there are several people and no choice, or there is
+            no such person.
     """
     image, name = read_image(picture), describe(picture)
     try:
@@ -110,7 +111,7 @@ def read_person(
 
 
 def _main_person(people: Detections) -> int | None:
-    """The largest, when all others are so much smaller that they stand in the background."""
+    """Index of the largest person when all others are in the background; else None."""
     sizes = (people.boxes[:, 2:] - people.boxes[:, :2]).prod(axis=1)
     largest = int(np.argmax(sizes))
     others = np.delete(sizes, largest)
@@ -118,7 +119,7 @@ def _main_person(people: Detections) -> int | None:
 
 
 def _listed(people: Detections) -> str:
-    """Say of each person where they stand, as "1 at x 40..130, y 20..310"."""
+    """The place of each person as text, such as "1 at x 40..130, y 20..310"."""
     return ", ".join(
         f"{number} at x {x0:.0f}..{x1:.0f}, y {y0:.0f}..{y1:.0f}"
         for number, (x0, y0, x1, y1) in enumerate(people.boxes.tolist(), 1)

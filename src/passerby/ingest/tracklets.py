@@ -1,4 +1,4 @@
-"""From detections, frame after frame, to finished tracklets with their best crops."""
+"""Tracklets with their best crops, from the detections of each frame."""
 
 from dataclasses import dataclass, field
 
@@ -11,19 +11,19 @@ from passerby.ingest.video import Frame
 
 @dataclass(frozen=True, kw_only=True)
 class TrackletOptions:
-    """What becomes a tracklet, and what of it is kept."""
+    """What is a tracklet, and which of its crops are stored."""
 
     crops: int = 4
-    """Sightings a tracklet, at most."""
+    """Upper bound of the sightings of a tracklet."""
     min_detections: int = 3
-    """Strong boxes a tracklet needs, or as many frames as begin within a second when these are
-    fewer; less is taken for a false alarm."""
+    """Strong boxes that a tracklet needs, or the number of frames in a second when that is less.
+    With fewer boxes it counts as a false alarm."""
     min_height: float = 40.0
     """Pixels of height below which a box is not cut out."""
     min_width: float = 12.0
     """Pixels of width below which a box is not cut out."""
     max_tracklet_ms: int = 10_000
-    """A longer stay is cut into tracklets of this length, so that it is stored as it goes."""
+    """A longer stay is cut into tracklets of this length, so that its start is stored early."""
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
 
     def __post_init__(self) -> None:
@@ -54,10 +54,10 @@ class _Running:
 
 
 class TrackletBuilder:
-    """Follows people and hands out a tracklet as soon as it has ended."""
+    """Tracks people and returns each tracklet as soon as it has ended."""
 
     def __init__(self, options: TrackletOptions | None = None) -> None:
-        """Start with no one in view."""
+        """Start without tracks."""
         self.options = options or TrackletOptions()
         self._tracker = Tracker(self.options.tracker)
         self._running: dict[int, _Running] = {}
@@ -65,7 +65,7 @@ class TrackletBuilder:
         self._needed = self.options.min_detections
 
     def add(self, frame: Frame, detections: Detections) -> list[Tracklet]:
-        """Take in a frame; return the tracklets that have ended."""
+        """Add a frame and return the tracklets that have ended."""
         numbers = self._tracker.update(frame.time, detections)
         if self._last is not None:
             in_a_second = 1 + 1000 // (frame.time - self._last)
@@ -99,7 +99,7 @@ class TrackletBuilder:
         return [tracklet for tracklet in done if tracklet is not None]
 
     def close(self) -> list[Tracklet]:
-        """End all tracklets, at the end of the clip."""
+        """End all tracklets at the end of the clip, and return them."""
         done = [self._finish(number) for number in self._tracker.close()]
         return [tracklet for tracklet in done if tracklet is not None]
 

@@ -26,7 +26,7 @@ def rows_in(path: Path | str) -> int:
     Raises:
         InputError: no such table, or no Parquet.
     """
-    return int(_open(Path(path)).metadata.num_rows)
+    return int(open_table(Path(path)).metadata.num_rows)
 
 
 def read_sightings(
@@ -48,7 +48,7 @@ def read_sightings(
     Raises:
         InputError: no such table; a column is missing or of another kind.
     """
-    table = _open(Path(path))
+    table = open_table(Path(path))
     names = set(table.schema_arrow.names)
     missing = [name for name in WANTED if name not in names]
     if "model" not in names and model is None:
@@ -63,7 +63,12 @@ def read_sightings(
             yield _batch(batch, model, path)
 
 
-def _open(path: Path) -> Any:
+def open_table(path: Path) -> Any:
+    """Open a Parquet file, as pyarrow's ``ParquetFile``.
+
+    Raises:
+        InputError: There is no such file, or it is no Parquet.
+    """
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:

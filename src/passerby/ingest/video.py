@@ -1,4 +1,4 @@
-"""Clips in, timed frames out."""
+"""Video files, decoded to frames with their times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,26 +35,50 @@ class Clip:
     rate: float
     """Frames a second, nominal."""
     frame_count: int
-    """As the container says; 0 where it does not."""
+    """According to the container; 0 when it does not say."""
     timed: bool
-    """False for raw streams: frame times then come from ``rate``."""
+    """Whether the frames carry times; else, as in raw streams, their times follow from ``rate``."""
     notice: str
-    """What the operator should know about its times; empty when all is plain."""
+    """What the operator should know about the times; empty when there is nothing to say."""
 
     def frames(self, start: int = 0, *, every: int = 1) -> Iterator[Frame]:
-        """Decode the clip; see :func:`read_frames`."""
-        return read_frames(self, start, every=every)
+        """Decode every ``every``-th frame.
+
+        Times run from the first frame. Damaged packets, which a recorder leaves at its cuts, are
+        skipped.
+
+        Args:
+            start: Time of the first frame, in milliseconds since the epoch, UTC.
+            every: 1 for all frames, 5 for every fifth.
+
+        Raises:
+            InputError: ``every`` is below 1.
+        """
+        if every < 1:
+            raise InputError(f"every is {every}; give 1 for all frames, 5 for every fifth, ...")
+        with _open(self.path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            origin: float | None = None
+            for index, frame in enumerate(_decode(container, stream)):
+                seconds = index / self.rate
+                if self.timed and frame.time is not None:
+                    origin = frame.time if origin is None else origin
+                    seconds = frame.time - origin
+                if index % every == 0:
+                    image = _upright(frame)
+                    yield Frame(index=index, time=start + round(seconds * 1000), image=image)
 
 
 def open_clip(path: str | Path, *, rate: float | None = None) -> Clip:
-    """Look at a video file: is it one, and how are its frames timed?
+    """Check that a file is a video and how its frames are timed.
 
     Args:
-        path: any file FFmpeg reads (mp4, mkv, avi, raw .264 / .265, ...).
-        rate: frames a second, for files without times or with wrong ones; it then rules.
+        path: Any file that FFmpeg reads (mp4, mkv, avi, raw .264 / .265, ...).
+        rate: Frames a second, for files without times or with wrong ones. It replaces the file's.
 
     Raises:
-        InputError: no file, not a video, damaged, or a rate that is not positive.
+        InputError: There is no such file, it is no video or damaged, or the rate is not positive.
     """
     path = Path(path)
     if rate is not None and not 0 < rate <= 1000:
@@ -82,38 +106,7 @@ def open_clip(path: str | Path, *, rate: float | None = None) -> Clip:
         )
 
 
-def read_frames(clip: Clip, start: int = 0, *, every: int = 1) -> Iterator[Frame]:
-    """Decode every ``every``-th frame of a clip.
-
-    Times run from the first frame, taken at ``start``; damaged packets are skipped, as a
-    recorder leaves them at its cuts.
-
-    Args:
-        clip: from :func:`open_clip`.
-        start: when the first frame was taken: milliseconds since the epoch, UTC.
-        every: 1 for all frames, 5 for every fifth.
-
-    Raises:
-        InputError: ``every`` is below 1.
-    """
-    if every < 1:
-        raise InputError(f"every is {every}; give 1 for all frames, 5 for every fifth, ...")
-    with _open(clip.path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        origin: float | None = None
-        for index, frame in enumerate(_decode(container, stream)):
-            seconds = index / clip.rate
-            if clip.timed and frame.time is not None:
-                origin = frame.time if origin is None else origin
-                seconds = frame.time - origin
-            if index % every == 0:
-                image = _upright(frame)
-                yield Frame(index=index, time=start + round(seconds * 1000), image=image)
-
-
-def import_av() -> Any:
-    """Import PyAV, or say which extra brings it."""
+def _import_av() -> Any:
     try:
         import av
     except ImportError:
@@ -123,7 +116,7 @@ def import_av() -> Any:
 
 def _open(path: Path) -> Any:
     """Open a container that holds a video; the caller closes it."""
-    av = import_av()
+    av = _import_av()
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; give a clip")
     if not path.is_file():
@@ -149,8 +142,8 @@ def _first_frame(container: Any, stream: Any, path: Path) -> Any:
 
 
 def _decode(container: Any, stream: Any) -> Iterator[Any]:
-    """Decode frames; a packet that cannot be decoded is passed over."""
-    av = import_av()
+    """Decode frames; packets that cannot be decoded are skipped."""
+    av = _import_av()
     packets = container.demux(stream)
     while True:
         try:
@@ -164,7 +157,7 @@ def _decode(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:
-    """RGB of a frame, turned as the recorder's display matrix asks."""
+    """RGB of a frame, rotated by the display matrix of the recorder."""
     image = frame.to_ndarray(format="rgb24")
     turns = round(getattr(frame, "rotation", 0) / 90) % 4  # degrees counter-clockwise
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

@@ -1,6 +1,5 @@
 """Conversion of foreign checkpoints: recognised by their keys and checked tensor by tensor."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from passerby.errors import InputError, one_line
+from passerby.files import sha256
 from passerby.models.build import build
 from passerby.models.card import ModelCard
 from passerby.models.checkpoints import read_state
@@ -176,8 +176,7 @@ def _refuse_broken(network: ReidNetwork) -> None:
 def _card(
     path: Path, source: Renaming, translation: Translation, network: ReidNetwork
 ) -> ModelCard:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256(path)
     notes = translation.notes
     if not translation.normalised:
         notes += "; here vectors are compared by cosine"

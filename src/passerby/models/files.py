@@ -1,10 +1,8 @@
 """Networks in safetensors files, each with its card in the header."""
 
 import json
-import os
 import re
 import shutil
-import stat
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -12,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from passerby.errors import InputError, one_line
+from passerby.files import replacing
 from passerby.models.build import build
 from passerby.models.card import CARD_KEY, ModelCard
 from passerby.models.network import ReidNetwork
@@ -53,15 +52,8 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: Pa
     """Write a safetensors file, which appears complete or not at all."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        partial.touch()
-        mode = stat.S_IMODE(partial.stat().st_mode)  # what the user's umask grants
+    with replacing(target) as partial:
         save_file(tensors, partial, metadata=metadata)
-        partial.chmod(mode)  # safetensors makes files for their owner alone
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
@@ -171,20 +163,13 @@ def rewrite_card(path: Path | str, card: ModelCard) -> None:
     """
     path = Path(path).resolve()  # a link stays a link
     read_card(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with path.open("rb") as source, partial.open("wb") as target:
+        with replacing(path) as partial, path.open("rb") as source, partial.open("wb") as target:
             header = json.loads(source.read(int.from_bytes(source.read(8), "little")))
             header[METADATA][CARD_KEY] = card.to_json()
             text = json.dumps(header, ensure_ascii=False).encode()
             text += b" " * (-len(text) % ALIGNED)
             target.write(len(text).to_bytes(8, "little") + text)
             shutil.copyfileobj(source, target, 1 << 20)
-            target.flush()
-            os.fsync(target.fileno())
-        shutil.copymode(path, partial)
-        os.replace(partial, path)
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from passerby.data import CropTable, ImageStore, PKSampler
 from passerby.data.samplers import torch_generator
-from passerby.errors import InputError
 from passerby.losses import cross_entropy
 from passerby.losses.triplet import triplet_of_distances
 from passerby.losses.weighted_triplet import weighted_triplet_of_distances

@@ -1,7 +1,6 @@
 """The folder of a run: its options, its commit and machine, its result."""
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 import passerby
+from passerby import files
 from passerby.errors import InputError
 from passerby.train import distributed
 
@@ -82,11 +82,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write ``values`` as JSON; the file appears whole or not at all. Only process 0 writes."""
-    if not distributed.is_main():
-        return
-    partial = path.with_name(f".{path.name}.tmp")
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    if distributed.is_main():
+        files.write_json(path, values)
 
 
 def as_json(value: Any) -> Any:

@@ -3,7 +3,6 @@
 The format is ONNX (.onnx) in fp32, or OpenVINO (.xml with its .bin) in fp32 or int8.
 """
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from torch import nn
 
 from passerby.data import CropTable
 from passerby.errors import InputError
+from passerby.files import put_in_place
 from passerby.models import ModelCard, load
 from passerby.models.identity import content_id, find_file
 from passerby.runtime.files import read_network
@@ -140,7 +140,7 @@ class _Job:
             )
         for suffix in (".bin", self.out.suffix):  # the weights first
             if partial.with_suffix(suffix).is_file():
-                os.replace(partial.with_suffix(suffix), self.out.with_suffix(suffix))
+                put_in_place(partial.with_suffix(suffix), self.out.with_suffix(suffix))
         return ExportReport(
             path=str(self.out),
             model_id=written.model_id,

@@ -16,6 +16,7 @@ from PIL import features
 
 import passerby
 from passerby.errors import InputError, MissingExtraError
+from passerby.files import replacing
 from passerby.runtime.embedder import EmbeddedBatch, Embedder
 from passerby.runtime.pictures import walk_pictures
 
@@ -261,10 +262,8 @@ class _Shards:
             "vector": pyarrow.FixedSizeListArray.from_arrays(flat, self.dimension),
         }
         metadata = {**self.metadata, "passerby.problems": json.dumps(self.problems)}
-        target = self._path(self.count)
-        partial = self.out / f".{target.name}.tmp"
-        parquet.write_table(pyarrow.table(columns, metadata=metadata), partial)
-        os.replace(partial, target)
+        with replacing(self._path(self.count)) as partial:
+            parquet.write_table(pyarrow.table(columns, metadata=metadata), partial)
         self.count += 1
         self.names, self.vectors, self.problems = [], [], {}
 
@@ -279,11 +278,12 @@ def _write_problems(out: Path, problems: Mapping[str, str]) -> str | None:
     if not problems:
         target.unlink(missing_ok=True)
         return None
-    partial = out / ".problems.tmp"
-    # names that are not UTF-8 are written with Python's escapes
-    with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with (
+        replacing(target) as partial,
+        # names that are not UTF-8 are written with Python's escapes
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         csv.writer(file).writerows([("path", "problem"), *problems.items()])
-    os.replace(partial, target)
     return str(target)
 
 

@@ -9,12 +9,12 @@ rewritten. It overrides the calibration in the card, and is valid for the networ
 """
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from passerby.errors import InputError
+from passerby.files import write_json
 from passerby.metrics import Calibration
 from passerby.models import ModelCard, read_card
 from passerby.models.card import FORMAT
@@ -143,15 +143,10 @@ def write_calibration(
         rewrite_card(path, replace(read_card(path), calibration=calibration))
         return path
     target = calibration_file(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    text = json.dumps({"model": model_id, **calibration}, indent=2)
     try:
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, target)
+        write_json(target, {"model": model_id, **calibration})
     except OSError as error:
         raise InputError(f"cannot write '{target}': {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return target
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 
+from passerby.files import write_json
 from passerby.service.database import AUDIT, Database, now
 
 HEAD_FILE = "audit.head"  # number and digest of the last entry, beside the database
@@ -133,12 +133,7 @@ class Audit:
 
     def _write_head(self, entry: Entry) -> None:
         """Store the audit head; with it, :meth:`verify` also detects a chain that was cut short."""
-        draft = self.head_path.with_suffix(".tmp")
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump({"number": entry.number, "digest": entry.digest}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.head_path)
+        write_json(self.head_path, {"number": entry.number, "digest": entry.digest})
 
     def entries(self, *, before: int | None = None, limit: int | None = None) -> list[Entry]:
         """Return entries, newest first; with ``before``, those with a smaller number."""

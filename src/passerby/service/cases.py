@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from passerby.city.sightings import Scope
-from passerby.city.times import format_time
 from passerby.city.units import UnitTree
 from passerby.errors import InputError
 from passerby.service.access import Refusal, not_found
 from passerby.service.database import APPROVALS, CASES, Database, now
 from passerby.service.settings import Settings
+from passerby.times import format_time
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
 LONGEST_DAYS = 366

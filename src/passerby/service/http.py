@@ -16,7 +16,6 @@ from passerby.city import City, Scope
 from passerby.city.engines import DatabaseError
 from passerby.city.gallery import AwayError, StoreError
 from passerby.city.networks import Networks
-from passerby.city.times import format_time
 from passerby.errors import InputError
 from passerby.service.access import Access, Refusal, not_found
 from passerby.service.accounts import (
@@ -33,6 +32,7 @@ from passerby.service.database import Database
 from passerby.service.pictures import QueryPictures
 from passerby.service.searches import Searches
 from passerby.service.settings import Settings
+from passerby.times import format_time
 
 LOG = logging.getLogger("passerby.service")
 VERIFY = "Tell an administrator: 'passerby admin verify' names what is damaged in the city."

@@ -9,10 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from passerby.city import catalogue, schema
-from passerby.city.address import Address, write_address
+from passerby.city.address import ADDRESS_FILE, CATALOGUE, Address, write_address
+from passerby.city.catalogue import FORMAT
 from passerby.city.engines import DatabaseError, open_engine
-from passerby.city.folder import ADDRESS_FILE, CATALOGUE
-from passerby.city.founding import FORMAT
 from passerby.errors import InputError
 from passerby.service.audit import Audit
 from passerby.service.database import METADATA, Database

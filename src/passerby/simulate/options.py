@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from passerby.errors import InputError
 from passerby.simulate import data_file
+from passerby.times import parse_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,15 +100,7 @@ class SimulationOptions:
     @property
     def start_ms(self) -> int:
         """The start in milliseconds since the epoch, UTC."""
-        try:
-            moment = datetime.fromisoformat(self.start)
-        except ValueError:
-            raise InputError(
-                f"start '{self.start}' is no ISO 8601 time; write e.g. 2030-05-06T08:00:00+08:00"
-            ) from None
-        if moment.tzinfo is None:
-            raise InputError(f"start '{self.start}' has no time zone; add an offset such as +08:00")
-        return round(moment.timestamp() * 1000)
+        return parse_time(self.start, "start")
 
     @property
     def metres(self) -> float:

@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from passerby.files import write_text
 from passerby.train import distributed
 
 BEGIN = "begin"  # the event with what a method reports at the start of an epoch
@@ -27,9 +27,7 @@ class RunLog:
         Such lines belong to steps after the last checkpoint, which the run does again.
         """
         kept = [line for line in _lines(path) if _is_done(line, step)] if step else []
-        partial = path.with_name(f".{path.name}.tmp")
-        partial.write_text("".join(map(_encode, kept)), encoding="utf-8")
-        os.replace(partial, path)
+        write_text(path, "".join(map(_encode, kept)))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, event: str, **values: Any) -> None:

@@ -1,7 +1,6 @@
 """The training loop of all methods, and its checkpoints."""
 
 import contextlib
-import os
 import pickle
 import random
 import time
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from passerby.data.samplers import torch_generator
 from passerby.errors import InputError
+from passerby.files import replacing
 from passerby.train import distributed
 from passerby.train.batch_norm import global_statistics
 from passerby.train.device import autocast, compiled, find_device, loss_scaler
@@ -318,12 +318,8 @@ def seed_random(seed: int, *place: int) -> None:
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Replace the checkpoint at ``path`` in one step; it is on the disk when this returns."""
-    partial = path.with_name(f".{path.name}.tmp")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         torch.save({"format": CHECKPOINT_FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The report: one self-contained HTML file."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from passerby.errors import InputError
+from passerby.files import write_text
 from passerby.metrics import Calibration, candidate_pairs, open_set, reliability, survey
 from passerby.models import ModelCard
 from passerby.visual.activation import ActivationMap, draw_activation_maps
@@ -231,13 +231,8 @@ def _activation_maps(
 
 def _write(out: Path, text: str) -> None:
     """Write the file atomically."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, out)
+        write_text(out, text)
     except OSError as error:
         raise InputError(f"the report '{out}' cannot be written: {error.strerror}") from error
-    finally:
-        if partial.exists():
-            partial.unlink()

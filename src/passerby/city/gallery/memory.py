@@ -21,8 +21,8 @@ from passerby.city.gallery.chunks import ChunkReader, empty_codes
 from passerby.city.gallery.records import NAMED, Layout, attributes_of
 from passerby.city.gallery.store import Database
 from passerby.city.sightings import Scope, has
-from passerby.city.times import day_of
 from passerby.retrieval.screening import Codes
+from passerby.times import day_of
 
 SLAB_ROWS = 32_768
 VARIABLE = "PASSERBY_GALLERY_MEMORY"  # MiB of codes and columns

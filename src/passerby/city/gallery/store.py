@@ -24,8 +24,8 @@ from uuid import uuid4
 import apsw
 import apsw.sqlite_extra
 
-from passerby.city.disk import sync
 from passerby.city.gallery.port import DamagedError, StoreError
+from passerby.files import sync
 
 FILE, ACKNOWLEDGED = "gallery.sqlite", "acknowledged"
 FORMAT = 4  # the first edition had 1 to 3

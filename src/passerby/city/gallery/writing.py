@@ -26,7 +26,7 @@ from passerby.city.gallery.chunks import (
 from passerby.city.gallery.port import check_model
 from passerby.city.gallery.records import SLOT_BITS, SLOTS, Batch, Columns, Record
 from passerby.city.gallery.store import Database, get_meta, set_meta
-from passerby.city.times import DAY_MS, day_of
+from passerby.times import DAY_MS, day_of
 
 ROWS = 512  # of a full chunk
 TIERS = (64, 384)  # rows: chunks below the first, and below the second, are merged with their like

@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from passerby.errors import InputError
+from passerby.files import write_json
 
 ENVIRONMENT = "PASSERBY_CACHE"
 
@@ -66,10 +67,7 @@ def pulled(name: str) -> Path | None:
 
 def write_record(name: str, record: dict[str, Any]) -> None:
     """Write the record of the pulled network ``name``; it appears complete or not at all."""
-    path = models_folder() / f"{name}.json"
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
-    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_json(models_folder() / f"{name}.json", record)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import passerby
 from passerby.errors import InputError
+from passerby.files import put_in_place
 from passerby.models.zoo.cache import digest_of
 from passerby.models.zoo.table import ZooFile
 
@@ -77,7 +78,7 @@ def download(wanted: ZooFile, target: Path, *, on_progress: Progress | None = No
     if wrong := misfit(part, wanted):
         _forget(part)
         raise InputError(f"what came from '{wanted.address}' is not the file wanted: {wrong}")
-    os.replace(part, target)
+    put_in_place(part, target)
     _notes(part).unlink(missing_ok=True)
 
 
@@ -237,4 +238,4 @@ def copy(source: Path, target: Path, wanted: ZooFile) -> None:
         raise InputError(f"'{source}' is not the file wanted: {wrong}")
     part = target.with_name(target.name + ".part")
     shutil.copyfile(source, part)
-    os.replace(part, target)
+    put_in_place(part, target)

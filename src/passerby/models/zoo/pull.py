@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import passerby
 from passerby.errors import InputError
+from passerby.files import replacing
 from passerby.models.card import ModelCard
 from passerby.models.zoo import cache
 from passerby.models.zoo.download import Progress, copy, download
@@ -202,9 +203,8 @@ def _copy_to(record: dict[str, Any], folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(record["path"].parent.iterdir(), reverse=True):
-            partial = folder / f".{file.name}.{os.getpid()}.tmp"
-            shutil.copyfile(file, partial)
-            os.replace(partial, folder / file.name)
+            with replacing(folder / file.name) as partial:
+                shutil.copyfile(file, partial)
     except OSError as error:
         raise InputError(f"'{folder}' cannot be written: {error.strerror}") from None
     return folder / str(record["main"])

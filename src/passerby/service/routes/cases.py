@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, BeforeValidator, Field
 
-from passerby.city.times import parse_time
 from passerby.service.access import not_found
 from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Answer, Caller, ScopeModel, Time, allowed
+from passerby.times import parse_time
 
 router = APIRouter(prefix="/api", tags=["cases"], responses=PROBLEMS)
 CaseWorker = Annotated[Caller, Depends(allowed("cases"))]

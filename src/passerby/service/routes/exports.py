@@ -13,11 +13,11 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from passerby.city import City, Trajectory
-from passerby.city.times import format_time
 from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Caller, allowed
 from passerby.service.routes.search import find_search
 from passerby.service.searches import Search
+from passerby.times import format_time
 
 router = APIRouter(prefix="/api/searches", tags=["export"], responses=PROBLEMS)
 Exporter = Annotated[Caller, Depends(allowed("export"))]

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 
 from passerby.city import Scope
 from passerby.city.city import LANDSCAPE
-from passerby.city.times import format_time
 from passerby.service.http import PROBLEMS, Answer, AnyCaller, Searcher
+from passerby.times import format_time
 
 router = APIRouter(prefix="/api", tags=["map"], responses=PROBLEMS)
 

@@ -11,7 +11,6 @@ from pydantic import BaseModel, BeforeValidator, Field
 from passerby.city import Match, Trajectory
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
-from passerby.city.times import format_time
 from passerby.ingest.query import Box
 from passerby.runtime import Embedder
 from passerby.service.access import Refusal, not_found
@@ -20,6 +19,7 @@ from passerby.service.http import PROBLEMS, Answer, Caller, ScopeModel, Searcher
 from passerby.service.pictures import QueryPicture
 from passerby.service.routes.sightings import SightingInfo, find_sightings
 from passerby.service.searches import Query, Search
+from passerby.times import format_time
 
 pictures_router = APIRouter(prefix="/api/pictures", tags=["search"], responses=PROBLEMS)
 router = APIRouter(prefix="/api/searches", tags=["search"], responses=PROBLEMS)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.city.sightings import Scope
-from passerby.city.times import day_name, day_of, format_time, parse_time
 from passerby.errors import InputError
+from passerby.times import day_name, day_of, format_time, parse_time
 
 
 @given(st.integers(-(10**12), 4 * 10**12))

@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from passerby.city import City
 from passerby.errors import InputError
-from passerby.ingest import create_small_city, folder, ingest_folder, ingest_table
+from passerby.ingest import create_small_city, ingest_folder, ingest_table, store
 from passerby.runtime import Embedder
 
 ROWS = 10
@@ -69,7 +69,7 @@ def test_a_split_of_a_table(city: City, tree: Path, embedder: Embedder) -> None:
 def test_a_broken_off_table_is_completed(
     city: City, tree: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(store, "ROWS_AT_ONCE", 4)
 
     def stop(ids: list[str]) -> None:
         raise KeyboardInterrupt

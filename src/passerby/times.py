@@ -1,24 +1,32 @@
-"""Time: int64 milliseconds since the epoch inside, ISO 8601 with an offset at the borders."""
+"""Times: whole milliseconds since the epoch inside, ISO 8601 text with an offset outside."""
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 from passerby.errors import InputError
 
 DAY_MS = 86_400_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now() -> int:
+    """The present, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def parse_time(value: str | int | datetime, what: str = "time") -> int:
-    """Milliseconds since the epoch, UTC, of an ISO 8601 string, a datetime or milliseconds.
+    """Milliseconds since the epoch, UTC, of an ISO 8601 text, a datetime or milliseconds.
 
     Args:
-        value: ``"2026-05-01T08:00:00+08:00"``, ``"...Z"``, an aware datetime, or milliseconds.
-        what: how the error text calls the value.
+        value: ``"2026-05-01T08:00:00+08:00"``, ``"...Z"``, a datetime with a zone, or milliseconds.
+        what: How the error text names the value.
 
     Raises:
-        InputError: the text is no ISO 8601 time, or has no time zone.
+        InputError: The text is not ISO 8601, or the time has no zone.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
+    moment = value
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.strip())
@@ -26,27 +34,23 @@ def parse_time(value: str | int | datetime, what: str = "time") -> int:
             raise InputError(
                 f"{what} '{value}' is no ISO 8601 time; write it like 2026-05-01T08:00:00+08:00"
             ) from None
-    elif isinstance(value, datetime):
-        moment = value
-    else:
+    if not isinstance(moment, datetime):
         raise InputError(f"{what} must be an ISO 8601 text with an offset, not {value!r}")
     if moment.utcoffset() is None:
         raise InputError(
             f"{what} '{value}' has no time zone; add the offset, for example +08:00 or Z"
         )
-    delta = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+    return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def format_time(milliseconds: int) -> str:
-    """ISO 8601 text in UTC with milliseconds, the inverse of :func:`parse_time`."""
-    seconds, rest = divmod(int(milliseconds), 1000)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+    """ISO 8601 text in UTC with milliseconds; :func:`parse_time` reads it back."""
+    moment = EPOCH + timedelta(milliseconds=int(milliseconds))
     return moment.isoformat(timespec="milliseconds")
 
 
 def day_of(milliseconds: int) -> int:
-    """Number of the UTC day (days since 1970-01-01) in which a moment lies."""
+    """Number of the UTC day in which a moment lies: days since 1970-01-01."""
     return milliseconds // DAY_MS
 
 
