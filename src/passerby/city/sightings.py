@@ -126,7 +126,13 @@ class Scope:
         quality: float | None = None,
         attributes: Iterable[tuple[str, str]] = (),
     ) -> "Scope":
-        """Make a scope from ISO 8601 texts; a time without a zone is an InputError."""
+        """Make a scope from ISO 8601 texts; a time without a zone is an InputError.
+
+        Example:
+            >>> scope = Scope.parse(units=["9901"], start="2026-05-01T08:00:00+08:00")
+            >>> scope.units, scope.start
+            (('9901',), 1777593600000)
+        """
         return cls(
             units=tuple(units),
             cameras=tuple(cameras),

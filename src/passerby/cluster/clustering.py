@@ -46,6 +46,14 @@ def pseudo_labels(
     Raises:
         InputError: As :func:`passerby.cluster.jaccard_neighbours`; or eps or min_samples is out of
             range.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> people = rng.normal(size=(3, 32)).repeat(8, axis=0)  # 3 people, 8 pictures each
+        >>> labels = pseudo_labels(people + 0.1 * rng.normal(size=people.shape), k1=8)
+        >>> labels.reshape(3, 8).tolist()[1]
+        [1, 1, 1, 1, 1, 1, 1, 1]
     """
     check_dbscan(eps, min_samples)
     graph = jaccard_neighbours(features, k1=k1, k2=k2, limit=eps)

@@ -49,6 +49,12 @@ def jaccard_neighbours(
     Raises:
         InputError: As :func:`passerby.retrieval.distances`; or there are no rows, or k1 or k2 is
             below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> graph = jaccard_neighbours(np.eye(4).repeat(2, axis=0), k1=2, k2=1)
+        >>> graph.shape, round(float(graph[0, 1]), 3)  # the second picture of the first person
+        ((8, 8), 0.0)
     """
     return neighbours(encode(features, k1=k1, k2=k2).rows, limit=limit)
 

@@ -49,6 +49,19 @@ def read(name: str, root: str | Path) -> CropTable:
 
     Raises:
         InputError: There is no such reader, or the files are not as published.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> names = "bounding_box_train/0002_c1s1_000451_00.jpg query/0007_c1s1_000151_00.jpg"
+        >>> names += " bounding_box_test/0007_c2s1_000176_00.jpg"
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in names.split():
+        ...         Path(root, name).parent.mkdir()
+        ...         Image.new("RGB", (64, 128)).save(Path(root, name))
+        ...     table = read("market1501", root)
+        >>> table.query.camera, table.gallery.identity
+        (array([1]), array([7]))
     """
     if name == "auto":
         return read_any(root)

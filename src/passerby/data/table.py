@@ -46,6 +46,15 @@ class CropTable:
         tracklet: (N,) int64; or None.
         box: (N, 4) float32 pixels x0, y0, x1, y1 in the full picture; or None.
         place: (N, 2) float64 longitude, latitude in degrees (WGS 84); or None.
+
+    Example:
+        >>> table = CropTable(
+        ...     path=["a.jpg", "b.jpg"], identity=[7, 7], camera=[1, 2], split=["query", "gallery"]
+        ... )
+        >>> table
+        CropTable('table', 0 train, 1 query, 1 gallery, root='.')
+        >>> table.query.identity
+        array([7])
     """
 
     path: NDArray[np.str_]

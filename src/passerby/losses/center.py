@@ -21,6 +21,12 @@ def center(features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
 
     Returns:
         A scalar.
+
+    Example:
+        >>> import torch
+        >>> centers = torch.zeros(2, 3)
+        >>> center(torch.ones(4, 3), torch.tensor([0, 0, 1, 1]), centers).item()
+        3.0
     """
     check_batch(features, labels)
     if centers.shape[1] != features.shape[1]:

@@ -27,6 +27,12 @@ def circle(
 
     Returns:
         A scalar.
+
+    Example:
+        >>> import torch
+        >>> cosines = torch.tensor([[0.9, 0.1], [0.2, 0.8]])  # of two features to two classes
+        >>> circle(cosines, torch.tensor([0, 1])).item() < 0.01
+        True
     """
     check_batch(cosines, labels)
     logits = circle_logits(cosines, labels, gamma=gamma, margin=margin)

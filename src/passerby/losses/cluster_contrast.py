@@ -34,6 +34,13 @@ def cluster_contrast(
 
     Raises:
         InputError: Shapes do not fit, or an option is out of range.
+
+    Example:
+        >>> import torch
+        >>> centroids = torch.eye(3)
+        >>> loss = cluster_contrast(torch.eye(3), torch.tensor([0, 1, 2]), centroids, smoothing=0)
+        >>> loss.item() < 1e-6
+        True
     """
     check_batch(features, labels)
     logits = contrast_logits(features, centroids, temperature=temperature)

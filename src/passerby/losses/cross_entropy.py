@@ -16,6 +16,7 @@ def cross_entropy(
     the form of Bag of Tricks, AGW and torchreid. (Some papers print 1 - smoothing for the true
     class and smoothing / C for the others, which does not sum to one.)
 
+    >>> import torch
     >>> round(cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), smoothing=0.0).item(), 4)
     0.1269
 

@@ -19,6 +19,12 @@ def triplet(features: Tensor, labels: Tensor, *, margin: float | None = 0.3) -> 
 
     Returns:
         A scalar.
+
+    Example:
+        >>> import torch
+        >>> features = torch.tensor([[0.0], [1.0], [5.0], [6.0]])  # two people, two pictures each
+        >>> triplet(features, torch.tensor([0, 0, 1, 1]), margin=4.0).item()
+        0.5
     """
     check_batch(features, labels)
     return triplet_of_distances(euclidean_distances(features), labels, margin=margin)

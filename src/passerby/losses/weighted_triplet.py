@@ -23,6 +23,12 @@ def weighted_triplet(features: Tensor, labels: Tensor, *, legacy: bool = False) 
 
     Returns:
         A scalar.
+
+    Example:
+        >>> import torch
+        >>> features = torch.tensor([[0.0], [1.0], [5.0], [6.0]])
+        >>> weighted_triplet(features, torch.tensor([0, 0, 1, 1])).item() < 0.05
+        True
     """
     check_batch(features, labels)
     return weighted_triplet_of_distances(euclidean_distances(features), labels, legacy=legacy)

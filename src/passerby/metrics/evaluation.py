@@ -120,6 +120,15 @@ def evaluate_features(  # noqa: PLR0917 - as evaluate
 
     Raises:
         InputError: As :func:`evaluate`; or features are NaN or zero, with the row.
+
+    Example:
+        >>> import numpy as np
+        >>> features, people = np.eye(4), [1, 2, 3, 4]  # one direction a person
+        >>> report = evaluate_features(
+        ...     features, features, people, people, [1] * 4, [2] * 4, ranks=(1,)
+        ... )
+        >>> report.mAP, report.valid_queries
+        (1.0, 4)
     """
     matches = find_matches(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol)
     left, right = prepare(queries, gallery, metric)

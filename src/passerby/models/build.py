@@ -95,6 +95,12 @@ def build(
 
     Raises:
         InputError: A name is unknown, an option is out of range, or the weights do not fit.
+
+    Example:
+        >>> import torch
+        >>> network = build("slim18", input_size=(128, 64)).eval()
+        >>> network(torch.zeros(2, 3, 128, 64)).shape == (2, network.dimension)
+        True
     """
     if last_stride not in (1, 2):
         raise InputError(f"last stride {last_stride} is not 1 or 2")

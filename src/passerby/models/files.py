@@ -39,6 +39,19 @@ def save(
             about 1e-3.
         classifier: Whether to keep the classifier of the training identities. A test does not
             need it.
+
+    Example:
+        >>> import tempfile
+        >>> from passerby.models import build, load
+        >>> network = build("slim18")
+        >>> card = ModelCard(
+        ...     architecture="slim18", dimension=network.dimension, input_size=(128, 64)
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(network, card, Path(folder, "network.safetensors"))
+        ...     again, its_card = load(Path(folder, "network.safetensors"))
+        >>> its_card.input_size
+        (128, 64)
     """
     tensors = {
         key: _stored(value, half)

@@ -55,6 +55,13 @@ def k_reciprocal_distances(
     Raises:
         InputError: As :func:`passerby.retrieval.distances`; or k1, k2 or lambda is out of range,
             the variant is unknown, or :func:`memory_estimate` is above the limit.
+
+    Example:
+        >>> import numpy as np
+        >>> features = np.eye(6)
+        >>> distances = k_reciprocal_distances(features[:2], features, k1=2, k2=1)
+        >>> distances.shape, int(distances[1].argmin())
+        ((2, 6), 1)
     """
     _afford(queries, gallery, k1=k1, k2=k2, dense=True, limit=memory_limit)
     left, right = prepare(queries, gallery, metric)
@@ -86,6 +93,15 @@ def rerank(
 
     Raises:
         InputError: As :func:`k_reciprocal_distances`; or k is below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> people = rng.normal(size=(5, 16)).repeat(4, axis=0)  # 5 people, 4 pictures each
+        >>> features = people + 0.1 * rng.normal(size=people.shape)
+        >>> ranking = rerank(features[::4], features, 4, k1=4, k2=2)
+        >>> (ranking.indices // 4).tolist()[2]  # the third person's own pictures
+        [2, 2, 2, 2]
     """
     if k < 1:
         raise InputError(f"a search for the nearest {k} is empty; ask for at least 1")

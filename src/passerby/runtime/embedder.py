@@ -120,6 +120,13 @@ class Embedder:
 
         Raises:
             InputError: A picture cannot be read.
+
+        Example:
+            >>> import numpy as np
+            >>> embedder = Embedder.load("default", runtime="torch")
+            >>> vectors = embedder.embed([np.zeros((160, 60, 3), np.uint8)])  # RGB, any size
+            >>> vectors.shape == (1, embedder.dimension)
+            True
         """
         if isinstance(images, (str, Path, bytes)) or (
             isinstance(images, np.ndarray) and images.ndim == 3

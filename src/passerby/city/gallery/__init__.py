@@ -37,6 +37,20 @@ def open_gallery(where: Path | str) -> Gallery:
     """Open the gallery in a folder, or make an empty one there; or on ``milvus://HOST:PORT/NAME``.
 
     See :class:`~passerby.city.gallery.milvus_link.MilvusAddress` for the options of a server.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from passerby.city import Scope, Sighting
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     gallery = open_gallery(folder)
+        ...     vector = np.array([0.6, 0.8], np.float32)
+        ...     one = Sighting(id="a", camera="C1", unit="9901", time=0, vector=vector, model="m")
+        ...     added = gallery.add([one])
+        ...     hits = gallery.search(vector, 5, Scope(units=("99",)))[0]
+        ...     gallery.close()
+        >>> added, hits.ids
+        (1, ('a',))
     """
     if is_milvus(where):
         from passerby.city.gallery.milvus import MilvusGallery
