@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from passerby.errors import InputError
-from passerby.models import ModelCard, build, pc_attention, save
+from passerby.models import ModelCard, build, fpb_original, save
 from passerby.runtime import Embedder, files
 from passerby.runtime.backend import Features, Pictures
 from passerby.runtime.export import export
@@ -129,12 +129,12 @@ def test_what_no_runtime_can_run_is_refused(weights: Path) -> None:
 def negated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A network whose attention OpenVINO 2026.4 computes wrongly: softmax(-(X X^T)) X."""
 
-    def attend(self: pc_attention.ChannelAttention, features: Tensor) -> Tensor:
+    def attend(self: fpb_original.ChannelAttention, features: Tensor) -> Tensor:
         rows = features.flatten(2)
         mixed = F.softmax(-(rows @ rows.transpose(1, 2)), dim=2) @ rows
         return features + self.norm(self.gamma * mixed.view_as(features))
 
-    monkeypatch.setattr(pc_attention.ChannelAttention, "forward", attend)
+    monkeypatch.setattr(fpb_original.ChannelAttention, "forward", attend)
     torch.manual_seed(0)
     network = build("fpb-original:slim18", input_size=(64, 32), num_classes=3)
     for name, parameter in network.named_parameters():
