@@ -17,6 +17,7 @@ from typing import Any
 
 from passerby.errors import EXTRAS, MissingExtraError
 
+
 class WithoutExtras(PathFinder):
     """Finds modules as usual, but for the optional packages, as if they were not installed."""
 

@@ -183,8 +183,7 @@ class Restore:
 
     def main(self) -> None:
         """Restore or verify, and say what is in the backup."""
-        from passerby.city.moving import check, restore
-        from passerby.city.moving_files import read_manifest
+        from passerby.city.moving import check, read_manifest, restore
 
         total = read_manifest(self.backup).size
         with tqdm(total=total, unit="B", unit_scale=True) as bar:
