@@ -18,7 +18,7 @@ from passerby.files import write_json
 from passerby.metrics import Calibration
 from passerby.models import ModelCard, read_card
 from passerby.models.card import FORMAT
-from passerby.models.headers import rewrite_card
+from passerby.models.files import rewrite_card
 from passerby.models.identity import BUNDLED, find_file
 
 WEIGHTS = ".safetensors"
