@@ -57,7 +57,7 @@ def test_a_folder_of_unlabelled_pictures(
     key = "backbone.layer1.0.conv1.weight"
     assert not np.array_equal(network.state_dict()[key], start.state_dict()[key])
     assert main(given) == 0
-    assert "judge it" in capsys.readouterr().out
+    assert "evaluate it" in capsys.readouterr().out
 
 
 def test_a_citys_own_crops(market: Path, tmp_path: Path) -> None:

@@ -1,75 +1,167 @@
-"""The command line: one verb, one module, imported only when its verb is called."""
+"""The command line: one tree of verbs; a module is imported when one of its verbs is called."""
 
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import passerby
-from passerby.errors import InputError
+from passerby.errors import InputError, MissingExtraError
 
-# verb -> what it does; the module of the same name in this package has `main(arguments) -> int`
-VERBS: dict[str, str] = {
-    "demo": "build the demo city, check it against the truth (--check) or serve its page",
-    "simulate": "render a simulated city: people, cameras, crops, clips and the truth",
-    "check": "say whether a data set can be trained and evaluated on, and why not",
-    "train": "train a network by a recipe",
-    "ablate": "a paper's ablation table on a data set, beside the printed figures",
-    "evaluate": "CMC, mAP and mINP of a network on a data set",
-    "report": "rank lists, curves, cameras and failures of a network in one HTML file",
-    "embed": "turn pictures of people into vectors",
-    "export": "write a network as ONNX, checked against the original",
-    "adapt": "let a network learn one's own cameras, without labels",
-    "convert": "turn a checkpoint of another toolbox into a weights file with its card",
-    "ingest": "bring a clip or a folder of crops into a city: detect, track, embed, store",
-    "work": "do the ingest jobs of a queue, on one machine or on many",
-    "search": "find a person in a unit of a city",
-    "trace": "find a person and reconstruct where they went",
-    "serve": "serve a city's page and HTTP API",
-    "admin": "accounts, cases, audit, retention, galleries",
-    "models": "list published networks, pull them into the cache",
-    "model-info": "what a weights file says of itself",
-    "bench": "run the benchmarks",
+Tree: TypeAlias = "dict[str, tuple[str, str | Tree]]"
+
+# verb -> (what it does, "module:name" in this package, or the tree of its own verbs); the name is
+# that of a dataclass of options with main() -> int | None, or of a function of the words -> int
+VERBS: Tree = {
+    "demo": ("build the demo city, check it against the truth (--check) or serve it", "demo:Demo"),
+    "simulate": (
+        "render a simulated city: cameras, crops, clips, truth",
+        "simulate:Simulate",
+    ),
+    "check": ("say whether a data set can be trained and evaluated on, and why not", "train:Check"),
+    "train": ("train a network by a recipe", "train:main"),
+    "ablate": ("a paper's ablation table on a data set, beside the printed figures", "ablate:main"),
+    "evaluate": ("CMC, mAP and mINP of a network on a data set", "evaluate:Options"),
+    "report": ("rank lists, curves, cameras and failures in one HTML file", "report:Report"),
+    "embed": ("turn pictures of people into vectors", "embed:Embed"),
+    "export": ("write a network as ONNX or OpenVINO, checked against the original", "embed:Export"),
+    "adapt": ("let a network learn one's own cameras, without labels", "adapt:Adapt"),
+    "convert": ("turn another toolbox's checkpoint into a weights file", "models:Convert"),
+    "ingest": ("bring a clip or a folder of crops into a city", "ingest:Ingest"),
+    "work": ("do the ingest jobs of a queue, on one machine or on many", "work:Work"),
+    "search": ("find a person in a unit of a city", "search:Search"),
+    "trace": ("find a person and reconstruct where they went", "search:Trace"),
+    "serve": ("serve a city's page and HTTP API", "serve:Serve"),
+    "admin": (
+        "accounts, cases, audit, retention, galleries",
+        {
+            "create": ("make a city from its map files", "admin_city:Create"),
+            "stats": ("size and state of a city's gallery", "admin_city:Stats"),
+            "verify": ("read a gallery in full and name damage", "admin_city:Verify"),
+            "retention": ("delete sightings older than so many days", "admin_city:Retention"),
+            "compact": ("make deleted bytes disappear from the disk", "admin_city:Compact"),
+            "gallery": (
+                "bulk adds, a new model, upkeep, moving",
+                {
+                    "add": ("add a Parquet table of vectors", "admin_gallery:Add"),
+                    "reembed": ("switch to another network", "admin_gallery:Reembed"),
+                    "compact": ("make deleted bytes disappear", "admin_city:Compact"),
+                    "copy": ("into another store, compared; resumes", "admin_gallery:Copy"),
+                    "use": ("say which store a city uses", "admin_gallery:Use"),
+                    "upgrade": ("take over an old gallery", "admin_gallery:Upgrade"),
+                    "check": ("is it readable, writable, whole?", "admin_gallery:Check"),
+                },
+            ),
+            "snapshot": ("copy a gallery while it is in use", "admin_city:Snapshot"),
+            "backup": ("keep a whole city while it is in use", "admin_city:Backup"),
+            "restore": ("make a city from a backup, or check one", "admin_city:Restore"),
+            "database": (
+                "where the catalogue is; its schema",
+                {
+                    "current": ("where it is, and which schema", "admin_database:Current"),
+                    "upgrade": ("bring the schema up to date", "admin_database:Upgrade"),
+                    "join": ("a folder joins a shared database", "admin_database:Join"),
+                    "move": ("into another database, or back", "admin_database:Move"),
+                },
+            ),
+            "account": (
+                "list, add or change accounts",
+                {
+                    "list": ("list the accounts", "admin_accounts:ListAccounts"),
+                    "add": ("create an account", "admin_accounts:AddAccount"),
+                    "change": ("password, units, barred or not", "admin_accounts:ChangeAccount"),
+                },
+            ),
+            "case": (
+                "list or open cases",
+                {
+                    "list": ("list the cases, newest first", "admin_accounts:ListCases"),
+                    "open": ("open a case for an account", "admin_accounts:OpenCase"),
+                },
+            ),
+            "audit": (
+                "verify or show the audit",
+                {
+                    "verify": ("recompute its chain of hashes", "admin_accounts:VerifyAudit"),
+                    "show": ("print its newest entries", "admin_accounts:ShowAudit"),
+                },
+            ),
+            "settings": ("show or change the service's policy", "admin_accounts:Change"),
+        },
+    ),
+    "models": (
+        "list published networks, pull them into the cache",
+        {
+            "list": ("list published networks", "models:List"),
+            "pull": ("download, check and convert one", "models:Pull"),
+        },
+    ),
+    "model-info": ("what a weights file says of itself", "models:ModelInfo"),
+    "bench": ("run the benchmarks", "bench:main"),
 }
 
 
-def usage() -> str:
-    """Return the text of ``passerby --help``."""
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
+def usage(program: str, verbs: Tree) -> str:
+    """Return the text of ``--help`` for the verbs of ``program``."""
+    width = max(map(len, verbs))
     return "\n".join(
         [
-            f"passerby {passerby.__version__}: person re-identification",
+            f"usage: {program} VERB [options]     {program} VERB --help",
             "",
-            "usage: passerby VERB [options]     passerby VERB --help",
-            "",
-            *lines,
+            *(f"  {verb:<{width}}  {what}" for verb, (what, _) in verbs.items()),
         ]
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; bad input ends with status 2 and one clear line."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0
-    if given[0] in ("-V", "--version", "version"):
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in ("-V", "--version", "version"):
         print(passerby.__version__)
         return 0
-    verb, rest = given[0], given[1:]
-    if verb not in VERBS:
-        print(f"passerby: no verb '{verb}'; 'passerby --help' lists them", file=sys.stderr)
-        return 2
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(f"passerby {passerby.__version__}: person re-identification\n")
+    program = "passerby"
+    target: str | Tree = VERBS
+    while not isinstance(target, str):
+        if not words or words[0] in ("-h", "--help", "help"):
+            print(usage(program, target))
+            return 0
+        verb = words.pop(0)
+        if verb not in target:
+            kind = "verb" if target is VERBS else "sub-verb"
+            print(f"{program}: no {kind} '{verb}'; '{program} --help' lists them", file=sys.stderr)
+            return 2
+        program, target = f"{program} {verb}", target[verb][1]
     try:
-        module = importlib.import_module(f"passerby.cli.{verb.replace('-', '_')}")
-        return int(module.main(rest) or 0)
+        return run(target, words, program)
     except InputError as error:
-        print(f"passerby {verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        missing = MissingExtraError.of(error)
+        if missing is None:
+            raise
+        print(f"{program}: {missing}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"passerby {verb}: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def run(target: str, words: Sequence[str], program: str) -> int:
+    """Run the dataclass or function at ``module:name`` of this package and return its status.
+
+    Unknown or malformed options end the program with status 2.
+    """
+    module, _, name = target.partition(":")
+    verb = getattr(importlib.import_module(f"passerby.cli.{module}"), name)
+    if not isinstance(verb, type):
+        return int(verb(words) or 0)
+    import tyro
+
+    return int(tyro.cli(verb, args=list(words), prog=program).main() or 0)

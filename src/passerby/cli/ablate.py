@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tyro
 
-from passerby.cli.data import resolve
+from passerby.cli.common import resolve
 from passerby.errors import InputError
 
 

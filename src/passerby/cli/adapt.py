@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 
-from passerby.cli.arguments import parse
+from passerby.cli.common import BY, Result, audited
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,11 +17,10 @@ if TYPE_CHECKING:
     from passerby.recipes.cluster_contrast import ClusterContrast
 
 MOST_CROPS = 100_000
-BY = "(command line)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Adapt(Result):
     """Go on training a network on pictures of one's own cameras that nobody has labelled.
 
     The pictures are clustered by the network itself before every epoch (Cluster Contrast).
@@ -52,45 +49,36 @@ class Options:
     learning_rate: float = 1e-4
     """Base learning rate (Adam); it falls along half a cosine."""
     most: int = MOST_CROPS
-    """Of a city, the newest so many crops."""
+    """Of a city, at most this many crops, the newest first."""
     seed: int = 0
     """Seed of batches and augmentation."""
     device: str = "auto"
     """A torch device; auto: a GPU where there is one."""
-    json: bool = False
-    """Print the result as JSON."""
+
+    def main(self) -> None:
+        """Adapt, and say where the network is and what the clusters were."""
+        from passerby.recipes import run_folder
+        from passerby.recipes.cluster_contrast import run
+
+        table = pictures(self.source, self.most)
+        config = recipe(self)
+        run(config, table)
+        log = (config.out / "log.jsonl").read_text().splitlines()
+        epochs = [line for line in map(json.loads, log) if line["event"] == "begin"]
+        model = str(config.out / run_folder.MODEL)
+        first, last = epochs[0], epochs[-1]
+        self.show(
+            {"model": model, "pictures": len(table), "epochs": epochs},
+            f"{model}: {len(table):,} pictures; {first['clusters']:,} clusters and "
+            f"{first['outliers']:,} outliers at first, {last['clusters']:,} and "
+            f"{last['outliers']:,} in the last epoch\n"
+            "evaluate it on people you know before you rely on it: passerby evaluate, "
+            "passerby report",
+        )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Adapt, and say where the network is and what the clusters were."""
-    options: Options = parse(Options, arguments, "adapt")
-    from passerby.recipes import run_folder
-    from passerby.recipes.cluster_contrast import run
-
-    table = pictures(options.source, options.most)
-    config = recipe(options)
-    run(config, table)
-    begun = [
-        line
-        for line in map(json.loads, (config.out / "log.jsonl").read_text().splitlines())
-        if line["event"] == "begin"
-    ]
-    model = str(config.out / run_folder.MODEL)
-    if options.json:
-        print(json.dumps({"model": model, "pictures": len(table), "epochs": begun}))
-        return 0
-    first, last = begun[0], begun[-1]
-    print(
-        f"{model}: {len(table):,} pictures; {first['clusters']:,} clusters and "
-        f"{first['outliers']:,} outliers at first, {last['clusters']:,} and "
-        f"{last['outliers']:,} in the last epoch"
-    )
-    print("judge it on people you know before you rely on it: passerby evaluate, passerby report")
-    return 0
-
-
-def recipe(options: Options) -> "ClusterContrast":
-    """The options as the recipe takes them: size and resizing are the network's own."""
+def recipe(options: Adapt) -> "ClusterContrast":
+    """Return the recipe of these options, with the input size and resizing of the network."""
     from passerby.models import read_card
     from passerby.models.identity import find_file
     from passerby.recipes.cluster_contrast import small_cpu
@@ -121,14 +109,14 @@ def recipe(options: Options) -> "ClusterContrast":
 
 
 def pictures(source: Path, most: int) -> "CropTable":
-    """The training rows of ``source``, identities and queries left behind.
+    """Read the training rows of ``source``, without identities and without queries.
 
     Raises:
         InputError: If nothing is there, or no picture.
     """
     from passerby.city.address import has_city
     from passerby.data import read_any
-    from passerby.data.readers import is_market_tree
+    from passerby.data.market1501 import is_market_tree
 
     if not source.exists():
         raise InputError(f"there is nothing at '{source}'; give a city, a folder or a table")
@@ -141,7 +129,7 @@ def pictures(source: Path, most: int) -> "CropTable":
 
 
 def of_folder(folder: Path) -> "CropTable":
-    """All pictures under ``folder``, with the camera where a path says ``c3`` or ``cam3``."""
+    """Read all pictures under ``folder``; the camera is that of a path with ``c3`` or ``cam3``."""
     from passerby.data import CropTable
     from passerby.data.folder import CAMERA
     from passerby.data.market1501 import PICTURES
@@ -162,13 +150,10 @@ def of_folder(folder: Path) -> "CropTable":
 
 
 def of_city(folder: Path, most: int) -> "CropTable":
-    """The newest crops that a city has stored; that they were used is written to its audit."""
-    from passerby.city import City
+    """Read the newest stored crops of a city, and write into its audit that they are used."""
     from passerby.data import CropTable
-    from passerby.service.audit import Audit
-    from passerby.service.database import Database
 
-    with City.open(folder) as city, closing(Database.of(city)) as database:
+    with audited(folder) as (city, _, audit):
         sightings = [one for one in city.gallery.latest(most) if one.crop]
         kept = [one for one in sightings if one.crop in city.crops]
         if not kept:
@@ -182,10 +167,6 @@ def of_city(folder: Path, most: int) -> "CropTable":
             time=np.array([one.time for one in kept]),
             name=folder.resolve().name,
         )
-        Audit(database, city.folder).append(
-            "network_adapted",
-            account=BY,
-            units=tuple(unit.code for unit in city.units.roots),
-            details={"crops": len(kept)},
-        )
+        units = tuple(unit.code for unit in city.units.roots)
+        audit.append("network_adapted", account=BY, units=units, details={"crops": len(kept)})
     return table

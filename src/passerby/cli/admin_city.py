@@ -1,16 +1,15 @@
-"""``passerby admin create | stats | verify | retention | compact | snapshot``."""
+"""``passerby admin``: make, look at, prune, copy, keep and restore a whole city."""
 
-import json
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tqdm import tqdm
 
-from passerby.cli.arguments import OfCity, parse
+from passerby.cli.common import OfCity, Result
 from passerby.errors import InputError
 
 RETENTION = "retention_days"
@@ -33,18 +32,61 @@ class Create(OfCity):
     """Address of an empty PostgreSQL database for the catalogue of a city on several machines:
     postgresql://USER@HOST:PORT/NAME, without a password. Without it: a file in the folder."""
 
+    def main(self) -> None:
+        """Make the city, and say what is in it."""
+        from passerby.city import City
+
+        if self.simulated is not None:
+            city = City.from_simulation(self.city, self.simulated, database=self.database)
+        elif self.units is None or self.cameras is None:
+            raise InputError("a city needs --units and --cameras, or --simulated FOLDER")
+        else:
+            city = City.create(
+                self.city,
+                units=self.units,
+                cameras=self.cameras,
+                streets=self.streets,
+                database=self.database,
+            )
+        with city:
+            print(
+                f"{self.city}: {len(city.units)} units, {len(city.cameras)} cameras, "
+                f"{len(city.streets.streets)} streets"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
-class Look(OfCity):
+class Stats(Result, OfCity):
     """Say how large a city's gallery is and what it holds."""
 
-    json: bool = False
-    """Print JSON."""
+    def main(self) -> None:
+        """Print the figures, one a line."""
+        from passerby.times import format_time
+
+        with self.open() as city:
+            figures = city.gallery.stats().as_dict()
+            for bound in ("first", "last"):
+                if figures[bound] is not None:
+                    figures[bound] = format_time(figures[bound])
+            figures[RETENTION] = city.setting(RETENTION)
+            figures["cameras"] = len(city.cameras)
+            figures["silent_cameras"] = sum(one.sightings == 0 for one in city.coverage())
+        self.show(figures, "\n".join(f"{name:<16} {value}" for name, value in figures.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verify(OfCity):
     """Read a gallery in full and name what is damaged; status 1 when anything is."""
+
+    def main(self) -> int:
+        """Print the faults and their number."""
+        with self.open() as city:
+            faults = city.gallery.verify()
+            sightings = city.gallery.count()
+        for fault in faults:
+            print(f"passerby admin verify: {fault}", file=sys.stderr)
+        print(f"{sightings} sightings, {len(faults)} faults")
+        return 1 if faults else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +98,37 @@ class Retention(OfCity):
     dry_run: bool = False
     """Only say how many would go."""
 
+    def main(self) -> None:
+        """Delete, or count, what is too old."""
+        from passerby.city import Scope
+        from passerby.times import format_time
+
+        with self.open() as city:
+            days = self.days if self.days is not None else city.setting(RETENTION)
+            if days is None:
+                raise InputError("this city has no retention yet; set it with --days N")
+            if days <= 0:
+                raise InputError(f"--days {days} would delete everything; give a positive number")
+            before = int(time.time() * 1000 - days * DAY_MS)
+            when = format_time(before)
+            if self.dry_run:
+                print(f"{city.count(Scope(end=before))} sightings are older than {when}")
+                return
+            if self.days is not None:
+                city.set_setting(RETENTION, self.days)
+            gone = city.drop_before(before)
+            freed = city.compact()
+        print(f"{gone} sightings older than {when} deleted, {freed} bytes freed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Compact(OfCity):
     """Rewrite what holds deleted sightings, so that their bytes are gone from the disk."""
+
+    def main(self) -> None:
+        """Rewrite, and say how many bytes are free now."""
+        with self.open() as city:
+            print(f"{city.compact()} bytes freed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,108 +138,58 @@ class Snapshot(OfCity):
     target: Annotated[Path, tyro.conf.Positional]
     """New folder for the copy."""
 
-
-def create(arguments: Sequence[str]) -> int:
-    """Run ``passerby admin create``."""
-    options: Create = parse(Create, arguments, "admin create")
-    from passerby.city import City
-
-    if options.simulated is not None:
-        city = City.from_simulation(options.city, options.simulated, database=options.database)
-    elif options.units is None or options.cameras is None:
-        raise InputError("a city needs --units and --cameras, or --simulated FOLDER")
-    else:
-        city = City.create(
-            options.city,
-            units=options.units,
-            cameras=options.cameras,
-            streets=options.streets,
-            database=options.database,
-        )
-    with city:
-        print(
-            f"{options.city}: {len(city.units)} units, {len(city.cameras)} cameras, "
-            f"{len(city.streets.streets)} streets"
-        )
-    return 0
+    def main(self) -> None:
+        """Copy, and say how much."""
+        with self.open() as city:
+            city.gallery.snapshot(self.target)
+            print(f"{city.gallery.count()} sightings copied to {self.target}")
 
 
-def stats(arguments: Sequence[str]) -> int:
-    """Run ``passerby admin stats``."""
-    options: Look = parse(Look, arguments, "admin stats")
-    from passerby.city import City
-    from passerby.times import format_time
+@dataclass(frozen=True, kw_only=True)
+class Backup(Result, OfCity):
+    """Keep a whole city, also while it is in use: catalogue, audit, gallery, crops, checksums."""
 
-    with City.open(options.city) as city:
-        figures = city.gallery.stats().as_dict()
-        for bound in ("first", "last"):
-            if figures[bound] is not None:
-                figures[bound] = format_time(figures[bound])
-        figures[RETENTION] = city.setting(RETENTION)
-        figures["cameras"] = len(city.cameras)
-        figures["silent_cameras"] = sum(one.sightings == 0 for one in city.coverage())
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:<16} {value}")
-    return 0
+    target: Annotated[Path, tyro.conf.Positional]
+    """New folder, or new file whose name ends with .tar."""
 
+    def main(self) -> None:
+        """Write the backup, and say what is in it."""
+        from passerby.city.moving import back_up
 
-def verify(arguments: Sequence[str]) -> int:
-    """Run ``passerby admin verify``."""
-    options: Verify = parse(Verify, arguments, "admin verify")
-    from passerby.city import City
-
-    with City.open(options.city) as city:
-        faults = city.gallery.verify()
-        sightings = city.gallery.count()
-    for fault in faults:
-        print(f"passerby admin verify: {fault}", file=sys.stderr)
-    print(f"{sightings} sightings, {len(faults)} faults")
-    return 1 if faults else 0
+        with self.open() as city, tqdm(unit="B", unit_scale=True) as bar:
+            manifest = back_up(city, self.target, progress=bar.update)
+        words = f"{self.target}: {manifest.sightings} sightings, {len(manifest.files)} files"
+        if not manifest.catalogue:
+            words += (
+                "\nthe catalogue is a PostgreSQL database and is not in it: keep it with pg_dump"
+            )
+        facts = {
+            "files": len(manifest.files),
+            "bytes": manifest.size,
+            "sightings": manifest.sightings,
+            "catalogue": manifest.catalogue,
+        }
+        self.show(facts, words)
 
 
-def retention(arguments: Sequence[str]) -> int:
-    """Run ``passerby admin retention``."""
-    options: Retention = parse(Retention, arguments, "admin retention")
-    from passerby.city import City, Scope
-    from passerby.times import format_time
+@dataclass(frozen=True, kw_only=True)
+class Restore:
+    """Make a city's folder from a backup, verifying every file; or only verify."""
 
-    with City.open(options.city) as city:
-        days = options.days if options.days is not None else city.setting(RETENTION)
-        if days is None:
-            raise InputError("this city has no retention yet; set it with --days N")
-        if days <= 0:
-            raise InputError(f"--days {days} would delete everything; give a positive number")
-        before = int(time.time() * 1000 - days * DAY_MS)
-        if options.dry_run:
-            print(f"{city.count(Scope(end=before))} sightings are older than {format_time(before)}")
-            return 0
-        if options.days is not None:
-            city.set_setting(RETENTION, options.days)
-        gone = city.drop_before(before)
-        freed = city.compact()
-    print(f"{gone} sightings older than {format_time(before)} deleted, {freed} bytes freed")
-    return 0
+    backup: Annotated[Path, tyro.conf.Positional]
+    """Folder or .tar file that `passerby admin backup` wrote."""
+    city: Annotated[Path | None, tyro.conf.Positional] = None
+    """New folder for the city. Without it the backup is only verified."""
 
+    def main(self) -> None:
+        """Restore or verify, and say what is in the backup."""
+        from passerby.city.moving import check, read_manifest, restore
 
-def compact(arguments: Sequence[str]) -> int:
-    """Run ``passerby admin compact``."""
-    options: Compact = parse(Compact, arguments, "admin compact")
-    from passerby.city import City
-
-    with City.open(options.city) as city:
-        print(f"{city.compact()} bytes freed")
-    return 0
-
-
-def snapshot(arguments: Sequence[str]) -> int:
-    """Run ``passerby admin snapshot``."""
-    options: Snapshot = parse(Snapshot, arguments, "admin snapshot")
-    from passerby.city import City
-
-    with City.open(options.city) as city:
-        city.gallery.snapshot(options.target)
-        print(f"{city.gallery.count()} sightings copied to {options.target}")
-    return 0
+        total = read_manifest(self.backup).size
+        with tqdm(total=total, unit="B", unit_scale=True) as bar:
+            if self.city is None:
+                manifest = check(self.backup, progress=bar.update)
+            else:
+                manifest = restore(self.backup, self.city, progress=bar.update)
+        where = "is whole" if self.city is None else f"is restored in {self.city}"
+        print(f"{self.backup} {where}: {manifest.sightings} sightings, {len(manifest.files)} files")

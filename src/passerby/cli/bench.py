@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from passerby.cli.arguments import parse
+import tyro
+
 from passerby.errors import InputError
 
 SOURCE_TREE = Path(__file__).resolve().parents[3]
@@ -30,5 +31,5 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"no benchmark '{arguments[0]}'; there are: {known}")
     sys.path.insert(0, str(SOURCE_TREE))
     module = importlib.import_module(f"benchmarks.{name}")
-    module.main(parse(module.Options, rest, f"bench {arguments[0]}"))
+    module.main(tyro.cli(module.Options, args=rest, prog=f"passerby bench {arguments[0]}"))
     return 0

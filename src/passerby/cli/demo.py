@@ -4,15 +4,14 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from passerby.city import City
-from passerby.cli.arguments import parse
-from passerby.ingest import ingest_table
+from passerby.cli.common import Result, advance
+from passerby.ingest import FolderReport, ingest_table
 from passerby.runtime import Embedder
 from passerby.simulate.options import MILD, SimulationOptions
 
@@ -21,7 +20,7 @@ TIME_ZONE = "Asia/Shanghai"  # that of the simulated day
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Demo(Result):
     """Make the demo city on first use, then serve its page, or check it."""
 
     folder: Path = Path(".demo")
@@ -42,30 +41,47 @@ class Options:
     """Port to serve on; 0 takes a free one."""
     rebuild: bool = False
     """Throw the demo city away and make it anew."""
-    json: bool = False
-    """With --check: print the result as JSON."""
+
+    def main(self) -> int | None:
+        """Check or serve the demo."""
+        started = time.perf_counter()
+        embedder = Embedder.load("default")
+        city, tree = prepare(self, embedder)
+        if self.check:
+            from passerby.cli.demo_check import check
+
+            facts, words = check(city, tree, embedder, started=started)
+            self.show(facts, words)
+            return 0 if all(facts["checks"].values()) else 1
+        from passerby.cli.serve import run
+        from passerby.service import create_app
+
+        print(f"pictures to search with: {tree / 'query'}")
+        run(create_app(city, embedder), host=self.host, port=self.port, demo=True)
+        return 0
+
+    @property
+    def simulation(self) -> SimulationOptions:
+        """Options of the simulated city."""
+        return SimulationOptions(
+            people=self.people,
+            cameras=self.cameras,
+            hours=self.hours,
+            seed=self.seed,
+            train_share=0.5,
+            difficulty=MILD,
+        )
 
 
-def simulation(options: Options) -> SimulationOptions:
-    """What the demo's city is simulated from."""
-    return SimulationOptions(
-        people=options.people,
-        cameras=options.cameras,
-        hours=options.hours,
-        seed=options.seed,
-        train_share=0.5,
-        difficulty=MILD,
-    )
+def prepare(options: Demo, embedder: Embedder) -> tuple[City, Path]:
+    """Open the demo's city; build it first where it is absent or made from other options.
 
-
-def prepare(options: Options, embedder: Embedder) -> tuple[City, Path]:
-    """The demo's city and simulated tree; made when absent or made from other options.
-
-    The marker is written last, so a build that was interrupted is begun again.
+    Returns the city and the simulated tree. The marker is written last, so that an interrupted
+    build is begun again.
     """
     tree, folder = options.folder / "simulated", options.folder / "city"
     marker = options.folder / READY
-    wanted = {"simulation": asdict(simulation(options)), "model": embedder.model_id}
+    wanted = {"simulation": asdict(options.simulation), "model": embedder.model_id}
     made = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else {}
     if options.rebuild or made.get("options") != wanted:
         marker.unlink(missing_ok=True)
@@ -74,43 +90,26 @@ def prepare(options: Options, embedder: Embedder) -> tuple[City, Path]:
     return City.open(folder), tree
 
 
-def build(options: Options, embedder: Embedder, tree: Path, folder: Path) -> None:
-    """Simulate, create the city, and bring every sighting but the held-back queries into it."""
+def build(options: Demo, embedder: Embedder, tree: Path, folder: Path) -> None:
+    """Simulate, create the city, and bring every sighting into it but the queries."""
     from passerby.simulate.writer import simulate
 
     for old in (tree, folder):
         shutil.rmtree(old, ignore_errors=True)
     options.folder.mkdir(parents=True, exist_ok=True)
     print(f"simulating {options.people} people and {options.cameras} cameras", file=sys.stderr)
-    simulate(tree, simulation(options), workers=2, progress=True)
+    simulate(tree, options.simulation, workers=2, progress=True)
     with City.from_simulation(folder, tree) as city:
         city.set_setting("service", {"time_zone": TIME_ZONE})
         with tqdm(desc="embedding", unit=" crops") as bar:
 
-            def advance(report: object) -> None:
-                bar.total = report.rows  # type: ignore[attr-defined]
-                bar.update(report.done - bar.n)  # type: ignore[attr-defined]
+            def show(report: FolderReport) -> None:
+                advance(bar, report.done, report.rows)
 
             ingest_table(
                 city,
                 tree / "sightings.parquet",
                 embedder=embedder,
                 splits=("train", "gallery"),
-                on_progress=advance,
+                on_progress=show,
             )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Check or serve the demo."""
-    options = parse(Options, arguments, "demo")
-    started = time.perf_counter()
-    embedder = Embedder.load("default")
-    city, tree = prepare(options, embedder)
-    if options.check:
-        from passerby.cli.demo_check import check
-
-        return check(city, tree, embedder, started=started, as_json=options.json)
-    from passerby.cli.serve import run
-
-    print(f"pictures to search with: {tree / 'query'}")
-    return run(city, embedder, host=options.host, port=options.port, demo=True)

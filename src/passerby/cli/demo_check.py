@@ -1,19 +1,22 @@
-"""The demo, headless: the operator's path over HTTP, and every answer against the truth."""
+"""``passerby demo --check``: an operator's steps over HTTP, and every answer against the truth."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 from tqdm import tqdm
 
 from passerby.city import City, Scope, Trajectory, find, trace
+from passerby.cli.common import aligned
 from passerby.data import CropTable, read
 from passerby.metrics import Calibration, Report, evaluate_table
 from passerby.runtime import Embedder
+from passerby.service.app import OPERATOR, create_app, open_demo, served
+from passerby.service.http import Service
 
 WANTED = {"mAP": 0.60, "first": 0.80, "path": 0.60}  # below these the demo is broken
 TRACED = 30  # people whose trajectories are reconstructed
@@ -50,28 +53,28 @@ class Case:
         return 2 * self.precision * self.recall / total if total else 0.0
 
 
-class Truth:
-    """Who was seen where, from ``truth.parquet``; nothing of the service reads it."""
+def true_tracklets(tree: Path) -> dict[int, set[str]]:
+    """Read which stored tracklets show each person; nothing of the service reads this truth."""
+    from pyarrow import parquet
 
-    def __init__(self, tree: Path) -> None:
-        """Read the passages that some detector saw."""
-        from pyarrow import parquet
-
-        table = parquet.read_table(tree / "truth.parquet")
-        rows = zip(
-            table.column("event").to_pylist(),
-            table.column("identity").to_pylist(),
-            table.column("tracklet").to_pylist(),
-            strict=True,
-        )
-        self.tracklets: dict[int, set[str]] = {}
-        for event, identity, tracklet in rows:
-            if event == "passage" and tracklet is not None:
-                self.tracklets.setdefault(int(identity), set()).add(tracklet)
+    stored = parquet.read_table(
+        tree / "sightings.parquet", columns=["tracklet"], filters=[("split", "!=", "query")]
+    )
+    passages = parquet.read_table(
+        tree / "truth.parquet",
+        columns=["identity", "tracklet"],
+        filters=[("event", "==", "passage")],
+    )
+    names = set(stored.column("tracklet").to_pylist())
+    found: dict[int, set[str]] = {}
+    for row in passages.to_pylist():
+        if row["tracklet"] in names:
+            found.setdefault(int(row["identity"]), set()).add(row["tracklet"])
+    return found
 
 
 def pictures(table: CropTable, count: int) -> list[tuple[int, Path]]:
-    """One query picture of each of ``count`` people, spread over all of them."""
+    """Choose one query picture of each of ``count`` people, spread over all of them."""
     query = table.query
     first = {int(identity): row for row, identity in reversed(list(enumerate(query.identity)))}
     chosen = sorted(first.items())
@@ -80,11 +83,13 @@ def pictures(table: CropTable, count: int) -> list[tuple[int, Path]]:
     return [(identity, paths[row]) for identity, row in chosen[::step][:count]]
 
 
-def judge(
-    city: City, embedder: Embedder, truth: Truth, stored: set[str], one: tuple[int, Path]
+def evaluate_case(
+    city: City, embedder: Embedder, identity: int, path: Path, mine: set[str]
 ) -> Case:
-    """Look for one person in the whole city and reconstruct their path."""
-    identity, path = one
+    """Search one person in the whole city, reconstruct their path, and compare with the truth.
+
+    ``mine`` are the tracklets that truly show them.
+    """
     vectors = embedder.embed([path])
     calibration = Calibration.from_card(embedder.card.calibration)
     model = embedder.model_id
@@ -92,7 +97,6 @@ def judge(
         city, vectors, Scope(), k=TOP, per="tracklet", model=model, calibration=calibration
     )
     trajectory: Trajectory = trace(city, vectors, Scope(), model=model, calibration=calibration)
-    mine = truth.tracklets.get(identity, set()) & stored
     answers = [match.sighting.tracklet in mine for match in found.matches]
     walked = {sighting.tracklet for sighting in trajectory.sightings}
     return Case(
@@ -106,19 +110,8 @@ def judge(
     )
 
 
-def stored_tracklets(tree: Path) -> set[str]:
-    """Tracklets with at least one crop in the gallery."""
-    from pyarrow import parquet
-
-    table = parquet.read_table(tree / "sightings.parquet", columns=["tracklet", "split"])
-    pairs = zip(
-        table.column("tracklet").to_pylist(), table.column("split").to_pylist(), strict=True
-    )
-    return {tracklet for tracklet, split in pairs if split != "query"}
-
-
 def scope_is_exact(city: City, embedder: Embedder, path: Path) -> bool:
-    """Whether a district's answer is the city's answer filtered to that district."""
+    """Say whether a district's answer is the city's answer filtered to that district."""
     vectors = embedder.embed([path])
     district = next(unit.code for unit in city.units if unit.level == "district")
     everything = city.count()
@@ -132,18 +125,61 @@ def scope_is_exact(city: City, embedder: Embedder, path: Path) -> bool:
     return filtered == [match.sighting.id for match in part.matches]
 
 
-def check(
-    city: City, tree: Path, embedder: Embedder, *, started: float, as_json: bool = False
-) -> int:
-    """Verify the demo; returns 0 when every line holds, else 1."""
-    from passerby.cli.demo_desk import walk_through
+def operator_steps(city: City, embedder: Embedder, picture: Path) -> dict[str, bool]:
+    """Do over HTTP what an operator does on the page, and say of each step whether it holds."""
+    app = create_app(city, embedder)
+    service: Service = app.state.service
+    password = open_demo(service)[OPERATOR]
+    district = next(unit.code for unit in city.units if unit.level == "district")
+    with served(app) as address, httpx2.Client(base_url=address, timeout=60) as client:
+        steps = {"nobody searches unsigned": _post(client, "/api/searches", {}).status_code == 401}
+        session = _post(client, "/api/session", {"name": OPERATOR, "password": password}).json()
+        client.headers["X-CSRF-Token"] = session["csrf"]
+        with picture.open("rb") as file:
+            uploaded = client.post("/api/pictures", files={"file": file}).json()
+        query = {"pictures": [{"id": uploaded["id"]}]}
+        without = _post(client, "/api/searches", {**query, "case": "NONE"})
+        steps["no search without a case"] = without.status_code >= 400
+        case = next(one for one in client.get("/api/cases").json() if one["is_open"])
+        found = _post(
+            client, "/api/searches", {**query, "case": case["id"], "scope": {"units": [district]}}
+        ).json()
+        units = [match["unit"] for match in found["matches"]]
+        steps["results only from the chosen district"] = bool(units) and all(
+            city.units.holds(district, unit) for unit in units
+        )
+        path = client.get(f"/api/searches/{found['id']}/trajectory")
+        steps["the trajectory is served"] = path.status_code == 200
+        steps["an export says who, why and when"] = _export_is_marked(client, found["id"], case)
+    verdict = service.audit.verify()
+    steps["the audit is whole"] = verdict.intact and verdict.entries > 0
+    service.database.close()
+    return steps
 
+
+def _post(client: Any, path: str, content: object) -> Any:
+    return client.post(path, json=content)
+
+
+def _export_is_marked(client: Any, search: str, case: dict[str, Any]) -> bool:
+    wish = {"format": "geojson", "trajectory": True}
+    text = _post(client, f"/api/searches/{search}/exports", wish).text
+    return OPERATOR in text and case["purpose"] in text and "vector" not in text
+
+
+def check(
+    city: City, tree: Path, embedder: Embedder, *, started: float
+) -> tuple[dict[str, Any], str]:
+    """Verify the demo; return the figures with the outcome of each check, and both in words."""
     table = read("simcity", tree)
     network = evaluate_table(table, lambda rows: embedder.embed(rows.paths())).report
-    truth, stored = Truth(tree), stored_tracklets(tree)
+    truth = true_tracklets(tree)
     chosen = pictures(table, TRACED)
-    cases = [judge(city, embedder, truth, stored, one) for one in tqdm(chosen, desc="tracing")]
-    desk = walk_through(city, embedder, chosen[0][1])
+    cases = [
+        evaluate_case(city, embedder, identity, path, truth.get(identity, set()))
+        for identity, path in tqdm(chosen, desc="tracing")
+    ]
+    steps = operator_steps(city, embedder, chosen[0][1])
     result = summary(city, network, cases)
     result["checks"] = {
         "network finds the person": network.mAP >= WANTED["mAP"],
@@ -152,15 +188,14 @@ def check(
         "scoped search equals the filtered full search": scope_is_exact(
             city, embedder, chosen[0][1]
         ),
-        **desk,
+        **steps,
     }
     result["seconds"] = round(time.perf_counter() - started, 1)
-    print(json.dumps(result, indent=2) if as_json else report(result, cases))
-    return 0 if all(result["checks"].values()) else 1
+    return result, report(result, cases)
 
 
 def summary(city: City, network: Report, cases: Sequence[Case]) -> dict[str, Any]:
-    """The figures of a check as plain JSON."""
+    """Return the figures of a check as plain JSON."""
     return {
         "sightings": city.count(),
         "cameras": len(city.cameras),
@@ -176,19 +211,21 @@ def summary(city: City, network: Report, cases: Sequence[Case]) -> dict[str, Any
 
 
 def report(result: dict[str, Any], cases: Sequence[Case]) -> str:
-    """The table that ``make demo CHECK=1`` prints."""
+    """Return the table that ``make demo CHECK=1`` prints."""
+    rows = [("person", "query picture", "hits in top 10", "path: right", "found")]
+    rows += [
+        (
+            str(case.identity),
+            case.query,
+            f"{case.hits} of {case.possible}",
+            f"{case.precision:.0%}",
+            f"{case.recall:.0%}",
+        )
+        for case in cases[:SHOWN]
+    ]
     lines = [
         "",
-        f"{'person':>6}  {'query picture':24}  {'hits in top 10':>14}  {'path: right':>11}  "
-        f"{'found':>6}",
-    ]
-    for case in cases[:SHOWN]:
-        hits = f"{case.hits} of {case.possible}"
-        lines.append(
-            f"{case.identity:>6}  {case.query:24}  {hits:>14}  {case.precision:>10.0%}  "
-            f"{case.recall:>6.0%}"
-        )
-    lines += [
+        aligned(rows, right=True),
         "",
         f"sightings {result['sightings']}, cameras {result['cameras']}",
         f"network, Market-1501 protocol: mAP {result['mAP']:.1%}, rank-1 {result['rank1']:.1%}, "

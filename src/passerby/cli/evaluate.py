@@ -1,8 +1,6 @@
 """``passerby evaluate MODEL --data DATA``: how good is a network on a data set?"""
 
-import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,20 +9,19 @@ import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from passerby.cli.arguments import parse
-from passerby.cli.data import resolve
+from passerby.cli.common import OfNetwork, Result, resolve
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.data import CropTable
-    from passerby.metrics import Reranking, TableEvaluation
+    from passerby.metrics import Calibrated, Calibration, Pairs, Reranking, TableEvaluation
     from passerby.runtime import Embedder
 
 Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(OfNetwork, Result):
     """How good is a network on a data set?
 
     CMC, mAP and mINP (single query) by a named protocol; whether the probabilities of the
@@ -62,35 +59,25 @@ class Options:
     calibrate: bool = False
     """Fit the calibration on this data and write it into the model's card, or beside an ONNX or
     OpenVINO file as FILE.calibration.json."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
-    runtime: str = "auto"
-    """auto, torch, onnx or openvino."""
-    precision: str = "auto"
-    """auto (fp32), fp32, bf16 or fp16."""
-    batch_size: int = 64
-    """Pictures at once."""
     markdown: bool = False
     """Print the table of several models or sets as Markdown."""
-    json: bool = False
-    """Print one JSON object instead."""
 
+    def main(self) -> int:
+        """Evaluate and print."""
+        from passerby.metrics.protocols import protocol_of
+        from passerby.retrieval.variants import variant_of
 
-def main(arguments: Sequence[str]) -> int:
-    """Evaluate and print."""
-    options = parse(Options, arguments, "evaluate")
-    from passerby.metrics.protocols import protocol_of
-    from passerby.retrieval.variants import variant_of
+        protocol_of(self.protocol)
+        variant_of(self.variant)
+        if not self.models or not self.data:
+            raise InputError(
+                "there is nothing to evaluate; give at least one model and one data set"
+            )
+        if len(self.models) > 1 or len(self.data) > 1 or self.markdown:
+            from passerby.cli.evaluate_matrix import run
 
-    protocol_of(options.protocol)
-    variant_of(options.variant)
-    if not options.models or not options.data:
-        raise InputError("there is nothing to evaluate; give at least one model and one data set")
-    if len(options.models) > 1 or len(options.data) > 1 or options.markdown:
-        from passerby.cli.evaluate_matrix import run
-
-        return run(options)
-    return _one(options, options.models[0], options.data[0])
+            return run(self)
+        return _one(self, self.models[0], self.data[0])
 
 
 def _one(options: Options, model: str, data: str) -> int:
@@ -99,7 +86,7 @@ def _one(options: Options, model: str, data: str) -> int:
         from passerby.runtime.sidecars import own_file
 
         own_file(model)
-    embedder = load(model, options)
+    embedder = options.load(model)
     table = resolve(data)
     found = evaluate(embedder, table, options)
     answer: dict[str, Any] = {
@@ -113,14 +100,10 @@ def _one(options: Options, model: str, data: str) -> int:
     }
     text = f"{found.report.table(data)}\n  {says(options)}"
     if options.scores or options.calibrate:
-        from passerby.cli.evaluate_scores import judge_scores
-
-        scores = judge_scores(
-            model, embedder, table, queries=found.queries, gallery=found.gallery, options=options
-        )
-        answer |= scores.answer
-        text += f"\n\n{scores.text}"
-    print(json.dumps(answer) if options.json else text)
+        facts, words = evaluate_scores(model, embedder, table, found, options)
+        answer |= facts
+        text += f"\n\n{words}"
+    options.show(answer, text)
     return 0
 
 
@@ -139,15 +122,6 @@ def says(options: Options) -> str:
             f"(k1 {options.k1}, k2 {options.k2}, lambda {options.lambda_value:g})"
         )
     return words
-
-
-def load(model: str, options: Options) -> "Embedder":
-    """Open a network as the options say."""
-    from passerby.runtime import Embedder
-
-    return Embedder.load(
-        model, device=options.device, runtime=options.runtime, precision=options.precision
-    )
 
 
 def evaluate(
@@ -201,3 +175,84 @@ def embed(embedder: "Embedder", table: "CropTable", batch_size: int) -> Vectors:
             parts.append(part.vectors)
             bar.update(len(part.vectors))
     return np.concatenate(parts)
+
+
+def evaluate_scores(
+    model: str,
+    embedder: "Embedder",
+    table: "CropTable",
+    found: "TableEvaluation[Vectors]",
+    options: Options,
+) -> tuple[dict[str, Any], str]:
+    """Say what the scores of one network on one data set are worth, as facts and in words.
+
+    Fits the calibration where that is asked for; then the reliability of the calibration, the rates
+    of an open set, and what each threshold lets through.
+    """
+    from passerby.metrics import (
+        Calibration,
+        calibrate,
+        candidate_pairs,
+        open_set,
+        survey,
+        thresholds,
+    )
+    from passerby.metrics.identification import thresholds_table
+    from passerby.runtime.sidecars import write_calibration
+
+    labels = table.match_labels()
+    ranked = survey(found.queries, found.gallery, *labels, protocol=options.protocol)
+    curve = Calibration.from_card(embedder.card.calibration)
+    facts: dict[str, Any] = {}
+    words = []
+    if options.calibrate:
+        fitted = calibrate(ranked, labels[0], labels[1])
+        kept = fitted.as_card(table.name)
+        file = write_calibration(model, kept, model_id=embedder.model_id)
+        curve = fitted.curve
+        facts["calibrated"] = {**kept, "file": str(file)}
+        words.append(_fitted(fitted, str(file)))
+    pairs = candidate_pairs(ranked, labels[0])
+    rates, rows = open_set(ranked, calibration=curve), thresholds(ranked, calibration=curve)
+    held, text = _reliability(curve, pairs, ranked.gallery.shape[1])
+    facts |= {
+        "calibration": held,
+        "open_set": rates.summary(),
+        "thresholds": [row.summary() for row in rows],
+    }
+    words += [text, rates.table(), thresholds_table(rows)]
+    return facts, "\n\n".join(words)
+
+
+def _fitted(fitted: "Calibrated", file: str) -> str:
+    ours, theirs = fitted.fitted, fitted.held_out_figures()
+    slopes = " and ".join(f"{half.slope:.2f}" for half in fitted.halves)
+    return (
+        f"calibrated on {ours.people} people: slope {fitted.curve.slope:.2f}, ECE {ours.ece:.4f}\n"
+        f"fitted on one half of them and evaluated on the other (slopes {slopes}): "
+        f"ECE {theirs['ece']:.4f}, Brier {theirs['brier']:.4f}, log loss {theirs['log_loss']:.4f}\n"
+        f"written into {file}"
+    )
+
+
+def _reliability(
+    curve: "Calibration", pairs: "Pairs", candidates: int
+) -> tuple[dict[str, Any] | None, str]:
+    """Say how reliable a calibration is on this data, as facts (None without one) and in words."""
+    from passerby.metrics import reliability
+
+    if not curve.measured:
+        return None, "calibration: this model has none; --calibrate fits one on this data"
+    found = reliability(curve, pairs)
+    facts = {**curve.as_card(), "reliability": found.summary(), "with_prior_of_data": None}
+    words = (
+        f"calibration: p = 1 / (1 + exp(-({curve.slope:.2f} similarity {curve.intercept:+.2f}))) "
+        f"on the {candidates} nearest of each query\n{found.table()}\n"
+        f"ECE {found.ece:.4f}, Brier {found.brier:.4f}, log loss {found.log_loss:.4f}; "
+        f"{found.pairs} pairs, {100 * found.prior:.1f} % of them true"
+    )
+    if curve.prior is not None and 0 < pairs.prior < 1:
+        moved = reliability(curve.with_prior(pairs.prior), pairs)
+        facts["with_prior_of_data"] = moved.summary()
+        words += f"\nECE {moved.ece:.4f} when moved from its own prior of {100 * curve.prior:.1f} %"
+    return facts, words

@@ -1,17 +1,16 @@
 """Several networks on several data sets: the cross-domain table of ``passerby evaluate``."""
 
-import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from passerby.cli.data import resolve
-from passerby.cli.evaluate import Options, evaluate, load, says
+from passerby.cli.common import aligned, resolve
+from passerby.cli.evaluate import Options, evaluate, says
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,14 +43,14 @@ class Cell:
     problem: str = ""
 
     def answer(self) -> dict[str, Any]:
-        """The cell as JSON."""
+        """Return the cell as JSON."""
         facts = {"model": self.model, "data": self.data, "model_id": self.model_id}
         if self.report is None:
             return {**facts, "problem": self.problem}
         return {**facts, "trained_on_it": self.own, **self.report.summary()}
 
     def text(self) -> str:
-        """MAP / rank-1 in percent."""
+        """Return mAP and rank-1 in percent."""
         if self.report is None:
             return "-"
         mark = f" {OWN}" if self.own else ""
@@ -71,10 +70,8 @@ def run(options: Options) -> int:
     cells = [cell for model in options.models for cell in _row(model, tables, problems, options)]
     rows = [cells[i : i + len(options.data)] for i in range(0, len(cells), len(options.data))]
     splits = len({SPLIT.sub(":", name) for name in options.data}) == 1
-    if options.json:
-        print(json.dumps(_answer(options, cells)))
-    else:
-        print(_table(options, rows, mean=splits and len(options.data) > 1))
+    table = _table(options, rows, mean=splits and len(options.data) > 1)
+    options.show(_answer(options, cells), table)
     failed = [cell for cell in cells if cell.report is None]
     for cell in failed:
         print(
@@ -85,7 +82,7 @@ def run(options: Options) -> int:
 
 
 def _open_tables(names: Sequence[str]) -> tuple[dict[str, "CropTable"], dict[str, str]]:
-    """The data sets that can be read, and why the others cannot."""
+    """Read the data sets that can be read, and say why the others cannot."""
     tables, problems = {}, {}
     for name in names:
         try:
@@ -99,7 +96,7 @@ def _open_tables(names: Sequence[str]) -> tuple[dict[str, "CropTable"], dict[str
 
 def _some_model(names: Sequence[str]) -> None:
     """Refuse when no network file exists, before any set is embedded."""
-    from passerby.runtime.files import find_file
+    from passerby.models.identity import find_file
 
     problems = []
     for name in names:
@@ -114,37 +111,29 @@ def _some_model(names: Sequence[str]) -> None:
 def _row(
     model: str, tables: dict[str, "CropTable"], problems: dict[str, str], options: Options
 ) -> list[Cell]:
-    """One network on every set; each set is embedded once and its vectors are let go."""
+    """Evaluate one network on every set; each set is embedded once, its vectors are not kept."""
     try:
-        embedder = load(model, options)
+        embedder = options.load(model)
     except InputError as error:
         return [Cell(model=model, data=data, problem=str(error)) for data in options.data]
     cells: dict[str, Cell] = {}
-    for data in options.data:
-        if data in problems:
-            cells[data] = Cell(model=model, data=data, problem=problems[data])
-        if data in cells:  # given twice
-            continue
-        table = tables[data]
-        try:
-            report = evaluate(embedder, table, options).report
-        except InputError as error:
-            cells[data] = Cell(
-                model=model, data=data, model_id=embedder.model_id, problem=str(error)
-            )
-            continue
-        cells[data] = Cell(
-            model=model,
-            data=data,
-            model_id=embedder.model_id,
-            own=trained_on(embedder.card, table, data),
-            report=report,
+    for data in dict.fromkeys(options.data):  # one given twice is evaluated once
+        cell = Cell(
+            model=model, data=data, model_id=embedder.model_id, problem=problems.get(data, "")
         )
+        if (table := tables.get(data)) is not None:
+            try:
+                report = evaluate(embedder, table, options).report
+                own = trained_on(embedder.card, table, data)
+                cell = replace(cell, report=report, own=own)
+            except InputError as error:
+                cell = replace(cell, problem=str(error))
+        cells[data] = cell
     return [cells[data] for data in options.data]
 
 
 def trained_on(card: "ModelCard", table: "CropTable", data: str) -> bool:
-    """Whether the network was trained on this set's training pictures, by its card.
+    """Say whether the network was trained on this set's training pictures, by its card.
 
     The set's or its folder's name must be that of the card, and where the card and the set say how
     many pictures and people there are to train on, these too: any tree in Market-1501's layout has
@@ -187,21 +176,11 @@ def _table(options: Options, rows: Sequence[Sequence[Cell]], *, mean: bool) -> s
             [text.replace("|", r"\|").replace("*", r"\*") for text in line] for line in lines
         ]
         return "\n".join([*(f"| {' | '.join(line)} |" for line in escaped), "", *notes])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = [
-        "  ".join(
-            [
-                f"{line[0]:<{widths[0]}}",
-                *(f"{t:>{w}}" for t, w in zip(line[1:], widths[1:], strict=True)),
-            ]
-        )
-        for line in lines
-    ]
-    return "\n".join([*aligned, *notes])
+    return "\n".join([aligned(lines, right=True), *notes])
 
 
 def _mean(row: Sequence[Cell]) -> str:
-    """Over the splits of one set, where all are there."""
+    """Return the mean over the splits of one set, where all are there."""
     reports = [cell.report for cell in row if cell.report is not None]
     if len(reports) < len(row):
         return "-"

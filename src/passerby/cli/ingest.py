@@ -1,6 +1,5 @@
-"""`passerby ingest`: a clip or a folder of crops into a city."""
+"""``passerby ingest``: bring a clip or a folder of crops into a city."""
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tqdm import tqdm
 
-from passerby.cli.arguments import parse
+from passerby.cli.common import Result, advance
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ingest:
+class Ingest(Result):
     """Bring a clip or a folder of crops into a city.
 
     A clip needs --camera, --start and --detector. A folder with a sightings.parquet (as
@@ -55,29 +54,23 @@ class Ingest:
     nats://HOST:PORT[/NAME] for workers on several machines."""
     again: bool = False
     """With --queue: also when the same was ingested or put aside before."""
-    json: bool = False
-    """Print the report as JSON."""
+
+    def main(self) -> None:
+        """Bring the source into the city, or its job into the queue."""
+        if not self.source.exists():
+            raise InputError(f"there is no clip or folder '{self.source}'")
+        clip = not self.source.is_dir() and self.source.suffix != ".parquet"
+        if clip:
+            _check_clip_options(self)
+        with _city(self) as city:
+            if self.queue is not None:
+                facts, words = _submit(city, self.queue, self)
+            else:
+                facts, words = (_ingest_clip if clip else _ingest_crops)(city, self)
+        self.show(facts, words)
 
 
-def main(arguments: list[str]) -> int:
-    """Run the verb."""
-    options: Ingest = parse(Ingest, arguments, "ingest")
-    if not options.source.exists():
-        raise InputError(f"there is no clip or folder '{options.source}'")
-    clip = not options.source.is_dir() and options.source.suffix != ".parquet"
-    if clip:
-        _need(options)
-    with _city(options) as city:
-        if options.queue is not None:
-            report = _submit(city, options)
-        else:
-            report = _ingest_clip(city, options) if clip else _ingest_crops(city, options)
-    if options.json:
-        print(json.dumps(report, ensure_ascii=False))
-    return 0
-
-
-def _need(options: Ingest) -> None:
+def _check_clip_options(options: Ingest) -> None:
     wanted = {"camera": options.camera, "start": options.start}
     if options.queue is None:  # else it is the worker's
         wanted["detector"] = str(options.detector) if options.detector else None
@@ -103,7 +96,7 @@ def _city(options: Ingest) -> "City":
     return create_small_city(options.city, camera=options.camera, place=options.place)
 
 
-def _ingest_clip(city: "City", options: Ingest) -> dict[str, Any]:
+def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     from passerby.ingest import ClipOptions, Detector, TrackletOptions, ingest_clip
     from passerby.runtime import Embedder
 
@@ -113,7 +106,7 @@ def _ingest_clip(city: "City", options: Ingest) -> dict[str, Any]:
     with tqdm(unit=" frames", desc=options.source.name, disable=None) as bar:
 
         def show(report: "IngestReport") -> None:
-            bar.update(report.frames - bar.n)
+            advance(bar, report.frames)
             bar.set_postfix(people=report.tracklets, sightings=report.sightings)
 
         report = ingest_clip(
@@ -133,21 +126,18 @@ def _ingest_clip(city: "City", options: Ingest) -> dict[str, Any]:
         )
     for notice in report.notices:
         print(f"passerby ingest: {notice}", file=sys.stderr)
-    if not options.json:
-        print(
-            f"{report.frames} frames, {report.tracklets} tracklets, {report.sightings} sightings, "
-            f"{report.added} new in camera {options.camera}"
-        )
-    return report.as_dict()
+    return report.as_dict(), (
+        f"{report.frames} frames, {report.tracklets} tracklets, {report.sightings} sightings, "
+        f"{report.added} new in camera {options.camera}"
+    )
 
 
-def _submit(city: "City", options: Ingest) -> dict[str, Any]:
-    """Put the job into the queue; what can be refused now is not left to a worker."""
+def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any], str]:
+    """Put the job into the queue; bad input is refused now, not by a worker."""
     from passerby.ingest.jobs import Job
     from passerby.ingest.jobs_worker import open_queue
     from passerby.times import parse_time
 
-    assert options.queue is not None
     if options.camera is not None:
         city.camera(options.camera)
     start = None if options.start is None else parse_time(options.start, "the start of the source")
@@ -160,16 +150,15 @@ def _submit(city: "City", options: Ingest) -> dict[str, Any]:
         crops=options.crops,
         enhance=options.enhance,
     )
-    with open_queue(options.queue, city.folder) as queue:
+    with open_queue(address, city.folder) as queue:
         new = queue.submit(job, again=options.again)
         found = queue.state(job.id)
     state = found.state if found else ""
-    if not options.json:
-        print(f"job {job.id}: {'submitted' if new else f'known, {state}'}")
-    return {"job": job.id, "new": new, "state": state}
+    words = f"job {job.id}: {'submitted' if new else f'known, {state}'}"
+    return {"job": job.id, "new": new, "state": state}, words
 
 
-def _ingest_crops(city: "City", options: Ingest) -> dict[str, Any]:
+def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     from passerby.ingest import ingest_folder, ingest_table
     from passerby.runtime import Embedder
 
@@ -177,8 +166,7 @@ def _ingest_crops(city: "City", options: Ingest) -> dict[str, Any]:
     with tqdm(unit=" crops", desc=options.source.name, disable=None) as bar:
 
         def show(report: "FolderReport") -> None:
-            bar.total = report.rows
-            bar.update(report.done - bar.n)
+            advance(bar, report.done, report.rows)
 
         if options.source.is_dir():
             report = ingest_folder(
@@ -193,7 +181,5 @@ def _ingest_crops(city: "City", options: Ingest) -> dict[str, Any]:
             report = ingest_table(city, options.source, embedder=embedder, on_progress=show)
     for problem in report.problems.values():
         print(f"passerby ingest: left out: {problem}", file=sys.stderr)
-    if not options.json:
-        left_out = f", {len(report.problems)} left out" if report.problems else ""
-        print(f"{report.rows} crops, {report.added} new{left_out}")
-    return asdict(report)
+    left_out = f", {len(report.problems)} left out" if report.problems else ""
+    return asdict(report), f"{report.rows} crops, {report.added} new{left_out}"

@@ -1,34 +1,31 @@
 """``passerby report MODEL --data DATA``: rank lists, curves and failures in one HTML file."""
 
-import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tqdm import tqdm
 
-from passerby.cli.arguments import parse
-from passerby.cli.data import resolve
+from passerby.cli.common import OfNetwork, Result, resolve
 from passerby.cli.evaluate import embed
 from passerby.errors import InputError
+from passerby.visual import ReportOptions, Results, Subject, collect_results, write_report
 
 if TYPE_CHECKING:
     from torch import nn
 
     from passerby.data import CropTable
     from passerby.runtime import Embedder
-    from passerby.visual import ReportOptions, Results, Subject
 
 RANKS = (1, 5, 10)  # printed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Report(OfNetwork, Result):
     """One HTML file on a network and a data set: what it finds, where it fails, and why.
 
     The file needs nothing else: no script, no request to anywhere.
@@ -42,86 +39,40 @@ class Options:
     """A training run's folder: adds its curves, and brings model and data."""
     out: Path | None = None
     """The file to write; none: report.html, in the run's folder where there is one."""
-    top: int = 10
-    """Crops in each rank list."""
-    queries: int = 12
-    """Number of rank lists."""
-    pick: Literal["mixed", "worst", "best", "random"] = "mixed"
-    """Queries by average precision, at random, or a third of each."""
-    rows: tuple[int, ...] = ()
-    """These rows of the query table instead."""
-    seed: int = 0
-    """Of all random choices."""
     rerank: bool = False
     """Re-rank by k-reciprocal neighbours (k1 20, k2 6, lambda 0.3)."""
     protocol: str = "market1501"
     """Which pictures count; see 'passerby evaluate'."""
-    projection: Literal["pca", "tsne"] = "pca"
-    """How features are laid on a plane."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 ..."""
-    runtime: str = "auto"
-    """auto, torch, onnx or openvino."""
-    precision: str = "auto"
-    """auto (fp32), fp32, bf16 or fp16."""
-    batch_size: int = 64
-    """Pictures at once."""
-    json: bool = False
-    """Print one JSON object instead of a line."""
+    shown: Annotated[ReportOptions, tyro.conf.arg(name="")] = field(default_factory=ReportOptions)
 
-
-def main(arguments: Sequence[str]) -> int:
-    """Embed, rank, draw, write."""
-    options = parse(Options, arguments, "report")
-    model, data, out, log = find_parts(options)
-    check_out(out)
-    from passerby.runtime import Embedder
-    from passerby.visual import ReportOptions
-
-    shown = ReportOptions(
-        top=options.top,
-        queries=options.queries,
-        pick=options.pick,
-        rows=options.rows,
-        seed=options.seed,
-        projection=options.projection,
-    )
-    embedder = Embedder.load(
-        model, device=options.device, runtime=options.runtime, precision=options.precision
-    )
-    table = resolve(data)
-    results = answer(embedder, table, options)
-    about = subject(embedder, options, model, table.name)
-    left_out = draw(out, results, about, shown, model=model, log=log)
-    size = out.stat().st_size
-    report = replace(results.report, cmc={rank: results.report.cmc[rank] for rank in RANKS})
-    facts: dict[str, Any] = {
-        "out": str(out),
-        "bytes": size,
-        "model": embedder.model_id,
-        "data": table.name,
-        "reranked": options.rerank,
-        **report.summary(),
-        "left_out": list(left_out),
-    }
-    print(json.dumps(facts) if options.json else report.table(table.name))
-    if not options.json:
-        print(f"written: {out} ({size / 1e6:.1f} MB)", file=sys.stderr)
-    return 0
+    def main(self) -> None:
+        """Embed, rank, draw, write."""
+        model, data, out, log = find_parts(self)
+        check_out(out)
+        embedder = self.load(model)
+        table = resolve(data)
+        results = rank(embedder, table, self)
+        left_out = draw(out, results, subject(embedder, self, model, table.name), self, log)
+        size = out.stat().st_size
+        report = replace(results.report, cmc={k: results.report.cmc[k] for k in RANKS})
+        facts = {
+            "out": str(out),
+            "bytes": size,
+            "model": embedder.model_id,
+            "data": table.name,
+            "reranked": self.rerank,
+            **report.summary(),
+            "left_out": list(left_out),
+        }
+        self.show(facts, report.table(table.name))
+        if not self.json:
+            print(f"written: {out} ({size / 1e6:.1f} MB)", file=sys.stderr)
 
 
 def draw(
-    out: Path,
-    results: "Results",
-    about: "Subject",
-    options: "ReportOptions",
-    *,
-    model: str,
-    log: Path | None,
+    out: Path, results: Results, about: Subject, options: Report, log: Path | None
 ) -> tuple[str, ...]:
     """Write the report with a progress bar; return the sections without content, with reasons."""
-    from passerby.visual import write_report
-
     with tqdm(desc="report", unit=" sections", leave=False) as bar:
 
         def tick(name: str) -> None:
@@ -132,15 +83,15 @@ def draw(
             out,
             results,
             about,
-            options=options,
-            network=network_of(model),
+            options=options.shown,
+            network=network_of(about.model),
             log=log,
             on_section=tick,
         )
 
 
-def find_parts(options: Options) -> tuple[str, str, Path, Path | None]:
-    """Model, data, target and log: as given, else the run's, else the defaults.
+def find_parts(options: Report) -> tuple[str, str, Path, Path | None]:
+    """Choose model, data, target and log: as given, else the run's, else the defaults.
 
     Raises:
         InputError: The run's folder holds no finished run.
@@ -167,7 +118,7 @@ def find_parts(options: Options) -> tuple[str, str, Path, Path | None]:
 
 
 def check_out(out: Path) -> None:
-    """Say before the work, not after it, that the report cannot be written.
+    """Refuse a target that cannot be written, before the work and not after it.
 
     Raises:
         InputError: A folder stands there, or the place cannot be written to.
@@ -181,14 +132,13 @@ def check_out(out: Path) -> None:
         raise InputError(f"--out '{out}' cannot be written: '{place}' is no folder to write in")
 
 
-def answer(embedder: "Embedder", table: "CropTable", options: Options) -> "Results":
+def rank(embedder: "Embedder", table: "CropTable", options: Report) -> Results:
     """Embed query and gallery and rank.
 
     Raises:
         InputError: The table has no query or no gallery rows.
     """
     from passerby.metrics import Reranking
-    from passerby.visual import collect_results
     from passerby.visual.results import DEPTH
 
     return collect_results(
@@ -196,24 +146,23 @@ def answer(embedder: "Embedder", table: "CropTable", options: Options) -> "Resul
         lambda rows: embed(embedder, rows, options.batch_size),
         protocol=options.protocol,
         reranking=Reranking() if options.rerank else None,
-        depth=max(DEPTH, 3 * options.top),
+        depth=max(DEPTH, 3 * options.shown.top),
     )
 
 
 def network_of(model: str) -> "nn.Module | None":
-    """The PyTorch network behind a weights file; None for what other runtimes hold."""
+    """Load the PyTorch network of a weights file; None for a file of another runtime."""
     from passerby.models import load
-    from passerby.runtime.files import find_file
+    from passerby.models.identity import find_file
 
     path = find_file(model)
     return load(path)[0] if path.suffix == ".safetensors" else None
 
 
-def subject(embedder: "Embedder", options: Options, model: str, data: str) -> "Subject":
-    """What is judged, where and when."""
+def subject(embedder: "Embedder", options: Report, model: str, data: str) -> Subject:
+    """Say what is evaluated, where and when."""
     from passerby.recipes.run_folder import commit, machine
     from passerby.train.device import find_device
-    from passerby.visual import Subject
 
     runtime = embedder.backend.runtime
     device = find_device(options.device) if runtime == "torch" else "cpu"

@@ -1,21 +1,189 @@
-"""``passerby search``: find a person in a unit of a city."""
+"""``passerby search`` and ``passerby trace``: find a person in a unit of a city, and their path."""
 
+import getpass
+import hashlib
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from passerby.cli.arguments import parse
-from passerby.cli.question import Question, asked
+from passerby.cli.common import OfCity, Result
+from passerby.errors import InputError
 
 if TYPE_CHECKING:
-    from passerby.city import City
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from passerby.city import Calibration, City, Scope, Trajectory
+    from passerby.city.sightings import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search(Question):
+class Query(Result, OfCity):
+    """Who is looked for, where and when, and why."""
+
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """One or more pictures of the one person; cut out, or whole with --detector."""
+    unit: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Code of a unit at any level; may be given again. Without it: the whole city."""
+    camera: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Id of a camera; may be given again."""
+    start: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Start of the window, ISO 8601 with zone, as 2026-05-01T08:00:00+08:00."""
+    end: Annotated[str | None, tyro.conf.arg(name="to")] = None
+    """End of the window (not included), ISO 8601 with zone."""
+    model: str = "default"
+    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
+    detector: Path | None = None
+    """Finds the person in the pictures: OpenVINO .xml or .onnx, as in `passerby ingest`."""
+    person: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
+    """Which of several people the detector finds, from 1; given once for each picture."""
+    case: str | None = None
+    """Number of the open case for which this is asked; goes into the audit."""
+    purpose: str | None = None
+    """Why this is asked; goes into the audit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenQuery:
+    """A query that is permitted, checked against its city, and turned into vectors."""
+
+    query: Query
+    city: "City"
+    scope: "Scope"
+    vectors: "FloatArray"
+    """(Q, D), one row a picture."""
+    model: str
+    """The id of the network that made them."""
+    calibration: "Calibration"
+
+    def record(self, action: str, results: Sequence[str]) -> int | None:
+        """Write the query into the city's audit and return the number of the entry.
+
+        None where the service is not installed.
+        """
+        try:
+            from passerby.service.audit import Audit
+            from passerby.service.database import Database
+        except ImportError:
+            return None
+        details: dict[str, Any] = {
+            "by": "command line",
+            "purpose": self.query.purpose or "",
+            "scope": self.scope.as_dict(),
+            "pictures": [_digest(path) for path in self.query.pictures],
+            "people": list(self.query.person),
+            "results": list(results),
+        }
+        with closing(Database.of(self.city)) as database:
+            entry = Audit(database, self.city.folder).append(
+                action,
+                account=f"os:{getpass.getuser()}",
+                case=self.query.case,
+                units=self.scope.units or tuple(unit.code for unit in self.city.units.roots),
+                details=details,
+            )
+        return entry.number
+
+
+@contextmanager
+def opened(query: Query) -> Iterator[OpenQuery]:
+    """Open the city and make the query ready to be answered.
+
+    Raises:
+        InputError: no city, a query without a reason or for a case that is not open, an unknown
+            unit or camera, a time without a zone, an empty gallery, a network other than the
+            gallery's, a picture that cannot be read or shows nobody.
+    """
+    from passerby.city import Calibration, Scope
+    from passerby.runtime import Embedder
+
+    with query.open() as city:
+        _permit(city, query)
+        scope = city.check(
+            Scope.parse(units=query.unit, cameras=query.camera, start=query.start, end=query.end)
+        )
+        if city.gallery.model_id is None:
+            raise InputError(f"the gallery of {city.folder} is empty; ingest a clip or crops first")
+        pictures = _pictures(query)
+        embedder = Embedder.load(query.model)
+        yield OpenQuery(
+            query=query,
+            city=city,
+            scope=scope,
+            vectors=embedder.embed(pictures),
+            model=embedder.model_id,
+            calibration=Calibration.from_card(embedder.card.calibration),
+        )
+
+
+def _permit(city: "City", query: Query) -> None:
+    """Refuse a query without a reason, or for a case that is not open.
+
+    Raises:
+        InputError: the city has accounts but the query neither case nor purpose; or there is
+            no such case, or it is closed or has expired.
+    """
+    try:
+        from passerby.service.access import Refusal
+        from passerby.service.accounts import Accounts
+        from passerby.service.cases import Cases, require_open
+        from passerby.service.database import Database
+    except ImportError:  # without the extra "service" there are neither cases nor accounts
+        return
+    with closing(Database.of(city)) as database:
+        if query.case:
+            try:
+                require_open(Cases(database).get(query.case))
+            except Refusal as refusal:
+                raise InputError(f"case '{query.case}': {refusal}") from None
+        elif not query.purpose and Accounts(database).all():
+            raise InputError(
+                "this city is in service: say why you ask, with --case NUMBER or --purpose TEXT"
+            )
+
+
+def _pictures(query: Query) -> "list[Path] | list[NDArray[np.uint8]]":
+    """Return the crops to look for: the files, or what the detector finds in them.
+
+    Raises:
+        InputError: no picture, one that is not there or shows nobody, several people and no choice.
+    """
+    paths, chosen = query.pictures, query.person
+    if not paths:
+        raise InputError("there is no picture; give at least one, with one person cut out")
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"there is no picture {path}")
+    if query.detector is None:
+        if chosen:
+            raise InputError("--person picks one of the people a detector finds; add --detector")
+        return list(paths)
+    if len(chosen) not in (0, len(paths)):
+        raise InputError(
+            f"--person is given {len(chosen)} times for {len(paths)} pictures; give it once for "
+            "each picture, in their order"
+        )
+    from passerby.ingest import Detector, read_person
+
+    detector = Detector.load(query.detector)
+    wanted = chosen or (None,) * len(paths)
+    return [
+        read_person(path, detector, person=person)
+        for path, person in zip(paths, wanted, strict=True)
+    ]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(Query):
     """Find a person in a unit of a city: ranked sightings for one or more pictures."""
 
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 20
@@ -31,44 +199,87 @@ class Search(Question):
     second_stage: Path | None = None
     """A Diff Attention file for this network; puts the first 100 candidates in order at last."""
 
+    def main(self) -> None:
+        """Search, write the query into the audit, and print the matches."""
+        from passerby.city import SecondStage, find
 
-def main(arguments: list[str]) -> int:
-    """Run the verb."""
-    options: Search = parse(Search, arguments, "search")
-    from passerby.city import SecondStage, find
-
-    stage = SecondStage.load(options.second_stage) if options.second_stage else None
-    with asked(options) as query:
-        found = find(
-            query.city,
-            query.vectors,
-            query.scope,
-            k=options.k,
-            rerank=options.rerank,
-            per=options.per,
-            model=query.model,
-            calibration=query.calibration,
-            second_stage=stage,
-            candidates=options.candidates,
-        )
-        number = query.record("search", [match.sighting.id for match in found.matches])
-        answer = {**found.as_dict(), "audit": number}
-        if options.json:
-            print(json.dumps(answer, ensure_ascii=False))
-        else:
-            _print(query.city, answer)
-    return 0
+        stage = SecondStage.load(self.second_stage) if self.second_stage else None
+        with opened(self) as query:
+            found = find(
+                query.city,
+                query.vectors,
+                query.scope,
+                k=self.k,
+                rerank=self.rerank,
+                per=self.per,
+                model=query.model,
+                calibration=query.calibration,
+                second_stage=stage,
+                candidates=self.candidates,
+            )
+            number = query.record("search", [match.sighting.id for match in found.matches])
+            facts = found.as_dict()
+            self.show({**facts, "audit": number}, _matches(query.city, facts))
 
 
-def _print(city: "City", answer: dict[str, Any]) -> None:
-    kind = "probability" if answer["calibrated"] else "score (not calibrated)"
-    print(f"{answer['searched']} sightings in scope; {kind}, then where and when (UTC)")
-    for match in answer["matches"]:
+def _matches(city: "City", facts: dict[str, Any]) -> str:
+    kind = "probability" if facts["calibrated"] else "score (not calibrated)"
+    lines = [f"{facts['searched']} sightings in scope; {kind}, then where and when (UTC)"]
+    for match in facts["matches"]:
         camera = city.cameras.get(match["camera"])
         where = camera.name if camera else match["camera"]
-        print(
+        lines.append(
             f"{match['rank']:>4}  {match['score']:.3f}  {match['time'][:19]}Z  "
             f"{match['camera']:<6} {match['unit']}  {where}  {match['id']}"
         )
-    if not answer["matches"]:
-        print("nobody was seen in this scope")
+    if not facts["matches"]:
+        lines.append("nobody was seen in this scope")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace(Query):
+    """Find a person and reconstruct where they went: visits, ways between, how sure."""
+
+    confirmed: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Id of a sighting that is this person for certain; may be given again."""
+    rejected: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Id of a sighting that is someone else; may be given again."""
+    geojson: Path | None = None
+    """Write the path to this GeoJSON file."""
+
+    def main(self) -> None:
+        """Reconstruct the path, write the query into the audit, and print the visits."""
+        from passerby.city import trace
+
+        with opened(self) as query:
+            path = trace(
+                query.city,
+                query.vectors,
+                query.scope,
+                model=query.model,
+                calibration=query.calibration,
+                confirmed=self.confirmed,
+                rejected=self.rejected,
+            )
+            number = query.record("trace", [one.id for one in path.sightings])
+            if self.geojson is not None:
+                text = json.dumps(path.to_geojson(), ensure_ascii=False)
+                self.geojson.write_text(text + "\n", encoding="utf-8")
+            self.show({**path.as_dict(), "audit": number}, _visits(query.city, path))
+
+
+def _visits(city: "City", path: "Trajectory") -> str:
+    if not path.visits:
+        return "nobody in this scope is more likely this person than not"
+    lines = []
+    for order, visit in enumerate(path.visits):
+        facts = visit.as_dict()
+        lines.append(
+            f"{facts['arrive'][:19]}Z to {facts['leave'][11:19]}Z  {visit.camera:<6} {visit.unit}  "
+            f"{city.camera(visit.camera).name}  confidence {visit.confidence:.2f}  "
+            f"{len(visit.sightings)} sightings"
+        )
+        if order < len(path.legs):
+            lines.append(f"    {path.legs[order].reason}")
+    return "\n".join(lines)

@@ -4,19 +4,22 @@ import contextlib
 import ipaddress
 import socket
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from passerby.city import City, SecondStage
-from passerby.cli.arguments import OfCity, parse
-from passerby.errors import InputError, MissingExtraError
+import uvicorn
+from fastapi import FastAPI
+
+from passerby.city import SecondStage
+from passerby.cli.common import OfCity
+from passerby.errors import InputError
 from passerby.ingest.detector import Detector
 from passerby.runtime import Embedder
+from passerby.service.app import create_app, create_first_accounts, open_demo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(OfCity):
+class Serve(OfCity):
     """Serve a city's page and HTTP API."""
 
     host: str = "127.0.0.1"
@@ -35,26 +38,17 @@ class Options(OfCity):
     second_stage: Path | None = None
     """A Diff Attention file for the network; puts the first 100 candidates in order at last."""
 
-
-def main(arguments: Sequence[str]) -> int:
-    """Open the city and serve it."""
-    options: Options = parse(Options, arguments, "serve")
-    check_host(options.host, allow_remote=options.allow_remote)
-    city = City.open(options.city)
-    embedder = Embedder.load(options.model)
-    following = None if options.next_model is None else Embedder.load(options.next_model)
-    detector = None if options.detector is None else Detector.load(options.detector)
-    stage = None if options.second_stage is None else SecondStage.load(options.second_stage)
-    return run(
-        city,
-        embedder,
-        host=options.host,
-        port=options.port,
-        allow_remote=options.allow_remote,
-        following=following,
-        detector=detector,
-        second_stage=stage,
-    )
+    def main(self) -> None:
+        """Open the city and serve it."""
+        check_host(self.host, allow_remote=self.allow_remote)
+        app = create_app(
+            self.open(),
+            Embedder.load(self.model),
+            following=Embedder.load(self.next_model) if self.next_model else None,
+            detector=Detector.load(self.detector) if self.detector else None,
+            second_stage=SecondStage.load(self.second_stage) if self.second_stage else None,
+        )
+        run(app, host=self.host, port=self.port, allow_remote=self.allow_remote)
 
 
 def check_host(host: str, *, allow_remote: bool) -> None:
@@ -75,45 +69,25 @@ def check_host(host: str, *, allow_remote: bool) -> None:
 
 
 def run(
-    city: City,
-    embedder: Embedder,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    allow_remote: bool = False,
-    following: Embedder | None = None,
-    detector: Detector | None = None,
-    second_stage: SecondStage | None = None,
-    demo: bool = False,
-) -> int:
-    """Serve until interrupted; prints the address, and new passwords once.
+    app: FastAPI, *, host: str, port: int, allow_remote: bool = False, demo: bool = False
+) -> None:
+    """Serve a city's application until interrupted; prints the address, and new passwords once.
 
     Args:
-        city: the city.
-        embedder: the network that made its gallery.
+        app: what :func:`passerby.service.create_app` returns.
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
         allow_remote: the address may be one that other machines reach.
-        following: a network the gallery may be switched to.
-        detector: finds people in query pictures.
-        second_stage: puts the first candidates of every search in order once more.
         demo: simulated people: new passwords for the two accounts and an open case.
+
+    Raises:
+        InputError: others could reach the address and may not, or it is in use.
     """
     check_host(host, allow_remote=allow_remote)
-    try:
-        import uvicorn
-
-        from passerby.service import create_app
-        from passerby.service.app import create_first_accounts, open_demo
-    except ImportError as error:
-        raise MissingExtraError("fastapi", "service") from error
-    app = create_app(
-        city, embedder, following=following, detector=detector, second_stage=second_stage
-    )
     listener = _listen(host, port)
     service = app.state.service
     passwords = open_demo(service) if demo else create_first_accounts(service)
-    print(f"Passerby serves {city.units.roots[0].name} at {address(listener, host)}")
+    print(f"Passerby serves {service.city.units.roots[0].name} at {address(listener, host)}")
     for name, password in passwords.items():
         print(f"  sign in as {name:<10} with the password  {password}")
     if passwords and not demo:
@@ -126,7 +100,6 @@ def run(
     )
     with contextlib.suppress(KeyboardInterrupt):  # raised again after the graceful stop
         uvicorn.Server(config).run(sockets=[listener])
-    return 0
 
 
 def address(listener: socket.socket, host: str) -> str:

@@ -1,12 +1,48 @@
-"""``passerby train RECIPE``: train a network by a recipe, from its options alone."""
+"""``passerby check DATA`` and ``passerby train RECIPE``: check a data set, and train on it."""
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import tyro
 
-from passerby.cli.data import resolve
+from passerby.cli.common import Result, resolve
 from passerby.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Result):
+    """Say before any training what makes training or evaluation on a data set fail.
+
+    The exit status is 0 without errors, 1 with errors, 2 when there is nothing to read.
+    """
+
+    data: Annotated[str, tyro.conf.Positional]
+    """A folder, a .csv or .parquet table, NAME:PATH with a data set's name, or a simulated set."""
+    identities: int = 16
+    """People in a training batch."""
+    images: int = 4
+    """Pictures of each in a training batch."""
+    pictures: bool = True
+    """Open every picture."""
+    files: int = 10
+    """How many files to list for each finding; unreadable ones, and with --json all, are listed."""
+
+    def main(self) -> int:
+        """Check, and print the findings."""
+        table = resolve(self.data)
+        from passerby.data.checks import check
+
+        result = check(
+            table,
+            identities=self.identities,
+            images=self.images,
+            pictures=self.pictures,
+            progress=not self.json,
+        )
+        self.show(result.summary(), result.text(self.files))
+        return 0 if result.ok else 1
 
 
 def main(arguments: Sequence[str]) -> int:

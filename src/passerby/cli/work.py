@@ -1,16 +1,16 @@
-"""`passerby work`: do the ingest jobs of a queue; or show them."""
+"""``passerby work``: do the ingest jobs of a queue, or show them."""
 
-import json
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from passerby.cli.arguments import OfCity, parse
+from passerby.cli.common import OfCity, Result
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work(OfCity):
+class Work(Result, OfCity):
     """Do the ingest jobs of a queue; as many of these as you like, on as many machines.
 
     Jobs come from `passerby ingest SOURCE --city CITY --queue ADDRESS`. Ctrl-C (or SIGTERM) ends
@@ -45,50 +45,42 @@ class Work(OfCity):
     """Only show how many jobs there are, what runs, and what was put aside."""
     again: tuple[str, ...] = ()
     """Only submit these jobs again (ids); `all` for every job that was put aside."""
-    json: bool = False
-    """Print the report as JSON."""
+
+    def main(self) -> None:
+        """Work, show the jobs, or submit some again."""
+        from passerby.ingest.jobs import Policy
+        from passerby.ingest.jobs_worker import open_queue
+
+        if self.lease <= 0 or self.tries < 1:
+            raise InputError("--lease and --tries must be more than zero")
+        policy = Policy(lease=self.lease, tries=self.tries)
+        with open_queue(self.queue, self.require(), policy) as queue:
+            if self.again:
+                _submit_again(queue, self)
+            elif self.status:
+                _show_jobs(queue, self)
+            else:
+                _work(queue, self)
 
 
-def main(arguments: list[str]) -> int:
-    """Run the verb."""
-    options: Work = parse(Work, arguments, "work")
-    from passerby.city.address import has_city
-    from passerby.ingest.jobs import Policy
-    from passerby.ingest.jobs_worker import open_queue
-
-    if options.lease <= 0 or options.tries < 1:
-        raise InputError("--lease and --tries must be more than zero")
-    if not has_city(options.city):
-        raise InputError(f"there is no city in {options.city}; make one first")
-    policy = Policy(lease=options.lease, tries=options.tries)
-    with open_queue(options.queue, options.city, policy) as queue:
-        if options.again:
-            return _again(queue, options)
-        return _show(queue, options) if options.status else _work(queue, options)
-
-
-def _work(queue: "JobQueue", options: Work) -> int:
-    from passerby.city import City
+def _work(queue: "JobQueue", options: Work) -> None:
     from passerby.ingest.detector import Detector
     from passerby.ingest.jobs_worker import Ingester, work
     from passerby.runtime import Embedder
 
-    with City.open(options.city) as city:
+    with options.open() as city:
         detector = Detector.load(options.detector) if options.detector else None
         following = Embedder.load(options.next_model) if options.next_model else None
         ingester = Ingester(city, Embedder.load(options.model), detector, following)
         with asked_to_stop() as stop:
             report = work(
-                queue, ingester, stop=stop, until_empty=options.until_empty, on_event=_tell
+                queue, ingester, stop=stop, until_empty=options.until_empty, on_event=_report
             )
-    if options.json:
-        print(json.dumps(report.as_dict()))
-    else:
-        print(f"{report.done} jobs done, {report.failed} tries failed, {report.lost} lost")
-    return 0
+    words = f"{report.done} jobs done, {report.failed} tries failed, {report.lost} lost"
+    options.show(report.as_dict(), words)
 
 
-def _tell(what: str, job: "Job", why: str) -> None:
+def _report(what: str, job: "Job", why: str) -> None:
     words = {"dead": "put aside", "left": "given back"}.get(what, what)
     print(f"passerby work: {words}: {job.source}{f' ({why})' if why else ''}", file=sys.stderr)
 
@@ -112,7 +104,7 @@ def asked_to_stop() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _again(queue: "JobQueue", options: Work) -> int:
+def _submit_again(queue: "JobQueue", options: Work) -> None:
     if options.again == ("all",):
         jobs = [one.job for one in queue.states() if one.state == "dead"]
     else:
@@ -122,15 +114,13 @@ def _again(queue: "JobQueue", options: Work) -> int:
             raise InputError(f"there is no job '{missing[0]}'; --status names those put aside")
         jobs = [one.job for one in found.values() if one is not None]
     count = sum(queue.submit(job, again=True) for job in jobs)
-    print(json.dumps({"submitted": count}) if options.json else f"{count} jobs submitted again")
-    return 0
+    options.show({"submitted": count}, f"{count} jobs submitted again")
 
 
-def _show(queue: "JobQueue", options: Work) -> int:
+def _show_jobs(queue: "JobQueue", options: Work) -> None:
     states = list(queue.states())
-    counts = {"waiting": 0, "running": 0, "done": 0, "dead": 0}
-    for one in states:
-        counts[one.state] += 1
+    found = Counter(one.state for one in states)
+    counts = {state: found[state] for state in ("waiting", "running", "done", "dead")}
     rows: list[dict[str, Any]] = [
         {
             "job": one.job.id,
@@ -144,11 +134,8 @@ def _show(queue: "JobQueue", options: Work) -> int:
         for one in states
         if one.state in ("running", "dead") or one.error
     ]
-    if options.json:
-        print(json.dumps({**counts, "jobs": rows}, ensure_ascii=False))
-        return 0
-    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    lines = [", ".join(f"{count} {state}" for state, count in counts.items())]
     for row in rows:
         why = f": {row['error']}" if row["error"] else ""
-        print(f"{row['job']} {row['state']} (try {row['tries']}) {row['source']}{why}")
-    return 0
+        lines.append(f"{row['job']} {row['state']} (try {row['tries']}) {row['source']}{why}")
+    options.show({**counts, "jobs": rows}, "\n".join(lines))

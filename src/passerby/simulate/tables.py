@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
-from shapely.geometry import mapping
 
 from passerby.errors import MissingExtraError
+
+try:  # the writer imports this module before the others that need shapely
+    import shapely
+    from shapely.geometry import mapping
+except ImportError as error:
+    raise MissingExtraError("shapely", "simulate") from error
+
 from passerby.simulate.geometry import DECIMALS, to_degrees
 from passerby.simulate.shots import SPLITS, CropList
 from passerby.simulate.world import World

@@ -1,0 +1,141 @@
+"""What several verbs share: groups of options, printed results, progress bars, data sets."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tqdm import tqdm
+
+from passerby.errors import InputError
+
+if TYPE_CHECKING:
+    from passerby.city import City
+    from passerby.data import CropTable
+    from passerby.runtime import Embedder
+    from passerby.service.audit import Audit
+    from passerby.service.database import Database
+
+DATASETS = Path("datasets")
+BY = "(command line)"  # the account of an audit's entry
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfCity:
+    """What every verb about one city takes first."""
+
+    city: Annotated[Path, tyro.conf.Positional]
+    """Folder of the city."""
+
+    def open(self) -> "City":
+        """Open the city; the caller closes it.
+
+        Raises:
+            InputError: There is no city in the folder.
+        """
+        from passerby.city import City
+
+        return City.open(self.city)
+
+    def require(self) -> Path:
+        """Return the folder without opening the city.
+
+        Raises:
+            InputError: There is no city in the folder.
+        """
+        from passerby.city.address import has_city
+
+        if not has_city(self.city):
+            raise InputError(f"there is no city in {self.city}; make one first")
+        return self.city
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A verb that prints its result as words or as JSON."""
+
+    json: bool = False
+    """Print the result as JSON."""
+
+    def show(self, facts: object, words: str) -> None:
+        """Print ``facts`` as one JSON value with --json, else ``words`` if there are any."""
+        text = json.dumps(facts, ensure_ascii=False) if self.json else words
+        if text:
+            print(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfNetwork:
+    """How a network is run."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 ..."""
+    runtime: str = "auto"
+    """auto, torch, onnx or openvino."""
+    precision: str = "auto"
+    """auto (fp32), fp32, bf16 or fp16."""
+    batch_size: int = 64
+    """Pictures at once."""
+
+    def load(self, model: str) -> "Embedder":
+        """Open a network: a file, "default" or a pulled name.
+
+        Raises:
+            InputError: There is no such network, or it cannot run so.
+        """
+        from passerby.runtime import Embedder
+
+        return Embedder.load(
+            model, device=self.device, runtime=self.runtime, precision=self.precision
+        )
+
+
+@contextmanager
+def audited(folder: Path) -> "Iterator[tuple[City, Database, Audit]]":
+    """Open a city, the service's tables in it, and its audit.
+
+    Raises:
+        InputError: There is no city in the folder, or the service is not installed.
+    """
+    from passerby.city import City
+    from passerby.service.audit import Audit
+    from passerby.service.database import Database
+
+    with City.open(folder) as city, closing(Database.of(city)) as database:
+        yield city, database, Audit(database, city.folder)
+
+
+def resolve(name: str) -> "CropTable":
+    """Read the data set that ``name`` means.
+
+    Args:
+        name: A named simulated set (rendered into ``datasets/`` on first use), a path, or NAME:PATH
+            with a data set's name.
+
+    Raises:
+        InputError: Nothing is there that a reader knows.
+    """
+    from passerby.data import read_any
+
+    if Path(name).exists():  # then the extra "simulate" is not needed
+        return read_any(name)
+    from passerby.simulate.options import BENCHMARKS, ensure
+
+    return read_any(ensure(name, DATASETS) if name in BENCHMARKS else name)
+
+
+def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> str:
+    """Lay out rows of texts in columns two spaces apart; ``right`` aligns all but the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = ["<", *(">" if right else "<") * (len(widths) - 1)]
+    formats = [f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True)]
+    return "\n".join("  ".join(formats).format(*row).rstrip() for row in rows)
+
+
+def advance(bar: "tqdm[Any]", done: int, total: int | None = None) -> None:
+    """Bring a progress bar to ``done``, and its length to ``total`` where this is known by now."""
+    bar.total = bar.total if total is None else total
+    bar.update(done - bar.n)
