@@ -17,6 +17,9 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 napoleon_google_docstring = True
+napoleon_use_ivar = True  # attributes of dataclasses are described once
+# these stand in signatures by name, not as the long unions that they are
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "Features", "Matrix", "Metric")}
 nitpicky = False
 exclude_patterns = ["_build"]
 html_theme = "furo"

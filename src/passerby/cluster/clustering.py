@@ -1,5 +1,7 @@
 """Pseudo labels by DBSCAN over sparse Jaccard distances, and findings about the clustering."""
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass
 from typing import Literal

@@ -6,6 +6,8 @@ matrices. Here only neighbour lists, sparse rows and one block of sums are in me
 the same.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -164,7 +166,7 @@ class Members:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, encoding: sparse.csr_matrix) -> "Members":
+    def of(cls, encoding: sparse.csr_matrix) -> Members:
         """Sort the entries of ``encoding`` by member."""
         numbers = np.arange(encoding.nnz, dtype=np.int64)
         order = sparse.csr_matrix(

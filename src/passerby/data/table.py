@@ -57,10 +57,10 @@ class CropTable:
         array([7])
     """
 
-    path: NDArray[np.str_]
+    path: NDArray[Any]
     identity: NDArray[np.int64]
     camera: NDArray[np.int64]
-    split: NDArray[np.str_]
+    split: NDArray[Any]
     root: Path = Path()
     name: str = "table"
     time: NDArray[np.int64] | None = None

@@ -1,5 +1,7 @@
 """Evaluation of a distance matrix, and of features without one."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +19,7 @@ from passerby.retrieval.distances import BLOCK_BYTES, Features, Metric, distance
 from passerby.retrieval.reranking import reranked_blocks
 from passerby.retrieval.variants import Variant
 
+Matrix = Tensor | ArrayLike
 RANKS = (1, 5, 10)
 BLOCK_ROWS = 512  # with fewer queries at once the product loses a fifth of its speed
 
@@ -44,7 +47,7 @@ class Reranking:
 
 
 def evaluate(
-    distances: Tensor | ArrayLike,
+    distances: Matrix,
     query_ids: ArrayLike,
     gallery_ids: ArrayLike,
     query_cameras: ArrayLike,

@@ -1,5 +1,7 @@
 """Distances between features."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import numpy as np

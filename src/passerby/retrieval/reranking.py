@@ -4,6 +4,8 @@ The published code holds several dense (Q + G) x (Q + G) matrices. Here only nei
 rows and one block of distances are in memory at a time. The result is the same.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import numpy as np

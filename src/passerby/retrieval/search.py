@@ -1,5 +1,7 @@
 """Exact nearest neighbours in blocks, with bounded memory."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +41,7 @@ class Ranking:
         """Number of gallery rows listed for each query."""
         return int(self.indices.shape[1])
 
-    def head(self, k: int) -> "Ranking":
+    def head(self, k: int) -> Ranking:
         """Return the first ``k`` rows of each query."""
         return Ranking(self.indices[:, :k], self.distances[:, :k])
 
