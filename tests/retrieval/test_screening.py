@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from passerby.retrieval import screening
 from passerby.retrieval.screening import (
     Codes,
+    Piece,
     Screen,
     cosine_distances,
     encode,
@@ -110,7 +111,9 @@ def screened(
     for number in range(len(blocks)) if order is None else order:
         part = slice(*blocks[number])
         keys = part.start if number % 2 else np.arange(part.start, part.stop)
-        screens[number % 2].offer(keys, codes[part], None if mask is None else mask[part])
+        screens[number % 2].add_candidates(
+            [Piece(keys, codes[part], None if mask is None else mask[part])]
+        )
     screens[1].merge(screens[0])
     return [
         nearest(np.sort(keys), rows, query, k)
@@ -210,7 +213,7 @@ def test_what_a_row_loses_counts() -> None:
 def test_the_candidates_are_few() -> None:
     random, rows = draw(0, "clustered", 4000, 128)
     screen = Screen(some_queries(random, rows, 4), 5)
-    screen.offer(0, encode(rows))
+    screen.add_candidates([Piece(0, encode(rows))])
     assert max(len(keys) for keys in screen.candidates()) < 100
 
 
@@ -289,7 +292,7 @@ def test_fewer_rows_than_asked_for_are_all_candidates() -> None:
     random, rows = draw(0, "normal", 6, 9)
     screen = Screen(some_queries(random, rows, 2), 10)
     assert [len(keys) for keys in screen.candidates()] == [0, 0]
-    screen.offer(np.int64(50), encode(rows), np.array([True] * 4 + [False] * 2))
+    screen.add_candidates([Piece(np.int64(50), encode(rows), np.array([True] * 4 + [False] * 2))])
     assert [sorted(keys.tolist()) for keys in screen.candidates()] == [[50, 51, 52, 53]] * 2
 
 
@@ -300,7 +303,7 @@ def test_hidden_rows_may_hold_rubbish(rubbish: float) -> None:
     queries, mask, codes = some_queries(random, rows, 2), random.random(800) < 0.5, encode(rows)
     codes.scales[~mask] = codes.errors[~mask] = rubbish
     screen = Screen(queries, 3)
-    screen.offer(0, codes, mask)
+    screen.add_candidates([Piece(0, codes, mask)])
     for keys, query in zip(screen.candidates(), queries, strict=True):
         assert mask[keys].all()
         assert nearest(np.sort(keys), rows, query, 3) == nearest(

@@ -165,13 +165,7 @@ class Screen:
             [] for _ in queries
         ]
 
-    def offer(
-        self, keys: NDArray[np.int64] | int, codes: Codes, mask: NDArray[np.bool_] | None = None
-    ) -> None:
-        """Look for candidates in one :class:`Piece`."""
-        self.offer_all([Piece(keys, codes, mask)])
-
-    def offer_all(self, pieces: Sequence["Piece"]) -> None:
+    def add_candidates(self, pieces: Sequence["Piece"]) -> None:
         """Look for candidates in pieces; many small ones are about as fast as a large one."""
         pieces = [piece for piece in pieces if len(piece.codes)]
         if not pieces:

@@ -51,7 +51,7 @@ def test_facts_make_a_card() -> None:
 
 
 def test_facts_of_each_toolbox() -> None:
-    """methods.md, section 10: what every user gets wrong."""
+    """Mistakes that many users make."""
     assert zoo.find("person-reidentification-retail-0288").card["colour_order"] == "BGR"
     assert zoo.find("fastreid-bot-r50-market").card["interpolation"] == "bicubic"
     assert zoo.find("fastreid-bot-r50-market").card["input_size"] == (256, 128)

@@ -169,7 +169,7 @@ def _screened(
                 some = next(pieces, None)
             if some is None:
                 return screen
-            screen.offer_all(some)
+            screen.add_candidates(some)
 
     threads = len(os.sched_getaffinity(0))
     if chosen.count < INLINE or threads == 1:
