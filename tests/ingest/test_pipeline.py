@@ -145,8 +145,24 @@ def test_a_damaged_clip_says_how_far_it_could_be_read(
                 target.mux(packet)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     report = ingest(city, path)
-    assert report.frames > 0
+    assert 0 < report.frames == report.clip.decoded < 200
+    assert report.clip.missing > 0
+    assert report.clip.lost
     assert any("cut off or damaged" in notice for notice in report.notices)
+
+
+def test_parts_joined_into_one_clip_are_all_read(
+    city: City, tmp_path: Path, draw_clip: Callable[..., Path], ingest: Callable
+) -> None:
+    part = draw_clip(tmp_path / "part.ts", 2, frames=40).read_bytes()
+    alone = ingest(city, tmp_path / "part.ts")
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(part + part)
+    report = ingest(city, joined, start="2026-05-01T09:00:00+08:00")
+    assert (report.frames, report.clip.decoded) == (80, 80)
+    assert report.tracklets >= 2 * alone.tracklets > 0
+    assert any("begin again at frame 40" in notice for notice in report.notices)
+    assert report.as_dict()["clip"]["decoded"] == 80
 
 
 def test_bad_input(city: City, clip: Path, ingest: Callable) -> None:

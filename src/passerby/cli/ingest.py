@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from passerby.city import City
     from passerby.ingest import FolderReport, IngestReport
 
+FRAMES_LOST = 3  # exit status
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest(Result):
@@ -23,6 +25,8 @@ class Ingest(Result):
     A clip needs --camera, --start and --detector. A folder with a sightings.parquet (as
     `passerby simulate` writes it) needs none of them; a folder of pictures that each show one
     person needs --camera and --start. A second run adds nothing.
+
+    The report says what became of every frame. Status 3: stored, but frames are missing or damaged.
     """
 
     source: Annotated[Path, tyro.conf.Positional]
@@ -41,6 +45,9 @@ class Ingest(Result):
     """Look at every n-th frame."""
     rate: float | None = None
     """Frames a second, for clips without times or with wrong ones."""
+    longest_gap: float = 60.0
+    """Seconds without a frame that count as a gap in the recording. After a longer one the clip's
+    clock was set anew, and what follows is placed right after what went before."""
     crops: int = 4
     """Sightings kept of each tracklet, at most."""
     enhance: bool = False
@@ -55,7 +62,7 @@ class Ingest(Result):
     again: bool = False
     """With --queue: also when the same was ingested or put aside before."""
 
-    def main(self) -> None:
+    def main(self) -> int:
         """Bring the source into the city, or its job into the queue."""
         if not self.source.exists():
             raise InputError(f"there is no clip or folder '{self.source}'")
@@ -68,6 +75,7 @@ class Ingest(Result):
             else:
                 facts, words = (_ingest_clip if clip else _ingest_crops)(city, self)
         self.show(facts, words)
+        return FRAMES_LOST if facts.get("lost") else 0
 
 
 def _check_clip_options(options: Ingest) -> None:
@@ -119,6 +127,7 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
             options=ClipOptions(
                 every=options.every,
                 rate=options.rate,
+                longest_gap=options.longest_gap,
                 enhance=options.enhance,
                 tracklets=TrackletOptions(crops=options.crops),
             ),
@@ -126,9 +135,9 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
         )
     for notice in report.notices:
         print(f"passerby ingest: {notice}", file=sys.stderr)
-    return report.as_dict(), (
-        f"{report.frames} frames, {report.tracklets} tracklets, {report.sightings} sightings, "
-        f"{report.added} new in camera {options.camera}"
+    return {**report.as_dict(), "lost": report.clip.lost}, (
+        f"{report.frames} of {report.clip.decoded} frames, {report.tracklets} tracklets, "
+        f"{report.sightings} sightings, {report.added} new in camera {options.camera}"
     )
 
 

@@ -17,7 +17,7 @@ from passerby.ingest.crops import encode_jpeg, enhance
 from passerby.ingest.detector import Detector
 from passerby.ingest.store import Stored, store
 from passerby.ingest.tracklets import Tracklet, TrackletBuilder, TrackletOptions
-from passerby.ingest.video import Clip, Frame, open_clip
+from passerby.ingest.video import LONGEST_GAP, Clip, Frame, FrameCounts, open_clip
 from passerby.runtime import Embedder
 from passerby.times import parse_time
 
@@ -33,6 +33,8 @@ class ClipOptions:
     """Look at every n-th frame."""
     rate: float | None = None
     """Frames a second, for clips without times or with wrong ones."""
+    longest_gap: float = LONGEST_GAP
+    """Seconds without a frame that count as a gap in the recording; more is a clock set anew."""
     enhance: bool = False
     """Raise the exposure of dark crops and reduce their noise."""
     tracklets: TrackletOptions = field(default_factory=TrackletOptions)
@@ -44,6 +46,8 @@ class IngestReport:
 
     source: str
     camera: str = ""
+    clip: FrameCounts = field(default_factory=FrameCounts)
+    """What became of the clip's frames."""
     frames: int = 0
     """Frames the detector looked at."""
     detections: int = 0
@@ -127,7 +131,7 @@ def ingest_clip(
         report=report,
         on_stored=on_stored,
     )
-    frames = _timed_frames(clip, begin, options.every, report)
+    frames = _read(clip, begin, options, report)
     _track(frames, detector, options.tracklets, sink, on_progress)
     if not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
@@ -217,6 +221,8 @@ def _claim(city: City, clip: Clip, camera: str, begin: int, how: dict[str, Any])
     name = sha256(f"{sha256(clip.path)}|{camera}|{begin}".encode())[:16]
     key = f"ingest.{name}"
     before = city.setting(key)
+    if before is not None:  # an older version may not have had an option
+        before = {**asdict(ClipOptions()), **before}
     if before == how:
         return name
     if before is not None and city.count(Scope(cameras=(camera,), start=begin)):
@@ -230,21 +236,22 @@ def _claim(city: City, clip: Clip, camera: str, begin: int, how: dict[str, Any])
     return name
 
 
-def _timed_frames(clip: Clip, begin: int, every: int, report: IngestReport) -> Iterator[Frame]:
-    """Frames whose times go forward; a clip that ends too early is noted in the report."""
-    frames = clip.frames(begin, every=every)
-    last, read = None, 0
+def _read(clip: Clip, begin: int, options: ClipOptions, report: IngestReport) -> Iterator[Frame]:
+    """The frames of the clip; the report says what became of each."""
+    counts = report.clip
+    frames = clip.frames(begin, every=options.every, longest_gap=options.longest_gap, counts=counts)
     while True:
         with report.stage("decode"):
             frame = next(frames, None)
         if frame is None:
             break
-        if last is None or frame.time > last:  # recorders repeat a time now and then
-            last = frame.time
-            yield frame
-        read = frame.index + 1
-    if read < 0.9 * clip.frame_count - every:
+        yield frame
+    report.notices += counts.notices
+    if counts.lost:
         report.notices.append(
-            f"'{clip.path.name}' should have {clip.frame_count} frames, about {read} could be "
-            "read; it is cut off or damaged"
+            f"'{clip.path.name}' is cut off or damaged: {counts.decoded} frames could be read, "
+            f"{max(counts.missing, 0)} are missing, {counts.corrupt} are incomplete, "
+            f"{counts.damaged} packets cannot be decoded"
         )
+    for reason, count in counts.moved.items():
+        report.notices.append(f"{count} frames of '{clip.path.name}' got another time: {reason}")
