@@ -183,12 +183,15 @@ class NatsStore(Store):
         yield from self._run(self._all(), 60 * PATIENCE)
 
     async def _all(self) -> list[JobState]:
+        expected = (await self._states.status()).values
         watcher: Any = await self._states.watchall(ignore_deletes=True)
-        found = []
-        while (entry := await watcher.updates(timeout=PATIENCE)) is not None:
-            found.append(JobState.from_json(entry.value or b""))
+        found: dict[str, JobState] = {}
+        while len(found) < expected:
+            # the watcher may say with None that this is all before the first entry has come
+            if (entry := await watcher.updates(timeout=PATIENCE)) is not None:
+                found[entry.key] = JobState.from_json(entry.value or b"")
         await watcher.stop()
-        return found
+        return list(found.values())
 
     # messages --------------------------------------------------------------------------------
 
