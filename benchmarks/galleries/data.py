@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city import Scope
-from passerby.times import DAY_MS
 
+DAY_MS = 86_400_000  # no import: the first edition has it elsewhere
 START = 1_777_593_600_000
 DAYS = 30
 IMAGES = 20
