@@ -53,24 +53,36 @@ class Case:
         return 2 * self.precision * self.recall / total if total else 0.0
 
 
-def true_tracklets(tree: Path) -> dict[int, set[str]]:
-    """Read which stored tracklets show each person; nothing of the service reads this truth."""
+class Truth:
+    """The tracklets of each simulated person; nothing of the service reads them.
+
+    Attributes:
+        tracklets: identity -> names of tracklets.
+    """
+
+    def __init__(self, tree: Path) -> None:
+        """Read ``truth.parquet``: the passages that some detector saw."""
+        from pyarrow import parquet
+
+        passages = parquet.read_table(
+            tree / "truth.parquet",
+            columns=["identity", "tracklet"],
+            filters=[("event", "==", "passage")],
+        )
+        self.tracklets: dict[int, set[str]] = {}
+        for row in passages.to_pylist():
+            if row["tracklet"] is not None:
+                self.tracklets.setdefault(int(row["identity"]), set()).add(row["tracklet"])
+
+
+def stored_tracklets(tree: Path) -> set[str]:
+    """The names of tracklets with at least one crop in the gallery."""
     from pyarrow import parquet
 
     stored = parquet.read_table(
         tree / "sightings.parquet", columns=["tracklet"], filters=[("split", "!=", "query")]
     )
-    passages = parquet.read_table(
-        tree / "truth.parquet",
-        columns=["identity", "tracklet"],
-        filters=[("event", "==", "passage")],
-    )
-    names = set(stored.column("tracklet").to_pylist())
-    found: dict[int, set[str]] = {}
-    for row in passages.to_pylist():
-        if row["tracklet"] in names:
-            found.setdefault(int(row["identity"]), set()).add(row["tracklet"])
-    return found
+    return set(stored.column("tracklet").to_pylist())
 
 
 def pictures(table: CropTable, count: int) -> list[tuple[int, Path]]:
@@ -173,10 +185,10 @@ def check(
     """Verify the demo; return the figures with the outcome of each check, and both in words."""
     table = read("simcity", tree)
     network = evaluate_table(table, lambda rows: embedder.embed(rows.paths())).report
-    truth = true_tracklets(tree)
+    truth, stored = Truth(tree).tracklets, stored_tracklets(tree)
     chosen = pictures(table, TRACED)
     cases = [
-        evaluate_case(city, embedder, identity, path, truth.get(identity, set()))
+        evaluate_case(city, embedder, identity, path, truth.get(identity, set()) & stored)
         for identity, path in tqdm(chosen, desc="tracing")
     ]
     steps = operator_steps(city, embedder, chosen[0][1])

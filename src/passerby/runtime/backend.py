@@ -1,6 +1,7 @@
 """The interface of a runtime: pictures of the network's input size in, features out."""
 
-from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,14 @@ Pictures = NDArray[np.uint8]
 """(B, H, W, 3) RGB, of the input size in the model card."""
 Features = NDArray[np.float32]
 """(B, D); the embedder divides each row by its length."""
-Pending = Callable[[], Features]
-"""A batch that is being computed; calling it waits for the features."""
+
+
+class Pending(Protocol):
+    """A batch that is being computed; a Future is one."""
+
+    def result(self) -> Features:
+        """Wait for the features (B, D)."""
+        ...
 
 
 class Backend:
@@ -32,8 +39,9 @@ class Backend:
 
         This default runs the batch before it returns.
         """
-        features = self.features(pictures)
-        return lambda: features
+        done: Future[Features] = Future()
+        done.set_result(self.features(pictures))
+        return done
 
     def describe(self) -> str:
         """Return the runtime and the arithmetic, such as "openvino bf16"."""

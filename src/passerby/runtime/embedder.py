@@ -194,7 +194,7 @@ class Embedder:
         pending = self.backend.submit(np.stack(pictures)) if pictures else None
 
         def finish() -> EmbeddedBatch:
-            vectors = unit_rows(pending()) if pending else self._no_vectors()
+            vectors = unit_rows(pending.result()) if pending else self._no_vectors()
             return EmbeddedBatch(
                 indices=np.array(indices, dtype=np.int64), vectors=vectors, problems=problems
             )

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,20 +72,19 @@ class OpenVINOBackend(Backend):
         """See :meth:`passerby.runtime.backend.Backend.features`."""
         if len(pictures) == 1 and self._latency is not None:
             return self._latency.run(pictures)
-        return self.submit(pictures)()
+        return self.submit(pictures).result()
 
     def submit(self, pictures: Pictures) -> Pending:
         """Start a batch; the requests of several batches run at the same time."""
         if len(pictures) == 1 and self._latency is not None:
-            return self._latency.start(pictures).result
+            return self._latency.start(pictures)
         parts, first = [], 0
         while first < len(pictures):
             requests = self._requests_for(len(pictures) - first)
             for _ in range((len(pictures) - first) // requests.size):
                 parts.append(requests.start(pictures[first : first + requests.size]))
                 first += requests.size
-        empty = np.zeros((0, self.dimension), np.float32)
-        return lambda: np.concatenate([empty, *(part.result() for part in parts)])
+        return _Parts(parts, self.dimension)
 
     def _requests_for(self, count: int) -> "_Requests":
         """Return the largest requests that still give every stream one of ``count`` pictures."""
@@ -133,6 +132,18 @@ class OpenVINOBackend(Backend):
         size = requests.size
         parts = [pictures[first : first + size] for first in range(0, len(pictures), size)]
         return np.concatenate([requests.start(part).result() for part in parts])
+
+
+class _Parts(NamedTuple):
+    """The requests of one batch, in order."""
+
+    parts: list[Future[Features]]
+    dimension: int
+
+    def result(self) -> Features:
+        """Wait for the features of all."""
+        empty = np.zeros((0, self.dimension), np.float32)
+        return np.concatenate([empty, *(part.result() for part in self.parts)])
 
 
 class _Requests:
