@@ -54,6 +54,7 @@ def test_without_the_package(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_network_below_the_bar_is_tried_again_and_then_refused(
     weights: Path, tmp_path: Path, labelled: CropTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +118,7 @@ def test_pixels_and_the_vector_are_not_cut_off(
     assert "FakeQuantize" not in kinds[pooled:]
 
 
+@pytest.mark.slow
 def test_a_way_that_fails_is_not_the_last(
     weights: Path, tmp_path: Path, labelled: CropTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
