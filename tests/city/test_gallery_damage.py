@@ -160,7 +160,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own."""
     place = tmp_path / "disk"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "passerby", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "passerby", str(place)]
     if shutil.which("mount") is None or subprocess.run(command, check=False).returncode:
         pytest.skip("a disk of its own cannot be mounted here; this needs the right to mount")
     yield place

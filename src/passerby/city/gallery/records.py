@@ -37,7 +37,7 @@ FIELDS = ("id", "camera", "unit", "time", "tracklet", "box", "crop", "quality", 
 POSITION = {name: number for number, name in enumerate(FIELDS)}  # of a field in a record
 SLOT_BITS = 10  # the sighting in slot s of chunk c has the place c << SLOT_BITS | s
 SLOTS = (1 << SLOT_BITS) - 1  # the bits of a place that are its slot
-MARGIN = 8192  # as long as a page of the file
+MARGIN = 16384  # as long as a page of the file
 COLUMNS = np.dtype(
     [
         ("time", "<i8"),

@@ -28,11 +28,11 @@ from passerby.city.gallery.port import DamagedError, StoreError
 from passerby.files import sync
 
 FILE, ACKNOWLEDGED = "gallery.sqlite", "acknowledged"
-FORMAT = 4  # the first edition had 1 to 3
+FORMAT = 5  # the first edition had 1 to 3; 4 had smaller pages and was in no release
 PATIENCE = 120  # seconds, for another process that writes
-PAGE = 8192  # bytes
-LOG_PAGES = 8192  # of the write-ahead log before it is copied into the file: 64 MiB
-VACUUM_PAGES = 8192  # given back to the file system in one transaction
+PAGE = 16384  # bytes
+LOG_PAGES = 4096  # of the write-ahead log before it is copied into the file: 64 MiB
+VACUUM_PAGES = 4096  # given back to the file system in one transaction
 LOG_SECONDS = 5  # for readers that need the log
 _FOREIGN: list[apsw.Connection] = []  # of a process we were forked from; never closed here
 _LOG = logging.getLogger(__name__)
