@@ -185,7 +185,7 @@ def test_a_full_disk_loses_nothing(disk: Path, step: int) -> None:
     gallery = open_gallery(folder)
     known: list[Sighting] = []
     ballast = disk / "ballast"
-    ballast.write_bytes(bytes(1_700_000 if step == 100 else 2_500_000))
+    ballast.write_bytes(bytes(3_400_000 if step == 100 else 5_000_000))
     with pytest.raises(StoreError, match="nothing was stored"):
         for start in range(0, 100_000, step):
             part = many(step, first=start, dimension=64)
