@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,12 +24,13 @@ def oracle(
             p = 0.5 if before == 0 else min(after, before) / before
             weights.append(-((1 - p) ** gamma) * math.log(p))
         identity, triplet = weights
-        if identity > 0:
+        if mode == "official":  # numpy divides as torch does: by -0.0 to -inf or NaN
+            with np.errstate(divide="ignore", invalid="ignore"):
+                both = not np.float64(triplet) / np.float64(identity) < delta
+        elif identity > 0:
             both = triplet / identity >= delta
-        elif triplet > 0:
-            both = True
         else:
-            both = mode == "official"
+            both = triplet > 0
         told.append((both, identity, triplet))
     return told
 

@@ -159,6 +159,13 @@ def test_weighted_triplet_legacy_is_the_reference_arithmetic() -> None:
             expected += math.log1p(math.exp(float((p * wp).sum() - (n * wn).sum()))) / len(d)
         got = weighted_triplet(scale * features, labels, legacy=True).item()
         assert got == pytest.approx(expected, rel=1e-6)
+    # far negatives: the weights of positives at 0 and 1 remain, as e^100 is masked before
+    for gap in (90.0, 300.0):
+        far = torch.tensor([[0.0, 0.0], [0.0, 1.0], [gap, 0.0], [gap, 1.0]], requires_grad=True)
+        loss = weighted_triplet(far, torch.tensor([0, 0, 1, 1]), legacy=True)
+        loss.backward()
+        assert loss.item() == pytest.approx(1.124, abs=5e-4)
+        assert far.grad is not None and far.grad.isfinite().all()
     # where distances are moderate the two arithmetics agree
     near = weighted_triplet(features, labels).item()
     assert weighted_triplet(features, labels, legacy=True).item() == pytest.approx(near, abs=1e-4)

@@ -34,7 +34,7 @@ def oracle(case: Case, trapezoid: bool = False, same_camera: bool = False) -> di
                 continue
             if gi[g] == qi[q] and gc[g] == qc[q] and not same_camera:
                 continue
-            listed.append(gi[g] == qi[q] and qi[q] > 0)
+            listed.append(gi[g] == qi[q] and qi[q] >= 0)
         if not any(listed):
             skipped += 1
             continue
@@ -238,6 +238,17 @@ def test_known_figures(hits, length, step, trapezoid, inp) -> None:
     assert got == pytest.approx(trapezoid, abs=1e-6)
 
 
+def test_labels_that_count_from_zero() -> None:
+    # person 0 is nearest to a picture of 1, then to a picture of itself
+    row, rest = np.array([[0.1, 0.2], [0.3, 0.1]]), ([0, 1], [1, 0], [1, 1], [2, 2])
+    report = evaluate(row, *rest)
+    assert (report.valid_queries, report.ap.tolist()) == (2, [0.5, 0.5])
+    shifted = evaluate(row, [1, 2], [2, 1], [1, 1], [2, 2])
+    assert report.mAP == shifted.mAP
+    # a protocol that knows 0 as the distractors has no such person
+    assert evaluate(row, *rest, protocol="legacy-no-distractors").valid_queries == 1
+
+
 def test_junk_and_own_camera_take_no_part_and_distractors_do() -> None:
     # nearest first: junk, own camera, distractor, match
     row = np.array([[0.1, 0.2, 0.3, 0.4]])
@@ -312,7 +323,7 @@ FINE = (np.zeros((1, 2)), [1], [1, 2], [1], [2, 2])
         (0, np.zeros((2, 2)), "identities say"),
         (0, np.array([[0.1, np.nan]]), "query 0 to gallery row 1 is not a number"),
         (1, [3], "none of the query identities is in the gallery"),
-        (1, [0], "positive identity"),
+        (1, [-1], "known person"),
         (1, [1.5], "whole numbers"),
         (1, ["a"], "whole numbers"),
         (2, [1], "gallery identities but 2 gallery cameras"),

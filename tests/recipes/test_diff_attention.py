@@ -87,7 +87,7 @@ def test_separate_loss_is_ten_times_the_triplet_of_attended_distances(weighted: 
     terms = method.losses(Batch(features[:, :, None, None], torch.arange(12)))
     distances = method.network(features)
     expected = (
-        weighted_triplet_of_distances(distances, LABELS)
+        weighted_triplet_of_distances(distances, LABELS, legacy=True)
         if weighted
         else triplet_of_distances(distances, LABELS, margin=None)
     )
@@ -196,3 +196,12 @@ def test_separate_training_has_no_options_of_a_network(capsys: pytest.CaptureFix
             main(["train", "diff-attention", *option])
         assert stopped.value.code == 2
         assert option[0] in capsys.readouterr().err
+
+
+def test_centres_fall_with_the_network_and_decay() -> None:
+    config = replace(joint_small(), epochs=3, milestones=(2,), warmup=1, weight_decay=5e-4)
+    centres = JointMethod(config, LABELS).optimisers()[1]
+    group = centres.optimiser.param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (config.center_learning_rate, 5e-4)
+    factors = [centres.schedules[0].factor(epoch, 0.0) for epoch in (1, 2, 3)]
+    assert factors == pytest.approx([1.0, 1.0, 0.1])

@@ -133,9 +133,13 @@ class CropTable:
         return np.unique(self.identity, return_inverse=True)[1].astype(np.int64)
 
     def match_labels(self) -> tuple[Labels, Labels, Labels, Labels]:
-        """Return the identities of queries (Q,) and gallery (G,), then their cameras."""
+        """Return the identities of queries (Q,) and gallery (G,), then their cameras.
+
+        A query that shows a distractor is junk: it has no true match.
+        """
         query, gallery = self.query, self.gallery
-        return query.identity, gallery.identity, query.camera, gallery.camera
+        people = np.where(query.identity == 0, JUNK, query.identity)
+        return people, gallery.identity, query.camera, gallery.camera
 
 
 def concatenate(tables: Sequence[CropTable], *, name: str, root: str | Path) -> CropTable:

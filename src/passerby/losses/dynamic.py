@@ -36,8 +36,9 @@ class DynamicBalance(nn.Module):
 
     ``official`` does exactly what the authors' code does: averages start at 0, the first p is one
     half, and a ratio of 0 / 0 counts as "both". Both losses train until the averages have risen.
-    ``paper`` starts averages at the first losses and takes 0 / 0 as identity loss alone. Training
-    starts with that loss, as the paper says. ``static`` always takes both.
+    Where only the identity loss does not fall, it trains alone. ``paper`` starts averages at the
+    first losses, takes 0 / 0 as identity loss alone and x / 0 as both. Training starts with the
+    identity loss, as the paper says. ``static`` always takes both.
 
     All state is in buffers, so that a resumed run decides as an uninterrupted one.
     """
@@ -90,9 +91,10 @@ class DynamicBalance(nn.Module):
         return bool(self.both)
 
     def _decide(self, identity: float, triplet: float) -> bool:
-        if identity == 0:
-            return triplet > 0 or self.mode == "official"
-        return triplet / identity >= self.delta
+        if identity > 0:
+            return triplet / identity >= self.delta
+        # the code's weight is -0.0: its ratio is minus infinity, or NaN, which is not below delta
+        return triplet == 0 if self.mode == "official" else triplet > 0
 
     def shares(self) -> tuple[float, float]:
         """Compute weights of identity and triplet loss where both take part, in ``paper`` mode.

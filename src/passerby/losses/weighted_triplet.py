@@ -56,6 +56,6 @@ def _masked_softmax(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _legacy_softmax(values: Tensor, mask: Tensor) -> Tensor:
-    top = (values * mask).amax(dim=1, keepdim=True)
-    powers = (values - top).exp() * mask
+    values = values * mask  # before the exponential: far pairs of the other kind would overflow
+    powers = (values - values.amax(dim=1, keepdim=True)).exp() * mask
     return powers / (powers.sum(dim=1, keepdim=True) + 1e-6)

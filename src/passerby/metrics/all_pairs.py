@@ -26,7 +26,7 @@ class Survey:
 
     Attributes:
         protocol: The name of the protocol that says which rows take part.
-        queries: (V,) int64 the queries with a positive identity, with or without a true match.
+        queries: (V,) int64 the queries of known people, with or without a true match.
         gallery: (V, k) int64 the nearest gallery rows that take part, nearest first; -1 where
             fewer take part.
         similarities: (V, k) float32 their cosine similarities.
@@ -98,8 +98,8 @@ def survey(  # noqa: PLR0917 - as evaluate
     Args:
         queries: (Q, D).
         gallery: (G, D).
-        query_ids: (Q,) whole numbers; people are positive.
-        gallery_ids: (G,); -1 is junk (takes no part), 0 a distractor (somebody else).
+        query_ids: (Q,) whole numbers; -1 is junk.
+        gallery_ids: (G,); -1 is junk (takes no part), 0 a distractor unless a query has it too.
         query_cameras: (Q,).
         gallery_cameras: (G,).
         protocol: A name in ``PROTOCOLS``.
@@ -123,7 +123,7 @@ def survey(  # noqa: PLR0917 - as evaluate
         gallery_cameras=_on(rules.cameras(np.asarray(gallery_cameras)), left),
         rules=rules,
     )
-    people = (sides.query_ids > 0).nonzero().flatten()
+    people = (sides.query_ids >= (0 if rules.distractors else 1)).nonzero().flatten()
     k = min(candidates, len(right))
     rows = max(1, BLOCK_BYTES // (4 * len(right)))
     parts = [_some(left, right, some, sides, k) for some in people.split(rows)]

@@ -67,8 +67,9 @@ def evaluate(
 
     Args:
         distances: (Q, G), smaller is nearer.
-        query_ids: (Q,) whole numbers; people have positive numbers.
-        gallery_ids: (G,); -1 is junk, which takes no part, and 0 a distractor, a negative.
+        query_ids: (Q,) whole numbers; -1 is junk.
+        gallery_ids: (G,); -1 is junk, which takes no part. 0 is a distractor, a negative, unless a
+            query has it too, as in labels that count from 0.
         query_cameras: (Q,).
         gallery_cameras: (G,).
         ranks: Ranks k of the CMC.

@@ -58,7 +58,9 @@ def find_matches(
     starts = np.searchsorted(ordered, query_ids, side="left")
     ends = np.searchsorted(ordered, query_ids, side="right")
     queries, true, left_out = [], [], []
-    for query in np.flatnonzero((query_ids > 0) & (ends > starts)):
+    # labels that count from 0 name a person 0, unless the protocol knows 0 as the distractors
+    lowest = 0 if protocol.distractors else 1
+    for query in np.flatnonzero((query_ids >= lowest) & (ends > starts)):
         people = order[starts[query] : ends[query]]
         if protocol.same_camera:
             counted = np.ones(len(people), dtype=bool)
@@ -70,7 +72,6 @@ def find_matches(
             left_out.append(people[~counted])
     if not queries:
         raise InputError(_why_none(query_ids, gallery_ids, protocol))
-    lowest = 0 if protocol.distractors else 1
     return Matches(
         queries=np.array(queries, dtype=np.int64),
         true=true,
@@ -105,10 +106,10 @@ def _whole(values: ArrayLike, what: str) -> NDArray[np.int64]:
 def _why_none(
     query_ids: NDArray[np.int64], gallery_ids: NDArray[np.int64], protocol: Protocol
 ) -> str:
-    people = query_ids[query_ids > 0]
+    people = query_ids[query_ids >= (0 if protocol.distractors else 1)]
     absent = ~np.isin(people, gallery_ids)
     if not len(people):
-        return "no query shows a person with a positive identity; nothing can be evaluated"
+        return "no query shows a known person; nothing can be evaluated"
     if absent.all():
         return (
             "no query has a true match: none of the query identities is in the gallery; "

@@ -13,8 +13,9 @@ from passerby.errors import InputError
 class Protocol:
     """The gallery rows that take part for a query, and the form of average precision.
 
-    In every protocol a gallery identity of -1 is junk and takes no part. 0 is a distractor: a
-    negative for every query; as a query it has no true match.
+    In every protocol a gallery identity of -1 is junk and takes no part. A gallery identity of 0 is
+    a distractor, a negative for every query, unless a query has it too: labels of other programs
+    count from 0. Queries of a data set never have it (:meth:`CropTable.match_labels`).
 
     Attributes:
         name: The name that is printed with every result.

@@ -221,7 +221,7 @@ def new_network(config: ClusterContrast) -> tuple[ReidNetwork, ModelCard]:
             f"{card.architecture} gives no single feature to cluster by; take a network with one"
         )
     if config.ghost:
-        ghost_batch_norm(network, config.ghost)
+        ghost_batch_norm(network, config.ghost, running="first")  # DataParallel keeps these
     return network, card
 
 

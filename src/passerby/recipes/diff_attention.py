@@ -49,6 +49,7 @@ class AttentionOptions:
         normalise: Compare attended vectors of unit length in training too, as the test does.
             Without this, hard data train the attention to shrink all distances to zero.
         weighted: The weighted triplet loss of AGW in place of the batch-hard one.
+        legacy: Compute that loss by the arithmetic of the authors' code, see ``recipes.agw``.
     """
 
     ratio: int = 4
@@ -57,6 +58,7 @@ class AttentionOptions:
     unit: bool = False
     normalise: bool = False
     weighted: bool = False
+    legacy: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +154,7 @@ def pair_loss(
 ) -> Tensor:
     """Batch-hard or weighted triplet loss of attended distances (B, B)."""
     if config.weighted:
-        return weighted_triplet_of_distances(distances, labels)
+        return weighted_triplet_of_distances(distances, labels, legacy=config.legacy)
     return triplet_of_distances(distances, labels, margin=margin)
 
 
@@ -211,9 +213,19 @@ class JointMethod(BagOfTricksMethod[JointDiffAttention]):
         }
 
     def optimisers(self) -> list[ScheduledOptimiser]:
-        """Adam for network and attention together; SGD for the centres."""
+        """Adam for network and attention; SGD with decay, at falling rates, for the centres."""
+        config = self.config
         both = nn.ModuleList([self.network, self.attention])
-        return [supervised.adam(both, self.config, self.config.betas), *super().optimisers()[1:]]
+        optimisers = [supervised.adam(both, config, config.betas)]
+        if self.center is not None:
+            sgd = torch.optim.SGD(
+                self.center.parameters(),
+                lr=config.center_learning_rate,
+                weight_decay=config.weight_decay,
+            )
+            falling = replace(config, warmup=0)
+            optimisers.append(ScheduledOptimiser(sgd, supervised.learning_rates(falling)))
+        return optimisers
 
 
 def run(config: SeparateDiffAttention, table: CropTable) -> Report:
@@ -331,10 +343,9 @@ def scores(
     attention: DiffAttention, queries: Tensor, gallery: Tensor, table: CropTable
 ) -> tuple[Report, Report]:
     """Reports of the attended distance and of the cosine of features (Q, D) and (G, D)."""
-    identities = (table.query.identity, table.gallery.identity)
-    cameras = (table.query.camera, table.gallery.camera)
-    attended = evaluate_blocks(attended_blocks(attention, queries, gallery), *identities, *cameras)
-    return attended, evaluate_features(queries, gallery, *identities, *cameras)
+    labels = table.match_labels()
+    attended = evaluate_blocks(attended_blocks(attention, queries, gallery), *labels)
+    return attended, evaluate_features(queries, gallery, *labels)
 
 
 def finish(

@@ -48,11 +48,16 @@ def one_head(found: Checkpoint) -> Facts:
 
 
 def strong_baseline(found: Checkpoint) -> Facts:
-    """Describe reid-strong-baseline, ReID-Survey (AGW) and the base files of Diff Attention."""
+    """Describe reid-strong-baseline, ReID-Survey (AGW) and the base files of Diff Attention.
+
+    The plain ResNet of their code lacks the ReLU of the stem; their ResNet-IBN-a has it.
+    """
     non_local = _place_non_local(found)
+    facts = one_head(found)
+    stem = {} if facts["architecture"].endswith("-ibn") else {"stem_relu": False}
     return {
-        **one_head(found),
-        "structure": {**non_local, "stem_relu": False},
+        **facts,
+        "structure": {**non_local, **stem},
         "neck": "bnneck.weight" in found.state,
         "notes": "AGW (ReID-Survey)" if non_local else "reid-strong-baseline",
     }
