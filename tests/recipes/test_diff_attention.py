@@ -199,7 +199,7 @@ def test_separate_training_has_no_options_of_a_network(capsys: pytest.CaptureFix
 
 
 def test_centres_fall_with_the_network_and_decay() -> None:
-    config = replace(joint_small(), epochs=3, milestones=(2,), warmup=1, weight_decay=5e-4)
+    config = replace(joint_small(), identities=4, milestones=(2,), warmup=1, schedule="steps")
     centres = JointMethod(config, LABELS).optimisers()[1]
     group = centres.optimiser.param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (config.center_learning_rate, 5e-4)

@@ -29,7 +29,7 @@ class Agw(BagOfTricks):
     Attributes:
         margin: Has no effect: the weighted triplet loss has no margin.
         legacy: Compute the weighted triplet loss by the arithmetic of the authors' code, which made
-            the published figures; its weights vanish at large distances. Off: the formula as printed.
+            the published figures; its weights vanish at large distances. Off: the printed formula.
     """
 
     out: Path = Path("runs/agw")
