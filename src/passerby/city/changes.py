@@ -5,6 +5,7 @@ the camera have to follow. They are brought into line afterwards, and :func:`set
 interrupted change has left. Doing a change twice is the same as doing it once.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,14 +61,16 @@ def add_camera(city: City, camera: Camera) -> Camera:
     Raises:
         InputError: There is such a camera at that time, or no such unit.
     """
-    if not camera.id or len(camera.id) > 64:
-        raise InputError(f"'{camera.id}' cannot be a camera's id; give 1 to 64 signs")
-    unit = leaf_of(camera.unit, camera.place, city.units, f"camera '{camera.id}'")
+    if not re.fullmatch(r"[\w.:-]{1,64}", camera.id):
+        raise InputError(
+            f"'{camera.id}' cannot be a camera's id; give 1 to 64 letters, digits, dots or dashes"
+        )
+    unit = unit_at(city, camera.id, camera.place, camera.unit)
     writing = city.engine.execution_options(immediate=True)
     with Session(writing) as session, session.begin():
         known = catalogue.read_cameras(session)
         before = known.get(camera.id, ())
-        if any(one.meets(camera.valid_from, camera.valid_to) for one in before):
+        if any(one.valid_to is None or one.valid_to > camera.valid_from for one in before):
             raise InputError(
                 f"there is a camera '{camera.id}' already; move it, or retire it and give a later "
                 "date"
@@ -79,6 +82,21 @@ def add_camera(city: City, camera: Camera) -> Camera:
         _store(session, history)
     city.refresh()
     return added
+
+
+def unit_at(city: City, name: str, place: tuple[float, float], unit: str = "") -> str:
+    """Return the smallest unit of a camera: the named one, that of its place, or the only one.
+
+    Raises:
+        InputError: There is no such place or unit, or the place is outside of several units.
+    """
+    longitude, latitude = place
+    if not (-180 <= longitude <= 180 and -90 <= latitude <= 90):
+        raise InputError(f"there is no place {longitude}, {latitude}; give longitude, latitude")
+    leaves = city.units.leaves()
+    if not unit and len(leaves) == 1:
+        return leaves[0].code
+    return leaf_of(unit, place, city.units, f"camera '{name}'")
 
 
 def change_camera(city: City, name: str, edit: Edit, *, apply_clock: bool = False) -> Changed:
@@ -138,7 +156,7 @@ def settle(city: City) -> Changed:
 def _follow(city: City, name: str, units: frozenset[str], clock: bool) -> Changed:
     """Give the sightings of a camera the units and, with ``clock``, the times of its history."""
     done = Changed()
-    for page in _pages(city, Scope(cameras=(name,))):
+    for page in pages_of(city, Scope(cameras=(name,))):
         moved = [_in_line(city, one, units, clock) for one in page]
         pairs = [(old, new) for old, new in zip(page, moved, strict=True) if old != new]
         _rewrite(city, pairs)
@@ -173,7 +191,7 @@ def with_clock(city: City, one: Sighting, time: int) -> Sighting:
 # reading and writing -----------------------------------------------------------------------------
 
 
-def _pages(city: City, scope: Scope) -> Iterator[list[Sighting]]:
+def pages_of(city: City, scope: Scope) -> Iterator[list[Sighting]]:
     """The sightings of a scope, newest first, some at a time; what is added meanwhile may miss."""
     end, size, seen = scope.end, PAGE, frozenset[str]()
     while True:
@@ -236,7 +254,7 @@ def _pages_of_clip(city: City, record: ClipRecord) -> Iterator[list[Sighting]]:
         # room for every clock that the camera may have had
         room = 2 * DAY_MS + max((abs(one.clock) for one in city.history[record.camera]), default=0)
         scope = replace(scope, start=record.first - room, end=record.last + room)
-    for page in _pages(city, scope):
+    for page in pages_of(city, scope):
         own = [one for one in page if one.id.startswith(f"{record.name}-")]
         if own:
             yield own
