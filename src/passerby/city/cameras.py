@@ -106,7 +106,7 @@ def _camera(feature: dict[str, Any], position: int, units: UnitTree) -> Camera:
     place = geojson.positions(shape["coordinates"])[0]
     properties = feature["properties"]
     try:
-        view = {
+        view: dict[str, Any] = {
             key: float(properties[key])
             for key in ("heading", "field_of_view", "height", "range")
             if properties.get(key) is not None

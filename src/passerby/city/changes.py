@@ -194,16 +194,16 @@ def with_clock(city: City, one: Sighting, time: int) -> Sighting:
 def pages_of(city: City, scope: Scope) -> Iterator[list[Sighting]]:
     """The sightings of a scope, newest first, some at a time; what is added meanwhile may miss."""
     end, size, seen = scope.end, PAGE, frozenset[str]()
-    while True:
-        page = city.gallery.latest(size, replace(scope, end=end))
+    while page := city.gallery.latest(size, replace(scope, end=end)):
         new = [one for one in page if one.id not in seen]
         if new:
             yield new
         if len(page) < size:
             return
-        # the page may end between sightings of one time
-        size = PAGE if new else 2 * size
-        seen, end = frozenset(one.id for one in page), page[-1].time + 1
+        # the page may end between sightings of one moment: the next one begins with all of them
+        last = page[-1].time
+        size = 2 * size if last + 1 == end else PAGE
+        seen, end = frozenset(one.id for one in page if one.time == last), last + 1
 
 
 def _rewrite(city: City, pairs: list[tuple[Sighting, Sighting]]) -> None:

@@ -101,7 +101,9 @@ def find_clip(city: City, name: str) -> ClipRecord:
         InputError: There is no such clip, or there are several.
     """
     with Session(city.engine) as session:
-        rows = session.scalars(select(ClipRow).where(ClipRow.name.startswith(name, autoescape=True)))
+        rows = session.scalars(
+            select(ClipRow).where(ClipRow.name.startswith(name, autoescape=True))
+        )
         found = [_record(row) for row in rows] if name else []
     if len(found) != 1:
         what = f"are {len(found)} clips whose names begin with" if found else "is no clip"

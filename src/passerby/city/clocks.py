@@ -1,14 +1,14 @@
 """Estimate how far the clocks of cameras are off, from people who pass several cameras.
 
 Two tracklets of different cameras that are each other's nearest are taken for one person. The time
-between them is the walk, in one direction or the other, and the difference of the two clocks. A walk
-has a known distribution (:mod:`passerby.city.paths`); pairs of two different people are uniform. The
-offsets of all cameras maximise the sum of the log likelihoods, one camera after the other until
-nothing changes. A bootstrap over the pairs gives the interval of each.
+between them is the walk, in one direction or the other, and the difference of the two clocks. A
+walk has a known distribution (:mod:`passerby.city.paths`); pairs of two different people are
+uniform. The offsets of all cameras maximise the sum of the log likelihoods, one camera after the
+other until nothing changes. A bootstrap over the pairs gives the interval of each.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,13 @@ from passerby.metrics import Calibration
 
 LEAST_PAIRS = 8  # people who pass the camera and another one
 LEAST_BACK = 2  # of them in the rarer direction: there and back tell a walk from a clock
+LEAST_GAIN = 8.0  # log likelihood by which an offset must be better than none
 WIDEST = 90.0  # seconds of an interval that still says something
 MOST_TRACKLETS = 20_000
 SAME = 0.5  # share of pairs that are taken to be one person
 STEP, FINE = 5.0, 1.0  # seconds of the grid, and around its best point
+MODEL = 5.0  # seconds that the walking model may be wrong by
+USUAL = 10.0  # seconds by which a clock that is right is off
 ROUNDS = 20
 DRAWS = 200
 
@@ -54,6 +57,10 @@ class ClockEstimate:
     there: int
     back: int
     refusal: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "differs": self.differs}
 
     @property
     def differs(self) -> bool:
@@ -115,11 +122,11 @@ def estimate_clocks(
             "two"
         )
     pairs = _pairs(city, tracks, cameras, calibration, within)
-    offsets = _offsets(pairs, len(cameras), within, walking)
-    offsets -= np.median(offsets)
+    likelihood = _Likelihood(within=within, walking=walking)
+    offsets = _offsets(pairs, len(cameras), likelihood)
     rng = np.random.default_rng(0)
     return [
-        _estimate(name, number, pairs, offsets, within, walking, rng)
+        _estimate(name, _own(pairs, number, offsets), offsets[number], likelihood, rng)
         for number, name in enumerate(cameras)
     ]
 
@@ -193,88 +200,120 @@ def _pairs(
 # clocks ------------------------------------------------------------------------------------------
 
 
-def _scores(pairs: Pairs, shift: FloatArray64, within: float, walking: Walking) -> FloatArray64:
-    """(G, N) log likelihood of each pair, relative to two strangers, for shifts (G, N) of it."""
-    seconds = np.abs(pairs.between + shift)
-    window = 4 * within + 2 * pairs.metres
-    usual = np.maximum(pairs.metres, 5.0) / walking.usual_speed
-    spread = walking.spread
-    z = np.log(np.maximum(seconds, 0.5) / usual) / spread
-    walk = np.exp(-0.5 * z * z) / (np.maximum(seconds, 0.5) * spread * np.sqrt(2 * np.pi))
-    extra = np.maximum(seconds - usual, 0.0)
-    stop = np.where(seconds > usual, np.exp(-extra / walking.stop_seconds), 0.0)
-    density = (1 - walking.stop_chance) * walk + walking.stop_chance * stop / walking.stop_seconds
-    scores: FloatArray64 = np.log(SAME * density / 2 * window + 1 - SAME)
-    return scores
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Likelihood:
+    within: float
+    walking: Walking
+
+    def of(self, own: "_Own", offsets: FloatArray64) -> FloatArray64:
+        """(G, N) log likelihood of each pair of a camera for its offsets (G,).
+
+        It is relative to two strangers.
+        """
+        metres, walking = own.pairs.metres, self.walking
+        seconds = np.abs(own.seconds(offsets[:, None]))
+        window = 4 * self.within + 2 * metres
+        usual = np.maximum(metres, 5.0) / walking.usual_speed
+        some = np.maximum(seconds, 0.5)
+        z = np.log(some / usual) / walking.spread
+        walk = np.exp(-0.5 * z * z) / (some * walking.spread * np.sqrt(2 * np.pi))
+        extra = np.maximum(seconds - usual, 0.0)
+        stop = np.where(seconds > usual, np.exp(-extra / walking.stop_seconds), 0.0)
+        stop = walking.stop_chance * stop / walking.stop_seconds
+        density = (1 - walking.stop_chance) * walk + stop
+        scores: FloatArray64 = np.log(SAME * density / 2 * window + 1 - SAME)
+        return scores
 
 
-def _own(
-    pairs: Pairs, camera: int, offsets: FloatArray64
-) -> tuple[Pairs, FloatArray64, FloatArray64]:
-    """The pairs of one camera, what the other clocks add to them, and the sign of its own."""
-    rows = np.flatnonzero((pairs.first == camera) | (pairs.second == camera))
-    own = pairs.take(rows)
+def _prior(offset: FloatArray64) -> FloatArray64:
+    """Log prior of an offset, up to a constant: most clocks are right, a few are far off."""
+    prior: FloatArray64 = -np.log1p((offset / USUAL) ** 2)
+    return prior
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Own:
+    """The pairs of one camera, and the clocks of the others.
+
+    Attributes:
+        pairs: N pairs.
+        sign: (N,) 1 where the camera is the second of the pair, -1 where it is the first.
+        shift: (N,) seconds that the other clock adds to the time between.
+    """
+
+    pairs: Pairs
+    sign: FloatArray64
+    shift: FloatArray64
+
+    def seconds(self, offset: FloatArray64 | float) -> FloatArray64:
+        """Seconds between the two tracklets of each pair with this offset of the camera."""
+        between: FloatArray64 = self.pairs.between + self.shift + self.sign * offset
+        return between
+
+
+def _own(pairs: Pairs, camera: int, offsets: FloatArray64) -> _Own:
+    own = pairs.take(np.flatnonzero((pairs.first == camera) | (pairs.second == camera)))
     sign = np.where(own.second == camera, 1.0, -1.0)
     other = np.where(own.second == camera, own.first, own.second)
-    return own, -sign * offsets[other], sign
+    return _Own(pairs=own, sign=sign, shift=-sign * offsets[other])
 
 
-def _offsets(pairs: Pairs, count: int, within: float, walking: Walking) -> FloatArray64:
+def _offsets(pairs: Pairs, count: int, likelihood: _Likelihood) -> FloatArray64:
     """(C,) offsets in seconds that explain most pairs, one camera at a time."""
     offsets = np.zeros(count)
-    coarse = np.arange(-within, within + STEP, STEP)
+    coarse = _grid(likelihood.within)
     for _ in range(ROUNDS):
         before = offsets.copy()
         for camera in range(count):
-            own, shift, sign = _own(pairs, camera, offsets)
-            if len(own.between) == 0:
-                continue
+            own = _own(pairs, camera, offsets)
             for grid in (coarse, None):
                 points = offsets[camera] + np.arange(-STEP, STEP, FINE) if grid is None else grid
-                total = _scores(own, shift + sign * points[:, None], within, walking).sum(axis=1)
-                offsets[camera] = points[int(total.argmax())]
+                total = likelihood.of(own, points).sum(axis=1)
+                offsets[camera] = points[int((total + _prior(points)).argmax())]
         if np.abs(offsets - before).max() < FINE:
             break
     return offsets
 
 
+def _grid(within: float) -> FloatArray64:
+    steps = np.arange(int(within / STEP) + 1) * STEP
+    return np.concatenate([-steps[:0:-1], steps])
+
+
 def _estimate(
-    name: str,
-    camera: int,
-    pairs: Pairs,
-    offsets: FloatArray64,
-    within: float,
-    walking: Walking,
-    rng: np.random.Generator,
+    name: str, own: _Own, best: float, likelihood: _Likelihood, rng: np.random.Generator
 ) -> ClockEstimate:
     """The estimate of one camera with its interval, or why there is none."""
-    own, shift, sign = _own(pairs, camera, offsets)
-    best = offsets[camera]
-    seconds = own.between + shift + sign * best
-    fits = _scores(own, (shift + sign * best)[None], within, walking)[0] > 0
-    there = int(np.count_nonzero(fits & (sign * seconds < 0)))
-    number = int(np.count_nonzero(fits))
-    low = high = best
-    if number:
-        points = np.union1d(np.arange(-within, within + STEP, STEP), best + np.arange(-60, 61, FINE))
-        each = _scores(own, shift + sign * points[:, None], within, walking)
-        draws = rng.multinomial(len(sign), np.full(len(sign), 1 / len(sign)), size=DRAWS)
-        peaks = points[(each @ draws.T).argmax(axis=0)]
+    count = len(own.sign)
+    fits = likelihood.of(own, np.array([best]))[0] > 0
+    there = int(np.count_nonzero(fits & (own.sign * own.seconds(best) < 0)))
+    pairs = int(np.count_nonzero(fits))
+    low, high, gain = best, best, 0.0
+    if pairs:
+        two = likelihood.of(own, np.array([best, 0.0])).sum(axis=1)
+        gain = float(two[0] - two[1])
+        points = np.union1d(_grid(likelihood.within), best + np.arange(-60, 61, FINE))
+        draws = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)
+        # without the prior: it would hide that the people say little
+        peaks = points[(likelihood.of(own, points) @ draws.T).argmax(axis=0)]
         low, high = np.percentile(peaks, [2.5, 97.5])
+        low, high = min(low, best) - MODEL, max(high, best) + MODEL
     refusal = ""
-    if number < LEAST_PAIRS:
-        refusal = f"only {number} people pass it and another camera; {LEAST_PAIRS} are needed"
-    elif min(there, number - there) < LEAST_BACK:
+    if pairs < LEAST_PAIRS:
+        refusal = f"only {pairs} people pass it and another camera; {LEAST_PAIRS} are needed"
+    elif min(there, pairs - there) < LEAST_BACK:
         refusal = "people pass it in one direction only, so a walk cannot be told from a clock"
     elif high - low > WIDEST:
         refusal = f"the people disagree: anything from {low:.0f} to {high:.0f} s fits"
+    elif not low <= 0 <= high and gain < LEAST_GAIN:
+        refusal = f"no offset fits the people nearly as well as {best:.0f} s"
     return ClockEstimate(
         camera=name,
         offset=float(best),
         low=float(low),
         high=float(high),
-        pairs=number,
+        pairs=pairs,
         there=there,
-        back=number - there,
+        back=pairs - there,
         refusal=refusal,
     )

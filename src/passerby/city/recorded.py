@@ -1,6 +1,6 @@
 """When a camera recorded: what tells "nobody seen" from "not recorded"."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,10 @@ def recorded(city: City, scope: Scope) -> dict[str, Recording]:
 
     A window without bounds is that from the first to the last recorded moment of the city. A camera
     without a clip is taken as not recorded where other cameras have clips and this one has never
-    had a sighting either. A camera that was not there yet, or no more, did not record.
+    had a sighting either. A camera that stood elsewhere, not yet or no more did not record.
     """
-    names = city.cameras_in(scope)
+    views = city.views_in(scope)
+    names = list(dict.fromkeys(view.id for view in views))
     every = _timelines(city)
     if not every:
         return {name: Recording(camera=name, spans=None, share=None) for name in names}
@@ -66,10 +67,33 @@ def recorded(city: City, scope: Scope) -> dict[str, Recording]:
         if spans is None and city.gallery.count(Scope(cameras=(name,))):
             out[name] = Recording(camera=name, spans=None, share=None)
             continue
-        inside = tuple((max(a, start), min(b, end)) for a, b in spans or () if a < end and b > start)
+        inside = tuple(
+            (max(a, start), min(b, end)) for a, b in spans or () if a < end and b > start
+        )
         share = sum(b - a for a, b in inside) / max(end - start, 1)
         out[name] = Recording(camera=name, spans=inside, share=min(share, 1.0))
     return out
+
+
+def shares(city: City, scope: Scope) -> dict[str, float | None]:
+    """Return the recorded part of a scope's window by camera, 0..1; None where it is not known."""
+    return {
+        name: None if one.share is None else round(one.share, 4)
+        for name, one in recorded(city, scope).items()
+    }
+
+
+def share_words(parts: Mapping[str, float | None]) -> str:
+    """Return in words which cameras did not record, or not all of the time; empty for none."""
+    away = [name for name, part in parts.items() if part == 0]
+    partly = [f"{name} {part:.0%}" for name, part in parts.items() if part and part < 1]
+    words = [f"{len(away)} of {len(parts)} cameras did not record: {_some(away)}"] if away else []
+    words += [f"{len(partly)} recorded a part of the time: {_some(partly)}"] if partly else []
+    return "; ".join(words)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
 
 
 def _timelines(city: City) -> dict[str, list[Span]]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from passerby.city import Camera, City
     from passerby.city.changes import Changed, Edit
     from passerby.service.audit import Audit
+    from passerby.service.database import Database
+
+    Changing = tuple[City, Database, Audit]
 
 Id = Annotated[str, tyro.conf.Positional]
 
@@ -45,7 +48,7 @@ class View:
     range: float | None = None
     """Metres up to which a person can be recognised."""
 
-    def view(self) -> dict[str, float]:
+    def view(self) -> dict[str, Any]:
         """Return what was given."""
         names = ("heading", "field_of_view", "height", "range")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
@@ -108,13 +111,19 @@ class Move(View, OfCamera):
         if self.place is None and not self.unit and not self.view():
             raise InputError("nothing would change; give --place, --unit or what it sees")
         when = self.when()
-        with audited(self.city) as (city, _, audit):
-            new: dict[str, Any] = self.view()
+        with audited(self.city) as open_city:
+            city, new = open_city[0], self.view()
             if self.place is not None or self.unit:
                 place = self.place or city.camera(self.camera, when).place
                 unit = unit_at(city, self.camera, place, self.unit)
                 new |= {"place": place, "unit": unit}
-            _change(city, audit, "camera_moved", self.camera, when, lambda one: changed(one, when, **new))
+            _change(
+                open_city,
+                "camera_moved",
+                self.camera,
+                when,
+                lambda one: changed(one, when, **new),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +140,14 @@ class Rename(OfCamera):
         from passerby.city.cameras import changed
 
         when, names = self.when(), {"name": self.name, "name_zh": self.name_zh or self.name}
-        with audited(self.city) as (city, _, audit):
-            _change(city, audit, "camera_renamed", self.camera, when, lambda one: changed(one, when, **names))
+        with audited(self.city) as open_city:
+            _change(
+                open_city,
+                "camera_renamed",
+                self.camera,
+                when,
+                lambda one: changed(one, when, **names),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +160,9 @@ class Retire(OfCamera):
         from passerby.city.cameras import retired
 
         when = self.when()
-        with audited(self.city) as (city, _, audit):
-            _change(city, audit, "camera_retired", self.camera, when, lambda one: retired(one, when))
-            later = city.gallery.count(Scope(cameras=(self.camera,), start=when))
+        with audited(self.city) as open_city:
+            _change(open_city, "camera_retired", self.camera, when, lambda one: retired(one, when))
+            later = open_city[0].gallery.count(Scope(cameras=(self.camera,), start=when))
         if later:
             print(
                 f"passerby admin camera retire: {later} sightings are later than that; they stay",
@@ -186,12 +201,11 @@ def _row(one: "Camera") -> list[str]:
     ]  # fmt: skip
 
 
-def _change(
-    city: "City", audit: "Audit", action: str, name: str, when: int, edit: "Edit"
-) -> None:
+def _change(changing: "Changing", action: str, name: str, when: int, edit: "Edit") -> None:
     """Change a camera, write it into the audit, and say what has followed."""
     from passerby.city.changes import change_camera
 
+    city, _, audit = changing
     done = change_camera(city, name, edit)
     camera = city.camera(name)
     _record(audit, action, camera, at=format_time(when), **vars(done))

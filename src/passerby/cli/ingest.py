@@ -127,9 +127,7 @@ def _add_camera(city: "City", options: Ingest) -> None:
         camera = add_camera(
             city, Camera(id=name, number=0, name=name, name_zh=name, unit="", place=place)
         )
-        print(
-            f"passerby ingest: camera '{name}' is new, in unit {camera.unit}", file=sys.stderr
-        )
+        print(f"passerby ingest: camera '{name}' is new, in unit {camera.unit}", file=sys.stderr)
     elif city.camera(name).place != place:
         stands = ", ".join(f"{degrees:g}" for degrees in city.camera(name).place)
         raise InputError(

@@ -13,7 +13,6 @@ from passerby.city import City, Sighting
 from passerby.city.changes import with_clock
 from passerby.city.clips import STORED, ClipRecord, claim, clip_name, write_clip
 from passerby.city.networks import check_network
-from passerby.errors import InputError
 from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg, enhance
 from passerby.ingest.detector import Detector
@@ -277,9 +276,17 @@ def _claim(
 
 def _finish(city: City, record: ClipRecord, report: IngestReport) -> None:
     """Register that a clip was read to its end, and what was recorded."""
-    read = {"first": report.first, "last": report.last, "gaps": tuple(report.gaps)}
-    counts = {"frames": report.frames, "sightings": report.sightings, "ingested": now()}
-    write_clip(city, replace(record, state=STORED, **read, **counts))
+    done = replace(
+        record,
+        state=STORED,
+        first=report.first,
+        last=report.last,
+        gaps=tuple(report.gaps),
+        frames=report.frames,
+        sightings=report.sightings,
+        ingested=now(),
+    )
+    write_clip(city, done)
 
 
 def _read(clip: Clip, begin: int, options: ClipOptions, report: IngestReport) -> Iterator[Frame]:
