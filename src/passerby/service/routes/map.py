@@ -9,9 +9,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from passerby.city import Scope
+from passerby.city.cameras import History
 from passerby.city.city import LANDSCAPE
 from passerby.city.gallery import Coverage
 from passerby.city.recorded import Recording, recorded
+from passerby.service.access import Access
 from passerby.service.http import PROBLEMS, Answer, AnyCaller, Searcher
 from passerby.times import format_time
 
@@ -117,15 +119,22 @@ def cameras(caller: AnyCaller) -> FeatureCollection:
     A camera that has moved is shown where it stood last in the granted units. ``history`` holds
     every version in them, oldest first, each with its place and dates.
     """
-    features = []
-    for history in caller.service.city.history.values():
-        seen = [one for one in history if caller.access.sees(one.unit)]
-        if seen:
-            feature = Feature(**seen[-1].to_geojson())
-            versions = [{**one.properties(), "place": list(one.place)} for one in seen]
-            feature.properties["history"] = versions
-            features.append(feature)
-    return FeatureCollection(features=features)
+    every = caller.service.city.history.values()
+    features = (camera_feature(history, caller.access) for history in every)
+    return FeatureCollection(features=[feature for feature in features if feature])
+
+
+def camera_feature(history: History, access: Access) -> Feature | None:
+    """Return a camera as an account may see it: its last version in the granted units.
+
+    ``history`` holds every version in them; None where there is none.
+    """
+    seen = [one for one in history if access.sees(one.unit)]
+    if not seen:
+        return None
+    feature = Feature(**seen[-1].to_geojson())
+    feature.properties["history"] = [{**one.properties(), "place": list(one.place)} for one in seen]
+    return feature
 
 
 @router.get("/streets", summary="The base map")
