@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from passerby.city import schema
 from passerby.city.address import CATALOGUE, Address, write_address
-from passerby.city.cameras import Camera
+from passerby.city.cameras import Camera, History
 from passerby.city.engines import open_engine
 from passerby.city.streets import Street
 from passerby.city.units import Unit, UnitTree
@@ -20,7 +20,19 @@ from passerby.errors import InputError, MissingExtraError
 from passerby.files import replacing
 
 try:
-    from sqlalchemy import JSON, URL, Double, ForeignKey, Select, String, insert, select
+    from sqlalchemy import (
+        JSON,
+        URL,
+        BigInteger,
+        Double,
+        ForeignKey,
+        Index,
+        Select,
+        String,
+        delete,
+        insert,
+        select,
+    )
     from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 except ImportError:
@@ -48,12 +60,14 @@ class UnitRow(Base):
 
 
 class CameraRow(Base):
-    """A camera."""
+    """A camera in a span of time, see :class:`passerby.city.cameras.Camera`."""
 
     __tablename__ = "cameras"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    number: Mapped[int] = mapped_column(unique=True)
+    valid_from: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    valid_to: Mapped[int | None] = mapped_column(BigInteger)
+    number: Mapped[int]
     name: Mapped[str]
     name_zh: Mapped[str]
     unit: Mapped[str] = mapped_column(ForeignKey("units.code"))
@@ -63,6 +77,32 @@ class CameraRow(Base):
     field_of_view: Mapped[float]
     height: Mapped[float]
     range: Mapped[float]
+    clock: Mapped[int] = mapped_column(BigInteger)
+
+
+class ClipRow(Base):
+    """A clip that was ingested, see :class:`passerby.city.clips.ClipRecord`."""
+
+    __tablename__ = "clips"
+    __table_args__ = (
+        Index("clips_of_camera", "camera", "first"),
+        Index("clips_of_content", "content"),
+    )
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    content: Mapped[str] = mapped_column(String(64))
+    camera: Mapped[str] = mapped_column(String(64))
+    start: Mapped[int | None] = mapped_column(BigInteger)
+    source: Mapped[str]
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    target: Mapped[int | None] = mapped_column(BigInteger)
+    first: Mapped[int | None] = mapped_column(BigInteger)
+    last: Mapped[int | None] = mapped_column(BigInteger)
+    gaps: Mapped[list[Any]] = mapped_column(JSON)
+    frames: Mapped[int]
+    sightings: Mapped[int]
+    ingested: Mapped[int] = mapped_column(BigInteger)
 
 
 class StreetRow(Base):
@@ -96,10 +136,8 @@ def write_map(
     # parents first, so that each foreign key finds its row
     rows = [{**unit.properties(), "geometry": unit.geometry} for unit in units]
     session.execute(insert(UnitRow), rows)
-    session.add_all(
-        CameraRow(**camera.properties(), lon=camera.place[0], lat=camera.place[1])
-        for camera in cameras.values()
-    )
+    for camera in cameras.values():
+        write_camera(session, (camera,))
     session.add_all(
         StreetRow(number=number, line=[list(place) for place in street.line], **street.properties())
         for number, street in enumerate(streets)
@@ -111,11 +149,22 @@ def read_units(session: Session) -> UnitTree:
     return UnitTree(Unit(**row) for row in _rows(session, select(UnitRow.__table__)))
 
 
-def read_cameras(session: Session) -> dict[str, Camera]:
-    """Cameras by id, in the order of their numbers."""
-    rows = _rows(session, select(CameraRow.__table__).order_by(CameraRow.number))
-    cameras = (Camera(place=(row.pop("lon"), row.pop("lat")), **row) for row in rows)
-    return {camera.id: camera for camera in cameras}
+def read_cameras(session: Session) -> dict[str, History]:
+    """The history of each camera by id, in the order of the cameras' numbers."""
+    order = (CameraRow.number, CameraRow.id, CameraRow.valid_from)
+    histories: dict[str, History] = {}
+    for row in _rows(session, select(CameraRow.__table__).order_by(*order)):
+        camera = Camera(place=(row.pop("lon"), row.pop("lat")), **row)
+        histories[camera.id] = (*histories.get(camera.id, ()), camera)
+    return histories
+
+
+def write_camera(session: Session, history: History) -> None:
+    """Store the history of a camera in place of the one before."""
+    session.execute(delete(CameraRow).where(CameraRow.id == history[0].id))
+    session.add_all(
+        CameraRow(**one.columns(), lon=one.place[0], lat=one.place[1]) for one in history
+    )
 
 
 def read_streets(session: Session) -> list[Street]:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from passerby.city import geojson
 from passerby.city.address import Address, has_city
-from passerby.city.cameras import Camera, cameras_from_geojson
+from passerby.city.cameras import (
+    Camera,
+    History,
+    absence,
+    cameras_from_geojson,
+    nearest_version,
+    version_at,
+)
 from passerby.city.crops import CropStore
 from passerby.city.gallery import Coverage, Gallery, open_gallery
 from passerby.city.gallery.records import Batch
@@ -17,13 +24,19 @@ from passerby.city.sightings import Scope, Sighting
 from passerby.city.streets import StreetGraph, streets_from_geojson
 from passerby.city.units import UnitTree
 from passerby.errors import InputError
+from passerby.times import format_time, now
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from sqlalchemy.orm import Session
 
 GALLERY = "gallery"  # setting: address of a gallery on a server, instead of one in the folder
+SIMULATED = "simulated"  # setting: the city and its times are made up
+CAMERAS = "cameras"  # setting: how often the cameras were changed
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
 EVERYWHERE = Scope()
+EARLIEST = 946_684_800_000  # 2000-01-01; an earlier time is that of a clock that was never set
+AHEAD = 600_000  # milliseconds by which a clock may be ahead of this machine's
 
 
 class City:
@@ -37,7 +50,7 @@ class City:
         address: Where its catalogue is.
         engine: SQLAlchemy engine of the catalogue.
         units: The tree of units.
-        cameras: Cameras by id.
+        history: The versions of each camera by id, see :mod:`passerby.city.cameras`.
         streets: The walking graph.
         gallery: The store of sightings.
         crops: The pictures of the sightings.
@@ -52,9 +65,10 @@ class City:
         self.folder = folder
         self.engine = engine
         self.address = address
+        self._changes = -1
         with Session(engine) as session:
             self.units: UnitTree = catalogue.read_units(session)
-            self.cameras: dict[str, Camera] = catalogue.read_cameras(session)
+            self.refresh(session)
             self.streets = StreetGraph(catalogue.read_streets(session))
         self.crops = CropStore(folder / "crops")
 
@@ -107,6 +121,7 @@ class City:
             streets=tree / "streets.geojson",
             database=database,
         )
+        city.set_setting(SIMULATED, True)
         landscape = tree / LANDSCAPE
         if landscape.exists():
             shutil.copyfile(landscape, city.folder / LANDSCAPE)
@@ -153,43 +168,128 @@ class City:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # sightings -------------------------------------------------------------------------------
+    # cameras ---------------------------------------------------------------------------------
 
-    def camera(self, name: str) -> Camera:
-        """A camera by id.
+    def refresh(self, session: "Session | None" = None) -> bool:
+        """Read the cameras again if another process has changed them; return whether it has."""
+        from sqlalchemy.orm import Session
+
+        from passerby.city import catalogue
+
+        if session is None:
+            with Session(self.engine) as own:
+                return self.refresh(own)
+        changes = int(catalogue.read_setting(session, CAMERAS, 0))
+        if changes == self._changes:
+            return False
+        self.history: dict[str, History] = catalogue.read_cameras(session)
+        self._changes = changes
+        return True
+
+    @property
+    def cameras(self) -> dict[str, Camera]:
+        """The newest version of each camera by id, retired ones included."""
+        return {name: history[-1] for name, history in self.history.items()}
+
+    def camera(self, name: str, time: int | None = None) -> Camera:
+        """A camera by id, as it is now or as it was at a time.
+
+        Args:
+            name: Its id.
+            time: Milliseconds; where the camera was not there, the nearest version is returned.
 
         Raises:
             InputError: There is no such camera.
         """
         try:
-            return self.cameras[name]
+            history = self.history[name]
         except KeyError:
-            known = ", ".join(list(self.cameras)[:5])
+            known = ", ".join(list(self.history)[:5])
             raise InputError(
-                f"there is no camera '{name}' in this city; there are {len(self.cameras)}: "
-                f"{known}{' ...' if len(self.cameras) > 5 else ''}"
+                f"there is no camera '{name}' in this city; there are {len(self.history)}: "
+                f"{known}{' ...' if len(self.history) > 5 else ''}"
             ) from None
+        return history[-1] if time is None else nearest_version(history, time)
+
+    def camera_at(self, name: str, time: int) -> Camera:
+        """A camera as it was at a time.
+
+        Raises:
+            InputError: There is no such camera, or it was not there at that time.
+        """
+        self.camera(name)
+        held = version_at(self.history[name], time)
+        if held is None:
+            raise InputError(absence(self.history[name], time))
+        return held
+
+    def check_times(self, first: int, last: int, what: str) -> None:
+        """Refuse times that cannot be: before 2000, or in the future of a city that is real.
+
+        Args:
+            first: The earliest time, milliseconds.
+            last: The latest time.
+            what: How the error begins, such as "the table 'a' has sightings of".
+
+        Raises:
+            InputError: The times are not plausible.
+        """
+        wrong = ""
+        if first < EARLIEST:
+            wrong = f"{what} {format_time(first)}, before 2000 (seconds in place of milliseconds?)"
+        elif last > now() + AHEAD and not self.setting(SIMULATED):
+            wrong = f"{what} {format_time(last)}, which is in the future"
+        if wrong:
+            raise InputError(f"{wrong}; correct it, or say --any-time if that is meant")
+
+    def views_in(self, scope: Scope) -> list[Camera]:
+        """The versions of cameras that a scope covers: each stood in its units in its window."""
+        return [
+            one
+            for history in self.history.values()
+            for one in history
+            if (not scope.cameras or one.id in scope.cameras)
+            and (not scope.units or any(self.units.holds(u, one.unit) for u in scope.units))
+            and one.meets(scope.start, scope.end)
+        ]
+
+    def cameras_in(self, scope: Scope) -> list[str]:
+        """Ids of the cameras that a scope covers, in order of their numbers, whatever they saw."""
+        return list(dict.fromkeys(one.id for one in self.views_in(scope)))
+
+    # sightings -------------------------------------------------------------------------------
 
     def add_sightings(self, sightings: Iterable[Sighting], *, replace_known: bool = False) -> int:
         """Store sightings and return how many were new; durable when it returns.
 
-        A sighting without a unit gets that of its camera.
+        A sighting without a unit gets that in which its camera stood at its time.
 
         Raises:
-            InputError: A camera or unit is unknown, or the vectors are of another network.
+            InputError: A camera or unit is unknown, a camera was not there at the time of a
+                sighting, or the vectors are of another network.
         """
-        placed: Iterable[Sighting]
-        if isinstance(sightings, Batch):
-            pairs = list(zip(sightings.columns["camera"], sightings.columns["unit"], strict=True))
-            units = {pair: self._unit_of(*pair) for pair in dict.fromkeys(pairs)}
-            placed = sightings.with_column("unit", [units[pair] for pair in pairs])
-        else:
-            placed = [replace(one, unit=self._unit_of(one.camera, one.unit)) for one in sightings]
-        return self.gallery.add(placed, replace=replace_known)
+        self.refresh()
+        given = sightings if isinstance(sightings, Batch) else list(sightings)
+        added = self.gallery.add(self._placed(given), replace=replace_known)
+        if self.refresh():  # a camera was moved meanwhile
+            self.gallery.add(self._placed(given), replace=True)
+        return added
 
-    def _unit_of(self, camera: str, unit: str) -> str:
-        """The unit of a sighting: its own, or that of its camera."""
-        default = self.camera(camera).unit
+    def _placed(self, given: Batch | list[Sighting]) -> Iterable[Sighting]:
+        """Sightings with their units."""
+        if isinstance(given, Batch):
+            columns = (given.columns[name] for name in ("camera", "unit", "time"))
+            units = [self._unit_of(*row) for row in zip(*columns, strict=True)]
+            return given.with_column("unit", units)
+        return [replace(one, unit=self._unit_of(one.camera, one.unit, one.time)) for one in given]
+
+    def _unit_of(self, camera: str, unit: str, time: int) -> str:
+        """The unit of a sighting: its own, or that of its camera at its time."""
+        history = self.history.get(camera, ())
+        if len(history) == 1 and history[0].holds(time):  # most cameras never move
+            default = history[0].unit
+        else:
+            default = self.camera_at(camera, time).unit
         return self.units[unit].code if unit else default
 
     def check(self, scope: Scope) -> Scope:
@@ -219,22 +319,20 @@ class City:
         names = list(dict.fromkeys([*self.cameras_in(scope), *seen]))
         return [seen.get(name, replace(silent, camera=name)) for name in names]
 
-    def cameras_in(self, scope: Scope) -> list[str]:
-        """Ids of the cameras that a scope covers, in order of their numbers, whatever they saw."""
-        return [
-            camera.id
-            for camera in self.cameras.values()
-            if (not scope.cameras or camera.id in scope.cameras)
-            and (not scope.units or any(self.units.holds(u, camera.unit) for u in scope.units))
-        ]
-
     def delete(self, what: Scope | list[str]) -> int:
         """Delete sightings by ids or by scope; their crops go with :meth:`compact`."""
         return self.gallery.delete(self.check(what) if isinstance(what, Scope) else what)
 
     def drop_before(self, time: int) -> int:
-        """Delete every sighting older than ``time`` (milliseconds); returns how many went."""
-        return self.gallery.drop_before(time)
+        """Delete every sighting older than ``time`` (milliseconds); returns how many went.
+
+        What was recorded before is forgotten too: nobody is to be missed there.
+        """
+        from passerby.city.clips import forget_before
+
+        gone = self.gallery.drop_before(time)
+        forget_before(self, time)
+        return gone
 
     def compact(self, *, grace: float = 600.0) -> int:
         """Remove the bytes of deleted sightings, and the crops that no sighting names.

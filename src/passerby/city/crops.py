@@ -46,6 +46,13 @@ class CropStore:
             raise InputError(f"there is no crop '{name}' in this city")
         return self._path(name)
 
+    def remove(self, name: str) -> bool:
+        """Delete a crop, and return whether it was there."""
+        there = name in self
+        if there:
+            self._path(name).unlink(missing_ok=True)
+        return there
+
     def remove_unused(
         self, used: Callable[[Sequence[str]], set[str]], *, grace: float = 600.0
     ) -> int:

@@ -29,6 +29,9 @@ class Walking:
         stop_seconds: Mean length of such a stop.
         weight: Weight of the time between two tracks, relative to their appearance.
         bound: Largest absolute log ratio of one pair of tracks.
+        clock_spread: Seconds by which the clocks of two cameras usually differ. A walk that is too
+            short by some seconds costs their quotient to this in log odds.
+        clock_bound: Largest difference of two clocks that is considered, in seconds.
     """
 
     max_speed: float = 2.6
@@ -38,14 +41,15 @@ class Walking:
     stop_seconds: float = 600.0
     weight: float = 0.4
     bound: float = 3.0
+    clock_spread: float = 30.0
+    clock_bound: float = 300.0
 
 
 def camera_distances(cameras: list[Camera], streets: StreetGraph) -> FloatArray64:
-    """(N, N) walking metres between the cameras of N tracks."""
-    unique = {camera.id: camera for camera in cameras}
-    order = {name: i for i, name in enumerate(unique)}
-    between = streets.distances(list(unique.values()))
-    at = np.array([order[camera.id] for camera in cameras], dtype=np.int64)
+    """(N, N) walking metres between the cameras of N tracks, as each stood at its time."""
+    order = {camera: i for i, camera in enumerate(dict.fromkeys(cameras))}
+    between = streets.distances(list(order))
+    at = np.array([order[camera] for camera in cameras], dtype=np.int64)
     return between[np.ix_(at, at)]
 
 
@@ -73,10 +77,11 @@ def edges(
     gap = arrive[None, :] - leave[:, None]
     shortest = np.maximum(distance - reach[:, None] - reach[None, :], 0.0)
     # two cameras that see the same spot may see a person at the same time
-    possible = (gap >= shortest / walking.max_speed) | ((shortest == 0) & (gap > -np.inf))
-    possible &= np.isfinite(distance)
+    missing = np.where(shortest == 0, 0.0, shortest / walking.max_speed - gap)
+    missing = np.maximum(missing, 0.0)  # seconds, which a clock that is off would explain
+    possible = np.isfinite(distance) & (missing <= walking.clock_bound)
     score = walking.weight * log_ratio(np.maximum(gap, 1.0), distance, window, walking)
-    score = np.where(possible, score, -np.inf)
+    score = np.where(possible, score - missing / walking.clock_spread, -np.inf)
     score[np.tril_indices(len(arrive))] = -np.inf
     return score
 

@@ -1,6 +1,7 @@
 """The result of a trace: visits in order of time, and the legs between them."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import isfinite
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 from passerby.city import geojson
 from passerby.city.city import City
 from passerby.city.paths import FloatArray64
+from passerby.city.recorded import Recording, recorded
 from passerby.city.sightings import Scope, Sighting
+from passerby.city.streets import metres_to_path
 from passerby.city.tracks import Track
 from passerby.times import format_time
 
@@ -65,6 +68,7 @@ class Leg:
         path: the shortest way as (lon, lat), for drawing.
         known: True when the time fits a walk along the shortest way; False marks a gap in
             which the person's whereabouts are unknown: never draw it as fact.
+        unrecorded: ids of the cameras on the way that did not record meanwhile.
     """
 
     origin: str
@@ -74,15 +78,19 @@ class Leg:
     speed: float | None
     path: tuple[tuple[float, float], ...]
     known: bool
+    unrecorded: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
         """The figures in words, such as "410 m in 320 s = 1.3 m/s"."""
+        away = (
+            f"; not recording on the way: {', '.join(self.unrecorded)}" if self.unrecorded else ""
+        )
         if self.origin == self.target:
-            return f"seen again at {self.origin} after {self.seconds:.0f} s"
+            return f"seen again at {self.origin} after {self.seconds:.0f} s{away}"
         pace = "" if self.speed is None else f" = {self.speed:.1f} m/s"
         gap = "" if self.known else "; the way between is unknown"
-        return f"{self.distance_m:.0f} m in {self.seconds:.0f} s{pace}{gap}"
+        return f"{self.distance_m:.0f} m in {self.seconds:.0f} s{pace}{gap}{away}"
 
     def as_dict(self) -> dict[str, Any]:
         """The leg as JSON; a distance that is not finite is None."""
@@ -94,6 +102,7 @@ class Leg:
             "speed": None if self.speed is None else round(self.speed, 2),
             "known": self.known,
             "reason": self.reason,
+            "unrecorded": list(self.unrecorded),
             "path": [list(place) for place in self.path],
         }
 
@@ -107,12 +116,15 @@ class Trajectory:
         legs: ``legs[i]`` leads from ``visits[i]`` to ``visits[i + 1]``.
         scope: where and when was searched.
         alternatives: other paths, best first, without alternatives of their own.
+        recorded: camera -> the part of the window that it recorded, see
+            :mod:`passerby.city.recorded`.
     """
 
     visits: tuple[Visit, ...]
     legs: tuple[Leg, ...]
     scope: Scope
     alternatives: tuple["Trajectory", ...] = ()
+    recorded: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:
@@ -128,7 +140,12 @@ class Trajectory:
             }
             for path in (self, *self.alternatives)
         ]
-        return {"scope": self.scope.as_dict(), **paths[0], "alternatives": paths[1:]}
+        return {
+            "scope": self.scope.as_dict(),
+            "recorded": dict(self.recorded),
+            **paths[0],
+            "alternatives": paths[1:],
+        }
 
     def to_geojson(self) -> dict[str, Any]:
         """A Point for each visit and a LineString for each leg, with times and ``known``."""
@@ -158,7 +175,7 @@ def trajectory_of(
                 sightings=last.sightings + track.sightings,
             )
             continue
-        camera = city.camera(track.camera)
+        camera = city.camera(track.camera, track.arrive)
         visits.append(
             Visit(
                 camera=camera.id,
@@ -170,23 +187,47 @@ def trajectory_of(
                 sightings=track.sightings,
             )
         )
-    legs = tuple(leg_between(city, a, b) for a, b in pairwise(visits))
-    return Trajectory(visits=tuple(visits), legs=legs, scope=scope)
+    recordings = recorded(city, scope)
+    legs = tuple(leg_between(city, a, b, recordings) for a, b in pairwise(visits))
+    shares = {name: one.share for name, one in recordings.items()}
+    return Trajectory(visits=tuple(visits), legs=legs, scope=scope, recorded=shares)
 
 
-def leg_between(city: City, a: Visit, b: Visit) -> Leg:
-    """The leg from one visit to the next."""
-    start, end = city.camera(a.camera), city.camera(b.camera)
+def leg_between(
+    city: City, a: Visit, b: Visit, recordings: Mapping[str, Recording] | None = None
+) -> Leg:
+    """The leg from one visit to the next; with recordings, it says which cameras were away."""
+    start, end = city.camera(a.camera, a.leave), city.camera(b.camera, b.arrive)
     distance = city.streets.distance(start, end)
     seconds = (b.arrive - a.leave) / 1000.0
     walk = distance / SLOWEST
     reachable = distance < float("inf")
+    path = tuple(city.streets.path(start, end))
     return Leg(
         origin=start.id,
         target=end.id,
         distance_m=distance,
         seconds=seconds,
         speed=distance / seconds if seconds > 0 and reachable and start != end else None,
-        path=tuple(city.streets.path(start, end)),
+        path=path,
         known=reachable and seconds <= walk + LONGEST_STOP_S,
+        unrecorded=_unrecorded(city, a, b, path, recordings or {}),
     )
+
+
+def _unrecorded(
+    city: City,
+    a: Visit,
+    b: Visit,
+    path: tuple[tuple[float, float], ...],
+    recordings: Mapping[str, Recording],
+) -> tuple[str, ...]:
+    """The cameras that see the way between two visits and recorded nothing of that time."""
+    away = [
+        name
+        for name, one in recordings.items()
+        if name not in (a.camera, b.camera) and one.during(a.leave, b.arrive) is False
+    ]
+    views = [city.camera(name, a.leave) for name in away]
+    far = metres_to_path([view.place for view in views], path)
+    return tuple(view.id for view, metres in zip(views, far, strict=True) if metres <= view.range)

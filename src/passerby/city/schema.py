@@ -19,7 +19,11 @@ try:
 except ImportError:
     raise MissingExtraError("sqlalchemy", "city") from None
 
-REVISIONS = ("0001", "0002")  # of migrations/versions; so that reading them needs no Alembic
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+)  # of migrations/versions; so that reading them needs no Alembic
 HEAD = REVISIONS[-1]
 BEFORE = "0000"  # a city from before revisions were counted
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -1,7 +1,7 @@
 """Find a person in a scope: exact nearest sightings, re-ranked, grouped by tracklet or visit."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from passerby.city.city import City
 from passerby.city.gallery import UnknownSightingError
 from passerby.city.networks import SecondStage
+from passerby.city.recorded import shares
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.tracks import track_name
 from passerby.errors import InputError
@@ -81,6 +82,8 @@ class Found:
         cameras: ids of the cameras that the scope covers, sorted.
         silent: ids of those of them without a sighting in the scope. Such a camera may have been
             away, so its silence does not say that nobody was there.
+        recorded: id -> the part of the window that the camera recorded, 0..1; None where it is not
+            known. See :mod:`passerby.city.recorded`.
         calibrated: whether scores are probabilities measured for this model.
         reranked: whether candidates were put in order by k-reciprocal re-ranking.
         second_stage: whether the first of them were then put in order by a second stage.
@@ -94,6 +97,7 @@ class Found:
     calibrated: bool
     reranked: bool
     second_stage: bool = False
+    recorded: Mapping[str, float | None] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The answer as JSON."""
@@ -102,6 +106,7 @@ class Found:
             "searched": self.searched,
             "cameras": list(self.cameras),
             "silent": list(self.silent),
+            "recorded": dict(self.recorded),
             "calibrated": self.calibrated,
             "reranked": self.reranked,
             "second_stage": self.second_stage,
@@ -119,6 +124,7 @@ class Found:
             searched=record["searched"],
             cameras=tuple(record["cameras"]),
             silent=tuple(record["silent"]),
+            recorded=record["recorded"],
             calibrated=record["calibrated"],
             reranked=record["reranked"],
             second_stage=record["second_stage"],
@@ -204,6 +210,7 @@ def find(
         calibrated=calibration.measured,
         reranked=rerank,
         second_stage=second_stage is not None,
+        recorded=shares(city, scope),
     )
 
 

@@ -4,6 +4,7 @@ Every vertex of a street line is a node. Lines that share a coordinate meet ther
 to the nearest point of the nearest street segment. Distances are great-circle metres.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from passerby.city import geojson
 from passerby.city.cameras import Camera
 
 EARTH_RADIUS = 6_371_008.8  # metres, mean
+METRES_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # of latitude
 Place = tuple[float, float]
 
 
@@ -27,6 +29,21 @@ def metres(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     )
     distance: NDArray[np.float64] = 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
     return distance
+
+
+def metres_to_path(places: Sequence[Place], path: Sequence[Place]) -> NDArray[np.float64]:
+    """(N,) metres from N places to the nearest point of a path, each in a flat projection."""
+    points = np.array(path, dtype=np.float64).reshape(-1, 2)
+    out = np.full(len(places), np.inf)
+    for row, place in enumerate(places):
+        scale = np.array([np.cos(np.radians(place[1])), 1.0]) * METRES_PER_DEGREE
+        flat = (points - np.array(place)) * scale
+        step = np.diff(flat, axis=0) if len(flat) > 1 else np.zeros((1, 2))
+        length = np.maximum((step**2).sum(axis=1), 1e-12)
+        share = np.clip(-(flat[: len(step)] * step).sum(axis=1) / length, 0, 1)
+        nearest = flat[: len(step)] + share[:, None] * step
+        out[row] = np.sqrt((nearest**2).sum(axis=1)).min(initial=np.inf)
+    return out
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -185,7 +185,7 @@ class _Search:
         node = self.appearance_scores(tracks, group)
         if not tracks:
             return node, np.zeros((0, 0))
-        cameras = [self.city.camera(track.camera) for track in tracks]
+        cameras = [self.city.camera(track.camera, track.arrive) for track in tracks]
         arrive = np.array([track.arrive for track in tracks]) / 1000.0
         leave = np.array([track.leave for track in tracks]) / 1000.0
         edge = edges(

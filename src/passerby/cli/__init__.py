@@ -65,6 +65,26 @@ VERBS: Tree = {
                     "move": ("into another database, or back", "admin_database:Move"),
                 },
             ),
+            "camera": (
+                "cameras, their places and clocks",
+                {
+                    "list": ("list the cameras, with their history", "admin_camera:ListCameras"),
+                    "add": ("add one, or bring one back", "admin_camera:Add"),
+                    "move": ("another place or view, from a date on", "admin_camera:Move"),
+                    "rename": ("another name, from a date on", "admin_camera:Rename"),
+                    "retire": ("take one away, from a date on", "admin_camera:Retire"),
+                    "clock": ("correct its clock, or estimate it", "admin_clock:Clock"),
+                },
+            ),
+            "clip": (
+                "clips that were ingested",
+                {
+                    "list": ("list the clips", "admin_clip:ListClips"),
+                    "retime": ("give one another start", "admin_clip:Retime"),
+                    "delete": ("delete one's sightings and crops", "admin_clip:DeleteClip"),
+                },
+            ),
+            "delete": ("delete sightings by id, with crops", "admin_clip:DeleteSightings"),
             "account": (
                 "list, add or change accounts",
                 {

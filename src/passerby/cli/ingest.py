@@ -36,7 +36,8 @@ class Ingest(Result):
     camera: str | None = None
     """Id of the camera that took it."""
     start: str | None = None
-    """When the first frame was taken, ISO 8601 with zone, as 2026-05-01T08:00:00+08:00."""
+    """When the first frame was taken, by the camera's clock; ISO 8601 with zone, as
+    2026-05-01T08:00:00+08:00."""
     detector: Path | None = None
     """Person detector: OpenVINO .xml or .onnx with SSD output, as person-detection-retail-0013."""
     model: str = "default"
@@ -55,12 +56,15 @@ class Ingest(Result):
     create_city: bool = False
     """Make the city when there is none: one block with this one camera, see --place."""
     place: tuple[float, float] | None = None
-    """Longitude and latitude of the camera of a new city, degrees."""
+    """Longitude and latitude of a camera that the city does not have yet, degrees."""
     queue: str | None = None
     """Leave the work to `passerby work`: local (a table in the city's folder), or
     nats://HOST:PORT[/NAME] for workers on several machines."""
     again: bool = False
-    """With --queue: also when the same was ingested or put aside before."""
+    """Also when the same content is there at another start or from another camera; with --queue:
+    also when the same was ingested or put aside before."""
+    any_time: bool = False
+    """Also a time before 2000 or in the future."""
 
     def main(self) -> int:
         """Bring the source into the city, or its job into the queue."""
@@ -93,7 +97,10 @@ def _city(options: Ingest) -> "City":
     from passerby.ingest import create_small_city
 
     if has_city(options.city):
-        return City.open(options.city)
+        city = City.open(options.city)
+        if options.place is not None:
+            _add_camera(city, options)
+        return city
     if not options.create_city:
         raise InputError(
             f"there is no city in '{options.city}'; make one from a map (see 'passerby admin "
@@ -102,6 +109,31 @@ def _city(options: Ingest) -> "City":
     if options.place is None or options.camera is None:
         raise InputError("--create-city needs --camera ID and --place LONGITUDE LATITUDE")
     return create_small_city(options.city, camera=options.camera, place=options.place)
+
+
+def _add_camera(city: "City", options: Ingest) -> None:
+    """Add the camera of --place to a city that does not have it.
+
+    Raises:
+        InputError: It stands elsewhere, or its place is outside the city's units.
+    """
+    from passerby.city import Camera
+    from passerby.city.changes import add_camera
+
+    name, place = options.camera, options.place
+    if name is None or place is None:
+        raise InputError("--place is the place of a camera; give its id with --camera")
+    if name not in city.cameras:
+        camera = add_camera(
+            city, Camera(id=name, number=0, name=name, name_zh=name, unit="", place=place)
+        )
+        print(f"passerby ingest: camera '{name}' is new, in unit {camera.unit}", file=sys.stderr)
+    elif city.camera(name).place != place:
+        stands = ", ".join(f"{degrees:g}" for degrees in city.camera(name).place)
+        raise InputError(
+            f"camera '{name}' stands at {stands}; leave --place out, or say since when it has "
+            f"stood elsewhere: passerby admin camera move {options.city} {name} --help"
+        )
 
 
 def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
@@ -132,6 +164,8 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
                 tracklets=TrackletOptions(crops=options.crops),
             ),
             on_progress=show,
+            again=options.again,
+            any_time=options.any_time,
         )
     for notice in report.notices:
         print(f"passerby ingest: {notice}", file=sys.stderr)
@@ -150,6 +184,9 @@ def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any]
     if options.camera is not None:
         city.camera(options.camera)
     start = None if options.start is None else parse_time(options.start, "the start of the source")
+    if start is not None and not options.any_time:
+        clock = city.camera(options.camera, start).clock if options.camera else 0
+        city.check_times(start + clock, start + clock, f"'{options.source}' is of")
     job = Job(
         source=str(options.source.resolve()),
         camera=options.camera,
@@ -158,6 +195,8 @@ def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any]
         rate=options.rate,
         crops=options.crops,
         enhance=options.enhance,
+        again=options.again,
+        any_time=options.any_time,
     )
     with open_queue(address, city.folder) as queue:
         new = queue.submit(job, again=options.again)
@@ -185,9 +224,16 @@ def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
                 camera=options.camera,
                 start=options.start,
                 on_progress=show,
+                any_time=options.any_time,
             )
         else:
-            report = ingest_table(city, options.source, embedder=embedder, on_progress=show)
+            report = ingest_table(
+                city,
+                options.source,
+                embedder=embedder,
+                on_progress=show,
+                any_time=options.any_time,
+            )
     for problem in report.problems.values():
         print(f"passerby ingest: left out: {problem}", file=sys.stderr)
     left_out = f", {len(report.problems)} left out" if report.problems else ""

@@ -13,6 +13,7 @@ import tyro
 
 from passerby.cli.common import OfCity, Result
 from passerby.errors import InputError
+from passerby.times import parse_time
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,11 +224,16 @@ class Search(Query):
 
 
 def _matches(city: "City", facts: dict[str, Any]) -> str:
+    from passerby.city.recorded import share_words
+
     kind = "probability" if facts["calibrated"] else "score (not calibrated)"
     lines = [f"{facts['searched']} sightings in scope; {kind}, then where and when (UTC)"]
+    away = share_words(facts["recorded"])
+    lines += [away] if away else []
     for match in facts["matches"]:
-        camera = city.cameras.get(match["camera"])
-        where = camera.name if camera else match["camera"]
+        where = match["camera"]
+        if where in city.history:
+            where = city.camera(where, parse_time(match["time"])).name
         lines.append(
             f"{match['rank']:>4}  {match['score']:.3f}  {match['time'][:19]}Z  "
             f"{match['camera']:<6} {match['unit']}  {where}  {match['id']}"
@@ -270,14 +276,17 @@ class Trace(Query):
 
 
 def _visits(city: "City", path: "Trajectory") -> str:
+    from passerby.city.recorded import share_words
+
+    away = share_words(path.recorded)
+    lines = [away] if away else []
     if not path.visits:
-        return "nobody in this scope is more likely this person than not"
-    lines = []
+        return "\n".join(["nobody in this scope is more likely this person than not", *lines])
     for order, visit in enumerate(path.visits):
         facts = visit.as_dict()
         lines.append(
             f"{facts['arrive'][:19]}Z to {facts['leave'][11:19]}Z  {visit.camera:<6} {visit.unit}  "
-            f"{city.camera(visit.camera).name}  confidence {visit.confidence:.2f}  "
+            f"{city.camera(visit.camera, visit.arrive).name}  confidence {visit.confidence:.2f}  "
             f"{len(visit.sightings)} sightings"
         )
         if order < len(path.legs):

@@ -25,6 +25,7 @@ from passerby.errors import InputError
 from passerby.files import sha256
 from passerby.times import now
 
+PERMISSIONS = ("again", "any_time")  # they allow a job, and do not change what it does
 WAITING, RUNNING, DONE, DEAD = "waiting", "running", "done", "dead"
 
 
@@ -38,7 +39,7 @@ class QueueError(InputError):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to ingest. Every value is part of the id.
+    """What to ingest. Every value but the last two is part of the id.
 
     Attributes:
         source: A clip, a folder of crops or a Parquet table, under the path at which every worker
@@ -47,6 +48,8 @@ class Job:
         start: Time of the first frame, in milliseconds since the epoch.
         every: Look at every n-th frame. ``every``, ``rate``, ``crops`` and ``enhance`` are those of
             :class:`passerby.ingest.ClipOptions` and :class:`passerby.ingest.TrackletOptions`.
+        again: Also where the content is there from another camera or start.
+        any_time: Also a time before 2000 or in the future.
     """
 
     source: str
@@ -56,11 +59,14 @@ class Job:
     rate: float | None = None
     crops: int = 4
     enhance: bool = False
+    again: bool = False
+    any_time: bool = False
 
     @property
     def id(self) -> str:
         """The same for the same job, whoever submits it."""
-        return sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode())[:32]
+        what = {name: value for name, value in asdict(self).items() if name not in PERMISSIONS}
+        return sha256(json.dumps(what, sort_keys=True, ensure_ascii=False).encode())[:32]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,6 +139,8 @@ class Ingester:
                 tracklets=TrackletOptions(crops=job.crops),
             ),
             on_progress=lambda done: progress({"frames": done.frames, "sightings": done.sightings}),
+            again=job.again,
+            any_time=job.any_time,
         ).as_dict()
 
     def _ingest_crops(self, job: Job, path: Path, progress: Progress) -> Mapping[str, Any]:
@@ -146,7 +148,13 @@ class Ingester:
             progress({"rows": so_far.rows, "done": so_far.done, "added": so_far.added})
 
         if path.suffix == ".parquet":
-            done = ingest_table(self.city, path, embedder=self.embedder, on_progress=report)
+            done = ingest_table(
+                self.city,
+                path,
+                embedder=self.embedder,
+                on_progress=report,
+                any_time=job.any_time,
+            )
         else:
             done = ingest_folder(
                 self.city,
@@ -155,6 +163,7 @@ class Ingester:
                 camera=job.camera,
                 start=job.start,
                 on_progress=report,
+                any_time=job.any_time,
             )
         return asdict(done)
 

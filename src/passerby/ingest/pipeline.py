@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from passerby.city import City, Scope, Sighting
+from passerby.city import City, Sighting
+from passerby.city.changes import with_clock
+from passerby.city.clips import STORED, ClipRecord, claim, clip_name, write_clip
 from passerby.city.networks import check_network
-from passerby.errors import InputError
 from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg, enhance
 from passerby.ingest.detector import Detector
@@ -19,10 +20,11 @@ from passerby.ingest.store import Stored, store
 from passerby.ingest.tracklets import Tracklet, TrackletBuilder, TrackletOptions
 from passerby.ingest.video import LONGEST_GAP, Clip, Frame, FrameCounts, open_clip
 from passerby.runtime import Embedder
-from passerby.times import parse_time
+from passerby.times import now, parse_time
 
 FRAMES_AT_ONCE = 8  # handed to the detector together
 SIGHTINGS_AT_ONCE = 32  # embedded and made durable together, at least
+RECORDING_GAP = 5_000  # milliseconds without a frame, or three of its usual steps if these are more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,25 @@ class IngestReport:
     """Seconds per stage: decode, detect, track, store."""
     notices: list[str] = field(default_factory=list)
     """What the operator should know."""
+    first: int | None = None
+    """Time of the first frame by the camera's clock, milliseconds."""
+    last: int | None = None
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    """(from, to) of each gap in the recording."""
+    step: int = 0
+    """Milliseconds between the last two frames that were looked at."""
+
+    def saw(self, time: int) -> None:
+        """Count a frame in what was recorded."""
+        if self.first is None or self.last is None:
+            self.first = self.last = time
+            return
+        step = time - self.last
+        if step > max(RECORDING_GAP, 3 * self.step):
+            self.gaps.append((self.last + 1, time))
+        else:
+            self.step = step
+        self.last = time
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -91,6 +112,8 @@ def ingest_clip(
     options: ClipOptions | None = None,
     on_stored: Stored | None = None,
     on_progress: Progress | None = None,
+    again: bool = False,
+    any_time: bool = False,
 ) -> IngestReport:
     """Add the people of a clip to a city.
 
@@ -101,38 +124,44 @@ def ingest_clip(
         city: The city to store in.
         path: The clip.
         camera: Id of the camera that took it.
-        start: Time of the first frame: ISO 8601 with a zone, a datetime with a zone, or
-            milliseconds since the epoch.
+        start: Time of the first frame by the camera's clock: ISO 8601 with a zone, a datetime with
+            a zone, or milliseconds since the epoch. What the camera's clock is off by is added.
         detector: Finds people.
         embedder: Turns crops into vectors; the network of the city's gallery.
         options: How the clip is read.
         on_stored: Called with the ids of sightings that have become durable.
         on_progress: Called with the report after each few frames.
+        again: Store the clip also where its content is in the city from another camera or start.
+        any_time: Take also a time before 2000 or in the future.
 
     Raises:
-        InputError: There is no such clip or camera, the time has no zone, or the clip is in the
-            city already, read with other options.
+        InputError: There is no such clip or camera, or not at that time; the time has no zone or is
+            not plausible; or the clip is in the city already, read with other options, or as
+            another camera's or at another start without ``again``.
     """
     options = options or ClipOptions()
+    city.refresh()
     city.camera(camera)
     begin = parse_time(start, "the start of the clip")
     clip = open_clip(path, rate=options.rate)
+    _check_times(city, clip, camera, begin, any_time=any_time)
     check_network(city.gallery, embedder.model_id)
     how = {**asdict(options), "detector": detector.name}
-    name = _claim(city, clip, camera, begin, how)
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
+    record = _claim(city, clip, camera, begin, how, again=again, report=report)
     sink = _Sink(
         city=city,
         embedder=embedder,
         camera=camera,
-        name=name,
+        name=record.name,
         enhance=options.enhance,
         report=report,
         on_stored=on_stored,
     )
     frames = _read(clip, begin, options, report)
     _track(frames, detector, options.tracklets, sink, on_progress)
+    _finish(city, record, report)
     if not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
@@ -198,42 +227,66 @@ class _Sink:
             self.report.tracklets += 1
             for crop in tracklet.crops:
                 jpegs.append(encode_jpeg(enhance(crop.image) if self.enhance else crop.image))
-                facts.append(
-                    Sighting(
-                        id=f"{name}-{crop.frame:07d}",
-                        camera=self.camera,
-                        time=crop.time,
-                        tracklet=name,
-                        box=crop.box,
-                        quality=crop.quality,
-                    )
+                fact = Sighting(
+                    id=f"{name}-{crop.frame:07d}",
+                    camera=self.camera,
+                    time=crop.time,
+                    tracklet=name,
+                    box=crop.box,
+                    quality=crop.quality,
                 )
+                facts.append(with_clock(self.city, fact, crop.time))
         self.waiting = []
         return facts, jpegs
 
 
-def _claim(city: City, clip: Clip, camera: str, begin: int, how: dict[str, Any]) -> str:
-    """The name of a clip of a camera and a time: the same ingest gives the same ids.
+def _check_times(city: City, clip: Clip, camera: str, begin: int, *, any_time: bool) -> None:
+    """Refuse a clip of a time in which the camera was not there, or that cannot be."""
+    true = begin + city.camera(camera, begin).clock
+    length = round(1000 * clip.frame_count / clip.rate)
+    if not any_time:
+        city.check_times(true, true + length, f"'{clip.path}' is a clip of")
+    city.camera_at(camera, true)
 
-    Other options would find other tracklets under other ids, so the same people twice. They are
-    refused as long as sightings of the first run are in the city.
-    """
-    name = sha256(f"{sha256(clip.path)}|{camera}|{begin}".encode())[:16]
-    key = f"ingest.{name}"
-    before = city.setting(key)
-    if before is not None:  # an older version may not have had an option
-        before = {**asdict(ClipOptions()), **before}
-    if before == how:
-        return name
-    if before is not None and city.count(Scope(cameras=(camera,), start=begin)):
-        changed = sorted(option for option in how if before.get(option) != how[option])
-        was = ", ".join(f"{option} {before.get(option)}" for option in changed)
-        raise InputError(
-            f"'{clip.path}' is in the city already, read with {was}; "
-            "use that again, or delete its sightings first"
-        )
-    city.set_setting(key, how)
-    return name
+
+def _claim(
+    city: City,
+    clip: Clip,
+    camera: str,
+    begin: int,
+    how: dict[str, Any],
+    *,
+    again: bool,
+    report: IngestReport,
+) -> ClipRecord:
+    """Register the clip: the same content, camera and start give the same name and ids."""
+    content = sha256(clip.path)
+    record = ClipRecord(
+        name=clip_name(content, camera, begin),
+        content=content,
+        camera=camera,
+        start=begin,
+        source=str(clip.path),
+        options=how,
+    )
+    notice = claim(city, record, defaults=asdict(ClipOptions()), again=again)
+    report.notices += [notice] if notice else []
+    return record
+
+
+def _finish(city: City, record: ClipRecord, report: IngestReport) -> None:
+    """Register that a clip was read to its end, and what was recorded."""
+    done = replace(
+        record,
+        state=STORED,
+        first=report.first,
+        last=report.last,
+        gaps=tuple(report.gaps),
+        frames=report.frames,
+        sightings=report.sightings,
+        ingested=now(),
+    )
+    write_clip(city, done)
 
 
 def _read(clip: Clip, begin: int, options: ClipOptions, report: IngestReport) -> Iterator[Frame]:
@@ -245,6 +298,7 @@ def _read(clip: Clip, begin: int, options: ClipOptions, report: IngestReport) ->
             frame = next(frames, None)
         if frame is None:
             break
+        report.saw(frame.time)
         yield frame
     report.notices += counts.notices
     if counts.lost:

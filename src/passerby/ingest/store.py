@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.city import City, Sighting
+from passerby.city.changes import with_clock
 from passerby.city.networks import check_network
 from passerby.errors import InputError
 from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg
-from passerby.ingest.vectors import open_table
+from passerby.ingest.vectors import open_table, times_of
 from passerby.runtime import Embedder, read_image
 from passerby.runtime.pictures import find_pictures
 from passerby.times import parse_time
@@ -117,6 +118,7 @@ def ingest_table(
     splits: Sequence[str] = (),
     on_stored: Stored | None = None,
     on_progress: FolderProgress | None = None,
+    any_time: bool = False,
 ) -> FolderReport:
     """Add a table of sightings with its crops to a city, as ``passerby simulate`` writes it.
 
@@ -124,15 +126,18 @@ def ingest_table(
 
     Args:
         city: The city to store in; it must have the table's cameras.
-        table: A Parquet file with the columns id, camera, time (ms) and path (relative to the
-            file), and where known tracklet, x0, y0, x1, y1, quality and split.
+        table: A Parquet file with the columns id, camera, time (ms, or a timestamp with a zone; by
+            the camera's clock) and path (relative to the file), and where known tracklet, x0, y0,
+            x1, y1, quality and split.
         embedder: Turns crops into vectors; the network of the city's gallery.
         splits: Values of ``split`` to take; all when empty.
         on_stored: Called with the ids of sightings that have become durable.
         on_progress: Called with the report after each batch.
+        any_time: Take also times before 2000 or in the future.
 
     Raises:
-        InputError: There is no such table or camera, or a column is missing.
+        InputError: There is no such table or camera, a column is missing, or times are not
+            plausible.
     """
     path = Path(table)
     columns = _read_table(path)
@@ -141,9 +146,13 @@ def ingest_table(
         if "split" not in columns:
             raise InputError(f"the table '{path}' has no column split; leave splits out")
         rows = np.flatnonzero(np.isin(columns["split"].astype(str), list(splits)))
+    city.refresh()
     for camera in sorted(set(columns["camera"][rows].tolist())):
         city.camera(str(camera))
-    items = [_row(columns, int(row), path.parent) for row in rows]
+    items = [_row(city, columns, int(row), path.parent) for row in rows]
+    if items and not any_time:
+        times = [item.fact.time for item in items]
+        city.check_times(min(times), max(times), f"the table '{path}' has sightings of")
     report = FolderReport(source=str(path), rows=len(items), problems={})
     _store_all(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
     return report
@@ -158,6 +167,7 @@ def ingest_folder(
     start: str | int | datetime | None = None,
     on_stored: Stored | None = None,
     on_progress: FolderProgress | None = None,
+    any_time: bool = False,
 ) -> FolderReport:
     """Add a folder of crops to a city.
 
@@ -172,10 +182,11 @@ def ingest_folder(
         start: Time with a zone, for a folder without a table.
         on_stored: Called with the ids of sightings that have become durable.
         on_progress: Called with the report after each batch.
+        any_time: Take also times before 2000 or in the future.
 
     Raises:
         InputError: There is no such folder or camera, the folder has no pictures, or the time is
-            missing or has no zone.
+            missing, has no zone or is not plausible.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -187,21 +198,28 @@ def ingest_folder(
             embedder=embedder,
             on_stored=on_stored,
             on_progress=on_progress,
+            any_time=any_time,
         )
     if camera is None or start is None:
         raise InputError(f"'{folder}' has no {TABLE}; say which camera and when")
-    city.camera(camera)
+    city.refresh()
     time = parse_time(start, "the time of the folder")
+    true = time + city.camera(camera, time).clock
+    if not any_time:
+        city.check_times(true, true, f"the pictures of '{folder}' are of")
+    city.camera_at(camera, true)
     items = [
-        _Row(
-            path=path,
-            fact=Sighting(id=f"{sha256(path)[:24]}-{camera}-{time}", camera=camera, time=time),
-        )
+        _Row(path=path, fact=with_clock(city, _picture(path, camera, time), time))
         for path in find_pictures(folder)
     ]
     report = FolderReport(source=str(folder), rows=len(items), problems={})
     _store_all(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
     return report
+
+
+def _picture(path: Path, camera: str, time: int) -> Sighting:
+    """The sighting of a picture that shows one person."""
+    return Sighting(id=f"{sha256(path)[:24]}-{camera}-{time}", camera=camera, time=time)
 
 
 def _store_all(
@@ -255,13 +273,14 @@ def _read_table(path: Path) -> dict[str, NDArray[Any]]:
             f"the table '{path}' lacks the columns {', '.join(missing)}; "
             f"it needs {', '.join(WANTED)}"
         )
-    return {
+    columns = {
         name: np.asarray(table.column(name).to_numpy(zero_copy_only=False))
         for name in table.column_names
     }
+    return {**columns, "time": np.array(times_of(table.column("time"), path), np.int64)}
 
 
-def _row(columns: dict[str, NDArray[Any]], row: int, root: Path) -> _Row:
+def _row(city: City, columns: dict[str, NDArray[Any]], row: int, root: Path) -> _Row:
     box = None
     if all(name in columns for name in BOX):
         x0, y0, x1, y1 = (float(columns[name][row]) for name in BOX)
@@ -275,4 +294,4 @@ def _row(columns: dict[str, NDArray[Any]], row: int, root: Path) -> _Row:
         box=box,
         quality=float(columns["quality"][row]) if "quality" in columns else 1.0,
     )
-    return _Row(path=root / str(columns["path"][row]), fact=fact)
+    return _Row(path=root / str(columns["path"][row]), fact=with_clock(city, fact, fact.time))

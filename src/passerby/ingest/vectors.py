@@ -96,7 +96,7 @@ def _batch(rows: "pa.RecordBatch", model: str | None, path: Path | str) -> Batch
         name: ["" if value is None else str(value) for value in given.get(name, [None] * N)]
         for name in ("id", "camera", "unit", "tracklet", "crop")
     }
-    columns["time"] = _times(rows.column("time"), path)
+    columns["time"] = times_of(rows.column("time"), path)
     columns["quality"] = [
         1.0 if value is None else float(value) for value in given.get("quality", [None] * N)
     ]
@@ -134,14 +134,19 @@ def _vectors(column: Any, path: Path | str) -> NDArray[Any]:
     return values.astype(kind, copy=False).reshape(len(column), -1)
 
 
-def _times(column: Any, path: Path | str) -> list[int]:
-    """Return times in milliseconds since the epoch."""
+def times_of(column: Any, path: Path | str) -> list[int]:
+    """Return the times of a column, whole milliseconds or timestamps with a zone, in milliseconds.
+
+    Raises:
+        InputError: timestamps without a zone, other values, or a missing one.
+    """
     import pyarrow as pa
 
     if pa.types.is_timestamp(column.type):
         if column.type.tz is None:
             raise InputError(f"the times of the table '{path}' have no zone; store them with one")
-        column = column.cast(pa.timestamp("ms", column.type.tz)).cast(pa.int64())
+        # finer than a millisecond is rounded down, as everywhere
+        column = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
     if column.null_count or not pa.types.is_integer(column.type):
         raise InputError(f"the times of the table '{path}' must be milliseconds, every one there")
     times: list[int] = column.to_pylist()

@@ -49,15 +49,18 @@ class Access:
     Attributes:
         units: the city's tree of units.
         grants: codes of the granted units; each exists, and none lies inside another.
-        cameras: camera id -> code of the camera's smallest unit, for the whole city.
+        cameras: camera id -> codes of the smallest units in which the camera stands or stood, for
+            the whole city.
     """
 
     units: UnitTree
     grants: tuple[str, ...]
-    cameras: dict[str, str]
+    cameras: dict[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, units: UnitTree, grants: tuple[str, ...], cameras: dict[str, str]) -> "Access":
+    def of(
+        cls, units: UnitTree, grants: tuple[str, ...], cameras: dict[str, tuple[str, ...]]
+    ) -> "Access":
         """Build the access of an account.
 
         Grants that no longer exist or lie inside another grant are dropped.
@@ -79,8 +82,8 @@ class Access:
         return all(self.sees(code) for code in codes)
 
     def sees_camera(self, camera: str) -> bool:
-        """Return whether a camera stands in a granted unit."""
-        return camera in self.cameras and self.sees(self.cameras[camera])
+        """Return whether a camera stands in a granted unit, or has stood there."""
+        return any(self.sees(unit) for unit in self.cameras.get(camera, ()))
 
     def visible_units(self) -> list[Unit]:
         """Return the granted units and the units above them, in pre-order."""

@@ -35,7 +35,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 ROLES: dict[str, frozenset[str]] = {
     "operator": frozenset({"search", "cases", "export"}),
     "supervisor": frozenset({"search", "cases", "export", "approve", "audit"}),
-    "administrator": frozenset({"accounts", "audit", "health"}),
+    "administrator": frozenset({"accounts", "audit", "cameras", "health"}),
 }
 SHORTEST_PASSWORD = 12
 COOKIE = "passerby_session"

@@ -37,7 +37,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise MissingExtraError("fastapi", "service") from error
 
 from passerby.service.http import BodyLimit, Service, add_error_answers, add_guards
-from passerby.service.routes import accounts, audit, cases, exports, map, search, sightings
+from passerby.service.routes import accounts, audit, cameras, cases, exports, map, search, sightings
 
 STATIC = Path(__file__).parent / "static"
 OPERATOR, SUPERVISOR = "operator", "supervisor"
@@ -53,6 +53,7 @@ places are WGS 84 longitude and latitude. Every refusal is a `Problem`: `code`, 
 ROUTERS = (  # in the order of the API's description
     accounts.session_router,
     map.router,
+    cameras.router,
     search.pictures_router,
     search.router,
     search.trajectory_router,

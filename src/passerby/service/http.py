@@ -153,7 +153,9 @@ def get_caller(request: Request, service: TheService) -> Caller:
             "The request did not come from this page.",
             f"Reload the page; programs send the session's token as {TOKEN_HEADER}.",
         )
-    units = {camera.id: camera.unit for camera in service.city.cameras.values()}
+    service.city.refresh()  # the command line may have moved a camera
+    histories = service.city.history.items()
+    units = {name: tuple(one.unit for one in history) for name, history in histories}
     access = Access.of(service.city.units, session.account.grants, units)
     return Caller(service=service, session=session, account=session.account, access=access)
 

@@ -292,7 +292,8 @@ def _search(row: sa.Row[Any]) -> Search:
     """The search of a stored row."""
     record = row.record
     # an older version stored the scope beside the answer, and no cameras
-    older = {"scope": record.get("scope"), "cameras": [], "silent": [], "second_stage": False}
+    older: dict[str, Any] = {"scope": record.get("scope"), "recorded": {}, "second_stage": False}
+    older |= {"cameras": [], "silent": []}
     found = Found.from_dict({**older, **record["answer"]})
     query = Query(
         account=row.account,

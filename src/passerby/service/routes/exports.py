@@ -72,7 +72,8 @@ def _rows(city: City, search: Search) -> list[dict[str, Any]]:
     """The results as flat rows, with the operator's feedback and the names of places."""
     rows = []
     for rank, match in enumerate(search.found.matches, 1):
-        sighting, camera = match.sighting, city.camera(match.sighting.camera)
+        sighting = match.sighting
+        camera = city.camera(sighting.camera, sighting.time)
         facts = match.as_dict()
         rows.append(
             {

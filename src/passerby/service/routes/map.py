@@ -9,10 +9,15 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from passerby.city import Scope
+from passerby.city.cameras import History
 from passerby.city.city import LANDSCAPE
+from passerby.city.gallery import Coverage
+from passerby.city.recorded import Recording, recorded
+from passerby.service.access import Access
 from passerby.service.http import PROBLEMS, Answer, AnyCaller, Searcher
 from passerby.times import format_time
 
+MOST_SPANS = 100
 router = APIRouter(prefix="/api", tags=["map"], responses=PROBLEMS)
 
 
@@ -63,6 +68,12 @@ class CameraCoverage(BaseModel):
     sightings: int
     first: str | None
     last: str | None
+    recorded: float | None = Field(
+        description="recorded part of the window, 0..1; null where it is not known"
+    )
+    spans: list[tuple[str, str]] | None = Field(
+        description="what was recorded in the window, from and to, the newest hundred"
+    )
 
 
 @router.get("/city", summary="The city")
@@ -103,14 +114,27 @@ def units(caller: AnyCaller) -> FeatureCollection:
 
 @router.get("/cameras", summary="Cameras as points")
 def cameras(caller: AnyCaller) -> FeatureCollection:
-    """The cameras of the granted units, with heading, field of view and range."""
-    return FeatureCollection(
-        features=[
-            Feature(**camera.to_geojson())
-            for camera in caller.service.city.cameras.values()
-            if caller.access.sees_camera(camera.id)
-        ]
-    )
+    """The cameras of the granted units, with heading, field of view and range.
+
+    A camera that has moved is shown where it stood last in the granted units. ``history`` holds
+    every version in them, oldest first, each with its place and dates.
+    """
+    every = caller.service.city.history.values()
+    features = (camera_feature(history, caller.access) for history in every)
+    return FeatureCollection(features=[feature for feature in features if feature])
+
+
+def camera_feature(history: History, access: Access) -> Feature | None:
+    """Return a camera as an account may see it: its last version in the granted units.
+
+    ``history`` holds every version in them; None where there is none.
+    """
+    seen = [one for one in history if access.sees(one.unit)]
+    if not seen:
+        return None
+    feature = Feature(**seen[-1].to_geojson())
+    feature.properties["history"] = [{**one.properties(), "place": list(one.place)} for one in seen]
+    return feature
 
 
 @router.get("/streets", summary="The base map")
@@ -140,12 +164,17 @@ def coverage(
 ) -> list[CameraCoverage]:
     """Sightings per camera in a window, also for cameras that saw nothing."""
     scope = caller.access.narrow(Scope.parse(units=unit or (), start=start, end=end))
-    return [
-        CameraCoverage(
-            camera=one.camera,
-            sightings=one.sightings,
-            first=format_time(one.first) if one.sightings else None,
-            last=format_time(one.last) if one.sightings else None,
-        )
-        for one in caller.service.city.coverage(scope)
-    ]
+    parts = recorded(caller.service.city, scope)
+    return [_coverage(one, parts.get(one.camera)) for one in caller.service.city.coverage(scope)]
+
+
+def _coverage(one: Coverage, recording: Recording | None) -> CameraCoverage:
+    facts = recording.as_dict() if recording else {"share": None, "spans": None}
+    return CameraCoverage(
+        camera=one.camera,
+        sightings=one.sightings,
+        first=format_time(one.first) if one.sightings else None,
+        last=format_time(one.last) if one.sightings else None,
+        recorded=facts["share"],
+        spans=facts["spans"] and facts["spans"][-MOST_SPANS:],
+    )

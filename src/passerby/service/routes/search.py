@@ -132,6 +132,9 @@ class SearchInfo(BaseModel):
     rejected: list[str]
     cameras: list[str] = Field(description="cameras that the scope searched")
     silent: list[str] = Field(description="of these, those that saw nobody in the window")
+    recorded: dict[str, float | None] = Field(
+        description="camera -> recorded part of the window, 0..1; null where it is not known"
+    )
     query_sightings: list[str]
     matches: list[MatchInfo]
 
@@ -158,6 +161,7 @@ class SearchInfo(BaseModel):
             rejected=list(search.rejected),
             cameras=list(found.cameras),
             silent=list(found.silent),
+            recorded=dict(found.recorded),
             query_sightings=list(query.sightings),
             matches=[MatchInfo.of(match, rank) for rank, match in enumerate(found.matches, 1)],
         )
@@ -206,6 +210,7 @@ class LegInfo(Answer):
     speed: Annotated[float, rounded(2)] | None = Field(description="m/s along the shortest way")
     known: bool = Field(description="false: a gap, nobody knows where the person was")
     reason: str
+    unrecorded: list[str] = Field(description="cameras on the way that did not record meanwhile")
     path: list[tuple[float, float]]
 
 

@@ -6,6 +6,7 @@ import { mapView } from "./map/map.js";
 import { accountsPage } from "./pages/accounts.js";
 import { approvalsPage } from "./pages/approvals.js";
 import { auditPage } from "./pages/audit.js";
+import { camerasPage } from "./pages/cameras.js";
 import { casesPage } from "./pages/cases.js";
 import { warn } from "./problems.js";
 import { state, subscribe, update } from "./state.js";
@@ -49,7 +50,7 @@ export async function loadDesk() {
   }
 }
 
-const PAGES = { cases: casesPage, approvals: approvalsPage, audit: auditPage, accounts: accountsPage };
+const PAGES = { cases: casesPage, approvals: approvalsPage, audit: auditPage, cameras: camerasPage, accounts: accountsPage };
 
 /** The whole screen. */
 export function desk() {

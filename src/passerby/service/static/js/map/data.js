@@ -1,6 +1,7 @@
 // GeoJSON for the map's sources, made from the page's state.
 import { labelPlace, wedge } from "../geo.js";
 import { state } from "../state.js";
+import { cameraAt } from "../views/describe.js";
 import { shownPath, verdictOf } from "../work.js";
 
 const collection = (features) => ({ type: "FeatureCollection", features });
@@ -61,22 +62,23 @@ export function trackLines() {
   return collection(features);
 }
 
-/** Results at their cameras: how many, whether one is confirmed or selected. */
+/** Results where their cameras stood: how many, whether one is confirmed or selected. */
 export function resultPoints() {
-  const byCamera = new Map();
+  const byPlace = new Map();
   for (const match of state.search?.matches ?? []) {
-    byCamera.set(match.camera, [...(byCamera.get(match.camera) ?? []), match]);
+    const camera = cameraAt(match.camera, Date.parse(match.time));
+    if (!camera.place) continue;
+    const key = `${match.camera} ${camera.place}`;
+    byPlace.set(key, { place: camera.place, matches: [...(byPlace.get(key)?.matches ?? []), match] });
   }
-  const features = [...byCamera].flatMap(([id, matches]) => {
-    const camera = state.cameras.find(({ properties }) => properties.id === id);
-    if (!camera) return [];
+  const features = [...byPlace].map(([key, { place, matches }]) => {
     const properties = {
-      id,
+      id: key,
       count: matches.length,
       confirmed: matches.some((match) => verdictOf(match) === "confirmed"),
       selected: matches.some((match) => match.id === state.selected || match.id === state.hovered),
     };
-    return [{ type: "Feature", properties, geometry: camera.geometry }];
+    return { type: "Feature", properties, geometry: { type: "Point", coordinates: place } };
   });
   return collection(features);
 }

@@ -63,8 +63,11 @@ function cameraTip(id) {
       { class: seen?.sightings ? "" : "hint" },
       seen?.sightings
         ? t("camera.saw", { n: number(seen.sightings), from: clock(Date.parse(seen.first)), to: clock(Date.parse(seen.last)) })
-        : t("camera.silent"),
+        : t(seen?.recorded === 0 ? "camera.unrecorded" : "camera.silent"),
     ),
+    seen?.recorded > 0 && seen.recorded < 1
+      ? h("div", { class: "hint" }, t("camera.partly", { part: number(seen.recorded, { style: "percent" }) }))
+      : null,
   );
   return box;
 }

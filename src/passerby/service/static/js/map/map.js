@@ -15,7 +15,7 @@ import { buildStyle, PALETTES } from "./style.js";
 
 setWorkerUrl(new URL("../../vendor/maplibre-gl/maplibre-gl-worker.mjs", import.meta.url).href);
 
-const CHINESE = '"PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Source Han Sans SC", sans-serif';
+export const CHINESE = '"PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Source Han Sans SC", sans-serif';
 let map = null;
 
 /** The map with its tools. */
@@ -144,7 +144,7 @@ function markCameras() {
   }
 }
 
-function cityBounds() {
+export function cityBounds() {
   const chosen = [...state.units.byCode.values()].filter((unit) => unit.granted);
   return bounds((chosen.length ? chosen : state.units.roots).map((unit) => unit.geometry.coordinates));
 }

@@ -9,6 +9,14 @@ import { pathOf } from "../units.js";
 export const cameraOf = (id) =>
   state.cameras.find(({ properties }) => properties.id === id)?.properties ?? { id, name: id, name_zh: id };
 
+/** A camera as it was at a moment: the version that held then, or the nearest one. */
+export function cameraAt(id, ms) {
+  const camera = cameraOf(id);
+  const history = camera.history ?? [];
+  const held = history.filter((one) => one.valid_from === null || Date.parse(one.valid_from) <= ms).at(-1);
+  return held ?? history[0] ?? camera;
+}
+
 export const nameOfCamera = (id) => `${id} · ${nameOf(cameraOf(id))}`;
 
 /** "District › Street › Area" of a cell, without the city. */
@@ -47,8 +55,9 @@ export function score(match) {
 /** "410 m in 5 min, 1.3 m/s", or a text that the way between is unknown. */
 export function legText(leg) {
   const time = duration(leg.seconds * 1000);
-  if (leg.origin === leg.target) return t("leg.again", { time });
+  const away = leg.unrecorded?.length ? t("leg.unrecorded", { cameras: leg.unrecorded.join(", ") }) : "";
+  if (leg.origin === leg.target) return t("leg.again", { time }) + away;
   const far = leg.distance_m === null ? "" : number(Math.round(leg.distance_m));
-  if (!leg.known) return t("leg.unknown", { metres: far, time });
-  return t("leg.known", { metres: far, time, speed: number(leg.speed, { maximumFractionDigits: 1 }) });
+  if (!leg.known) return t("leg.unknown", { metres: far, time }) + away;
+  return t("leg.known", { metres: far, time, speed: number(leg.speed, { maximumFractionDigits: 1 }) }) + away;
 }

@@ -138,11 +138,23 @@ const skeleton = () =>
     Array.from({ length: 6 }, () => h("div", { class: "skeleton" })),
   );
 
-/** Cameras without a sighting: nobody seen there does not mean that nobody was there. */
+/** Cameras without a sighting, and those that did not record: there nobody could have been seen. */
 function silentText() {
-  const { silent, cameras } = state.search;
-  if (!silent.length) return null;
-  return t("results.silent", { n: silent.length, all: cameras.length });
+  const { silent, cameras, recorded = {} } = state.search;
+  const away = silent.filter((id) => recorded[id] === 0);
+  const partly = Object.entries(recorded).filter(([, part]) => part > 0 && part < 1);
+  const texts = [];
+  if (silent.length > away.length) texts.push(t("results.silent", { n: silent.length - away.length, all: cameras.length }));
+  if (away.length) texts.push(t("results.unrecorded", { n: away.length, names: some(away) }));
+  if (partly.length) {
+    const parts = partly.map(([id, part]) => `${id} ${number(part, { style: "percent" })}`);
+    texts.push(t("results.partly", { n: partly.length, names: some(parts) }));
+  }
+  return texts.join(" ") || null;
+}
+
+function some(names) {
+  return names.slice(0, 6).join(", ") + (names.length > 6 ? " …" : "");
 }
 
 /** The results by score, by time, or under a heading for each camera. */

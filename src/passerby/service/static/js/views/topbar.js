@@ -26,6 +26,7 @@ function pages() {
     ["cases", "folder", may.has("cases")],
     ["approvals", "check", may.has("cases") && (may.has("approve") || state.city?.limits.wide_needs_approval)],
     ["audit", "shield", may.has("audit")],
+    ["cameras", "camera", may.has("cameras")],
     ["accounts", "people", may.has("accounts")],
   ].filter(([, , open]) => open);
 }

@@ -1,0 +1,319 @@
+"""Estimate how far the clocks of cameras are off, from people who pass several cameras.
+
+Two tracklets of different cameras that are each other's nearest are taken for one person. The time
+between them is the walk, in one direction or the other, and the difference of the two clocks. A
+walk has a known distribution (:mod:`passerby.city.paths`); pairs of two different people are
+uniform. The offsets of all cameras maximise the sum of the log likelihoods, one camera after the
+other until nothing changes. A bootstrap over the pairs gives the interval of each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.city.changes import clock_time, pages_of
+from passerby.city.city import City
+from passerby.city.paths import FloatArray64, Walking
+from passerby.city.sightings import FloatArray, Scope
+from passerby.errors import InputError
+from passerby.metrics import Calibration
+
+LEAST_PAIRS = 8  # people who pass the camera and another one
+LEAST_BACK = 2  # of them in the rarer direction: there and back tell a walk from a clock
+LEAST_GAIN = 8.0  # log likelihood by which an offset must be better than none
+WIDEST = 90.0  # seconds of an interval that still says something
+MOST_TRACKLETS = 20_000
+SAME = 0.5  # share of pairs that are taken to be one person
+STEP, FINE = 5.0, 1.0  # seconds of the grid, and around its best point
+MODEL = 5.0  # seconds that the walking model may be wrong by
+USUAL = 10.0  # seconds by which a clock that is right is off
+ROUNDS = 20
+DRAWS = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClockEstimate:
+    """What the people say about one camera's clock.
+
+    Attributes:
+        camera: Its id.
+        offset: Seconds to add to its clock; the median of all cameras is taken to be right.
+        low: Lower bound of the 95 % interval, given the clocks of the other cameras.
+        high: Upper bound.
+        pairs: Number of people seen here and by another camera that fit the estimate.
+        there: How many of them were here first.
+        back: How many of them were here last.
+        refusal: Why this is no proposal; empty where it is one.
+    """
+
+    camera: str
+    offset: float
+    low: float
+    high: float
+    pairs: int
+    there: int
+    back: int
+    refusal: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "differs": self.differs}
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is a proposal other than no offset."""
+        return not self.refusal and not self.low <= 0 <= self.high
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pairs:
+    """N pairs of tracklets that are taken for one person.
+
+    Attributes:
+        first: (N,) number of the camera of one.
+        second: (N,) number of the camera of the other.
+        between: (N,) seconds from one to the other, by the cameras' own clocks.
+        metres: (N,) walking metres between the cameras.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    between: FloatArray64
+    metres: FloatArray64
+
+    def take(self, rows: NDArray[Any]) -> "Pairs":
+        """Return some pairs."""
+        return Pairs(
+            first=self.first[rows],
+            second=self.second[rows],
+            between=self.between[rows],
+            metres=self.metres[rows],
+        )
+
+
+def estimate_clocks(
+    city: City,
+    scope: Scope,
+    *,
+    calibration: Calibration,
+    within: float = 900.0,
+    walking: Walking = Walking(),
+) -> list[ClockEstimate]:
+    """Estimate the offset of each camera of a scope.
+
+    Args:
+        city: The city.
+        scope: The cameras and the window whose people are looked at.
+        calibration: Turns a similarity into the probability of the same person.
+        within: Largest offset that is looked for, in seconds.
+        walking: How people walk.
+
+    Raises:
+        InputError: The scope has tracklets of fewer than two cameras.
+    """
+    tracks = _tracks(city, scope)
+    cameras = sorted({track.camera for track in tracks})
+    if len(cameras) < 2:
+        raise InputError(
+            f"the scope has people of {len(cameras)} cameras; clocks are compared between at least "
+            "two"
+        )
+    pairs = _pairs(city, tracks, cameras, calibration, within)
+    likelihood = _Likelihood(within=within, walking=walking)
+    offsets = _offsets(pairs, len(cameras), likelihood)
+    rng = np.random.default_rng(0)
+    return [
+        _estimate(name, _own(pairs, number, offsets), offsets[number], likelihood, rng)
+        for number, name in enumerate(cameras)
+    ]
+
+
+# people ------------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True, slots=True)
+class _Tracklet:
+    camera: str
+    first: int
+    last: int
+    vector: FloatArray
+
+    @property
+    def middle(self) -> float:
+        return (self.first + self.last) / 2000.0
+
+
+def _tracks(city: City, scope: Scope) -> list[_Tracklet]:
+    """The newest tracklets of a scope, with the sum of their vectors and their cameras' times."""
+    tracks: dict[str, _Tracklet] = {}
+    for page in pages_of(city, scope):
+        vectors = city.gallery.vectors([one.id for one in page])
+        for one, vector in zip(page, vectors, strict=True):
+            time = clock_time(one)
+            track = tracks.setdefault(
+                one.tracklet or one.id,
+                _Tracklet(camera=one.camera, first=time, last=time, vector=0 * vector),
+            )
+            track.vector += max(one.quality, 1e-3) * vector
+            track.first, track.last = min(track.first, time), max(track.last, time)
+        if len(tracks) >= MOST_TRACKLETS:
+            break
+    return list(tracks.values())
+
+
+def _pairs(
+    city: City,
+    tracks: Sequence[_Tracklet],
+    cameras: Sequence[str],
+    calibration: Calibration,
+    within: float,
+) -> Pairs:
+    """Pairs of tracklets that are each other's nearest, and more likely one person than not."""
+    numbers = {name: number for number, name in enumerate(cameras)}
+    own = np.array([numbers[track.camera] for track in tracks])
+    time = np.array([track.middle for track in tracks])
+    vectors = np.stack([track.vector / np.linalg.norm(track.vector) for track in tracks])
+    found = []
+    for a in range(len(cameras)):
+        for b in range(a + 1, len(cameras)):
+            left, right = np.flatnonzero(own == a), np.flatnonzero(own == b)
+            similar = vectors[left] @ vectors[right].T
+            best, back = similar.argmax(axis=1), similar.argmax(axis=0)
+            mutual = np.flatnonzero(back[best] == np.arange(len(left)))
+            likely = calibration.probability(similar[mutual, best[mutual]].astype(float)) >= SAME
+            found += [(a, b, left[i], right[best[i]]) for i in mutual[likely]]
+    first, second, i, j = np.array(found, np.int64).reshape(-1, 4).T
+    places = [city.camera(tracks[x].camera, tracks[x].first) for x in i]
+    others = [city.camera(tracks[x].camera, tracks[x].first) for x in j]
+    metres = [city.streets.distance(p, q) for p, q in zip(places, others, strict=True)]
+    pairs = Pairs(
+        first=first, second=second, between=time[j] - time[i], metres=np.array(metres, float)
+    )
+    # farther apart than a walk and two wrong clocks explain: other visits of the same people
+    near = np.isfinite(pairs.metres) & (np.abs(pairs.between) <= 2 * within + pairs.metres)
+    return pairs.take(near)
+
+
+# clocks ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Likelihood:
+    within: float
+    walking: Walking
+
+    def of(self, own: "_Own", offsets: FloatArray64) -> FloatArray64:
+        """(G, N) log likelihood of each pair of a camera for its offsets (G,).
+
+        It is relative to two strangers.
+        """
+        metres, walking = own.pairs.metres, self.walking
+        seconds = np.abs(own.seconds(offsets[:, None]))
+        window = 4 * self.within + 2 * metres
+        usual = np.maximum(metres, 5.0) / walking.usual_speed
+        some = np.maximum(seconds, 0.5)
+        z = np.log(some / usual) / walking.spread
+        walk = np.exp(-0.5 * z * z) / (some * walking.spread * np.sqrt(2 * np.pi))
+        extra = np.maximum(seconds - usual, 0.0)
+        stop = np.where(seconds > usual, np.exp(-extra / walking.stop_seconds), 0.0)
+        stop = walking.stop_chance * stop / walking.stop_seconds
+        density = (1 - walking.stop_chance) * walk + stop
+        scores: FloatArray64 = np.log(SAME * density / 2 * window + 1 - SAME)
+        return scores
+
+
+def _prior(offset: FloatArray64) -> FloatArray64:
+    """Log prior of an offset, up to a constant: most clocks are right, a few are far off."""
+    prior: FloatArray64 = -np.log1p((offset / USUAL) ** 2)
+    return prior
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Own:
+    """The pairs of one camera, and the clocks of the others.
+
+    Attributes:
+        pairs: N pairs.
+        sign: (N,) 1 where the camera is the second of the pair, -1 where it is the first.
+        shift: (N,) seconds that the other clock adds to the time between.
+    """
+
+    pairs: Pairs
+    sign: FloatArray64
+    shift: FloatArray64
+
+    def seconds(self, offset: FloatArray64 | float) -> FloatArray64:
+        """Seconds between the two tracklets of each pair with this offset of the camera."""
+        between: FloatArray64 = self.pairs.between + self.shift + self.sign * offset
+        return between
+
+
+def _own(pairs: Pairs, camera: int, offsets: FloatArray64) -> _Own:
+    own = pairs.take(np.flatnonzero((pairs.first == camera) | (pairs.second == camera)))
+    sign = np.where(own.second == camera, 1.0, -1.0)
+    other = np.where(own.second == camera, own.first, own.second)
+    return _Own(pairs=own, sign=sign, shift=-sign * offsets[other])
+
+
+def _offsets(pairs: Pairs, count: int, likelihood: _Likelihood) -> FloatArray64:
+    """(C,) offsets in seconds that explain most pairs, one camera at a time."""
+    offsets = np.zeros(count)
+    coarse = _grid(likelihood.within)
+    for _ in range(ROUNDS):
+        before = offsets.copy()
+        for camera in range(count):
+            own = _own(pairs, camera, offsets)
+            for grid in (coarse, None):
+                points = offsets[camera] + np.arange(-STEP, STEP, FINE) if grid is None else grid
+                total = likelihood.of(own, points).sum(axis=1)
+                offsets[camera] = points[int((total + _prior(points)).argmax())]
+        if np.abs(offsets - before).max() < FINE:
+            break
+    return offsets
+
+
+def _grid(within: float) -> FloatArray64:
+    steps = np.arange(int(within / STEP) + 1) * STEP
+    return np.concatenate([-steps[:0:-1], steps])
+
+
+def _estimate(
+    name: str, own: _Own, best: float, likelihood: _Likelihood, rng: np.random.Generator
+) -> ClockEstimate:
+    """The estimate of one camera with its interval, or why there is none."""
+    count = len(own.sign)
+    fits = likelihood.of(own, np.array([best]))[0] > 0
+    there = int(np.count_nonzero(fits & (own.sign * own.seconds(best) < 0)))
+    pairs = int(np.count_nonzero(fits))
+    low, high, gain = best, best, 0.0
+    if pairs:
+        two = likelihood.of(own, np.array([best, 0.0])).sum(axis=1)
+        gain = float(two[0] - two[1])
+        points = np.union1d(_grid(likelihood.within), best + np.arange(-60, 61, FINE))
+        draws = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)
+        # without the prior: it would hide that the people say little
+        peaks = points[(likelihood.of(own, points) @ draws.T).argmax(axis=0)]
+        low, high = np.percentile(peaks, [2.5, 97.5])
+        low, high = min(low, best) - MODEL, max(high, best) + MODEL
+    refusal = ""
+    if pairs < LEAST_PAIRS:
+        refusal = f"only {pairs} people pass it and another camera; {LEAST_PAIRS} are needed"
+    elif min(there, pairs - there) < LEAST_BACK:
+        refusal = "people pass it in one direction only, so a walk cannot be told from a clock"
+    elif high - low > WIDEST:
+        refusal = f"the people disagree: anything from {low:.0f} to {high:.0f} s fits"
+    elif not low <= 0 <= high and gain < LEAST_GAIN:
+        refusal = f"no offset fits the people nearly as well as {best:.0f} s"
+    return ClockEstimate(
+        camera=name,
+        offset=float(best),
+        low=float(low),
+        high=float(high),
+        pairs=pairs,
+        there=there,
+        back=pairs - there,
+        refusal=refusal,
+    )

@@ -1,0 +1,123 @@
+"""``passerby admin clip`` and ``admin delete``: take back clips and single sightings."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from passerby.cli.common import BY, OfCity, Result, aligned, audited
+from passerby.errors import InputError
+
+if TYPE_CHECKING:
+    from passerby.city import City
+
+Name = Annotated[str, tyro.conf.Positional]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListClips(Result, OfCity):
+    """List the clips that were ingested; times are those of the camera's clock."""
+
+    camera: str | None = None
+    """Only those of this camera."""
+
+    def main(self) -> None:
+        """Print the clips, one a line."""
+        from passerby.city.clips import clips_of
+
+        with self.open() as city:
+            records = clips_of(city, self.camera)
+        facts = [one.as_dict() for one in records]
+        rows = [["name", "camera", "start", "last frame", "frames", "sightings", "state", "source"]]
+        for one in facts:
+            names = ("name", "camera", "start", "last", "frames", "sightings", "state", "source")
+            rows.append(["?" if one[name] in (None, "") else str(one[name]) for name in names])
+        self.show(facts, aligned(rows) if records else "no clip was ingested")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retime(Result, OfCity):
+    """Give a clip another start; a later ingest with that start adds nothing."""
+
+    clip: Name
+    """Name of the clip, or the start of it; see `passerby admin clip list`."""
+    start: str | None = None
+    """When its first frame was taken, by the camera's clock; ISO 8601 with zone. Without it: finish
+    what was interrupted."""
+    any_time: bool = False
+    """Also a time before 2000 or in the future."""
+
+    def main(self) -> None:
+        """Re-time it, and say how many sightings have another time."""
+        from passerby.city.changes import retime_clip
+        from passerby.city.clips import find_clip
+        from passerby.times import parse_time
+
+        start = None if self.start is None else parse_time(self.start, "the start of the clip")
+        with audited(self.city) as (city, _, audit):
+            old = find_clip(city, self.clip)
+            if start is not None and not self.any_time:
+                end = start + ((old.last or 0) - (old.first or 0))
+                city.check_times(start, end, f"the clip {old.name} would be of")
+            new, done = retime_clip(city, old.name, start)
+            facts = {
+                "clip": old.name, "now": new.name, "camera": new.camera,
+                "start": new.as_dict()["start"], **vars(done),
+            }  # fmt: skip
+            audit.append("clip_retimed", account=BY, units=_units(city, new.camera), details=facts)
+        words = f"{done.retimed} sightings of clip {old.name} have another time; it is {new.name}"
+        self.show(facts, words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteClip(Result, OfCity):
+    """Delete a clip's sightings, the crops that no other sighting has, and its entry."""
+
+    clip: Name
+    """Name of the clip, or the start of it; see `passerby admin clip list`."""
+
+    def main(self) -> None:
+        """Delete it, and say how much went."""
+        from passerby.city.changes import delete_clip
+        from passerby.city.clips import find_clip
+
+        with audited(self.city) as (city, _, audit):
+            old = find_clip(city, self.clip)
+            done = delete_clip(city, old.name)
+            facts = {
+                "clip": old.name, "camera": old.camera, "start": old.as_dict()["start"],
+                "deleted": done.deleted, "crops": done.crops,
+            }  # fmt: skip
+            audit.append("clip_deleted", account=BY, units=_units(city, old.camera), details=facts)
+        self.show(facts, f"{done.deleted} sightings and {done.crops} crops deleted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteSightings(Result, OfCity):
+    """Delete sightings by id, with the crops that no other sighting has."""
+
+    sightings: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Ids of the sightings, as `passerby search` prints them."""
+    purpose: str = ""
+    """Why; goes into the audit."""
+
+    def main(self) -> None:
+        """Delete them, and say how much went."""
+        from passerby.city.changes import delete_sightings
+
+        if not self.sightings:
+            raise InputError("there is no sighting to delete; give at least one id")
+        with audited(self.city) as (city, _, audit):
+            units = tuple(sorted({one.unit for one in city.gallery.get(self.sightings)}))
+            done = delete_sightings(city, self.sightings)
+            facts = {
+                "sightings": sorted(set(self.sightings)), "purpose": self.purpose,
+                "deleted": done.deleted, "crops": done.crops,
+            }  # fmt: skip
+            audit.append("sightings_deleted", account=BY, units=units, details=facts)
+        self.show(facts, f"{done.deleted} sightings and {done.crops} crops deleted")
+
+
+def _units(city: "City", camera: str) -> tuple[str, ...]:
+    """The units in which a camera has stood."""
+    return tuple(sorted({one.unit for one in city.history.get(camera, ())}))

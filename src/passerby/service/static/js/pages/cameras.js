@@ -1,0 +1,154 @@
+// Cameras of the administrator's units: add, move, rename, clock, retire, and their history.
+import { get, patch, post } from "../api.js";
+import { button, fill, h, openDialog, toast } from "../dom.js";
+import { askByForm, explain, field } from "../form.js";
+import { nameOf, number, t } from "../i18n.js";
+import { icon } from "../icons.js";
+import { placeMap } from "../map/place.js";
+import { state, update } from "../state.js";
+import { dateTime, fromLocalInput } from "../time.js";
+import { unitPath } from "../views/describe.js";
+import { chip, pageOf, table } from "./page.js";
+
+export const camerasPage = () =>
+  pageOf("page.cameras", "cameras.hint", load, (reload) =>
+    button(t("cameras.new"), () => add().then((done) => done && reload()), { icon: icon("plus"), kind: "primary", "data-key": "camera-new" }),
+  );
+
+async function load(reload) {
+  update({ cameras: (await get("/api/cameras")).features });
+  return table(
+    [
+      ["cameras.id", (one) => h("strong", {}, one.properties.id)],
+      ["cameras.name", (one) => h("div", { class: "camera-name" }, nameOf(one.properties))],
+      ["cameras.place", (one) => where(one.properties.unit, one.geometry.coordinates)],
+      ["cameras.clock", (one) => clockText(one.properties.clock)],
+      ["cameras.since", (one) => since(one.properties)],
+      ["case.state", (one) => (one.properties.valid_to ? chip(t("cameras.retired"), "bad") : chip(t("cameras.active"), "good"))],
+      [null, (one) => actions(one, reload)],
+    ],
+    state.cameras,
+    { empty: "cameras.none" },
+  );
+}
+
+const where = (unit, place) =>
+  h("div", {}, unitPath(unit), h("div", { class: "hint figures" }, place.map((degrees) => degrees.toFixed(5)).join(", ")));
+
+const clockText = (ms) => h("span", { class: "figures" }, ms ? `${number(ms / 1000, { signDisplay: "always" })} s` : "–");
+const since = (one) => (one.valid_from ? dateTime(Date.parse(one.valid_from)) : t("cameras.ever"));
+
+function actions(one, reload) {
+  const act = (key, ask) => button(t(key), () => ask(one).then((done) => done && reload()), { kind: "small", "data-key": `${key}:${one.properties.id}` });
+  const open = one.properties.valid_to
+    ? []
+    : [act("cameras.move", move), act("cameras.rename", rename), act("cameras.clock", setClock), act("cameras.retire", retire)];
+  return h("div", { class: "row camera-actions" }, open, act("cameras.history", history));
+}
+
+const date = () => h("input", { type: "datetime-local", step: 1 });
+const moment = (input) => (input.value ? new Date(fromLocalInput(input.value)).toISOString() : null);
+const path = (one) => `/api/cameras/${encodeURIComponent(one.properties.id)}`;
+
+/** Say how many sightings have followed. */
+function said(done) {
+  if (done) toast(t("cameras.followed", { units: number(done.replaced), times: number(done.retimed) }), icon("check"));
+  return done;
+}
+
+/** Inputs of a place, and a map that fills them. */
+function placeFields(from) {
+  const degrees = (value, limit) =>
+    h("input", { type: "number", required: true, step: "any", min: -limit, max: limit, value: value ?? "" });
+  const [longitude, latitude] = [degrees(from?.[0], 180), degrees(from?.[1], 90)];
+  const read = () => (longitude.value && latitude.value ? [Number(longitude.value), Number(latitude.value)] : null);
+  const map = placeMap(read, ([lon, lat]) => {
+    longitude.value = lon.toFixed(6);
+    latitude.value = lat.toFixed(6);
+  });
+  longitude.addEventListener("input", map.redraw);
+  latitude.addEventListener("input", map.redraw);
+  const fields = [
+    explain("place", "cameras.click"),
+    map.element,
+    h("div", { class: "field-pair" }, field("cameras.longitude", longitude), field("cameras.latitude", latitude)),
+  ];
+  return { fields, read };
+}
+
+async function add() {
+  const id = h("input", { required: true, maxlength: 64, pattern: "[\\p{L}\\p{N}_.:\\-]+", autocapitalize: "none", name: "camera-id" });
+  const [name, nameZh] = [h("input", { maxlength: 200 }), h("input", { maxlength: 200 })];
+  const [place, heading, at] = [placeFields(null), h("input", { type: "number", step: "any" }), date()];
+  const send = () =>
+    post("/api/cameras", {
+      id: id.value,
+      name: name.value || null,
+      name_zh: nameZh.value || null,
+      place: place.read(),
+      heading: heading.value ? Number(heading.value) : null,
+      at: moment(at),
+    });
+  return askByForm("cameras.new", "cameras.add", send, {
+    fields: [
+      field("cameras.id", id),
+      h("div", { class: "field-pair" }, field("cameras.name", name), field("cameras.name_zh", nameZh)),
+      place.fields,
+      field("cameras.heading", heading),
+      field("cameras.at_ever", at),
+    ],
+  });
+}
+
+async function move(one) {
+  const [place, at] = [placeFields(one.geometry.coordinates), date()];
+  const heading = h("input", { type: "number", step: "any", value: one.properties.heading });
+  const send = () => patch(path(one), { place: place.read(), heading: Number(heading.value), at: moment(at) });
+  return said(await askByForm("cameras.move", "cameras.save", send, { fields: [place.fields, field("cameras.heading", heading), field("cameras.at", at)] }));
+}
+
+async function rename(one) {
+  const [name, nameZh] = [one.properties.name, one.properties.name_zh].map((value) => h("input", { required: true, maxlength: 200, value }));
+  const at = date();
+  const send = () => patch(path(one), { name: name.value, name_zh: nameZh.value, at: moment(at) });
+  return askByForm("cameras.rename", "cameras.save", send, { fields: [field("cameras.name", name), field("cameras.name_zh", nameZh), field("cameras.at", at)] });
+}
+
+async function setClock(one) {
+  const clock = h("input", { type: "number", step: "any", required: true, value: one.properties.clock / 1000 });
+  const [apply, at] = [h("input", { type: "checkbox" }), date()];
+  const send = () => patch(path(one), { clock: Number(clock.value), apply_clock: apply.checked, at: moment(at) });
+  const fields = [field("cameras.clock_offset", clock), field("cameras.at_ever", at), h("label", { class: "check" }, apply, h("span", {}, t("cameras.clock_apply")))];
+  return said(await askByForm("cameras.clock", "cameras.save", send, { why: explain("clock", "cameras.clock_why"), fields }));
+}
+
+async function retire(one) {
+  const at = date();
+  return askByForm("cameras.retire", "cameras.retire", () => post(`${path(one)}/retirement`, { at: moment(at) }), { fields: [field("cameras.at", at)] });
+}
+
+/** Every version of a camera; nothing changes. */
+async function history(one) {
+  await openDialog(
+    `${t("cameras.history")}: ${one.properties.id}`,
+    () => {
+      const body = h("div", { class: "dialog-body" });
+      fill(
+        body,
+        table(
+          [
+            ["cameras.since", since],
+            ["cameras.until", (version) => (version.valid_to ? dateTime(Date.parse(version.valid_to)) : "")],
+            ["cameras.name", nameOf],
+            ["cameras.place", (version) => where(version.unit, version.place)],
+            ["cameras.clock", (version) => clockText(version.clock)],
+          ],
+          one.properties.history,
+          { empty: "cameras.none" },
+        ),
+      );
+      return body;
+    },
+    { closeLabel: t("close"), wide: true },
+  );
+}
