@@ -79,9 +79,7 @@ class IngestReport:
         step = time - self.last
         if step > max(RECORDING_GAP, 3 * self.step):
             self.gaps.append((self.last + 1, time))
-        else:
-            self.step = step
-        self.last = time
+        self.step, self.last = step, time
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
