@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from passerby.city import City, Scope, Sighting
 from passerby.city.networks import check_network
@@ -46,6 +46,8 @@ class IngestReport:
 
     source: str
     camera: str = ""
+    name: str = ""
+    """Of the clip in this camera at this time; the ids of its sightings begin with it."""
     clip: FrameCounts = field(default_factory=FrameCounts)
     """What became of the clip's frames."""
     frames: int = 0
@@ -80,6 +82,22 @@ Progress = Callable[[IngestReport], None]
 """Called after each few frames."""
 
 
+class Part(Protocol):
+    """A clip as a part of a longer recording: tracks go on from the clip before into the next.
+
+    See :mod:`passerby.ingest.recording`.
+    """
+
+    builder: TrackletBuilder
+    """Has the tracks that are running."""
+
+    def chunks(self, frames: Iterator[Frame], report: IngestReport) -> Iterator[Iterator[Frame]]:
+        """Yield the frames that are still to be done, a few seconds at a time.
+
+        When the next chunk is asked for, everything found in the one before is stored.
+        """
+
+
 def ingest_clip(
     city: City,
     path: str | Path,
@@ -91,6 +109,7 @@ def ingest_clip(
     options: ClipOptions | None = None,
     on_stored: Stored | None = None,
     on_progress: Progress | None = None,
+    part: Part | None = None,
 ) -> IngestReport:
     """Add the people of a clip to a city.
 
@@ -108,6 +127,7 @@ def ingest_clip(
         options: How the clip is read.
         on_stored: Called with the ids of sightings that have become durable.
         on_progress: Called with the report after each few frames.
+        part: For a clip of a longer recording: what goes on from the clip before.
 
     Raises:
         InputError: There is no such clip or camera, the time has no zone, or the clip is in the
@@ -120,7 +140,7 @@ def ingest_clip(
     check_network(city.gallery, embedder.model_id)
     how = {**asdict(options), "detector": detector.name}
     name = _claim(city, clip, camera, begin, how)
-    report = IngestReport(source=str(path), camera=camera)
+    report = IngestReport(source=str(path), camera=camera, name=name)
     report.notices += [clip.notice] if clip.notice else []
     sink = _Sink(
         city=city,
@@ -132,7 +152,15 @@ def ingest_clip(
         on_stored=on_stored,
     )
     frames = _read(clip, begin, options, report)
-    _track(frames, detector, options.tracklets, sink, on_progress)
+    if part is not None:
+        for chunk in part.chunks(frames, report):
+            _track(chunk, detector, part.builder, sink, on_progress)
+            sink.flush(1)
+        return report
+    builder = TrackletBuilder(options.tracklets)
+    _track(frames, detector, builder, sink, on_progress)
+    sink.waiting += builder.close()
+    sink.flush(1)
     if not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
@@ -141,12 +169,12 @@ def ingest_clip(
 def _track(
     source: Iterator[Frame],
     detector: Detector,
-    options: TrackletOptions,
+    builder: TrackletBuilder,
     sink: "_Sink",
     on_progress: Progress | None,
 ) -> None:
-    """Read the clip once and give the sink each tracklet as it ends."""
-    builder, report = TrackletBuilder(options), sink.report
+    """Read frames once and give the sink each tracklet as it ends."""
+    report, options = sink.report, builder.options
     while frames := list(islice(source, FRAMES_AT_ONCE)):
         with report.stage("detect"):
             found = detector.detect([frame.image for frame in frames])
@@ -158,7 +186,37 @@ def _track(
         sink.flush(SIGHTINGS_AT_ONCE)
         if on_progress:
             on_progress(report)
-    sink.waiting += builder.close()
+
+
+def end_tracks(
+    city: City,
+    builder: TrackletBuilder,
+    report: IngestReport,
+    *,
+    embedder: Embedder,
+    enhance: bool,
+    on_stored: Stored | None = None,
+) -> None:
+    """Store the tracks that are running when a recording of several clips ends.
+
+    Args:
+        city: The city to store in.
+        builder: Has the tracks.
+        report: Of the last clip; its name and camera count, and it grows.
+        embedder: The network of the city's gallery.
+        enhance: As in the options of the clips.
+        on_stored: Called with the ids of sightings that have become durable.
+    """
+    sink = _Sink(
+        city=city,
+        embedder=embedder,
+        camera=report.camera,
+        name=report.name,
+        enhance=enhance,
+        report=report,
+        on_stored=on_stored,
+        waiting=builder.close(),
+    )
     sink.flush(1)
 
 
