@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GALLERY = "gallery"  # setting: address of a gallery on a server, instead of one in the folder
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
+UNFINISHED = "unfinished"  # folder of the positions of recordings whose ingest goes on
 EVERYWHERE = Scope()
 
 
@@ -233,7 +234,13 @@ class City:
         return self.gallery.delete(self.check(what) if isinstance(what, Scope) else what)
 
     def drop_before(self, time: int) -> int:
-        """Delete every sighting older than ``time`` (milliseconds); returns how many went."""
+        """Delete every sighting older than ``time`` (milliseconds); returns how many went.
+
+        The pictures of people who were in view when an ingest was killed go too, by their age.
+        """
+        for path in (self.folder / UNFINISHED).glob("*.tracks"):
+            if path.stat().st_mtime * 1000 < time:
+                path.unlink(missing_ok=True)
         return self.gallery.drop_before(time)
 
     def compact(self, *, grace: float = 600.0) -> int:

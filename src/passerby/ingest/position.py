@@ -18,10 +18,10 @@ from safetensors.numpy import save
 
 import passerby
 from passerby.city import City
+from passerby.city.city import UNFINISHED
 from passerby.errors import InputError
 from passerby.files import replacing, sha256, sync, write_bytes
 
-FOLDER = "unfinished"  # in the city's folder
 PACKAGE = "passerby.ingest."  # objects of no other package are made from a file
 PATIENCE = 20.0  # seconds: workers of a run that was killed end within this time
 _PLAIN = (bool, int, float, str, type(None))
@@ -263,7 +263,7 @@ def open_position(
     Raises:
         InputError: Another process is at the same recording, or the file is damaged.
     """
-    folder = city.folder / FOLDER
+    folder = city.folder / UNFINISHED
     folder.mkdir(mode=0o700, exist_ok=True)
     text = json.dumps([camera, source, how], sort_keys=True, default=str)
     journal = folder / f"{sha256(text.encode())[:24]}.jsonl"

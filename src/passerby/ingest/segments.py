@@ -224,7 +224,8 @@ def from_playlist(path: Path, start: int | None = None) -> list[Segment]:
 
     Args:
         path: A media playlist; its segments are files of this machine.
-        start: Time of the first segment, for playlists without EXT-X-PROGRAM-DATE-TIME.
+        start: Time of the first segment, for playlists without EXT-X-PROGRAM-DATE-TIME, or with
+            a wrong one; the others move with it.
 
     Raises:
         InputError: It is no media playlist, is encrypted, names no segments, or says no time.
@@ -250,6 +251,11 @@ def from_playlist(path: Path, start: int | None = None) -> list[Segment]:
     if not segments:
         raise InputError(f"the playlist '{path}' names no segments")
     if start is not None:
+        shift = start - (start if segments[0].start is None else segments[0].start)
+        segments[1:] = [
+            one if one.start is None else replace(one, start=one.start + shift)
+            for one in segments[1:]
+        ]
         segments[0] = replace(segments[0], start=start)
     if segments[0].start is None:
         raise InputError(
