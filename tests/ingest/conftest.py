@@ -85,6 +85,7 @@ def draw(
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.thread_type = "FRAME"  # one slice for each picture, as cameras send
         stream.options = {"crf": "12", "g": str(gop), "sc_threshold": "0"}
         for number in range(length):
             image = np.full((height, width, 3), 120, np.uint8)

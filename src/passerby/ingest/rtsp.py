@@ -345,11 +345,12 @@ class _Writer:
     def write(self, packet: Any) -> None:
         """Copy a packet; times of decoding that the camera leaves out are filled in."""
         shown = packet.pts + self._shift
-        decoded = shown if packet.dts is None else packet.dts + self._shift
-        if packet.dts is None and self._last is None:
+        if packet.dts is not None:
+            decoded = packet.dts + self._shift
+        else:  # well before it is shown, as frames that are shown first may follow
             decoded = shown - round(LEAD / 2 / float(self._base))
-        elif packet.dts is None or decoded <= self._last:
-            decoded = self._last + 1 if self._last is not None else decoded
+        if self._last is not None:
+            decoded = max(decoded, self._last + 1)
         self._end = max(self._end, _seconds(packet))
         self._last = decoded
         packet.dts, packet.pts, packet.stream = decoded, max(shown, decoded), self._stream
@@ -389,4 +390,4 @@ def parameter_sets(data: bytes, codec: str) -> tuple[bytes, ...]:
     if codec not in SIZES:
         return ()
     units = (unit.rstrip(b"\x00") for unit in _START.split(data)[1:])
-    return tuple(unit for unit in units if unit and SIZES[codec](unit[0]))
+    return tuple(sorted({unit for unit in units if unit and SIZES[codec](unit[0])}))
