@@ -178,6 +178,8 @@ class Recorder:
             self._finish()
             if self.stop.is_set():
                 break
+            if not why:  # the spool is full
+                continue
             wait = FIRST_WAIT if time.monotonic() - begin > STEADY else wait
             self._say(f"{why}; next try in {wait:g} s")
             self._reason = why
@@ -200,7 +202,7 @@ class Recorder:
         return self.stop.is_set()
 
     def _record(self) -> str:
-        """Record one connection; returns why it ended."""
+        """Record one connection; returns why it ended, nothing when the spool is full."""
         av = import_av()
         options = {"rtsp_transport": self._transport}
         limits = (self._stall, self._stall)  # to connect, and for each packet
@@ -231,7 +233,8 @@ class Recorder:
             if packet.is_keyframe and self._is_due(packet, stream):
                 self._finish()
                 if why := self._spool.full():
-                    return f"recording stops: {why}"
+                    self._reason = why
+                    return ""
                 self._begin(packet, stream, clock)
             if self._writer is None:
                 self.report.skipped += 1
