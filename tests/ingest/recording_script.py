@@ -10,7 +10,8 @@ from conftest import ColourDetector, colour_embedder
 
 from passerby.city import City
 from passerby.ingest.pipeline import IngestReport
-from passerby.ingest.recording import RecordingReport, ingest_recording
+from passerby.ingest.recording import ingest_recording
+from passerby.ingest.recording_report import RecordingReport
 from passerby.ingest.segments import from_folder
 
 SEEN: list[str] = []

@@ -20,7 +20,8 @@ from passerby.errors import InputError
 from passerby.ingest import Detector, create_small_city, ingest_clip
 from passerby.ingest.names import find_clips, read_pattern
 from passerby.ingest.position import from_file, to_bytes
-from passerby.ingest.recording import RecordingReport, ingest_recording
+from passerby.ingest.recording import ingest_recording
+from passerby.ingest.recording_report import RecordingReport
 from passerby.ingest.segments import Segment, from_folder, from_names, from_playlist
 from passerby.ingest.tracklets import TrackletBuilder
 from passerby.runtime import Embedder
@@ -186,10 +187,11 @@ def test_a_long_clip_is_resumed_within(
 def test_the_tracks_of_a_position_are_plain_data(tmp_path: Path) -> None:
     builder = TrackletBuilder()
     path = tmp_path / "tracks"
-    path.write_bytes(to_bytes({"a": builder, (1, 2): np.arange(3), "n": np.float32(2)}))
+    path.write_bytes(to_bytes({"a": builder, (1, 2): np.arange(3), "n": [b"x", {1}, None]}))
     back = from_file(path)
     assert vars(back["a"]).keys() == vars(builder).keys()
     assert back[(1, 2)].tolist() == [0, 1, 2]
+    assert back["n"] == [b"x", {1}, None]
     with pytest.raises(TypeError, match="cannot be kept"):
         to_bytes(subprocess.Popen)
     data = path.read_bytes().replace(b"passerby.ingest.tracklets", b"subprocess.abcdefghijklmn")

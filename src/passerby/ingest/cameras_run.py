@@ -14,7 +14,8 @@ from passerby.errors import InputError, one_line
 from passerby.ingest.detector import Detector
 from passerby.ingest.manifest import CameraTask
 from passerby.ingest.pipeline import IngestReport
-from passerby.ingest.recording import RecordingReport, ingest_recording
+from passerby.ingest.recording import ingest_recording
+from passerby.ingest.recording_report import RecordingReport
 from passerby.runtime import Embedder
 
 Load = Callable[[CameraTask], tuple[Detector, Embedder]]

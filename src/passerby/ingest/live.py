@@ -11,7 +11,8 @@ from passerby.city.engines import DatabaseError
 from passerby.city.gallery import StoreError
 from passerby.ingest.detector import Detector
 from passerby.ingest.pipeline import ClipOptions
-from passerby.ingest.recording import RecordingIngest, RecordingReport, open_recording
+from passerby.ingest.recording import RecordingIngest, open_recording
+from passerby.ingest.recording_report import RecordingReport
 from passerby.ingest.rtsp import Recorder, RecordReport
 from passerby.ingest.spool import Spool
 from passerby.runtime import Embedder

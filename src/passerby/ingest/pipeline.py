@@ -90,6 +90,8 @@ class Part(Protocol):
 
     builder: TrackletBuilder
     """Has the tracks that are running."""
+    names: dict[int, str]
+    """Number of a track -> name of the clip in which its first sightings were stored."""
 
     def chunks(self, frames: Iterator[Frame], report: IngestReport) -> Iterator[Iterator[Frame]]:
         """Yield the frames that are still to be done, a few seconds at a time.
@@ -150,6 +152,7 @@ def ingest_clip(
         enhance=options.enhance,
         report=report,
         on_stored=on_stored,
+        names=None if part is None else part.names,
     )
     frames = _read(clip, begin, options, report)
     if part is not None:
@@ -190,7 +193,7 @@ def _track(
 
 def end_tracks(
     city: City,
-    builder: TrackletBuilder,
+    part: Part,
     report: IngestReport,
     *,
     embedder: Embedder,
@@ -201,7 +204,7 @@ def end_tracks(
 
     Args:
         city: The city to store in.
-        builder: Has the tracks.
+        part: Has the tracks.
         report: Of the last clip; its name and camera count, and it grows.
         embedder: The network of the city's gallery.
         enhance: As in the options of the clips.
@@ -215,7 +218,8 @@ def end_tracks(
         enhance=enhance,
         report=report,
         on_stored=on_stored,
-        waiting=builder.close(),
+        names=part.names,
+        waiting=part.builder.close(),
     )
     sink.flush(1)
 
@@ -229,6 +233,8 @@ class _Sink:
     camera: str
     name: str
     """Of the clip; tracklets and sightings are named by it."""
+    names: dict[int, str] | None = None
+    """In a recording of several clips: track -> the clip that it is named by."""
     enhance: bool
     report: IngestReport
     on_stored: Stored | None
@@ -252,13 +258,18 @@ class _Sink:
         """The sightings of the waiting tracklets and their JPEG files."""
         facts, jpegs = [], []
         for tracklet in self.waiting:
-            name = f"{self.name}-{tracklet.track:05d}-{tracklet.part:03d}"
+            base = self.name
+            if self.names is not None:
+                base = self.names.setdefault(tracklet.track, self.name)
+            name = f"{base}-{tracklet.track:05d}-{tracklet.part:03d}"
             self.report.tracklets += 1
             for crop in tracklet.crops:
                 jpegs.append(encode_jpeg(enhance(crop.image) if self.enhance else crop.image))
+                # frames are counted in each clip, times go on from one clip to the next
+                number = f"{crop.frame:07d}" if self.names is None else f"{crop.time:013d}"
                 facts.append(
                     Sighting(
-                        id=f"{name}-{crop.frame:07d}",
+                        id=f"{name}-{number}",
                         camera=self.camera,
                         time=crop.time,
                         tracklet=name,

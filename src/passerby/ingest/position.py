@@ -1,5 +1,6 @@
 """How far the ingest of a recording is, on disk: a run that was killed goes on from there."""
 
+import base64
 import importlib
 import json
 import os
@@ -65,6 +66,8 @@ def _encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
         name = str(len(arrays))
         arrays[name] = np.ascontiguousarray(value)
         return {"array": name}
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, list):
         return [_encode(one, arrays) for one in value]
     for name, kind in _SEQUENCES.items():
@@ -93,6 +96,8 @@ def _decode(tree: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
         return tree
     if "array" in tree:
         return arrays[tree["array"]]
+    if "bytes" in tree:
+        return base64.b64decode(tree["bytes"])
     if "dict" in tree:
         return {_decode(k, arrays): _decode(v, arrays) for k, v in tree["dict"]}
     if "object" in tree:
@@ -125,8 +130,6 @@ class Position:
     """The segment that was begun, and its report so far."""
     end: int | None = None
     """Where the last segment ended, in milliseconds since the epoch."""
-    index: int = 0
-    """Frames in the segments so far."""
     name: str = ""
     """Of the clip in which running tracks are stored when the recording ends."""
     tracks: Any = None
@@ -180,7 +183,6 @@ class Position:
             "reported": reported,
             "report": dict(report),
             "end": self.end,
-            "index": self.index,
             "name": self.name,
             "number": self.number,
             "tracks": self.tracks is not None,
@@ -206,7 +208,7 @@ class Position:
     def load(self) -> None:
         """Read the journal, and the running tracks at its last line."""
         for line in _lines(self.journal):
-            self.end, self.index, self.name = line["end"], line["index"], line["name"]
+            self.end, self.name = line["end"], line["name"]
             self.number, report = line["number"], line["report"]
             self.partial = None if line["finished"] else (line["segment"], report)
             if line["reported"]:

@@ -7,7 +7,7 @@ each minute within a long one, the position is kept (:mod:`passerby.ingest.posit
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -17,109 +17,68 @@ from passerby.errors import InputError, one_line
 from passerby.ingest.detector import Detector
 from passerby.ingest.pipeline import ClipOptions, IngestReport, end_tracks, ingest_clip
 from passerby.ingest.position import Position, open_position
+from passerby.ingest.recording_report import SUMMED, RecordingReport, restored
 from passerby.ingest.segments import Segment, place
 from passerby.ingest.tracklets import TrackletBuilder
-from passerby.ingest.video import Frame, FrameCounts, open_clip
+from passerby.ingest.video import Frame, open_clip
 from passerby.runtime import Embedder
 
 FRAMES_BETWEEN = 1500  # looked at between two positions within a clip: a minute at 25 a second
-COUNTED = ("decoded", "used", "damaged", "corrupt", "missing")
-SUMMED = ("frames", "detections", "tracklets", "sightings", "added")
-
-
-@dataclass(kw_only=True)
-class RecordingReport:
-    """What the ingest of a recording did; the counts grow while it runs.
-
-    The counts are those of all segments since the last run that came to its end: what a killed run
-    had done, and could not report, is in the report of the run that went on.
-    """
-
-    source: str
-    camera: str
-    segments: int = 0
-    """Segments of the recording."""
-    before: int = 0
-    """Of them: done by a run that came to its end."""
-    done: int = 0
-    """Of them: done since."""
-    resumed: int = 0
-    """Of those done since: done by a run that was killed."""
-    clip: FrameCounts = field(default_factory=FrameCounts)
-    """What became of the frames."""
-    frames: int = 0
-    """Frames the detector looked at."""
-    detections: int = 0
-    tracklets: int = 0
-    sightings: int = 0
-    added: int = 0
-    """Sightings that were new to the city, in this run."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """Segment -> why it could not be read."""
-    recorded: list[tuple[int, int]] = field(default_factory=list)
-    """Start and end of each uninterrupted stretch, in milliseconds since the epoch."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage."""
-    notices: list[str] = field(default_factory=list)
-    """What the operator should know."""
-
-    @property
-    def lost(self) -> bool:
-        """Whether frames that were recorded are not in the city."""
-        return self.clip.lost or bool(self.failed)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON."""
-        return {**asdict(self), "lost": self.lost}
-
-    def add(self, report: IngestReport) -> None:
-        """Add what was done in a segment."""
-        for name in COUNTED:
-            setattr(self.clip, name, getattr(self.clip, name) + getattr(report.clip, name))
-        for name in ("left_out", "moved"):
-            _sum(getattr(self.clip, name), getattr(report.clip, name))
-        for name in SUMMED:
-            setattr(self, name, getattr(self, name) + getattr(report, name))
-        _sum(self.seconds, report.seconds)
-        self.notices += report.notices
-
-    def add_time(self, start: int, end: int) -> None:
-        """Add the time of a segment to the stretches."""
-        if self.recorded and self.recorded[-1][1] == start:
-            self.recorded[-1] = (self.recorded[-1][0], end)
-        else:
-            self.recorded.append((start, end))
-
-
-def _sum(totals: dict[str, Any], values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        totals[name] = totals.get(name, 0) + value
-
-
-def _restored(facts: dict[str, Any]) -> IngestReport:
-    """A report of a segment as the position file has it."""
-    return IngestReport(**{**facts, "clip": FrameCounts(**facts["clip"])})
+NAMES_KEPT = 1000  # the latest tracks; one that runs is among them
 
 
 Progress = Callable[[RecordingReport, IngestReport], None]
 """Called after each few frames with the report of the segments before and that of the segment."""
 
 
+class _Tracks:
+    """The tracks that go on from one segment to the next."""
+
+    def __init__(self, options: ClipOptions, state: dict[str, Any] | None) -> None:
+        """Begin without tracks, or where a position says."""
+        self.builder, self.names = TrackletBuilder(options.tracklets), {}
+        if state is not None:
+            vars(self.builder).update(state["builder"])
+            self.names = state["names"]
+
+    builder: TrackletBuilder
+    names: dict[int, str]
+
+    def state(self) -> dict[str, Any]:
+        """Plain data of the tracks; networks that the builder calls are not part of it."""
+        fields = vars(self.builder).items()
+        for track in list(self.names)[:-NAMES_KEPT]:
+            del self.names[track]
+        return {
+            "builder": {name: value for name, value in fields if not callable(value)},
+            "names": self.names,
+        }
+
+
 @dataclass(kw_only=True)
 class _Part:
     """A segment while it is read; see :class:`passerby.ingest.pipeline.Part`."""
 
-    builder: TrackletBuilder
+    tracks: "_Tracks"
     position: Position
     key: str
     begin: int
     before: dict[str, Any] | None
     """The report of a run that was killed in this segment."""
 
+    @property
+    def builder(self) -> TrackletBuilder:
+        """Has the tracks that are running."""
+        return self.tracks.builder
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Number of a track -> name of the clip that it is named by."""
+        return self.tracks.names
+
     def chunks(self, source: Iterator[Frame], report: IngestReport) -> Iterator[Iterator[Frame]]:
         """Yield the frames in chunks, and keep the position between two of them."""
-        offset = self.position.index
-        frames = (replace(frame, index=frame.index + offset) for frame in source)
+        frames = iter(source)
         if self.before is not None:
             for name in SUMMED:
                 setattr(report, name, self.before[name])
@@ -132,7 +91,11 @@ class _Part:
             frame = next(frames, None)
             if frame is not None:
                 self.position.save(
-                    self.key, asdict(report), finished=False, tracks=self.builder, time=self.begin
+                    self.key,
+                    asdict(report),
+                    finished=False,
+                    tracks=self.tracks.state(),
+                    time=self.begin,
                 )
 
 
@@ -155,7 +118,7 @@ class RecordingIngest:
         self._detector, self._embedder, self._options = detector, embedder, options
         self._on_progress = on_progress
         tracks = position.tracks
-        self._builder = tracks or TrackletBuilder(options.tracklets)
+        self._tracks = _Tracks(options, tracks)
         self._ended = tracks is None
         report.notices += position.notices
         for facts in position.unreported:
@@ -196,10 +159,10 @@ class RecordingIngest:
         else:
             facts["report"] = asdict(report)
             position.end, position.name = begin + report.clip.length, report.name
-            position.index += report.clip.decoded
             self._ended = False
         facts["end"] = position.end
-        position.save(key, facts, finished=True, tracks=self._tracks(), time=begin)
+        tracks = None if self._ended else self._tracks.state()
+        position.save(key, facts, finished=True, tracks=tracks, time=begin)
         self._count(facts)
 
     def _ingest(self, path: Path, segment: Segment, begin: int, key: str) -> IngestReport:
@@ -216,18 +179,18 @@ class RecordingIngest:
             embedder=self._embedder,
             options=self._options,
             on_progress=on_progress and (lambda report: on_progress(self.report, report)),
-            part=_Part(
-                builder=self._builder, position=position, key=key, begin=begin, before=before
-            ),
+            part=self._part(key, begin, before),
+        )
+
+    def _part(self, key: str, begin: int, before: dict[str, Any] | None) -> _Part:
+        return _Part(
+            tracks=self._tracks, position=self._position, key=key, begin=begin, before=before
         )
 
     def _fail(self, segment: Segment, begin: int, why: str) -> None:
         """Report a segment that is not there; the next run looks for it again."""
         self.report.failed[str(segment.path)] = why
         self._position.end = begin + round(segment.seconds * 1000)
-
-    def _tracks(self) -> TrackletBuilder | None:
-        return None if self._ended else self._builder
 
     def _count(self, facts: dict[str, Any], *, resumed: bool = False) -> None:
         self.report.done += 1
@@ -236,7 +199,7 @@ class RecordingIngest:
             path, why = facts["failed"]
             self.report.failed[path] = why
             return
-        report = _restored(facts["report"])
+        report = restored(facts["report"])
         report.added = 0 if resumed else report.added
         self.report.add(report)
         self.report.add_time(facts["start"], facts["end"])
@@ -249,13 +212,13 @@ class RecordingIngest:
         last = IngestReport(source=report.source, camera=report.camera, name=position.name)
         end_tracks(
             self.city,
-            self._builder,
+            self._part("", 0, None),
             last,
             embedder=self._embedder,
             enhance=self._options.enhance,
         )
         report.add(last)
-        self._builder, self._ended = TrackletBuilder(self._options.tracklets), True
+        self._tracks, self._ended = _Tracks(self._options, None), True
         position.drop_tracks()
 
     def forget(self, segments: Sequence[Segment], most: int) -> None:
