@@ -28,6 +28,7 @@ from passerby.runtime import Embedder
 
 START = 1_777_593_600_000
 SCRIPT = Path(__file__).parent / "recording_script.py"
+SLOW = [pytest.mark.slow, pytest.mark.timeout(3600)]
 GOP = 20  # frames of a segment: each figure crosses an edge or two
 
 
@@ -311,7 +312,7 @@ def test_a_playlist_as_ffmpeg_writes_it(
     assert (report.clip.decoded, report.tracklets, len(report.recorded)) == (148, 16, 1)
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(10, marks=SLOW)])
 def test_kill_of_a_recording_changes_nothing(
     times: int,
     segments: list[Path],

@@ -88,10 +88,13 @@ class Part(Protocol):
     See :mod:`passerby.ingest.recording`.
     """
 
-    builder: TrackletBuilder
-    """Has the tracks that are running."""
-    names: dict[int, str]
-    """Number of a track -> name of the clip in which its first sightings were stored."""
+    @property
+    def builder(self) -> TrackletBuilder:
+        """Has the tracks that are running."""
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Number of a track -> name of the clip in which its first sightings were stored."""
 
     def chunks(self, frames: Iterator[Frame], report: IngestReport) -> Iterator[Iterator[Frame]]:
         """Yield the frames that are still to be done, a few seconds at a time.
