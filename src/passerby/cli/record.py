@@ -72,10 +72,10 @@ class Record(Result):
         """Record and ingest until stopped."""
         from passerby.ingest.rtsp import cover_arguments, read_address
 
+        secret = self.address.partition("//")[2].rpartition("@")[0]
+        if secret:
+            cover_arguments(secret)
         source = read_address(self.address, self.credentials)
-        for secret in {source.password, source.user, quote(source.password), quote(source.user)}:
-            if secret and secret in self.address:
-                cover_arguments(secret)
         if self.transport not in ("tcp", "udp"):
             raise InputError(f"--transport is tcp or udp, not '{self.transport}'")
         if min(self.segment, self.stall) <= 0:
