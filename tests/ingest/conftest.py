@@ -75,7 +75,9 @@ def figures(count: int) -> NDArray[np.float64]:
     return colours / colours.max(axis=2, keepdims=True) * 230
 
 
-def draw(path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int = 0) -> Path:
+def draw(
+    path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int = 0, gop: int = 250
+) -> Path:
     """Write a clip in which figures cross one after the other on two lanes."""
     height, width = SIZE
     colours = figures(people)
@@ -83,7 +85,8 @@ def draw(path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int 
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "12"}
+        stream.thread_type = "FRAME"  # one slice for each picture, as cameras send
+        stream.options = {"crf": "12", "g": str(gop), "sc_threshold": "0"}
         for number in range(length):
             image = np.full((height, width, 3), 120, np.uint8)
             for person in range(people):
@@ -100,6 +103,28 @@ def draw(path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int 
     return path
 
 
+def cut(path: Path, names: list[Path]) -> list[Path]:
+    """Copy a clip into one file for each key frame, as recorders do."""
+    with av.open(str(path)) as source:
+        stream, number, target = source.streams.video[0], -1, None
+        for packet in source.demux(stream):
+            if packet.dts is None:
+                continue
+            if packet.is_keyframe:
+                number += 1
+                if target is not None:
+                    target.close()
+                names[number].parent.mkdir(parents=True, exist_ok=True)
+                target = av.open(str(names[number]), "w")
+                copy = target.add_stream_from_template(stream)
+            assert target is not None
+            packet.stream = copy
+            target.mux(packet)
+        assert target is not None
+        target.close()
+    return names[: number + 1]
+
+
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixteen figures."""
@@ -109,6 +134,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def draw_clip() -> Callable[..., Path]:
     return draw
+
+
+@pytest.fixture(scope="session")
+def cut_clip() -> Callable[..., list[Path]]:
+    return cut
 
 
 @pytest.fixture(scope="session")

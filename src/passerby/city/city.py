@@ -34,6 +34,7 @@ GALLERY = "gallery"  # setting: address of a gallery on a server, instead of one
 SIMULATED = "simulated"  # setting: the city and its times are made up
 CAMERAS = "cameras"  # setting: how often the cameras were changed
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
+UNFINISHED = "unfinished"  # folder of the positions of recordings whose ingest goes on
 EVERYWHERE = Scope()
 EARLIEST = 946_684_800_000  # 2000-01-01; an earlier time is that of a clock that was never set
 AHEAD = 600_000  # milliseconds by which a clock may be ahead of this machine's
@@ -326,10 +327,14 @@ class City:
     def drop_before(self, time: int) -> int:
         """Delete every sighting older than ``time`` (milliseconds); returns how many went.
 
-        What was recorded before is forgotten too: nobody is to be missed there.
+        What was recorded before is forgotten too: nobody is to be missed there. The pictures of
+        people who were in view when an ingest was killed go too, by their age.
         """
         from passerby.city.clips import forget_before
 
+        for path in (self.folder / UNFINISHED).glob("*.tracks"):
+            if path.stat().st_mtime * 1000 < time:
+                path.unlink(missing_ok=True)
         gone = self.gallery.drop_before(time)
         forget_before(self, time)
         return gone

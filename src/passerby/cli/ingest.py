@@ -1,7 +1,7 @@
 """``passerby ingest``: bring a clip or a folder of crops into a city."""
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,31 +13,45 @@ from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.city import City
-    from passerby.ingest import FolderReport, IngestReport
+    from passerby.ingest import ClipOptions, FolderReport, IngestReport
 
 FRAMES_LOST = 3  # exit status
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest(Result):
-    """Bring a clip or a folder of crops into a city.
+    """Bring clips, recordings or crops into a city.
 
     A clip needs --camera, --start and --detector. A folder with a sightings.parquet (as
     `passerby simulate` writes it) needs none of them; a folder of pictures that each show one
     person needs --camera and --start. A second run adds nothing.
 
+    A playlist (.m3u8) or a folder of clips is one recording of a camera: people go on over the
+    edges of its segments. With --pattern, camera and start come from the names of the clips. A
+    manifest (.toml) names many cameras; the verb then needs no other option. A run that was killed
+    goes on where it was.
+
     The report says what became of every frame. Status 3: stored, but frames are missing or damaged.
+    Status 1: a camera of several failed.
     """
 
     source: Annotated[Path, tyro.conf.Positional]
-    """A clip (mp4, mkv, avi, raw .264 ...), a folder, or a table as sightings.parquet."""
-    city: Path
-    """Folder of the city."""
+    """A clip (mp4, mkv, avi, raw .264 ...), a folder, a playlist (.m3u8), a table as
+    sightings.parquet, or a manifest of cameras (.toml)."""
+    city: Path | None = None
+    """Folder of the city; a manifest may name it."""
     camera: str | None = None
     """Id of the camera that took it."""
     start: str | None = None
     """When the first frame was taken, by the camera's clock; ISO 8601 with zone, as
     2026-05-01T08:00:00+08:00."""
+    pattern: str | None = None
+    """How the clips of a folder are named: frigate, stamp (C01_20260501_080000.mp4), record, or a
+    pattern such as {camera}/{year}{month}{day}_{hour}{minute}{second}.mp4."""
+    zone: str | None = None
+    """Time zone of these names: Europe/Berlin, +08:00, UTC ..."""
+    workers: int | None = None
+    """Cameras at once, of a manifest or a folder; 1, or what the manifest says."""
     detector: Path | None = None
     """Person detector: OpenVINO .xml or .onnx with SSD output, as person-detection-retail-0013."""
     model: str = "default"
@@ -62,14 +76,21 @@ class Ingest(Result):
     nats://HOST:PORT[/NAME] for workers on several machines."""
     again: bool = False
     """Also when the same content is there at another start or from another camera; with --queue:
-    also when the same was ingested or put aside before."""
+    also when the same was ingested or put aside before; with a recording: also the segments that are
+    done."""
     any_time: bool = False
     """Also a time before 2000 or in the future."""
 
     def main(self) -> int:
         """Bring the source into the city, or its job into the queue."""
+        from passerby.cli.recordings import is_recording
+
         if not self.source.exists():
             raise InputError(f"there is no clip or folder '{self.source}'")
+        if is_recording(self.source, self.pattern):
+            return _ingest_recordings(self)
+        if self.city is None:
+            raise InputError("say which city: --city FOLDER")
         clip = not self.source.is_dir() and self.source.suffix != ".parquet"
         if clip:
             _check_clip_options(self)
@@ -80,6 +101,37 @@ class Ingest(Result):
                 facts, words = (_ingest_clip if clip else _ingest_crops)(city, self)
         self.show(facts, words)
         return FRAMES_LOST if facts.get("lost") else 0
+
+    def clip_options(self) -> "ClipOptions":
+        """How clips are read."""
+        from passerby.ingest import ClipOptions, TrackletOptions
+
+        return ClipOptions(
+            every=self.every,
+            rate=self.rate,
+            longest_gap=self.longest_gap,
+            enhance=self.enhance,
+            tracklets=TrackletOptions(crops=self.crops),
+        )
+
+
+def _ingest_recordings(options: Ingest) -> int:
+    from passerby.cli.recordings import ingest_tasks, read_tasks
+
+    manifest = read_tasks(options)
+    folder = options.city or manifest.city
+    if folder is None:
+        raise InputError("say which city: --city FOLDER, or city = FOLDER in the manifest")
+    with _city(replace(options, city=folder)):
+        pass  # it is there, or has been made
+    facts, words, status = ingest_tasks(
+        folder,
+        manifest.tasks,
+        workers=options.workers or manifest.workers,
+        again=options.again,
+    )
+    options.show(facts, words)
+    return status
 
 
 def _check_clip_options(options: Ingest) -> None:
@@ -96,6 +148,7 @@ def _city(options: Ingest) -> "City":
     from passerby.city.address import has_city
     from passerby.ingest import create_small_city
 
+    assert options.city is not None
     if has_city(options.city):
         city = City.open(options.city)
         if options.place is not None:
@@ -137,7 +190,7 @@ def _add_camera(city: "City", options: Ingest) -> None:
 
 
 def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
-    from passerby.ingest import ClipOptions, Detector, TrackletOptions, ingest_clip
+    from passerby.ingest import Detector, ingest_clip
     from passerby.runtime import Embedder
 
     assert options.camera and options.start and options.detector
@@ -156,13 +209,7 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
             start=options.start,
             detector=detector,
             embedder=embedder,
-            options=ClipOptions(
-                every=options.every,
-                rate=options.rate,
-                longest_gap=options.longest_gap,
-                enhance=options.enhance,
-                tracklets=TrackletOptions(crops=options.crops),
-            ),
+            options=options.clip_options(),
             on_progress=show,
             again=options.again,
             any_time=options.any_time,

@@ -72,7 +72,8 @@ def _work(queue: "JobQueue", options: Work) -> None:
         detector = Detector.load(options.detector) if options.detector else None
         following = Embedder.load(options.next_model) if options.next_model else None
         ingester = Ingester(city, Embedder.load(options.model), detector, following)
-        with asked_to_stop() as stop:
+        words = "passerby work: ends after the job at hand; again to end at once"
+        with asked_to_stop(threading.Event(), words) as stop:
             report = work(
                 queue, ingester, stop=stop, until_empty=options.until_empty, on_event=_report
             )
@@ -86,15 +87,14 @@ def _report(what: str, job: "Job", why: str) -> None:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second interrupts."""
-    stop = threading.Event()
+def asked_to_stop(stop: threading.Event, words: str) -> Iterator[threading.Event]:
+    """Let the first SIGINT or SIGTERM set an event, with a line of words; the second interrupts."""
 
     def ask(_number: int, _frame: object) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        print("passerby work: ends after the job at hand; again to end at once", file=sys.stderr)
+        print(words, file=sys.stderr)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from passerby.city import City, Sighting
 from passerby.city.changes import with_clock
@@ -48,6 +48,8 @@ class IngestReport:
 
     source: str
     camera: str = ""
+    name: str = ""
+    """Of the clip in this camera at this time; the ids of its sightings begin with it."""
     clip: FrameCounts = field(default_factory=FrameCounts)
     """What became of the clip's frames."""
     frames: int = 0
@@ -99,6 +101,27 @@ Progress = Callable[[IngestReport], None]
 """Called after each few frames."""
 
 
+class Part(Protocol):
+    """A clip as a part of a longer recording: tracks go on from the clip before into the next.
+
+    See :mod:`passerby.ingest.recording`.
+    """
+
+    @property
+    def builder(self) -> TrackletBuilder:
+        """Has the tracks that are running."""
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Number of a track -> name of the clip in which its first sightings were stored."""
+
+    def chunks(self, frames: Iterator[Frame], report: IngestReport) -> Iterator[Iterator[Frame]]:
+        """Yield the frames that are still to be done, a few seconds at a time.
+
+        When the next chunk is asked for, everything found in the one before is stored.
+        """
+
+
 def ingest_clip(
     city: City,
     path: str | Path,
@@ -112,6 +135,7 @@ def ingest_clip(
     on_progress: Progress | None = None,
     again: bool = False,
     any_time: bool = False,
+    part: Part | None = None,
 ) -> IngestReport:
     """Add the people of a clip to a city.
 
@@ -131,6 +155,7 @@ def ingest_clip(
         on_progress: Called with the report after each few frames.
         again: Store the clip also where its content is in the city from another camera or start.
         any_time: Take also a time before 2000 or in the future.
+        part: For a clip of a longer recording: what goes on from the clip before.
 
     Raises:
         InputError: There is no such clip or camera, or not at that time; the time has no zone or is
@@ -148,6 +173,7 @@ def ingest_clip(
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
     record = _claim(city, clip, camera, begin, how, again=again, report=report)
+    report.name = record.name
     sink = _Sink(
         city=city,
         embedder=embedder,
@@ -156,10 +182,21 @@ def ingest_clip(
         enhance=options.enhance,
         report=report,
         on_stored=on_stored,
+        names=None if part is None else part.names,
     )
     frames = _read(clip, begin, options, report)
-    _track(frames, detector, options.tracklets, sink, on_progress)
+    if part is None:
+        builder = TrackletBuilder(options.tracklets)
+        _track(frames, detector, builder, sink, on_progress)
+        sink.waiting += builder.close()
+        sink.flush(1)
+    else:
+        for chunk in part.chunks(frames, report):
+            _track(chunk, detector, part.builder, sink, on_progress)
+            sink.flush(1)
     _finish(city, record, report)
+    if part is not None:
+        return report
     if not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
@@ -168,12 +205,12 @@ def ingest_clip(
 def _track(
     source: Iterator[Frame],
     detector: Detector,
-    options: TrackletOptions,
+    builder: TrackletBuilder,
     sink: "_Sink",
     on_progress: Progress | None,
 ) -> None:
-    """Read the clip once and give the sink each tracklet as it ends."""
-    builder, report = TrackletBuilder(options), sink.report
+    """Read frames once and give the sink each tracklet as it ends."""
+    report, options = sink.report, builder.options
     while frames := list(islice(source, FRAMES_AT_ONCE)):
         with report.stage("detect"):
             found = detector.detect([frame.image for frame in frames])
@@ -185,7 +222,38 @@ def _track(
         sink.flush(SIGHTINGS_AT_ONCE)
         if on_progress:
             on_progress(report)
-    sink.waiting += builder.close()
+
+
+def end_tracks(
+    city: City,
+    part: Part,
+    report: IngestReport,
+    *,
+    embedder: Embedder,
+    enhance: bool,
+    on_stored: Stored | None = None,
+) -> None:
+    """Store the tracks that are running when a recording of several clips ends.
+
+    Args:
+        city: The city to store in.
+        part: Has the tracks.
+        report: Of the last clip; its name and camera count, and it grows.
+        embedder: The network of the city's gallery.
+        enhance: As in the options of the clips.
+        on_stored: Called with the ids of sightings that have become durable.
+    """
+    sink = _Sink(
+        city=city,
+        embedder=embedder,
+        camera=report.camera,
+        name=report.name,
+        enhance=enhance,
+        report=report,
+        on_stored=on_stored,
+        names=part.names,
+        waiting=part.builder.close(),
+    )
     sink.flush(1)
 
 
@@ -198,6 +266,8 @@ class _Sink:
     camera: str
     name: str
     """Of the clip; tracklets and sightings are named by it."""
+    names: dict[int, str] | None = None
+    """In a recording of several clips: track -> the clip that it is named by."""
     enhance: bool
     report: IngestReport
     on_stored: Stored | None
@@ -221,12 +291,17 @@ class _Sink:
         """The sightings of the waiting tracklets and their JPEG files."""
         facts, jpegs = [], []
         for tracklet in self.waiting:
-            name = f"{self.name}-{tracklet.track:05d}-{tracklet.part:03d}"
+            base = self.name
+            if self.names is not None:
+                base = self.names.setdefault(tracklet.track, self.name)
+            name = f"{base}-{tracklet.track:05d}-{tracklet.part:03d}"
             self.report.tracklets += 1
             for crop in tracklet.crops:
                 jpegs.append(encode_jpeg(enhance(crop.image) if self.enhance else crop.image))
+                # frames are counted in each clip, times go on from one clip to the next
+                number = f"{crop.frame:07d}" if self.names is None else f"{crop.time:013d}"
                 fact = Sighting(
-                    id=f"{name}-{crop.frame:07d}",
+                    id=f"{name}-{number}",
                     camera=self.camera,
                     time=crop.time,
                     tracklet=name,

@@ -51,6 +51,8 @@ class FrameCounts:
     """Frames that are not there: the container names more of them, or a steady clip has gaps."""
     moved: dict[str, int] = field(default_factory=dict)
     """Reason -> frames that are used at another time than the clip says."""
+    length: int = 0
+    """Milliseconds from the first frame to the end of the last one."""
     notices: list[str] = field(default_factory=list)
     """Where and how the clip's times were corrected, one sentence each."""
 
@@ -115,6 +117,7 @@ class Clip:
             for index, (frame, seconds) in enumerate(shown):
                 time = clock.time(index, seconds)
                 counts.decoded += 1
+                counts.length = time + round(1000 / self.rate)
                 counts.corrupt += bool(frame.is_corrupt)
                 if size not in (None, (frame.width, frame.height)):
                     counts.notices.append(
@@ -240,7 +243,7 @@ class Clock:
         )
 
 
-def _import_av() -> Any:
+def import_av() -> Any:
     """Import PyAV, or say which extra brings it."""
     try:
         import av
@@ -251,7 +254,7 @@ def _import_av() -> Any:
 
 def _open(path: Path) -> Any:
     """Open a container that holds a video; the caller closes it."""
-    av = _import_av()
+    av = import_av()
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; give a clip")
     if not path.is_file():
@@ -291,7 +294,7 @@ def _steady(seconds: list[float], step: float) -> bool:
 
 def _decode(container: Any, stream: Any, counts: FrameCounts) -> Iterator[Any]:
     """Decode frames in the order of showing; a packet that cannot be decoded is passed over."""
-    av = _import_av()
+    av = import_av()
     packets, errors = container.demux(stream), 0
     while errors < MOST_ERRORS:
         try:
@@ -358,7 +361,7 @@ def _progressive(frames: Iterator[Any]) -> Iterator[tuple[Any, float | None]]:
 
 def _deinterlacer(frame: Any) -> Any:
     """A filter graph for frames like this one; time 1 is one frame."""
-    graph = _import_av().filter.Graph()
+    graph = import_av().filter.Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=_FRAMES
     )
@@ -373,7 +376,7 @@ def _filtered(
     """The frames that a graph has ready after one more, in order; all that are left after None."""
     if graph is None:
         return
-    av = _import_av()
+    av = import_av()
     graph.push(frame)
     while True:
         try:
