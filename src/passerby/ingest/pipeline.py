@@ -1,7 +1,9 @@
 """A clip into a city: decode, detect, track, choose crops, embed, store."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -14,15 +16,21 @@ from passerby.city.networks import check_network
 from passerby.errors import InputError
 from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg, enhance
-from passerby.ingest.detector import Detector
-from passerby.ingest.store import Stored, store
+from passerby.ingest.detector import Detections, Detector
+from passerby.ingest.frames import Frame
+from passerby.ingest.overlap import Stream, ahead
+from passerby.ingest.store import Stored, StoredBatch, store
 from passerby.ingest.tracklets import Tracklet, TrackletBuilder, TrackletOptions
-from passerby.ingest.video import LONGEST_GAP, Clip, Frame, FrameCounts, open_clip
+from passerby.ingest.video import LONGEST_GAP, Clip, FrameCounts, open_clip
 from passerby.runtime import Embedder
 from passerby.times import parse_time
 
 FRAMES_AT_ONCE = 8  # handed to the detector together
+FRAMES_AHEAD = 16  # decoded while the detector is busy
+PARTS_AHEAD = 2  # of FRAMES_AT_ONCE, detected while the tracker is busy
 SIGHTINGS_AT_ONCE = 32  # embedded and made durable together, at least
+BATCHES_AHEAD = 2  # of SIGHTINGS_AT_ONCE, that wait to be stored
+STAGES = ("decode", "detect", "track", "store")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +65,8 @@ class IngestReport:
     """Crops chosen, known ones included."""
     added: int = 0
     """Sightings that were new to the city."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage: decode, detect, track, store."""
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    """Seconds per stage: decode, detect, track, store; the stages run at the same time."""
     notices: list[str] = field(default_factory=list)
     """What the operator should know."""
 
@@ -69,7 +77,7 @@ class IngestReport:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - begin
+            self.seconds[name] += perf_counter() - begin
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON."""
@@ -78,6 +86,7 @@ class IngestReport:
 
 Progress = Callable[[IngestReport], None]
 """Called after each few frames."""
+_Part = tuple[list[Frame], list[Detections]]
 
 
 def ingest_clip(
@@ -91,8 +100,13 @@ def ingest_clip(
     options: ClipOptions | None = None,
     on_stored: Stored | None = None,
     on_progress: Progress | None = None,
+    overlap: bool = True,
 ) -> IngestReport:
     """Add the people of a clip to a city.
+
+    Decoding, detection, tracking and storing run at the same time, each in a thread, with a few
+    frames between them. Nothing depends on which thread is faster: the sightings and their ids are
+    the same as with ``overlap=False``.
 
     The ids of the sightings follow from the clip's content, camera, start, options and detector. A
     second run therefore adds nothing, and the next run completes one that was killed.
@@ -106,8 +120,10 @@ def ingest_clip(
         detector: Finds people.
         embedder: Turns crops into vectors; the network of the city's gallery.
         options: How the clip is read.
-        on_stored: Called with the ids of sightings that have become durable.
-        on_progress: Called with the report after each few frames.
+        on_stored: Called with the ids of sightings that have become durable, from the caller's
+            thread.
+        on_progress: Called with the report after each few frames, from the caller's thread.
+        overlap: False runs one stage after the other, in the caller's thread.
 
     Raises:
         InputError: There is no such clip or camera, the time has no zone, or the clip is in the
@@ -130,34 +146,53 @@ def ingest_clip(
         enhance=options.enhance,
         report=report,
         on_stored=on_stored,
+        pool=ThreadPoolExecutor(1, thread_name_prefix="store") if overlap else None,
     )
-    frames = _read(clip, begin, options, report)
-    _track(frames, detector, options.tracklets, sink, on_progress)
+    counts = FrameCounts()
+    frames = clip.frames(begin, every=options.every, longest_gap=options.longest_gap, counts=counts)
+    frames = _read(frames, report, detector.stretched)
+    if overlap:
+        frames = ahead(frames, FRAMES_AHEAD, "decode")
+    parts = _look(frames, detector, report)
+    if overlap:
+        parts = ahead(parts, PARTS_AHEAD, "detect")
+    with closing(parts), sink:
+        _track(parts, options.tracklets, sink, counts, on_progress)
+    _add_notices(report, clip)
     if not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
 
 
+def _look(frames: Stream[Frame], detector: Detector, report: IngestReport) -> Stream[_Part]:
+    """Find the people in all frames, some frames at a time."""
+    with closing(frames):
+        while part := list(islice(frames, FRAMES_AT_ONCE)):
+            with report.stage("detect"):
+                found = detector.detect_frames(part)
+            yield part, found
+
+
 def _track(
-    source: Iterator[Frame],
-    detector: Detector,
+    parts: Iterator[_Part],
     options: TrackletOptions,
     sink: "_Sink",
+    counts: FrameCounts,
     on_progress: Progress | None,
 ) -> None:
-    """Read the clip once and give the sink each tracklet as it ends."""
+    """Follow the people and give the sink each tracklet as it ends."""
     builder, report = TrackletBuilder(options), sink.report
-    while frames := list(islice(source, FRAMES_AT_ONCE)):
-        with report.stage("detect"):
-            found = detector.detect([frame.image for frame in frames])
+    for frames, found in parts:
         with report.stage("track"):
             for frame, detections in zip(frames, found, strict=True):
                 report.detections += len(detections.above(options.tracker.strong))
                 sink.waiting += builder.add(frame, detections)
         report.frames += len(frames)
+        report.clip = counts.copy()
         sink.flush(SIGHTINGS_AT_ONCE)
         if on_progress:
             on_progress(report)
+    report.clip = counts
     sink.waiting += builder.close()
     sink.flush(1)
 
@@ -174,28 +209,56 @@ class _Sink:
     enhance: bool
     report: IngestReport
     on_stored: Stored | None
+    pool: ThreadPoolExecutor | None
+    """Stores while the clip is read; without one, storing is waited for."""
     waiting: list[Tracklet] = field(default_factory=list)
     """Tracklets that are not stored yet."""
+    _batches: deque[Future[StoredBatch]] = field(default_factory=deque)
+    """Batches that are being stored."""
+
+    def __enter__(self) -> "_Sink":
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        """Wait for what is being stored; after a failure it is stored, but not reported."""
+        try:
+            self._collect(0 if failed is None else len(self._batches))
+        finally:
+            if self.pool:
+                self.pool.shutdown()
 
     def flush(self, least: int) -> None:
         """Store the waiting tracklets when they have at least so many crops."""
-        if sum(len(tracklet.crops) for tracklet in self.waiting) < least:
-            return
-        with self.report.stage("store"):
-            facts, jpegs = self._take()
-            stored = store(self.city, self.embedder, facts, jpegs)
+        if sum(len(tracklet.crops) for tracklet in self.waiting) >= least:
+            taken, self.waiting = self.waiting, []
+            self.report.tracklets += len(taken)
+            if self.pool is None:
+                self._count(self._store(taken))
+                return
+            self._batches.append(self.pool.submit(self._store, taken))
+        self._collect(BATCHES_AHEAD)
+
+    def _collect(self, most: int) -> None:
+        """Count the batches that are stored; wait until at most so many are not."""
+        while self._batches and (len(self._batches) > most or self._batches[0].done()):
+            self._count(self._batches.popleft().result())
+
+    def _count(self, stored: StoredBatch) -> None:
         self.report.sightings += len(stored.ids)
         self.report.added += stored.added
         self.report.notices += stored.problems.values()
         if self.on_stored:
             self.on_stored(stored.ids)
 
-    def _take(self) -> tuple[list[Sighting], list[bytes]]:
-        """The sightings of the waiting tracklets and their JPEG files."""
+    def _store(self, tracklets: list[Tracklet]) -> StoredBatch:
+        with self.report.stage("store"):
+            return store(self.city, self.embedder, *self._take(tracklets))
+
+    def _take(self, tracklets: list[Tracklet]) -> tuple[list[Sighting], list[bytes]]:
+        """The sightings of some tracklets and their JPEG files."""
         facts, jpegs = [], []
-        for tracklet in self.waiting:
+        for tracklet in tracklets:
             name = f"{self.name}-{tracklet.track:05d}-{tracklet.part:03d}"
-            self.report.tracklets += 1
             for crop in tracklet.crops:
                 jpegs.append(encode_jpeg(enhance(crop.image) if self.enhance else crop.image))
                 facts.append(
@@ -208,7 +271,6 @@ class _Sink:
                         quality=crop.quality,
                     )
                 )
-        self.waiting = []
         return facts, jpegs
 
 
@@ -236,16 +298,24 @@ def _claim(city: City, clip: Clip, camera: str, begin: int, how: dict[str, Any])
     return name
 
 
-def _read(clip: Clip, begin: int, options: ClipOptions, report: IngestReport) -> Iterator[Frame]:
-    """The frames of the clip; the report says what became of each."""
+def _read(
+    frames: Stream[Frame], report: IngestReport, size: tuple[int, int] | None
+) -> Stream[Frame]:
+    """The frames of a clip, with their pictures of ``size`` ready."""
+    with closing(frames):
+        while True:
+            with report.stage("decode"):
+                frame = next(frames, None)
+                if frame is not None and size is not None:
+                    frame.resized(size)
+            if frame is None:
+                return
+            yield frame
+
+
+def _add_notices(report: IngestReport, clip: Clip) -> None:
+    """Say what the operator should know about the frames of the clip."""
     counts = report.clip
-    frames = clip.frames(begin, every=options.every, longest_gap=options.longest_gap, counts=counts)
-    while True:
-        with report.stage("decode"):
-            frame = next(frames, None)
-        if frame is None:
-            break
-        yield frame
     report.notices += counts.notices
     if counts.lost:
         report.notices.append(
