@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.ingest.scenes import LONGER_SIDE, Scene, SceneMemory
 from passerby.runtime import resize
 
 _own = local()  # a scaler keeps its tables, and serves one thread
@@ -40,6 +41,8 @@ class Frame:
                 is not sure.
         """
         self.index, self.time, self.position = index, time, position
+        self.scenes: SceneMemory | None = None
+        """Holds the scene of the frame; without one, no picture of it is kept."""
         self._decoded = decoded
         self._resized: NDArray[np.uint8] | None = None
         if image is not None:
@@ -49,6 +52,16 @@ class Frame:
     def image(self) -> NDArray[np.uint8]:
         """(H, W, 3) RGB, turned as the recorder's display matrix asks."""
         return upright(self._decoded)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The frame as a small picture, made of the one that the detector looked at."""
+        if self.scenes is None:
+            return Scene(None, self.size, self.position)
+        scale = min(1.0, LONGER_SIDE / max(self.size))
+        fitting = max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale))
+        pixels = self.resized(fitting) if self._resized is None else self._resized
+        return self.scenes.add(Scene(pixels, self.size, self.position))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -12,13 +12,16 @@ from time import perf_counter
 from typing import Any
 
 from passerby.city import City, Scope, Sighting
+from passerby.city.crops import Context
 from passerby.city.networks import check_network
 from passerby.errors import InputError
 from passerby.files import sha256
-from passerby.ingest.crops import encode_jpeg, enhance
+from passerby.ingest.crops import Crop, encode_jpeg, enhance
 from passerby.ingest.detector import Detections, Detector
+from passerby.ingest.excerpts import remember_clip
 from passerby.ingest.frames import Frame
 from passerby.ingest.overlap import Stream, ahead
+from passerby.ingest.scenes import SceneMemory
 from passerby.ingest.store import Stored, StoredBatch, store
 from passerby.ingest.tracklets import Tracklet, TrackletBuilder, TrackletOptions
 from passerby.ingest.video import LONGEST_GAP, Clip, FrameCounts, open_clip
@@ -138,6 +141,8 @@ def ingest_clip(
     name = _claim(city, clip, camera, begin, how)
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
+    content = sha256(clip.path)
+    remember_clip(city, content, clip.path)
     sink = _Sink(
         city=city,
         embedder=embedder,
@@ -146,11 +151,14 @@ def ingest_clip(
         enhance=options.enhance,
         report=report,
         on_stored=on_stored,
+        content=content,
         pool=ThreadPoolExecutor(1, thread_name_prefix="store") if overlap else None,
     )
     counts = FrameCounts()
     frames = clip.frames(begin, every=options.every, longest_gap=options.longest_gap, counts=counts)
-    frames = _read(frames, report, detector.stretched)
+    # an administrator's choice, among the settings of the service
+    keep = bool(city.setting("service", {}).get("keep_scenes", True))
+    frames = _read(frames, report, detector.stretched, SceneMemory() if keep else None)
     if overlap:
         frames = ahead(frames, FRAMES_AHEAD, "decode")
     parts = _look(frames, detector, report)
@@ -209,6 +217,8 @@ class _Sink:
     enhance: bool
     report: IngestReport
     on_stored: Stored | None
+    content: str
+    """SHA-256 of the clip's file."""
     pool: ThreadPoolExecutor | None
     """Stores while the clip is read; without one, storing is waited for."""
     waiting: list[Tracklet] = field(default_factory=list)
@@ -254,13 +264,15 @@ class _Sink:
         with self.report.stage("store"):
             return store(self.city, self.embedder, *self._take(tracklets))
 
-    def _take(self, tracklets: list[Tracklet]) -> tuple[list[Sighting], list[bytes]]:
-        """The sightings of some tracklets and their JPEG files."""
-        facts, jpegs = [], []
+    def _take(self, tracklets: list[Tracklet]) -> tuple[list[Sighting], list[bytes], list[bytes]]:
+        """The sightings of some tracklets, the JPEG files of their crops and of their scenes."""
+        facts, jpegs, scenes = [], [], []
         for tracklet in tracklets:
             name = f"{self.name}-{tracklet.track:05d}-{tracklet.part:03d}"
             for crop in tracklet.crops:
-                jpegs.append(encode_jpeg(enhance(crop.image) if self.enhance else crop.image))
+                image = enhance(crop.image) if self.enhance else crop.image
+                scenes.append(crop.scene.jpeg if crop.scene else b"")
+                jpegs.append(encode_jpeg(image, self._comment(crop, scenes[-1])))
                 facts.append(
                     Sighting(
                         id=f"{name}-{crop.frame:07d}",
@@ -271,7 +283,19 @@ class _Sink:
                         quality=crop.quality,
                     )
                 )
-        return facts, jpegs
+        return facts, jpegs, scenes
+
+    def _comment(self, crop: Crop, scene: bytes) -> bytes:
+        """Where the crop was cut."""
+        if crop.scene is None:
+            return b""
+        return Context(
+            clip=self.content,
+            frame=crop.frame,
+            position=crop.scene.position,
+            size=crop.scene.size,
+            scene=sha256(scene) if scene else "",
+        ).as_comment()
 
 
 def _claim(city: City, clip: Clip, camera: str, begin: int, how: dict[str, Any]) -> str:
@@ -299,7 +323,10 @@ def _claim(city: City, clip: Clip, camera: str, begin: int, how: dict[str, Any])
 
 
 def _read(
-    frames: Stream[Frame], report: IngestReport, size: tuple[int, int] | None
+    frames: Stream[Frame],
+    report: IngestReport,
+    size: tuple[int, int] | None,
+    scenes: SceneMemory | None,
 ) -> Stream[Frame]:
     """The frames of a clip, with their pictures of ``size`` ready."""
     with closing(frames):
@@ -310,6 +337,7 @@ def _read(
                     frame.resized(size)
             if frame is None:
                 return
+            frame.scenes = scenes
             yield frame
 
 

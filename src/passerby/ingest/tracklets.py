@@ -94,6 +94,7 @@ class TrackletBuilder:
                     box=(x0, y0, x1, y1),
                     quality=quality,
                     image=cut(frame.image, box),
+                    scene=frame.scene,
                 )
             )
         return [tracklet for tracklet in done if tracklet is not None]

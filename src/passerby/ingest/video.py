@@ -109,7 +109,7 @@ class Clip:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             decoded = _progressive(_decode(container, stream, counts))
-            shown = _shown(decoded, REORDERED if self.disordered else 0)
+            shown = in_order(decoded, REORDERED if self.disordered else 0)
             for index, (frame, seconds) in enumerate(shown):
                 time = clock.time(index, seconds)
                 counts.decoded += 1
@@ -317,7 +317,7 @@ def _decode(container: Any, stream: Any, counts: FrameCounts) -> Iterator[Any]:
             counts.damaged += 1
 
 
-def _shown(
+def in_order(
     frames: Iterator[tuple[Any, float | None]], delay: int
 ) -> Iterator[tuple[Any, float | None]]:
     """Frames with their times in order.
