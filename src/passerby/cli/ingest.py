@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
@@ -39,6 +39,9 @@ class Ingest(Result):
     """When the first frame was taken, ISO 8601 with zone, as 2026-05-01T08:00:00+08:00."""
     detector: Path | None = None
     """Person detector: OpenVINO .xml or .onnx with SSD output, as person-detection-retail-0013."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the detector. auto: bf16 where the processor computes with it and the boxes on
+    the clip agree with those of fp32, else fp32."""
     model: str = "default"
     """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
     every: int = 1
@@ -106,11 +109,18 @@ def _city(options: Ingest) -> "City":
 
 def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     from passerby.ingest import ClipOptions, Detector, TrackletOptions, ingest_clip
+    from passerby.ingest.precision import load_fastest
     from passerby.runtime import Embedder
 
     assert options.camera and options.start and options.detector
     city.camera(options.camera)
-    detector, embedder = Detector.load(options.detector), Embedder.load(options.model)
+    if options.precision == "auto":
+        detector, words = load_fastest(city, options.detector, options.source)
+    else:
+        detector, words = Detector.load(options.detector, precision=options.precision), ""
+    if words:
+        print(f"passerby ingest: {words}", file=sys.stderr)
+    embedder = Embedder.load(options.model)
     with tqdm(unit=" frames", desc=options.source.name, disable=None) as bar:
 
         def show(report: "IngestReport") -> None:

@@ -1,16 +1,19 @@
 """Faster arithmetic for a detector, taken only where its boxes agree with those of fp32."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.city import City
 from passerby.errors import InputError
 from passerby.files import put_in_place
 from passerby.ingest.detector import Detections, Detector
+from passerby.ingest.frames import Frame
 from passerby.ingest.tracker import area, intersections
 from passerby.ingest.video import open_clip
 from passerby.runtime.openvino_models import import_openvino, is_quantised, read_openvino
@@ -23,6 +26,8 @@ MOST_MISSED = 0.01  # share of the boxes that may be gone, and of those that may
 LEAST_AGREEING = 0.95  # share of the boxes that must be strong in both
 LEAST_BOXES = 30  # fewer show nothing
 FRAMES = 300  # of each clip, for calibration and for comparison
+QUICK = 96  # frames of the comparison before a clip is ingested
+AT_ONCE = 8  # frames the detectors get together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,21 +118,24 @@ def _pairs(ours: Detections, theirs: Detections) -> list[tuple[int, int, float]]
     return found
 
 
-def agreement(detector: Detector, other: Detector, clips: Sequence[Path]) -> Agreement:
-    """Compare two detectors on frames spread over clips."""
+def agreement(
+    detector: Detector, other: Detector, clips: Sequence[Path], *, frames: int = FRAMES
+) -> Agreement:
+    """Compare two detectors on at most so many frames, spread over each of the clips."""
     found: tuple[list[Detections], list[Detections]] = [], []
     for clip in clips:
-        for frame in _spread(clip):
+        spread = _spread(clip, frames)
+        while part := list(islice(spread, AT_ONCE)):
             for one, boxes in zip((detector, other), found, strict=True):
-                boxes.extend(one.detect_frames([frame]))
+                boxes.extend(one.detect_frames(part))
     return compare(*found)
 
 
-def _spread(path: Path) -> Any:
-    """At most :data:`FRAMES` frames of a clip, at even distances; the clip is read once."""
+def _spread(path: Path, frames: int = FRAMES) -> Iterator[Frame]:
+    """At most so many frames of a clip, at even distances."""
     clip = open_clip(path)
     count = clip.frame_count or sum(1 for _ in clip.frames())
-    return clip.frames(every=max(1, -(-count // FRAMES)))
+    return clip.frames(every=max(1, -(-count // frames)))
 
 
 def quantise_detector(
@@ -135,8 +143,8 @@ def quantise_detector(
 ) -> Agreement:
     """Write a detector in 8-bit integers; it is kept only when its boxes agree with fp32.
 
-    Int8 takes a third of the time of fp32 on processors with VNNI or AMX. Where a processor has
-    AVX2 alone, it takes four fifths.
+    On a processor with AVX2 alone, int8 takes five sixths of the time of fp32 (measured). Those
+    with VNNI or AMX have instructions for it.
 
     Args:
         source: An .xml of a network with an SSD head, in floating point.
@@ -198,18 +206,25 @@ def computes_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def load_fastest(path: Path, clip: Path) -> tuple[Detector, str]:
-    """Open a detector in bf16 where the processor has it and the boxes on a clip agree.
+def load_fastest(city: City, path: Path, clip: Path) -> tuple[Detector, str]:
+    """Open a detector in bf16 where the processor has it and the boxes agree with fp32.
+
+    The first clip with enough people decides, and the city keeps the decision.
 
     Returns:
-        The detector, and one sentence when bf16 was tried: what it was found to do.
+        The detector, and what was found when the boxes were compared; else nothing.
     """
     detector = Detector.load(path)
     if not computes_bf16():
         return detector, ""
     fast = Detector.load(path, precision="bf16")
-    found = agreement(detector, fast, [clip])
+    key = f"precision.{fast.name}"[:64]
+    known = city.setting(key)
+    if known is not None:
+        return (detector if known["fault"] else fast), ""
+    found = agreement(detector, fast, [clip], frames=QUICK)
+    fault = found.fault()
+    if found.boxes >= LEAST_BOXES:
+        city.set_setting(key, found.as_dict())
     words = f"bf16: {found.agreeing} of {found.boxes} boxes agree with fp32"
-    if fault := found.fault():
-        return detector, f"{words}; the detector stays in fp32, as {fault}"
-    return fast, words
+    return (detector, f"{words}; this clip is read in fp32: {fault}") if fault else (fast, words)

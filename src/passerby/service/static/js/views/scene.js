@@ -47,7 +47,7 @@ export function sceneOf(id) {
     fill(
       controls,
       context.clip
-        ? button(t("scene.play"), () => play(details), { icon: icon("play"), "data-key": "play" })
+        ? button(t("scene.play"), () => play(details), { icon: icon("play"), "data-key": "play-clip" })
         : h("p", { class: "hint" }, t("scene.no_clip")),
     );
   };
