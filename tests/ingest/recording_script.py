@@ -9,7 +9,7 @@ from pathlib import Path
 from conftest import ColourDetector, colour_embedder
 
 from passerby.city import City
-from passerby.ingest.pipeline import IngestReport
+from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.recording import ingest_recording
 from passerby.ingest.recording_report import RecordingReport
 from passerby.ingest.segments import from_folder

@@ -22,6 +22,7 @@ from typing import IO, Any
 import passerby
 from passerby.city.address import CATALOGUE, PASSWORD_FILE, has_city
 from passerby.city.city import GALLERY, City
+from passerby.city.crops import SCENE
 from passerby.city.gallery import EmbeddedGallery
 from passerby.errors import InputError
 from passerby.files import making_folder, replacing, sync
@@ -116,7 +117,7 @@ def back_up(city: City, target: Path, *, progress: Progress = lambda _: None) ->
         has_catalogue = _store_catalogue(city, Path(scratch), store)
         sightings, model = _store_gallery(city, Path(scratch), store)
         for shelf in sorted(city.crops.folder.glob("[0-9a-f][0-9a-f]")):
-            for path in sorted(shelf.glob("[0-9a-f]*.jpg")):  # drafts begin with a dot
+            for path in sorted(shelf.glob("[0-9a-f]*.jpg")):  # crops and scenes; drafts have a dot
                 _store_crop(path, f"crops/{shelf.name}/{path.name}", store, files)
         manifest = Manifest(
             created=now(),
@@ -183,7 +184,7 @@ def _store_crop(
         store(name, path)
     except FileNotFoundError:  # deleted with its sighting meanwhile
         return
-    if files[name][1] != path.stem:
+    if not name.endswith(SCENE) and files[name][1] != path.stem:
         raise InputError(
             f"the crop {path} is damaged: its bytes are not those of its name; "
             "restore it from an older backup, or delete it"

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
@@ -54,6 +54,9 @@ class Ingest(Result):
     """Cameras at once, of a manifest or a folder; 1, or what the manifest says."""
     detector: Path | None = None
     """Person detector: OpenVINO .xml or .onnx with SSD output, as person-detection-retail-0013."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the detector. auto: bf16 where the processor computes with it and the boxes on
+    the clip agree with those of fp32, else fp32."""
     model: str = "default"
     """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
     every: int = 1
@@ -76,8 +79,7 @@ class Ingest(Result):
     nats://HOST:PORT[/NAME] for workers on several machines."""
     again: bool = False
     """Also when the same content is there at another start or from another camera; with --queue:
-    also when the same was ingested or put aside before; with a recording: also the segments that are
-    done."""
+    also when the same was ingested or put aside before; with a recording: also done segments."""
     any_time: bool = False
     """Also a time before 2000 or in the future."""
 
@@ -191,11 +193,18 @@ def _add_camera(city: "City", options: Ingest) -> None:
 
 def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     from passerby.ingest import Detector, ingest_clip
+    from passerby.ingest.precision import load_fastest
     from passerby.runtime import Embedder
 
     assert options.camera and options.start and options.detector
     city.camera(options.camera)
-    detector, embedder = Detector.load(options.detector), Embedder.load(options.model)
+    if options.precision == "auto":
+        detector, words = load_fastest(city, options.detector, options.source)
+    else:
+        detector, words = Detector.load(options.detector, precision=options.precision), ""
+    if words:
+        print(f"passerby ingest: {words}", file=sys.stderr)
+    embedder = Embedder.load(options.model)
     with tqdm(unit=" frames", desc=options.source.name, disable=None) as bar:
 
         def show(report: "IngestReport") -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from passerby.city import City
 from passerby.errors import InputError, one_line
 from passerby.ingest.detector import Detector
+from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.manifest import CameraTask
-from passerby.ingest.pipeline import IngestReport
 from passerby.ingest.recording import ingest_recording
 from passerby.ingest.recording_report import RecordingReport
 from passerby.runtime import Embedder

@@ -9,6 +9,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from passerby.ingest.detector import Detections
+from passerby.ingest.scenes import Scene
 from passerby.ingest.tracker import area, intersections
 from passerby.runtime import resize
 
@@ -39,6 +40,8 @@ class Crop:
     """0..1, see :func:`qualities`."""
     image: NDArray[np.uint8]
     """(H, W, 3) RGB."""
+    scene: Scene | None = None
+    """The whole frame, small, and its place in the clip; None where the crop is of no clip."""
 
 
 def cut(image: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -164,10 +167,11 @@ def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return small
 
 
-def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
-    """Encode (H, W, 3) RGB as JPEG; the same picture always gives the same bytes."""
+def encode_jpeg(image: NDArray[np.uint8], comment: bytes = b"") -> bytes:
+    """Encode (H, W, 3) RGB as JPEG; the same picture and comment always give the same bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    options = {"comment": comment} if comment else {}
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, **options)
     return buffer.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError
 from passerby.files import sha256
+from passerby.ingest.frames import Frame
 from passerby.runtime import resize
+from passerby.runtime.openvino_backend import PRECISIONS
 from passerby.runtime.openvino_models import compile_network, import_openvino, read_openvino
 
 PERSON = 1  # the class of people in the retail and pedestrian networks
@@ -43,6 +45,21 @@ class Detector(ABC):
 
     name: str
     """Name of the network and hash of its weights."""
+    stretched: tuple[int, int] | None = None
+    """(H, W) to which every frame is stretched; None for a network that needs the whole frame."""
+
+    def detect_frames(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Find the people in frames of a clip, in pixels of the frames.
+
+        Frames that are stretched anyway are scaled by FFmpeg while they are still YUV.
+        """
+        if self.stretched is None:
+            return self.detect([frame.image for frame in frames])
+        found = self.detect([frame.resized(self.stretched) for frame in frames])
+        return [
+            replace(one, boxes=one.boxes * _ratio(self.stretched, frame.size))
+            for one, frame in zip(found, frames, strict=True)
+        ]
 
     @abstractmethod
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
@@ -56,13 +73,18 @@ class Detector(ABC):
         """
 
     @staticmethod
-    def load(path: str | Path) -> "Detector":
+    def load(path: str | Path, *, precision: str = "fp32") -> "Detector":
         """Open a detection network with an SSD head (.xml or .onnx).
 
+        Args:
+            path: The network's file.
+            precision: "fp32", or "bf16" where the processor computes with it; of a quantised
+                network, the arithmetic of the layers in floating point.
+
         Raises:
-            InputError: There is no such file, or it is no detection network.
+            InputError: There is no such file, or it is no detection network; no such precision.
         """
-        return SsdDetector(path)
+        return SsdDetector(path, precision=precision)
 
 
 class SsdDetector(Detector):
@@ -73,16 +95,19 @@ class SsdDetector(Detector):
     faster than one frame on all cores.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, precision: str = "fp32") -> None:
         """Open the network; see :meth:`Detector.load`."""
+        if precision not in ("fp32", "bf16"):
+            raise InputError(f"a detector has no precision '{precision}'; choose fp32 or bf16")
         openvino = import_openvino()
         path = Path(path)
         if path.suffix not in (".xml", ".onnx"):
             raise InputError(f"the detector '{path}' must be an OpenVINO .xml or an .onnx file")
         model = read_openvino(path)
-        self.name = _name(path)
-        self.size = _input_size(model, path)
-        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        self.name = _name(path) + ("" if precision == "fp32" else f"-{precision}")
+        self.size = self.stretched = _input_size(model, path)
+        arithmetic = PRECISIONS[precision]
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": arithmetic}
         compiled = compile_network(_with_pixels(openvino, model), options)
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(_keep_rows)
@@ -96,6 +121,12 @@ class SsdDetector(Detector):
                 self._queue.start_async(resize(frame, self.size)[None], (rows, index))
             self._queue.wait_all()
         return [_from_rows(found, frame) for found, frame in zip(rows, frames, strict=True)]
+
+
+def _ratio(size: tuple[int, int], wanted: tuple[int, int]) -> NDArray[np.float32]:
+    """(4,) factors of x0, y0, x1, y1 from pictures of one (H, W) to those of another."""
+    ratio: NDArray[np.float32] = np.tile(np.divide(wanted, size)[::-1], 2).astype(np.float32)
+    return ratio
 
 
 def _name(path: Path) -> str:

@@ -1,30 +1,35 @@
 """A clip into a city: decode, detect, track, choose crops, embed, store."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Protocol
 
-from passerby.city import City, Sighting
-from passerby.city.changes import with_clock
+from passerby.city import City
 from passerby.city.clips import STORED, ClipRecord, claim, clip_name, write_clip
 from passerby.city.networks import check_network
 from passerby.files import sha256
-from passerby.ingest.crops import encode_jpeg, enhance
-from passerby.ingest.detector import Detector
-from passerby.ingest.store import Stored, store
-from passerby.ingest.tracklets import Tracklet, TrackletBuilder, TrackletOptions
-from passerby.ingest.video import LONGEST_GAP, Clip, Frame, FrameCounts, open_clip
+from passerby.ingest.detector import Detections, Detector
+from passerby.ingest.excerpts import remember_clip
+from passerby.ingest.frames import Frame
+from passerby.ingest.ingest_report import IngestReport
+from passerby.ingest.overlap import Stream, ahead
+from passerby.ingest.scenes import SceneMemory
+from passerby.ingest.sink import Sink
+from passerby.ingest.store import Stored
+from passerby.ingest.tracklets import TrackletBuilder, TrackletOptions
+from passerby.ingest.video import LONGEST_GAP, Clip, FrameCounts, open_clip
 from passerby.runtime import Embedder
 from passerby.times import now, parse_time
 
 FRAMES_AT_ONCE = 8  # handed to the detector together
+FRAMES_AHEAD = 16  # decoded while the detector is busy
+PARTS_AHEAD = 2  # of FRAMES_AT_ONCE, detected while the tracker is busy
 SIGHTINGS_AT_ONCE = 32  # embedded and made durable together, at least
-RECORDING_GAP = 5_000  # milliseconds without a frame, or three of its usual steps if these are more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,63 +47,9 @@ class ClipOptions:
     tracklets: TrackletOptions = field(default_factory=TrackletOptions)
 
 
-@dataclass(kw_only=True)
-class IngestReport:
-    """What the ingest of a clip did; the counts grow while it runs."""
-
-    source: str
-    camera: str = ""
-    name: str = ""
-    """Of the clip in this camera at this time; the ids of its sightings begin with it."""
-    clip: FrameCounts = field(default_factory=FrameCounts)
-    """What became of the clip's frames."""
-    frames: int = 0
-    """Frames the detector looked at."""
-    detections: int = 0
-    """Boxes above the tracker's strong confidence."""
-    tracklets: int = 0
-    sightings: int = 0
-    """Crops chosen, known ones included."""
-    added: int = 0
-    """Sightings that were new to the city."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage: decode, detect, track, store."""
-    notices: list[str] = field(default_factory=list)
-    """What the operator should know."""
-    first: int | None = None
-    """Time of the first frame by the camera's clock, milliseconds."""
-    last: int | None = None
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    """(from, to) of each gap in the recording."""
-    step: int = 0
-    """Milliseconds between the last two frames that were looked at."""
-
-    def saw(self, time: int) -> None:
-        """Count a frame in what was recorded."""
-        if self.first is None or self.last is None:
-            self.first = self.last = time
-            return
-        step = time - self.last
-        if step > max(RECORDING_GAP, 3 * self.step):
-            self.gaps.append((self.last + 1, time))
-        self.step, self.last = step, time
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage."""
-        begin = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - begin
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON."""
-        return asdict(self)
-
-
 Progress = Callable[[IngestReport], None]
 """Called after each few frames."""
+_Seen = tuple[list[Frame], list[Detections]]
 
 
 class Part(Protocol):
@@ -136,8 +87,13 @@ def ingest_clip(
     again: bool = False,
     any_time: bool = False,
     part: Part | None = None,
+    overlap: bool = True,
 ) -> IngestReport:
     """Add the people of a clip to a city.
+
+    Decoding, detection, tracking and storing run at the same time, each in a thread, with a few
+    frames between them. Nothing depends on which thread is faster: the sightings and their ids are
+    the same as with ``overlap=False``.
 
     The ids of the sightings follow from the clip's content, camera, start, options and detector. A
     second run therefore adds nothing, and the next run completes one that was killed.
@@ -151,11 +107,13 @@ def ingest_clip(
         detector: Finds people.
         embedder: Turns crops into vectors; the network of the city's gallery.
         options: How the clip is read.
-        on_stored: Called with the ids of sightings that have become durable.
-        on_progress: Called with the report after each few frames.
+        on_stored: Called with the ids of sightings that have become durable, from the caller's
+            thread.
+        on_progress: Called with the report after each few frames, from the caller's thread.
         again: Store the clip also where its content is in the city from another camera or start.
         any_time: Take also a time before 2000 or in the future.
         part: For a clip of a longer recording: what goes on from the clip before.
+        overlap: False runs one stage after the other, in the caller's thread.
 
     Raises:
         InputError: There is no such clip or camera, or not at that time; the time has no zone or is
@@ -173,55 +131,63 @@ def ingest_clip(
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
     record = _claim(city, clip, camera, begin, how, again=again, report=report)
-    report.name = record.name
-    sink = _Sink(
+    remember_clip(city, record.content, clip.path)
+    sink = Sink(
         city=city,
         embedder=embedder,
         camera=camera,
         name=record.name,
+        names=None if part is None else part.names,
         enhance=options.enhance,
         report=report,
         on_stored=on_stored,
-        names=None if part is None else part.names,
+        pool=ThreadPoolExecutor(1, thread_name_prefix="store") if overlap else None,
     )
-    frames = _read(clip, begin, options, report)
-    if part is None:
-        builder = TrackletBuilder(options.tracklets)
-        _track(frames, detector, builder, sink, on_progress)
-        sink.waiting += builder.close()
-        sink.flush(1)
-    else:
-        for chunk in part.chunks(frames, report):
-            _track(chunk, detector, part.builder, sink, on_progress)
-            sink.flush(1)
-    _finish(city, record, report)
-    if part is not None:
-        return report
-    if not report.sightings:
+    _read_clip(clip, record, detector, options, part, sink, on_progress, overlap=overlap)
+    write_clip(city, _finished(record, report))
+    if part is None and not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
 
 
-def _track(
-    source: Iterator[Frame],
+def _read_clip(  # noqa: PLR0917 - the stages of one clip
+    clip: Clip,
+    record: ClipRecord,
     detector: Detector,
-    builder: TrackletBuilder,
-    sink: "_Sink",
+    options: ClipOptions,
+    part: Part | None,
+    sink: Sink,
     on_progress: Progress | None,
+    *,
+    overlap: bool,
 ) -> None:
-    """Read frames once and give the sink each tracklet as it ends."""
-    report, options = sink.report, builder.options
-    while frames := list(islice(source, FRAMES_AT_ONCE)):
-        with report.stage("detect"):
-            found = detector.detect([frame.image for frame in frames])
-        with report.stage("track"):
-            for frame, detections in zip(frames, found, strict=True):
-                report.detections += len(detections.above(options.tracker.strong))
-                sink.waiting += builder.add(frame, detections)
-        report.frames += len(frames)
-        sink.flush(SIGHTINGS_AT_ONCE)
-        if on_progress:
-            on_progress(report)
+    """Read a clip once, from its first frame to the last sighting that is stored."""
+    assert record.start is not None
+    report, counts = sink.report, FrameCounts()
+    frames = clip.frames(
+        record.start, every=options.every, longest_gap=options.longest_gap, counts=counts
+    )
+    # an administrator's choice, among the settings of the service
+    keep = bool(sink.city.setting("service", {}).get("keep_scenes", True))
+    frames = _read(
+        frames, report, detector.stretched, SceneMemory() if keep else None, record.content
+    )
+    if overlap:
+        frames = ahead(frames, FRAMES_AHEAD, "decode")
+    builder = TrackletBuilder(options.tracklets) if part is None else part.builder
+    chunks = iter([frames]) if part is None else part.chunks(frames, report)
+    with closing(frames), sink:
+        for chunk in chunks:
+            seen = _look(chunk, detector, report)
+            if overlap:
+                seen = ahead(seen, PARTS_AHEAD, "detect")
+            with closing(seen):
+                _track(seen, builder, sink, counts, on_progress)
+            if part is None:
+                sink.waiting += builder.close()
+            sink.settle()
+    report.clip = counts
+    _add_notices(report, clip)
 
 
 def end_tracks(
@@ -243,74 +209,68 @@ def end_tracks(
         enhance: As in the options of the clips.
         on_stored: Called with the ids of sightings that have become durable.
     """
-    sink = _Sink(
+    sink = Sink(
         city=city,
         embedder=embedder,
         camera=report.camera,
         name=report.name,
+        names=part.names,
         enhance=enhance,
         report=report,
         on_stored=on_stored,
-        names=part.names,
         waiting=part.builder.close(),
     )
-    sink.flush(1)
+    sink.settle()
 
 
-@dataclass(kw_only=True)
-class _Sink:
-    """Stores finished tracklets in the city, several at a time."""
+def _read(
+    frames: Stream[Frame],
+    report: IngestReport,
+    size: tuple[int, int] | None,
+    scenes: SceneMemory | None,
+    clip: str,
+) -> Stream[Frame]:
+    """The frames of a clip of this content, with their pictures of ``size`` ready."""
+    with closing(frames):
+        while True:
+            with report.stage("decode"):
+                frame = next(frames, None)
+                if frame is not None and size is not None:
+                    frame.resized(size)
+            if frame is None:
+                return
+            report.saw(frame.time)
+            frame.scenes, frame.clip = scenes, clip
+            yield frame
 
-    city: City
-    embedder: Embedder
-    camera: str
-    name: str
-    """Of the clip; tracklets and sightings are named by it."""
-    names: dict[int, str] | None = None
-    """In a recording of several clips: track -> the clip that it is named by."""
-    enhance: bool
-    report: IngestReport
-    on_stored: Stored | None
-    waiting: list[Tracklet] = field(default_factory=list)
-    """Tracklets that are not stored yet."""
 
-    def flush(self, least: int) -> None:
-        """Store the waiting tracklets when they have at least so many crops."""
-        if sum(len(tracklet.crops) for tracklet in self.waiting) < least:
-            return
-        with self.report.stage("store"):
-            facts, jpegs = self._take()
-            stored = store(self.city, self.embedder, facts, jpegs)
-        self.report.sightings += len(stored.ids)
-        self.report.added += stored.added
-        self.report.notices += stored.problems.values()
-        if self.on_stored:
-            self.on_stored(stored.ids)
+def _look(frames: Iterator[Frame], detector: Detector, report: IngestReport) -> Stream[_Seen]:
+    """Find the people in all frames, some frames at a time."""
+    while some := list(islice(frames, FRAMES_AT_ONCE)):
+        with report.stage("detect"):
+            found = detector.detect_frames(some)
+        yield some, found
 
-    def _take(self) -> tuple[list[Sighting], list[bytes]]:
-        """The sightings of the waiting tracklets and their JPEG files."""
-        facts, jpegs = [], []
-        for tracklet in self.waiting:
-            base = self.name
-            if self.names is not None:
-                base = self.names.setdefault(tracklet.track, self.name)
-            name = f"{base}-{tracklet.track:05d}-{tracklet.part:03d}"
-            self.report.tracklets += 1
-            for crop in tracklet.crops:
-                jpegs.append(encode_jpeg(enhance(crop.image) if self.enhance else crop.image))
-                # frames are counted in each clip, times go on from one clip to the next
-                number = f"{crop.frame:07d}" if self.names is None else f"{crop.time:013d}"
-                fact = Sighting(
-                    id=f"{name}-{number}",
-                    camera=self.camera,
-                    time=crop.time,
-                    tracklet=name,
-                    box=crop.box,
-                    quality=crop.quality,
-                )
-                facts.append(with_clock(self.city, fact, crop.time))
-        self.waiting = []
-        return facts, jpegs
+
+def _track(
+    seen: Iterator[_Seen],
+    builder: TrackletBuilder,
+    sink: Sink,
+    counts: FrameCounts,
+    on_progress: Progress | None,
+) -> None:
+    """Follow the people and give the sink each tracklet as it ends."""
+    report, strong = sink.report, builder.options.tracker.strong
+    for frames, found in seen:
+        with report.stage("track"):
+            for frame, detections in zip(frames, found, strict=True):
+                report.detections += len(detections.above(strong))
+                sink.waiting += builder.add(frame, detections)
+        report.frames += len(frames)
+        report.clip = counts.copy()
+        sink.flush(SIGHTINGS_AT_ONCE)
+        if on_progress:
+            on_progress(report)
 
 
 def _check_times(city: City, clip: Clip, camera: str, begin: int, *, any_time: bool) -> None:
@@ -344,12 +304,13 @@ def _claim(
     )
     notice = claim(city, record, defaults=asdict(ClipOptions()), again=again)
     report.notices += [notice] if notice else []
+    report.name = record.name
     return record
 
 
-def _finish(city: City, record: ClipRecord, report: IngestReport) -> None:
-    """Register that a clip was read to its end, and what was recorded."""
-    done = replace(
+def _finished(record: ClipRecord, report: IngestReport) -> ClipRecord:
+    """The record of a clip that was read to its end, with what was recorded."""
+    return replace(
         record,
         state=STORED,
         first=report.first,
@@ -359,20 +320,11 @@ def _finish(city: City, record: ClipRecord, report: IngestReport) -> None:
         sightings=report.sightings,
         ingested=now(),
     )
-    write_clip(city, done)
 
 
-def _read(clip: Clip, begin: int, options: ClipOptions, report: IngestReport) -> Iterator[Frame]:
-    """The frames of the clip; the report says what became of each."""
+def _add_notices(report: IngestReport, clip: Clip) -> None:
+    """Say what the operator should know about the frames of the clip."""
     counts = report.clip
-    frames = clip.frames(begin, every=options.every, longest_gap=options.longest_gap, counts=counts)
-    while True:
-        with report.stage("decode"):
-            frame = next(frames, None)
-        if frame is None:
-            break
-        report.saw(frame.time)
-        yield frame
     report.notices += counts.notices
     if counts.lost:
         report.notices.append(

@@ -82,7 +82,9 @@ def _encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any] | None:
-    """The attributes of an object, with slots or without."""
+    """The attributes of an object, with slots or without; or the state that it gives out."""
+    if "__getstate__" in vars(type(value)):
+        return dict(value.__getstate__())
     if hasattr(value, "__dict__"):
         return dict(vars(value))
     names = getattr(type(value), "__slots__", None)

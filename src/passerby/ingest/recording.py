@@ -15,12 +15,14 @@ from typing import Any
 from passerby.city import City
 from passerby.errors import InputError, one_line
 from passerby.ingest.detector import Detector
-from passerby.ingest.pipeline import ClipOptions, IngestReport, end_tracks, ingest_clip
+from passerby.ingest.frames import Frame
+from passerby.ingest.ingest_report import IngestReport
+from passerby.ingest.pipeline import ClipOptions, end_tracks, ingest_clip
 from passerby.ingest.position import Position, open_position
 from passerby.ingest.recording_report import SUMMED, RecordingReport, restored
 from passerby.ingest.segments import Segment, place
 from passerby.ingest.tracklets import TrackletBuilder
-from passerby.ingest.video import Frame, open_clip
+from passerby.ingest.video import open_clip
 from passerby.runtime import Embedder
 
 FRAMES_BETWEEN = 1500  # looked at between two positions within a clip: a minute at 25 a second

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from passerby.ingest.pipeline import IngestReport
+from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.video import FrameCounts
 
 COUNTED = ("decoded", "used", "damaged", "corrupt", "missing")

@@ -45,7 +45,11 @@ class StoredBatch:
 
 
 def store(
-    city: City, embedder: Embedder, facts: Sequence[Sighting], jpegs: Sequence[bytes]
+    city: City,
+    embedder: Embedder,
+    facts: Sequence[Sighting],
+    jpegs: Sequence[bytes],
+    scenes: Sequence[bytes] = (),
 ) -> StoredBatch:
     """Embed crops, write their files, and add the sightings; durable when it returns.
 
@@ -57,6 +61,7 @@ def store(
         embedder: The network.
         facts: N sightings without vector, model and crop.
         jpegs: N JPEG files as bytes.
+        scenes: Of each the JPEG file of its scene, or nothing; none at all when empty.
     """
     ids = [fact.id for fact in facts]
     if known(city, ids):
@@ -66,7 +71,8 @@ def store(
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="crops") as pool:
         for part in embedder.stream(jpegs):
             problems |= {ids[index]: why for index, why in part.problems.items()}
-            names = list(pool.map(city.crops.put, [jpegs[index] for index in part.indices]))
+            kept = [(jpegs[index], scenes[index] if scenes else b"") for index in part.indices]
+            names = list(pool.map(city.crops.put, *zip(*kept, strict=True))) if kept else []
             for index, vector, name in zip(part.indices, part.vectors, names, strict=True):
                 ready.append(
                     replace(facts[index], vector=vector, model=embedder.model_id, crop=name)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from passerby.errors import InputError
 from passerby.ingest.crops import Crop, CropPool, cut, qualities
 from passerby.ingest.detector import Detections
+from passerby.ingest.frames import Frame
 from passerby.ingest.tracker import Tracker, TrackerOptions
-from passerby.ingest.video import Frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +76,9 @@ class TrackletBuilder:
         sides = detections.boxes[:, 2:] - detections.boxes[:, :2]
         large = (sides >= [self.options.min_width, self.options.min_height]).all(axis=1)
         which = (strong & large & (numbers >= 0)).nonzero()[0]
-        for index, quality in zip(
-            which.tolist(), qualities(frame.image, detections, which), strict=True
-        ):
+        # the RGB picture of a frame without people is never made
+        rated = qualities(frame.image, detections, which) if len(which) else []
+        for index, quality in zip(which.tolist(), rated, strict=True):
             number, box = int(numbers[index]), detections.boxes[index]
             running = self._running.setdefault(number, _Running(start=frame.time))
             if frame.time - running.start >= self.options.max_tracklet_ms:
@@ -94,6 +94,7 @@ class TrackletBuilder:
                     box=(x0, y0, x1, y1),
                     quality=quality,
                     image=cut(frame.image, box),
+                    scene=frame.scene,
                 )
             )
         return [tracklet for tracklet in done if tracklet is not None]

@@ -2,16 +2,17 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from passerby.errors import InputError, MissingExtraError
+from passerby.ingest.frames import Frame, upright
+from passerby.ingest.overlap import Stream
 
 DEFAULT_RATE = 25.0  # frames a second of a raw stream that does not say
 PROBED = 32  # frames at the start of a clip that show how it is timed
@@ -19,18 +20,6 @@ REORDERED = 16  # frames: no codec shows a frame later than so many after the on
 MOST_ERRORS = 100  # one after another, after which a clip is at its end
 LONGEST_GAP = 60.0  # seconds without a frame that a recorder may leave
 _FRAMES = Fraction(1)  # a time base that counts frames
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """One frame of a clip."""
-
-    index: int
-    """Number of the frame in the clip, from 0, every decoded frame counted."""
-    time: int
-    """When it was taken: milliseconds since the epoch, UTC; each later than the one before."""
-    image: NDArray[np.uint8]
-    """(H, W, 3) RGB."""
 
 
 @dataclass(kw_only=True)
@@ -55,6 +44,15 @@ class FrameCounts:
     """Milliseconds from the first frame to the end of the last one."""
     notices: list[str] = field(default_factory=list)
     """Where and how the clip's times were corrected, one sentence each."""
+
+    def copy(self) -> "FrameCounts":
+        """The counts of this moment, while another thread reads the clip."""
+        return replace(
+            self,
+            left_out=dict(self.left_out),
+            moved=dict(self.moved),
+            notices=list(self.notices),
+        )
 
     @property
     def lost(self) -> bool:
@@ -89,7 +87,7 @@ class Clip:
         every: int = 1,
         longest_gap: float = LONGEST_GAP,
         counts: "FrameCounts | None" = None,
-    ) -> Iterator[Frame]:
+    ) -> Stream[Frame]:
         """Decode every ``every``-th frame, in the order in which the frames are shown.
 
         Times run from the first frame and always go forward. :class:`Clock` says what happens where
@@ -113,7 +111,7 @@ class Clip:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             decoded = _progressive(_decode(container, stream, counts))
-            shown = _shown(decoded, REORDERED if self.disordered else 0)
+            shown = in_order(decoded, REORDERED if self.disordered else 0)
             for index, (frame, seconds) in enumerate(shown):
                 time = clock.time(index, seconds)
                 counts.decoded += 1
@@ -129,7 +127,8 @@ class Clip:
                     _add(counts.left_out, f"only every {every}. frame is looked at")
                     continue
                 counts.used += 1
-                yield Frame(index=index, time=start + time, image=_upright(frame))
+                where = clock.position(index, seconds)
+                yield Frame(index=index, time=start + time, decoded=frame, position=where)
         counts.missing = max(counts.missing, self.frame_count - counts.decoded)
 
 
@@ -152,7 +151,7 @@ def open_clip(path: str | Path, *, rate: float | None = None) -> Clip:
         timed = rate is None and any(time is not None for time in seconds)
         known = [time for time in seconds if time is not None]
         nominal = rate or (float(stream.average_rate or 0) if timed else 0.0) or DEFAULT_RATE
-        height, width = _upright(first).shape[:2]
+        height, width = upright(first).shape[:2]
         notice = ""
         if not timed and rate is None:
             notice = (
@@ -194,6 +193,7 @@ class Clock:
         self._offset: float | None = None  # added to the clip's seconds
         self._newest = 0.0  # the clip's seconds
         self._last = -1  # milliseconds handed out
+        self._anew = False  # the same seconds may come twice
 
     def time(self, index: int, seconds: float | None) -> int:
         """The time of the next frame.
@@ -224,6 +224,12 @@ class Clock:
         self._last = time
         return time
 
+    def position(self, index: int, seconds: float | None) -> float | None:
+        """Seconds at which a player finds the frame; None once the clip's times began anew."""
+        if self._anew:
+            return None
+        return seconds if self._clip.timed else index * self._step
+
     def _gap(self, index: int, gap: float) -> None:
         """Say what is missing before a frame that comes ``gap`` seconds after the last one."""
         if self._clip.steady and gap > 1.5 * self._step:
@@ -235,6 +241,7 @@ class Clock:
 
     def _set_anew(self, index: int, seconds: float, what: str) -> None:
         """Let a part of the clip follow the one before."""
+        self._anew = True
         self._offset = self._last / 1000 + self._step - seconds
         self._counts.notices.append(
             f"the times of '{self._clip.path.name}' {what} at frame {index}, "
@@ -313,7 +320,7 @@ def _decode(container: Any, stream: Any, counts: FrameCounts) -> Iterator[Any]:
             counts.damaged += 1
 
 
-def _shown(
+def in_order(
     frames: Iterator[tuple[Any, float | None]], delay: int
 ) -> Iterator[tuple[Any, float | None]]:
     """Frames with their times in order.
@@ -386,13 +393,6 @@ def _filtered(
         if not seconds:  # at the end the filter repeats its last frame
             return
         yield ready, seconds.popleft()
-
-
-def _upright(frame: Any) -> NDArray[np.uint8]:
-    """RGB of a frame, turned as the recorder's display matrix asks."""
-    image = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # degrees counter-clockwise
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 def _reason(error: Exception) -> str:

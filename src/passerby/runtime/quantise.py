@@ -109,7 +109,7 @@ def quantise(model: Any, crops: NDArray[np.uint8], scheme: Scheme = SCHEMES[0]) 
         validate=False,  # a network may have no sums
     )
     try:
-        with _quietly():
+        with quietly():
             quantised = nncf.quantize(
                 model.clone(),
                 nncf.Dataset([one[None] for one in crops]),
@@ -217,7 +217,7 @@ def import_nncf() -> Any:
     """
     import_openvino()  # first: it disables the telemetry of both packages
     try:
-        with _quietly():
+        with quietly():
             import nncf
     except ImportError:
         raise MissingExtraError("nncf", "quantise") from None
@@ -225,7 +225,7 @@ def import_nncf() -> Any:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Send NNCF's progress to stderr and hide its hints; stdout is for the report."""
     loggers = [logging.getLogger(name) for name in ("nncf", "torch.utils.cpp_extension")]
     levels = [logger.level for logger in loggers]

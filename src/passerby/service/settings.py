@@ -28,6 +28,8 @@ class Settings:
         most_pictures: the largest number of query pictures in one search.
         most_results: the longest ranked list.
         secure_cookies: whether browsers send the session's cookie over TLS only (behind a proxy).
+        keep_scenes: whether ingest keeps a small picture of the whole scene with each sighting.
+        play_clips: whether the page may play the seconds around a sighting from its clip.
     """
 
     time_zone: str = "UTC"
@@ -42,6 +44,8 @@ class Settings:
     most_pictures: int = 8
     most_results: int = 200
     secure_cookies: bool = False
+    keep_scenes: bool = True
+    play_clips: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a zone that does not exist and limits that are not positive."""

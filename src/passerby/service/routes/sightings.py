@@ -1,5 +1,8 @@
-"""Sightings: their facts and their crops."""
+"""Sightings: their facts, their crops, their scenes, and the seconds around them."""
 
+from collections.abc import Callable
+from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -8,12 +11,16 @@ from pydantic import BaseModel, Field
 
 from passerby.city import Scope, Sighting
 from passerby.city.gallery import UnknownSightingError
-from passerby.service.access import not_found
+from passerby.errors import InputError
+from passerby.ingest.excerpts import cut_excerpt, find_clip
+from passerby.service.access import Refusal, not_found
 from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Answer, Caller, Searcher, Time, rounded
 
 router = APIRouter(prefix="/api/sightings", tags=["sightings"], responses=PROBLEMS)
 PER_TRACKLET = 5  # sightings read for each tracklet wanted
+_cutting = BoundedSemaphore(2)  # excerpts that are cut at the same time
+PATIENCE = 20.0  # seconds for which a request waits for its turn
 
 
 class SightingInfo(Answer):
@@ -27,6 +34,23 @@ class SightingInfo(Answer):
     box: list[float] | None
     crop: str = Field(description="SHA-256 of the crop, or empty")
     quality: Annotated[float, rounded(4)]
+
+
+class ContextInfo(Answer):
+    """Where a sighting was cut from its clip."""
+
+    frame: int = Field(description="number of the frame in its clip, from 0")
+    position: float | None = Field(description="seconds in the clip; none where that is not sure")
+    height: int = Field(description="of the whole picture, in pixels; the box belongs to it")
+    width: int
+    scene: bool = Field(description="a picture of the scene is kept: GET .../scene")
+    clip: bool = Field(description="the clip is still there and may be played: GET .../clip")
+
+
+class SightingDetails(SightingInfo):
+    """The facts of a sighting, and what is kept of its surroundings."""
+
+    context: ContextInfo | None = Field(description="none for a sighting that is of no clip")
 
 
 class Browse(BaseModel):
@@ -54,6 +78,36 @@ def find_sightings(caller: Caller, ids: list[str]) -> list[Sighting]:
     return found
 
 
+def guard_view(
+    caller: Caller,
+    identifier: str,
+    action: str,
+    *,
+    there: Callable[[Sighting], bool] = lambda _: True,
+) -> Sighting:
+    """Return a sighting of which something may be shown; the audit records the view.
+
+    Every route that sends a picture, a scene or a clip of a sighting calls this before it sends.
+
+    Args:
+        caller: who looks.
+        identifier: id of the sighting.
+        action: the word for the audit, such as "crops_viewed".
+        there: whether what is to be shown exists.
+
+    Raises:
+        Refusal: 404 for a sighting that the account may not see, or nothing to show.
+    """
+    found = find_sightings(caller, [identifier])[0]
+    if not there(found):
+        raise not_found("picture")
+    if action == "crops_viewed":  # dozens at once; one entry records them
+        caller.service.views.add(caller.account.name, found.unit, found.id)
+    else:
+        caller.record(action, {"sightings": [found.id]}, units=(found.unit,))
+    return found
+
+
 @router.get("", summary="Browse a camera")
 def browse(caller: Searcher, wanted: Annotated[Browse, Query()]) -> list[SightingInfo]:
     """One sighting of each tracklet that a camera saw in a window, newest first."""
@@ -78,9 +132,37 @@ def _best_of_tracklets(sightings: list[Sighting]) -> list[Sighting]:
 
 
 @router.get("/{identifier}", summary="A sighting")
-def sighting(identifier: str, caller: Searcher) -> SightingInfo:
-    """The facts of one sighting."""
-    return SightingInfo.model_validate(find_sightings(caller, [identifier])[0])
+def sighting(identifier: str, caller: Searcher) -> SightingDetails:
+    """The facts of one sighting, and whether its scene and its clip can be shown."""
+    found = find_sightings(caller, [identifier])[0]
+    facts = SightingInfo.model_validate(found).model_dump()
+    return SightingDetails(**facts, context=_context(caller, found))
+
+
+def _context(caller: Caller, found: Sighting) -> ContextInfo | None:
+    """What is kept of the surroundings of a sighting."""
+    crops = caller.service.city.crops
+    known = crops.context(found.crop) if found.crop in crops else None
+    if known is None:
+        return None
+    return ContextInfo(
+        frame=known.frame,
+        position=known.position,
+        height=known.size[0],
+        width=known.size[1],
+        scene=crops.scene_path(found.crop) is not None,
+        clip=_clip(caller, found) is not None,
+    )
+
+
+def _clip(caller: Caller, found: Sighting) -> tuple[Path, float] | None:
+    """The file of a sighting's clip and the place in it; None where it cannot be played."""
+    city = caller.service.city
+    if not caller.service.settings.play_clips or found.crop not in city.crops:
+        return None
+    known = city.crops.context(found.crop)
+    path = find_clip(city, known.clip) if known and known.position is not None else None
+    return (path, known.position) if path and known and known.position is not None else None
 
 
 @router.get(
@@ -91,9 +173,55 @@ def sighting(identifier: str, caller: Searcher) -> SightingInfo:
 )
 def crop(identifier: str, caller: Searcher) -> Response:
     """The crop as JPEG; the audit records the view."""
-    found = find_sightings(caller, [identifier])[0]
     crops = caller.service.city.crops
-    if not found.crop or found.crop not in crops:
-        raise not_found("crop")
-    caller.service.views.add(caller.account.name, found.unit, found.id)
+    found = guard_view(caller, identifier, "crops_viewed", there=lambda one: one.crop in crops)
     return FileResponse(crops.path(found.crop), media_type="image/jpeg")
+
+
+@router.get(
+    "/{identifier}/scene",
+    summary="The whole scene of a sighting",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/jpeg": {}}}},
+)
+def scene(identifier: str, caller: Searcher) -> Response:
+    """A small picture of the frame as JPEG, without the box; the audit records the view."""
+    crops = caller.service.city.crops
+    found = guard_view(
+        caller, identifier, "scenes_viewed", there=lambda one: bool(crops.scene_path(one.crop))
+    )
+    path = crops.scene_path(found.crop)
+    if path is None:  # deleted with its crop meanwhile
+        raise not_found("picture")
+    return FileResponse(path, media_type="image/jpeg")
+
+
+@router.get(
+    "/{identifier}/clip",
+    summary="Ten seconds of the clip around a sighting",
+    response_class=Response,
+    responses={200: {"content": {"video/mp4": {}, "video/webm": {}}}},
+)
+def clip(identifier: str, caller: Searcher) -> Response:
+    """The seconds around a sighting as a small video; the audit records the view.
+
+    The clip is the file that was ingested, where it still lies unchanged. An administrator can
+    switch this off (setting ``play_clips``).
+    """
+    found = guard_view(
+        caller, identifier, "clips_played", there=lambda one: _clip(caller, one) is not None
+    )
+    known = _clip(caller, found)
+    if known is None:  # moved away meanwhile
+        raise not_found("clip")
+    if not _cutting.acquire(timeout=PATIENCE):
+        raise Refusal(
+            503, "busy", "Too many clips are being cut.", "Try again in a minute.", retry_after=60
+        )
+    try:
+        video, kind = cut_excerpt(*known)
+    except InputError:  # its message names a path of the machine
+        raise not_found("clip") from None
+    finally:
+        _cutting.release()
+    return Response(video, media_type=kind, headers={"Cache-Control": "no-store"})

@@ -66,4 +66,10 @@ export async function download(path, body) {
   return response.headers.get("X-Audit-Number");
 }
 
-export const cropUrl = (id) => `/api/sightings/${encodeURIComponent(id)}/crop`;
+/** Fetch a video as a file for a player; the page's policy lets it play nothing else. */
+export const video = async (path) => (await send("GET", path)).blob();
+
+export const sightingUrl = (id) => `/api/sightings/${encodeURIComponent(id)}`;
+export const cropUrl = (id) => `${sightingUrl(id)}/crop`;
+export const sceneUrl = (id) => `${sightingUrl(id)}/scene`;
+export const clipUrl = (id) => `${sightingUrl(id)}/clip`;

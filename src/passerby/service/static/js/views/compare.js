@@ -7,6 +7,7 @@ import { state, subscribe, update } from "../state.js";
 import { clock, day } from "../time.js";
 import { applyFeedback, shownPath, verdictOf, visitOf } from "../work.js";
 import { legText, nameOfCamera, score, unitPath } from "./describe.js";
+import { sceneOf } from "./scene.js";
 
 /** Open the comparison at a result; arrow keys go on to the next. */
 export function compare(first) {
@@ -15,6 +16,7 @@ export function compare(first) {
   const stage = h("div", { class: "dialog-body compare" });
   const foot = h("div", { class: "dialog-foot compare-foot" });
   let frame = 0;
+  let scene = { id: null, element: null }; // a clip that plays goes on when the rest is drawn anew
 
   const go = (step) => {
     const next = state.search.matches[at() + step];
@@ -38,7 +40,8 @@ export function compare(first) {
       frame = i;
       draw();
     };
-    fill(stage, querySide(), resultSide(match, frames, frame, choose), facts(match));
+    if (scene.id !== frames[frame]) scene = { id: frames[frame], element: sceneOf(frames[frame]) };
+    fill(stage, querySide(), resultSide(match, frames, frame, choose), facts(match), scene.element);
     const verdict = verdictOf(match);
     fill(
       foot,
