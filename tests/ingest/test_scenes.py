@@ -55,16 +55,16 @@ def test_a_scene_is_small_and_keeps_the_shape_of_the_frame() -> None:
         ((1920, 1080), (270, 480)),
         ((90, 160), (160, 90)),
     ):
-        jpeg = Scene(pixels, size, 1.0).jpeg
+        jpeg = Scene(pixels, size, 1.0, "clip").jpeg
         assert Image.open(io.BytesIO(jpeg)).size == wanted
         assert len(jpeg) < 100_000  # of noise, which no picture is worse than
-    assert Scene(None, (432, 768), None).jpeg == b""
+    assert Scene(None, (432, 768), None, "").jpeg == b""
 
 
 def test_scenes_that_are_held_for_long_are_compressed() -> None:
     memory = SceneMemory()
     held = [
-        memory.add(Scene(np.zeros((32, 54, 3), np.uint8), (32, 54), None))
+        memory.add(Scene(np.zeros((32, 54, 3), np.uint8), (32, 54), None, ""))
         for _ in range(UNCOMPRESSED + 20)
     ]
     assert [scene._pixels is None for scene in held[:20]] == [True] * 20
