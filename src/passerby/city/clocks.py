@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from passerby.city.changes import clock_time, pages_of
 from passerby.city.city import City
@@ -22,7 +25,7 @@ from passerby.errors import InputError
 from passerby.metrics import Calibration
 
 LEAST_PAIRS = 8  # people who pass the camera and another one
-LEAST_BACK = 2  # of them in the rarer direction: there and back tell a walk from a clock
+LEAST_BACK = 0.15  # of them in the rarer direction: there and back tell a walk from a clock
 LEAST_GAIN = 8.0  # log likelihood by which an offset must be better than none
 WIDEST = 90.0  # seconds of an interval that still says something
 MOST_TRACKLETS = 20_000
@@ -32,6 +35,8 @@ MODEL = 5.0  # seconds that the walking model may be wrong by
 USUAL = 10.0  # seconds by which a clock that is right is off
 ROUNDS = 20
 DRAWS = 200
+REFITS = 40  # of these draws, with all clocks fitted anew
+NEAR = 60.0  # seconds around the best offset
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,12 +82,14 @@ class Pairs:
         second: (N,) number of the camera of the other.
         between: (N,) seconds from one to the other, by the cameras' own clocks.
         metres: (N,) walking metres between the cameras.
+        person: (N,) number of the person: pairs that share a tracklet are one person's.
     """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     between: FloatArray64
     metres: FloatArray64
+    person: NDArray[np.int64]
 
     def take(self, rows: NDArray[Any]) -> "Pairs":
         """Return some pairs."""
@@ -91,6 +98,7 @@ class Pairs:
             second=self.second[rows],
             between=self.between[rows],
             metres=self.metres[rows],
+            person=self.person[rows],
         )
 
 
@@ -124,9 +132,16 @@ def estimate_clocks(
     pairs = _pairs(city, tracks, cameras, calibration, within)
     likelihood = _Likelihood(within=within, walking=walking)
     offsets = _offsets(pairs, len(cameras), likelihood)
+    # one person makes many pairs: people are drawn, not pairs
     rng = np.random.default_rng(0)
+    draws = rng.exponential(size=(DRAWS, len(tracks)))
+    refits = np.array(
+        [_refined(pairs, offsets, likelihood, draw[pairs.person]) for draw in draws[:REFITS]]
+    )
     return [
-        _estimate(name, _own(pairs, number, offsets), offsets[number], likelihood, rng)
+        _estimate(
+            name, number, _own(pairs, number, offsets), _Fit(offsets, refits, draws, likelihood)
+        )
         for number, name in enumerate(cameras)
     ]
 
@@ -190,11 +205,22 @@ def _pairs(
     others = [city.camera(tracks[x].camera, tracks[x].first) for x in j]
     metres = [city.streets.distance(p, q) for p, q in zip(places, others, strict=True)]
     pairs = Pairs(
-        first=first, second=second, between=time[j] - time[i], metres=np.array(metres, float)
+        first=first,
+        second=second,
+        between=time[j] - time[i],
+        metres=np.array(metres, float),
+        person=_people(i, j, len(tracks)),
     )
     # farther apart than a walk and two wrong clocks explain: other visits of the same people
     near = np.isfinite(pairs.metres) & (np.abs(pairs.between) <= 2 * within + pairs.metres)
     return pairs.take(near)
+
+
+def _people(i: NDArray[np.int64], j: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """(N,) the component to which each pair of tracklets belongs."""
+    joined = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
+    people: NDArray[np.int64] = connected_components(joined, directed=False)[1][i].astype(np.int64)
+    return people
 
 
 # clocks ------------------------------------------------------------------------------------------
@@ -206,12 +232,12 @@ class _Likelihood:
     walking: Walking
 
     def of(self, own: "_Own", offsets: FloatArray64) -> FloatArray64:
-        """(G, N) log likelihood of each pair of a camera for its offsets (G,).
+        """(G, N) log likelihood of each pair of a camera for its offsets (G,)."""
+        return self.between(own.seconds(offsets[:, None]), own.pairs.metres)
 
-        It is relative to two strangers.
-        """
-        metres, walking = own.pairs.metres, self.walking
-        seconds = np.abs(own.seconds(offsets[:, None]))
+    def between(self, seconds: FloatArray64, metres: FloatArray64) -> FloatArray64:
+        """Log likelihood of seconds (..., N) between the two of a pair, relative to strangers."""
+        seconds, walking = np.abs(seconds), self.walking
         window = 4 * self.within + 2 * metres
         usual = np.maximum(metres, 5.0) / walking.usual_speed
         some = np.maximum(seconds, 0.5)
@@ -252,27 +278,47 @@ class _Own:
 
 
 def _own(pairs: Pairs, camera: int, offsets: FloatArray64) -> _Own:
-    own = pairs.take(np.flatnonzero((pairs.first == camera) | (pairs.second == camera)))
+    rows = np.flatnonzero((pairs.first == camera) | (pairs.second == camera))
+    own = pairs.take(rows)
     sign = np.where(own.second == camera, 1.0, -1.0)
     other = np.where(own.second == camera, own.first, own.second)
     return _Own(pairs=own, sign=sign, shift=-sign * offsets[other])
 
 
 def _offsets(pairs: Pairs, count: int, likelihood: _Likelihood) -> FloatArray64:
-    """(C,) offsets in seconds that explain most pairs, one camera at a time."""
-    offsets = np.zeros(count)
-    coarse = _grid(likelihood.within)
+    """(C,) offsets in seconds that explain most pairs: one camera at a time, then all at once."""
+    offsets, grid = np.zeros(count), _grid(likelihood.within)
     for _ in range(ROUNDS):
         before = offsets.copy()
         for camera in range(count):
             own = _own(pairs, camera, offsets)
-            for grid in (coarse, None):
-                points = offsets[camera] + np.arange(-STEP, STEP, FINE) if grid is None else grid
-                total = likelihood.of(own, points).sum(axis=1)
-                offsets[camera] = points[int((total + _prior(points)).argmax())]
-        if np.abs(offsets - before).max() < FINE:
+            total = likelihood.of(own, grid).sum(axis=1) + _prior(grid)
+            offsets[camera] = grid[int(total.argmax())]
+        if (offsets == before).all():
             break
-    return offsets
+    return _refined(pairs, offsets, likelihood, np.ones(len(pairs.between)))
+
+
+def _refined(
+    pairs: Pairs, start: FloatArray64, likelihood: _Likelihood, weights: FloatArray64
+) -> FloatArray64:
+    """(C,) offsets near others that are best for weighted pairs, all clocks at once."""
+
+    def loss(offsets: FloatArray64) -> tuple[float, FloatArray64]:
+        seconds = pairs.between + offsets[pairs.second] - offsets[pairs.first]
+        low, mid, high = likelihood.between(
+            seconds + np.array([[-FINE / 2], [0.0], [FINE / 2]]), pairs.metres
+        )
+        slope = weights * (high - low) / FINE
+        prior = -2 * offsets / (USUAL**2 + offsets**2)
+        second = np.bincount(pairs.second, slope, len(offsets)).astype(np.float64)
+        first = np.bincount(pairs.first, slope, len(offsets)).astype(np.float64)
+        return -float(weights @ mid + _prior(offsets).sum()), first - second - prior
+
+    bounds = [(offset - NEAR, offset + NEAR) for offset in start]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    refined: FloatArray64 = found.x
+    return refined
 
 
 def _grid(within: float) -> FloatArray64:
@@ -280,11 +326,19 @@ def _grid(within: float) -> FloatArray64:
     return np.concatenate([-steps[:0:-1], steps])
 
 
-def _estimate(
-    name: str, own: _Own, best: float, likelihood: _Likelihood, rng: np.random.Generator
-) -> ClockEstimate:
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """Offsets (C,), those of R draws (R, C), all draws of people (B, T), and the likelihood."""
+
+    offsets: FloatArray64
+    refits: FloatArray64
+    draws: FloatArray64
+    likelihood: _Likelihood
+
+
+def _estimate(name: str, number: int, own: _Own, fit: _Fit) -> ClockEstimate:
     """The estimate of one camera with its interval, or why there is none."""
-    count = len(own.sign)
+    likelihood, best = fit.likelihood, float(fit.offsets[number])
     fits = likelihood.of(own, np.array([best]))[0] > 0
     there = int(np.count_nonzero(fits & (own.sign * own.seconds(best) < 0)))
     pairs = int(np.count_nonzero(fits))
@@ -292,16 +346,17 @@ def _estimate(
     if pairs:
         two = likelihood.of(own, np.array([best, 0.0])).sum(axis=1)
         gain = float(two[0] - two[1])
-        points = np.union1d(_grid(likelihood.within), best + np.arange(-60, 61, FINE))
-        draws = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)
+        points = np.union1d(_grid(likelihood.within), best + np.arange(-NEAR, NEAR + 1, FINE))
         # without the prior: it would hide that the people say little
-        peaks = points[(likelihood.of(own, points) @ draws.T).argmax(axis=0)]
-        low, high = np.percentile(peaks, [2.5, 97.5])
-        low, high = min(low, best) - MODEL, max(high, best) + MODEL
+        total = likelihood.of(own, points) @ fit.draws[:, own.pairs.person].T
+        peaks = points[total.argmax(axis=0)]
+        bounds = [np.percentile(some, [2.5, 97.5]) for some in (peaks, fit.refits[:, number])]
+        low = min(best, bounds[0][0], bounds[1][0]) - MODEL
+        high = max(best, bounds[0][1], bounds[1][1]) + MODEL
     refusal = ""
     if pairs < LEAST_PAIRS:
         refusal = f"only {pairs} people pass it and another camera; {LEAST_PAIRS} are needed"
-    elif min(there, pairs - there) < LEAST_BACK:
+    elif min(there, pairs - there) < LEAST_BACK * pairs:
         refusal = "people pass it in one direction only, so a walk cannot be told from a clock"
     elif high - low > WIDEST:
         refusal = f"the people disagree: anything from {low:.0f} to {high:.0f} s fits"
