@@ -5,8 +5,9 @@ crops. `python conftest.py CITY CLIP` ingests in a process of its own, to be kil
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -19,6 +20,9 @@ from passerby.ingest import Detections, Detector, create_small_city, ingest_clip
 from passerby.models import ModelCard
 from passerby.runtime import Embedder
 from passerby.runtime.backend import Backend
+
+if TYPE_CHECKING:
+    from tests.ingest.rtsp import RtspServer
 
 REAL = Path(__file__).parents[2].parent / "shared" / "real"
 START = "2026-05-01T08:00:00+08:00"
@@ -129,6 +133,19 @@ def cut(path: Path, names: list[Path]) -> list[Path]:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixteen figures."""
     return draw(tmp_path_factory.mktemp("clips") / "sixteen.mp4", 16)
+
+
+@pytest.fixture(scope="session")
+def stream(tmp_path_factory: pytest.TempPathFactory, draw_clip: Callable[..., Path]) -> Path:
+    """Fifty figures in 14 s, with a key frame each half second."""
+    return draw_clip(tmp_path_factory.mktemp("live") / "stream.mp4", 50, gop=12)
+
+
+@pytest.fixture
+def server() -> Iterator["RtspServer"]:
+    from tests.ingest.rtsp import running
+
+    yield from running()
 
 
 @pytest.fixture(scope="session")

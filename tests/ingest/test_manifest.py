@@ -203,6 +203,7 @@ def test_networks_and_options_come_from_the_file_and_the_camera(
 ) -> None:
     more = '[cameras.A]\nclips=[]\nevery=3\ncrops=2\nmodel="m"\ndetector="/d.xml"\n'
     path = write(tmp_path, clips, more=more)
+    (tmp_path / "base.xml").touch()
     path.write_text('detector = "base.xml"\nlongest_gap = 9\n' + path.read_text())
     tasks = {task.camera: task for task in read_manifest(path).tasks}
     assert (tasks["A"].detector, tasks["A"].model) == ("/d.xml", "m")

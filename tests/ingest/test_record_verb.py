@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +14,9 @@ import pytest
 
 from passerby.city import City
 from passerby.ingest import create_small_city
-from tests.ingest.test_rtsp import NEEDED, PYTHON, RtspServer
+from tests.ingest.rtsp import RtspServer
 
 SECRET, QUOTED = "p@ss:w/rd", "p%40ss%3Aw%2Frd"
-
-
-@pytest.fixture
-def server() -> Iterator[RtspServer]:
-    if subprocess.run([PYTHON, "-c", NEEDED], capture_output=True, check=False).returncode:
-        pytest.skip("GStreamer's RTSP server is not installed, see test_rtsp.py")
-    made = RtspServer()
-    yield made
-    made.kill()
 
 
 @pytest.fixture(scope="module")

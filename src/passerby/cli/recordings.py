@@ -22,9 +22,10 @@ FAILED, FRAMES_LOST = 1, 3  # exit status
 def is_recording(source: Path, pattern: str | None) -> bool:
     """Whether a source is a manifest, a playlist, or a folder of clips."""
     from passerby.ingest.segments import has_clips
+    from passerby.ingest.store import TABLE
 
     if source.is_dir():
-        return pattern is not None or has_clips(source)
+        return pattern is not None or (has_clips(source) and not (source / TABLE).is_file())
     return source.suffix.lower() in (".toml", ".m3u8", ".m3u")
 
 

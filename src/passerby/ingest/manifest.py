@@ -114,10 +114,17 @@ class _Table:
             raise InputError(f"{self.file}: [{self.name}] {error}") from None
         if values.get("every", 1) < 1:
             self.fail("every", "must be 1 or more")
-        detector = str(self.path("detector")) if "detector" in values else base.detector
         return replace(
-            base, options=options, detector=detector, model=values.get("model", base.model)
+            base,
+            options=options,
+            detector=self.network("detector") or base.detector,
+            model=self.network("model") or base.model,
         )
+
+    def network(self, key: str) -> str | None:
+        """A file, relative to the manifest's folder where it is there, or a name."""
+        name = self.values.get(key)
+        return str(self.path(key)) if name and self.path(key).is_file() else name
 
 
 def _line(text: str, table: str, key: str) -> int:

@@ -136,6 +136,7 @@ def read_zone(text: str) -> tzinfo:
 def read_pattern(text: str, zone: str | None = None) -> Pattern:
     """Compile a pattern of paths.
 
+    >>> from pathlib import Path
     >>> pattern = read_pattern("{camera}_{year}{month}{day}_{hour}{minute}{second}.mp4", "+08:00")
     >>> pattern.read(Path("C01_20260501_080000.mp4")).camera
     'C01'

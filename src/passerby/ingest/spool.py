@@ -16,6 +16,8 @@ GIGABYTE = 1_000_000_000
 HOUR = 3_600_000  # milliseconds
 PART = ".part"  # ends the name of a segment that is being written
 KEPT = "kept"
+TS_PACKET = 188  # bytes
+FILLING = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 16  # null packets, ISO 13818-1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +55,8 @@ class Spool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._pattern = read_pattern("record")
         for part in folder.glob(f".*{PART}"):
-            if part.stat().st_size:
-                part.rename(folder / part.name[1 : -len(PART)])
+            if part.stat().st_size >= TS_PACKET:
+                self.finish(part)
             else:
                 part.unlink()
 
@@ -66,6 +68,8 @@ class Spool:
 
     def finish(self, part: Path) -> None:
         """Give a segment that is whole its name; it is durable when this returns."""
+        if part.name.endswith(f".ts{PART}"):
+            _make_whole(part)
         sync(part)
         part.rename(self.folder / part.name[1 : -len(PART)])
         sync(self.folder)
@@ -122,3 +126,16 @@ class Spool:
 
     def _files(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if path.is_file()]
+
+
+def _make_whole(stream: Path) -> None:
+    """Cut a torn last packet off a transport stream, and fill a short one up.
+
+    FFmpeg does not know a stream of a few packets for one.
+    """
+    size = stream.stat().st_size
+    with stream.open("r+b") as file:
+        file.truncate(size - size % TS_PACKET)
+        if size < 2 * len(FILLING):
+            file.seek(0, 2)
+            file.write(FILLING)

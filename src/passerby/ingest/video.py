@@ -268,7 +268,7 @@ def _open(path: Path) -> Any:
         raise InputError(f"there is no clip '{path}'")
     try:
         container = av.open(str(path))
-    except (OSError, ValueError) as error:  # PyAV's errors are both, by kind
+    except (OSError, ValueError, EOFError) as error:  # PyAV's errors are of all, by kind
         raise InputError(f"'{path}' is not a video or is damaged: {_reason(error)}") from None
     kind = container.format.name
     if kind in {"image2", "gif", "tty"} or kind.endswith("_pipe"):
