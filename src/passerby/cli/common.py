@@ -1,7 +1,8 @@
 """What several verbs share: groups of options, printed results, progress bars, data sets."""
 
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,13 @@ def resolve(name: str) -> "CropTable":
     from passerby.simulate.options import BENCHMARKS, ensure
 
     return read_any(ensure(name, DATASETS) if name in BENCHMARKS else name)
+
+
+def say_left_out(verb: str, files: Mapping[str, int]) -> None:
+    """Print how many files are not taken as pictures; ``files`` counts them by reason."""
+    if files:
+        counts = ", ".join(f"{count} {reason}" for reason, count in files.items())
+        print(f"passerby {verb}: files not taken: {counts}", file=sys.stderr)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.inspection import Finding, inspect_pictures
+from passerby.data.inspection import inspect_pictures
 from passerby.data.published import NOTES, differences
-from passerby.data.table import DISTRACTOR, JUNK, SPLITS, CropTable
+from passerby.data.table import DISTRACTOR, JUNK, SPLITS, CropTable, Finding
 
 
 @dataclass(frozen=True, kw_only=True)

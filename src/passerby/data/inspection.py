@@ -7,34 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from passerby.data.table import CropTable
+from passerby.data.table import CropTable, Finding
 from passerby.errors import one_line
 
 SMALLEST = 8  # pixels; no person can be seen in a smaller picture
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A problem of a data set, or a fact about it.
-
-    Attributes:
-        level: ``"error"``: training or evaluation fails or its figures mislead. ``"warning"``: the
-            data are probably not as intended. ``"note"``: a fact worth knowing.
-        code: A short name that does not change.
-        text: What was found and what to do.
-        items: All files concerned.
-    """
-
-    level: Literal["error", "warning", "note"]
-    code: str
-    text: str
-    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
