@@ -48,7 +48,7 @@ def test_pictures_outside_of_splits_are_training_data(
 
 
 def test_what_lacks_is_named(tmp_path: Path, picture: Callable[..., Path]) -> None:
-    with pytest.raises(InputError, match="there are no pictures in"):
+    with pytest.raises(InputError, match="holds no pictures"):
         read("folder", tmp_path)
     with pytest.raises(InputError, match="there is no folder"):
         read("folder", tmp_path / "none")

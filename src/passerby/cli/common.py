@@ -109,23 +109,28 @@ def audited(folder: Path) -> "Iterator[tuple[City, Database, Audit]]":
         yield city, database, Audit(database, city.folder)
 
 
-def resolve(name: str) -> "CropTable":
-    """Read the data set that ``name`` means.
+def resolve(name: str, *, said: bool = False) -> "CropTable":
+    """Read the data set that ``name`` means, and print what its reader noticed.
 
     Args:
         name: A named simulated set (rendered into ``datasets/`` on first use), a path, or NAME:PATH
             with a data set's name.
+        said: Whether the caller prints this itself.
 
     Raises:
         InputError: Nothing is there that a reader knows.
     """
     from passerby.data import read_any
 
-    if Path(name).exists():  # then the extra "simulate" is not needed
-        return read_any(name)
-    from passerby.simulate.options import BENCHMARKS, ensure
+    source: str | Path = name
+    if not Path(name).exists():  # else the extra "simulate" is not needed
+        from passerby.simulate.options import BENCHMARKS, ensure
 
-    return read_any(ensure(name, DATASETS) if name in BENCHMARKS else name)
+        source = ensure(name, DATASETS) if name in BENCHMARKS else name
+    table = read_any(source)
+    for finding in () if said else table.findings:
+        print(f"{name}: {finding.level}: {finding.text}", file=sys.stderr)
+    return table
 
 
 def say_left_out(verb: str, files: Mapping[str, int]) -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -24,6 +24,10 @@ class Check(Result):
     """People in a training batch."""
     images: int = 4
     """Pictures of each in a training batch."""
+    use: Literal["train", "evaluate"] = "train"
+    """What the data are for: to train on (with or without a test), or only to evaluate on."""
+    labels: bool = True
+    """Whether training learns from identities; --no-labels for Cluster Contrast."""
     pictures: bool = True
     """Open every picture."""
     files: int = 10
@@ -31,13 +35,15 @@ class Check(Result):
 
     def main(self) -> int:
         """Check, and print the findings."""
-        table = resolve(self.data)
+        table = resolve(self.data, said=True)  # below, with what is found
         from passerby.data.checks import check
 
         result = check(
             table,
             identities=self.identities,
             images=self.images,
+            use=self.use,
+            labelled=self.labels,
             pictures=self.pictures,
             progress=not self.json,
         )

@@ -239,6 +239,7 @@ def _numbers(values: Sequence[Any], column: str, source: Source) -> NDArray[np.f
             numbers[row] = np.nan
         if not np.isfinite(numbers[row]):
             raise InputError(
-                f"{source.place(row)}: {column} is {value!r}; give a number, or leave the column out"
+                f"{source.place(row)}: {column} is {value!r}; give a number, or leave the "
+                "column out"
             )
     return numbers

@@ -50,7 +50,7 @@ class _Row:
     """What the path of one picture says."""
 
     person: str
-    camera: int | None  # None: nothing, or not to be trusted
+    camera: int
     split: str
 
 
@@ -66,8 +66,8 @@ def read_folder(root: Path, *, camera: str | None = None) -> CropTable:
 
     Folder names that are whole numbers are the identities. Otherwise all names but -1 and 0 are
     numbered from 1 in alphabetical order, the same in all splits. ``training``, ``probe``, ``test``
-    and ``bounding_box_*`` also name splits. Without any folder of a split, all pictures are training
-    data. ``findings`` of the table say what was left out and how cameras were read.
+    and ``bounding_box_*`` also name splits. Without any folder of a split, all pictures are
+    training data. ``findings`` of the table say what was left out and how cameras were read.
 
     Args:
         root: The folder.
@@ -91,7 +91,7 @@ def read_folder(root: Path, *, camera: str | None = None) -> CropTable:
     return CropTable(
         path=np.array(["/".join(parts) for parts in paths]),
         identity=people.numbers,
-        camera=np.array([row.camera or 0 for row in rows], dtype=np.int64),
+        camera=np.array([row.camera for row in rows], dtype=np.int64),
         split=np.array([row.split for row in rows]),
         root=root,
         name=root.resolve().name,
@@ -103,15 +103,23 @@ def read_folder(root: Path, *, camera: str | None = None) -> CropTable:
 def cameras_of(names: Sequence[str]) -> tuple[NDArray[np.int64], list[Finding]]:
     """Read the cameras (N,) that the relative paths of pictures tell, -1 where there is none.
 
-    Where fewer than half of the names have something like a camera, they are names of another kind,
-    and no camera is taken from them.
+    A folder that is named like a camera is one. Where fewer than half of the other pictures have
+    something like a camera in their names, these are names of another kind, and no camera is taken
+    from them.
     """
-    found = [CAMERA_TOKEN.search(UUID.sub(" ", name)) for name in names]
-    count = sum(match is not None for match in found)
-    if count * 2 < len(names):
-        found = [None] * len(names)
-    cameras = [-1 if match is None else int(match[1]) for match in found]
-    return np.array(cameras, dtype=np.int64), _camera_findings(len(names), count)
+    cameras = [_folder_camera(name.split("/")[:-1]) for name in names]
+    rest = [row for row, number in enumerate(cameras) if number is None]
+    found = {row: CAMERA_TOKEN.search(UUID.sub(" ", names[row].split("/")[-1])) for row in rest}
+    told = {row: int(match[1]) for row, match in found.items() if match}
+    if len(told) * 2 >= len(rest):
+        cameras = [told.get(row, number) for row, number in enumerate(cameras)]
+    numbers = [-1 if number is None else number for number in cameras]
+    return np.array(numbers, dtype=np.int64), _camera_findings(len(rest), len(told))
+
+
+def _folder_camera(folders: Sequence[str]) -> int | None:
+    found = [CAMERA_FOLDER.fullmatch(name) for name in folders]
+    return next((int(match[1]) for match in found if match), None)
 
 
 def _camera_findings(pictures: int, told: int) -> list[Finding]:
@@ -165,19 +173,22 @@ def _rows(paths: list[Parts], root: Path, camera: str | None) -> tuple[list[_Row
         text = "the folders are read as CAMERA/PERSON, as all first ones are named like cameras"
         findings.append(Finding(level="note", code="camera-first", text=text))
     findings += _deep(inner)
-    people, cameras = [], []
-    for parts, path in zip(inner, paths, strict=True):
-        person, found = _person(parts, root.joinpath(*path))
-        people.append(person)
-        cameras.append(found)
+    people = [
+        _person(parts, root.joinpath(*path)) for parts, path in zip(inner, paths, strict=True)
+    ]
     if camera is not None:
         cameras = _asked_for(["/".join(parts) for parts in paths], camera)
-    elif unknown := [row for row, found in enumerate(cameras) if found is None]:
-        named, said_of = cameras_of([inner[row][-1] for row in unknown])
-        for row, number in zip(unknown, named.tolist(), strict=True):
-            cameras[row] = None if number < 0 else number
-        findings += said_of
-    rows = [_Row(w, c, s or "train") for w, c, s in zip(people, cameras, split, strict=True)]
+    else:
+        cameras = [named for _, named in people]
+        unknown = [row for row, named in enumerate(cameras) if named is None]
+        found, said = cameras_of(["/".join(inner[row][1:]) for row in unknown])
+        for row, number in zip(unknown, found.tolist(), strict=True):
+            cameras[row] = max(0, number)
+        findings += said
+    rows = [
+        _Row(person, number or 0, s or "train")
+        for (person, _), number, s in zip(people, cameras, split, strict=True)
+    ]
     return rows, findings
 
 
@@ -193,10 +204,9 @@ def _person_first(parts: Parts, path: Path) -> Parts:
 
 
 def _person(parts: Parts, path: Path) -> tuple[str, int | None]:
-    """Read a person, and a camera where a folder or a name in Market-1501's form tells it."""
+    """Read a person, and a camera where the name is in Market-1501's form."""
     if len(parts) > 1:
-        folders = [CAMERA_FOLDER.fullmatch(name) for name in parts[1:-1]]
-        return parts[0], next((int(found[1]) for found in folders if found), None)
+        return parts[0], None
     named = PERSON.match(parts[0])
     if named is None:
         raise InputError(
@@ -214,15 +224,15 @@ def _deep(inner: list[Parts]) -> list[Finding]:
     below = Counter(parts[1] for parts in deep).most_common(1)[0][0]
     example = next(parts for parts in deep if parts[1] == below)
     text = (
-        f"{len(deep)} pictures lie in a folder below the person's ({'/'.join(example)}): the person "
-        f"is '{example[0]}', and '{below}' is not used; if the first folder is a camera, put the "
-        "person first or name cameras cam1, cam2"
+        f"{len(deep)} pictures lie in a folder below the person's ({'/'.join(example)}): the "
+        f"person is '{example[0]}', and '{below}' is not used; if the first folder is a camera, "
+        "put the person first or name cameras cam1, cam2"
     )
     items = tuple(sorted({"/".join(parts[:2]) for parts in deep}))
     return [Finding(level="warning", code="deep-folders", text=text, items=items)]
 
 
-def _asked_for(names: list[str], pattern: str) -> list[int | None]:
+def _asked_for(names: list[str], pattern: str) -> list[int]:
     """Read cameras by a pattern that the user gives; every picture must match."""
     try:
         found = [re.search(pattern, name) for name in names]

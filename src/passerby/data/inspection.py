@@ -15,6 +15,7 @@ from tqdm import tqdm
 from passerby.data.table import CropTable, Finding
 from passerby.errors import one_line
 
+ABSENT = "no such file"
 SMALLEST = 8  # pixels; no person can be seen in a smaller picture
 
 
@@ -34,7 +35,7 @@ def inspect_pictures(table: CropTable, *, progress: bool = False) -> list[Findin
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         work = pool.map(open_picture, paths)
         opened = list(tqdm(work, "opening pictures", len(paths), leave=False, disable=not progress))
-    checks = (_unreadable, _small, _wide, _copies)
+    checks = (_unreadable, _small, _wide, _copies, _contradictions)
     return [found for check in checks if (found := check(table, opened)) is not None]
 
 
@@ -48,7 +49,7 @@ def open_picture(path: Path) -> Opened:
             image.load()
             width, height = image.size
     except FileNotFoundError:
-        return Opened(reason="no such file")
+        return Opened(reason=ABSENT)
     except Exception as error:  # decoders raise many kinds of errors; no file stops the others
         return Opened(reason=one_line(error) or type(error).__name__)
     return Opened(width, height, blake2b(data, digest_size=16).digest())
@@ -60,6 +61,11 @@ def _unreadable(table: CropTable, opened: list[Opened]) -> Finding | None:
     if not items:
         return None
     text = f"{len(items)} of {len(opened)} pictures cannot be read; replace or remove them"
+    if all(one.reason == ABSENT for one in opened):
+        text = (
+            f"none of the {len(opened)} pictures is there (looked for '{table.paths()[0]}'); paths "
+            f"are relative to '{table.root}': correct them, or move the table"
+        )
     return Finding(level="error", code="unreadable", text=text, items=tuple(items))
 
 
@@ -93,6 +99,23 @@ def _copies(table: CropTable, opened: list[Opened]) -> Finding | None:
     return Finding(
         level="warning", code="copies", text=text, items=tuple(table.path[copies].tolist())
     )
+
+
+def _contradictions(table: CropTable, opened: list[Opened]) -> Finding | None:
+    """Find files of equal content that show different people."""
+    seen: dict[bytes, int] = {}
+    items = []
+    for row, one in enumerate(opened):
+        first = seen.setdefault(one.content, row) if one.content else row
+        if table.identity[first] != table.identity[row]:
+            items.append(
+                f"{table.path[first]} (person {table.identity[first]}) = {table.path[row]} "
+                f"(person {table.identity[row]})"
+            )
+    if not items:
+        return None
+    text = f"{len(items)} pictures are copies of one with another identity ({items[0]})"
+    return Finding(level="warning", code="contradictory-copies", text=text, items=tuple(items))
 
 
 def _sizes(

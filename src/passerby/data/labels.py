@@ -17,7 +17,7 @@ from passerby.errors import InputError
 # what spreadsheets and data frames write for "no value"
 BLANK = frozenset({"", "nan", "NaN", "none", "None", "null", "NULL", "N/A", "#N/A", "NA", "<NA>"})
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0*)?")
-_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?|[+-]?inf(inity)?", re.IGNORECASE)
+_FRACTION = re.compile(r"[+-]?[0-9]*[.,][0-9]+|[+-]?inf(inity)?", re.IGNORECASE)
 # a spreadsheet writes a long number so, and the digits it leaves out are lost
 _SHORTENED = re.compile(r"[+-]?[0-9]([.,][0-9]+)?E[+-]?[0-9]+", re.IGNORECASE)
 _EXACT = 2**53  # whole numbers up to here are exact as floats
@@ -91,8 +91,8 @@ def _number(texts: list[str], place: Place, what: str, kept: tuple[int, ...]) ->
     if None not in whole:
         return Labels(np.array(whole, dtype=np.int64))
     named = {text for text, number in zip(texts, whole, strict=True) if number not in kept}
-    if all(_NUMBER.fullmatch(text) for text in named):
-        row = whole.index(None)
+    row = next((row for row, text in enumerate(texts) if _FRACTION.fullmatch(text)), None)
+    if row is not None and all(_WHOLE.fullmatch(t) or _FRACTION.fullmatch(t) for t in named):
         raise InputError(f"{place(row)} has the {what} {texts[row]}; give a whole number or a name")
     order = {text: number for number, text in enumerate(sorted(named), 1)}
     numbers = [

@@ -62,29 +62,19 @@ class LeftOut:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return a warning for pictures that are left out, and a note for other files."""
-        pictures = self.text(UNREADABLE)
-        others = (
-            self.text(*(why for why in self.examples if why != UNREADABLE))
-            if self.examples.keys() - {UNREADABLE}
-            else ""
-        )
         found = []
-        if pictures:
-            text = f"{pictures}; convert them to JPEG or PNG"
+        if text := self.text(UNREADABLE):
+            text += "; convert them to JPEG or PNG"
             found.append(Finding(level="warning", code="left-out-pictures", text=text))
-        if others:
-            found.append(Finding(level="note", code="left-out", text=others))
+        if text := self.text(*(why for why in self.examples if why != UNREADABLE)):
+            found.append(Finding(level="note", code="left-out", text=text))
         return tuple(found)
 
     def text(self, *reasons: str) -> str:
-        """Say how many files are left out, by reason and suffix; empty without any.
-
-        Args:
-            reasons: The reasons to name; all by default.
-        """
+        """Say how many files are left out for ``reasons``, by suffix; empty without any."""
         parts = []
         for reason, example in sorted(self.examples.items()):
-            if reasons and reason not in reasons:
+            if reason not in reasons:
                 continue
             kinds = {s: n for (why, s), n in sorted(self.counts.items()) if why == reason}
             shown = ", ".join(f"{n} {suffix}" for suffix, n in kinds.items())
@@ -133,8 +123,8 @@ def find_pictures(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
 
 def no_pictures(folder: Path, left_out: LeftOut) -> str:
     """Say that a folder holds no pictures, and what it holds instead."""
-    why = left_out.text() or "it is empty"
-    return f"'{folder}' holds no pictures, there are no pictures to read in it: {why}; give a folder of .jpg or .png files"
+    why = left_out.text(*left_out.examples) or "it is empty"
+    return f"'{folder}' holds no pictures ({why}); give a folder of .jpg or .png files"
 
 
 def _walk(folder: Path, prefix: str, left_out: LeftOut, above: tuple[str, ...]) -> Iterator[str]:

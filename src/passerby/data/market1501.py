@@ -65,7 +65,7 @@ def read_split(root: Path, folder: str, split: str, name: str) -> CropTable:
         else:
             files.append(file)
     if not files:
-        why = f" ({left_out.text()})" if left_out.counts else ""
+        why = f" ({left_out.text(*left_out.examples)})" if left_out.counts else ""
         raise InputError(
             f"{name}: '{root / folder}' has no pictures{why}; unpack the data set again"
         )

@@ -37,6 +37,7 @@ READERS: dict[str, Callable[..., CropTable]] = {
 }
 
 OTHER_FILES = {
+    ".txt": "rename a table of text to .csv",
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the spreadsheet as CSV UTF-8"),
     **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "unpack it first"),
 }
@@ -112,13 +113,7 @@ def _called_market(root: Path) -> bool:
 def kind_of(root: Path) -> str:
     """Recognise the data set by the files at ``root``; return the reader's name."""
     if root.is_file():
-        kinds = {
-            ".csv": "csv",
-            ".tsv": "csv",
-            ".txt": "csv",
-            ".parquet": "parquet",
-            ".pq": "parquet",
-        }
+        kinds = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
         if root.suffix.lower() not in kinds:
             what = OTHER_FILES.get(root.suffix.lower(), "give one of these")
             raise InputError(

@@ -169,7 +169,9 @@ def concatenate(tables: Sequence[CropTable], *, name: str, root: str | Path) -> 
         raise InputError(f"table '{name}' has no parts; give at least one")
     parts = [table.columns() for table in tables]
     shared = [column for column in COLUMNS if all(column in part for part in parts)]
-    joined = {column: np.concatenate([part[column] for part in parts]) for column in shared}
+    joined: dict[str, Any] = {
+        column: np.concatenate([part[column] for part in parts]) for column in shared
+    }
     findings = tuple(finding for table in tables for finding in table.findings)
     return CropTable(name=name, root=Path(root), findings=findings, **joined)
 

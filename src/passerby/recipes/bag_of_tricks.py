@@ -182,6 +182,6 @@ def new_network(config: BagOfTricks, classes: int) -> tuple[ReidNetwork, ModelCa
     )
 
 
-def run(config: BagOfTricks, table: CropTable) -> Report:
+def run(config: BagOfTricks, table: CropTable) -> Report | None:
     """Train and test, see :func:`passerby.recipes.supervised.run`."""
     return supervised.run("bag-of-tricks", BagOfTricksMethod, config, table)

@@ -216,7 +216,7 @@ class JointMethod(BagOfTricksMethod[JointDiffAttention]):
         return [supervised.adam(both, self.config, self.config.betas), *super().optimisers()[1:]]
 
 
-def run(config: SeparateDiffAttention, table: CropTable) -> Report:
+def run(config: SeparateDiffAttention, table: CropTable) -> Report | None:
     """Train the attention on the features of a finished network, and test both together.
 
     Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (removed at the
@@ -235,12 +235,12 @@ def run(config: SeparateDiffAttention, table: CropTable) -> Report:
     method, origin = supervised.begin("diff-attention", make, config, table)
     if (config.out / run_folder.REPORT).exists():
         attention = load_attention(config.out / ATTENTION)[0]
-        return evaluate(config, network, card, attention, table)[0]
+        return first(evaluate(config, network, card, attention, table))
     learn(method, training_features(config, network, card, table))
     reports = evaluate(config, network, card, method.network, table)
     training = {**supervised.provenance(config, table, origin), "network": path.name}
     finish(config, method.network, content_id(card, path), training, reports)
-    return reports[0]
+    return first(reports)
 
 
 def learn(method: SupervisedMethod[SeparateDiffAttention], features: Tensor) -> None:
@@ -249,7 +249,7 @@ def learn(method: SupervisedMethod[SeparateDiffAttention], features: Tensor) -> 
     fit(method, features[:, :, None, None], lambda rows, _: rows, method.config)
 
 
-def run_joint(config: JointDiffAttention, table: CropTable) -> Report:
+def run_joint(config: JointDiffAttention, table: CropTable) -> Report | None:
     """Train network and attention together; the run has ``model.safetensors`` as well.
 
     Raises:
@@ -258,17 +258,19 @@ def run_joint(config: JointDiffAttention, table: CropTable) -> Report:
     method, origin = supervised.begin("diff-attention-joint", JointMethod, config, table)
     path = config.out / run_folder.MODEL
     if (config.out / run_folder.REPORT).exists():
-        return evaluate(config, *load(path), load_attention(config.out / ATTENTION)[0], table)[0]
+        attention = load_attention(config.out / ATTENTION)[0]
+        return first(evaluate(config, *load(path), attention, table))
     supervised.train(method, table)
     network, attention = method.network, method.attention
     training = supervised.provenance(config, table, origin)
     reports = evaluate(config, network, method.card, attention, table)
-    card = replace(method.card, training=training, scores={table.name: reports[1].summary()})
+    scored = {table.name: reports[1].summary()} if reports else {}
+    card = replace(method.card, training=training, scores=scored)
     with distributed.main_first():
         if distributed.is_main():
             save(network, card, path)
     finish(config, attention, content_id(card, path), training, reports)
-    return reports[0]
+    return first(reports)
 
 
 def training_features(
@@ -304,8 +306,13 @@ def evaluate(
     card: ModelCard,
     attention: DiffAttention,
     table: CropTable,
-) -> tuple[Report, Report]:
-    """Reports of the attended distance and of the plain cosine on the same test features."""
+) -> tuple[Report, Report] | None:
+    """Reports of the attended distance and of the plain cosine on the same test features.
+
+    None for data without queries and gallery.
+    """
+    if not len(table.query) or not len(table.gallery):
+        return None
     device = find_device(config.device)
     network.to(device)
     queries, gallery = (
@@ -327,6 +334,11 @@ def evaluate(
     return scores(attention.to(device), queries, gallery, table)
 
 
+def first(reports: tuple[Report, Report] | None) -> Report | None:
+    """Return the report of the attended distance, if there are reports."""
+    return reports[0] if reports else None
+
+
 def scores(
     attention: DiffAttention, queries: Tensor, gallery: Tensor, table: CropTable
 ) -> tuple[Report, Report]:
@@ -342,12 +354,12 @@ def finish(
     attention: DiffAttention,
     model_id: str,
     training: dict[str, Any],
-    reports: tuple[Report, Report],
+    reports: tuple[Report, Report] | None,
 ) -> None:
     """Write the attention with its scores, and the report; drop the checkpoint."""
     if not distributed.is_main():
         return
-    summary = {**reports[0].summary(), "plain": reports[1].summary()}
+    summary = {**reports[0].summary(), "plain": reports[1].summary()} if reports else {}
     card = AttentionCard(
         model_id=model_id,
         dimension=attention.dimension,
@@ -356,7 +368,7 @@ def finish(
         tied=attention.tied,
         length=attention.length,
         training=training,
-        scores={training["data"]: summary},
+        scores={training["data"]: summary} if reports else {},
     )
     save_attention(attention, card, config.out / ATTENTION)
     report = {"data": training["data"], **summary, "training": training}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from passerby.data import Augment, CropTable, ImageStore
+from passerby.data.checks import check as find_problems
 from passerby.data.colour import ColourJitter
 from passerby.data.transforms import Erasing
 from passerby.errors import InputError
@@ -243,8 +244,8 @@ def run(
     make: Callable[[Options, Tensor], SupervisedMethod[Options]],
     config: Options,
     table: CropTable,
-) -> Report:
-    """Train on ``table``'s training rows, test on its query and gallery rows.
+) -> Report | None:
+    """Train on ``table``'s training rows, test on its query and gallery rows if there are any.
 
     Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (removed at the
     end), ``model.safetensors`` with its card, and ``report.json``. The network of the last epoch
@@ -256,6 +257,9 @@ def run(
         make: Makes the method from the options and the identities (N,) of the training rows.
         config: The options.
         table: The data.
+
+    Returns:
+        The report; None for data without queries and gallery.
 
     Raises:
         InputError: If the options or the data are at fault, or ``out`` holds another run.
@@ -309,13 +313,39 @@ def check(config: RunOptions, table: CropTable) -> None:
     """Check before any work that a run can be trained and tested.
 
     Raises:
-        InputError: If a split is empty, the weights file is missing or the device is not there.
+        InputError: If the data have an error, the weights file is missing or the device is not
+            there.
     """
-    for split, rows in (("train", table.train), ("query", table.query), ("gallery", table.gallery)):
-        if not len(rows):
-            raise InputError(f"'{config.data}' has no {split} rows; see 'passerby check'")
+    check_data(config, table, labelled=True)
     check_weights(config)
     find_device(config.device)
+
+
+def check_data(config: RunOptions, table: CropTable, *, labelled: bool) -> None:
+    """Stop a run for every error that ``passerby check`` finds in its data, and for no other.
+
+    The pictures are opened too, so that a test after hours does not fail for one of them; not
+    again where a run goes on.
+
+    Raises:
+        InputError: If there is an error; the message names it.
+    """
+    begun = any((config.out / name).exists() for name in (CHECKPOINT, run_folder.REPORT))
+    with distributed.main_first():
+        found = find_problems(
+            table,
+            identities=config.identities,
+            images=config.images,
+            labelled=labelled,
+            pictures=not begun and distributed.is_main(),
+            progress=config.progress,
+        )
+    wrong = [finding.text for finding in found.findings if finding.level == "error"]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+        raise InputError(
+            f"'{config.data}' cannot be trained on: {wrong[0]}{more}; see 'passerby check'"
+        )
 
 
 def check_weights(config: RunOptions) -> None:
@@ -329,8 +359,12 @@ def check_weights(config: RunOptions) -> None:
     raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
 
 
-def test(config: RunOptions, network: nn.Module, card: ModelCard, table: CropTable) -> Report:
-    """Score of ``network`` on the query and gallery rows."""
+def test(
+    config: RunOptions, network: nn.Module, card: ModelCard, table: CropTable
+) -> Report | None:
+    """Score of ``network`` on the query and gallery rows; None where there are none."""
+    if not len(table.query) or not len(table.gallery):
+        return None
     device = find_device(config.device)
     return evaluate_network(
         network.to(device),  # type: ignore[arg-type]
