@@ -20,6 +20,7 @@ VERBS: Tree = {
         "simulate:Simulate",
     ),
     "check": ("say whether a data set can be trained and evaluated on, and why not", "train:Check"),
+    "split": ("divide one's own data into training, query and gallery", "train:Split"),
     "train": ("train a network by a recipe", "train:main"),
     "ablate": ("a paper's ablation table on a data set, beside the printed figures", "ablate:main"),
     "evaluate": ("CMC, mAP and mINP of a network on a data set", "evaluate:Options"),

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -49,6 +50,53 @@ class Check(Result):
         )
         self.show(result.summary(), result.text(self.files))
         return 0 if result.ok else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split(Result):
+    """Divide a data set into people to train on and others to test on; write it as a table.
+
+    No person is in both. Of each camera of a tested person one picture is a query, as in
+    Market-1501; the others are gallery. The pictures stay where they are.
+    """
+
+    data: Annotated[str, tyro.conf.Positional]
+    """A folder, a .csv or .parquet table, NAME:PATH with a data set's name, or a simulated set."""
+    out: Path
+    """The .csv or .parquet file to write."""
+    by: Literal["identities", "cameras", "time"] = "identities"
+    """What the test holds back: people alone; or besides them cameras, or the last pictures."""
+    test: float = 0.5
+    """Share of the people to test on, and of the cameras or pictures held back."""
+    seed: int = 0
+    """Seed of every choice."""
+    camera: str | None = None
+    """For a folder: a regular expression that finds the camera in a picture's path; its first group
+    is the camera's number, as in _cam([0-9]+)_."""
+
+    def main(self) -> None:
+        """Divide, write, and print the counts."""
+        from passerby.data.checks import check
+        from passerby.data.folder import read_folder
+        from passerby.data.splitting import divide, write_divided
+
+        if self.camera is None:
+            table = resolve(self.data)
+        else:
+            table = read_folder(Path(self.data), camera=self.camera)
+        divided = divide(table, by=self.by, share=self.test, seed=self.seed)
+        write_divided(divided, self.out)
+        counts = check(divided, pictures=False).counts
+        lines = [
+            f"{split}: {count['pictures']} pictures of {count['people']} people in "
+            f"{count['cameras']} cameras"
+            for split, count in counts.items()
+        ]
+        left_out = len(table) - len(divided)
+        if left_out:
+            lines.append(divided.findings[-1].text)
+        facts = {"out": str(self.out), "seed": self.seed, "left_out": left_out, **counts}
+        self.show(facts, "\n".join([*lines, f"written: {self.out}"]))
 
 
 def main(arguments: Sequence[str]) -> int:
