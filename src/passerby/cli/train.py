@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -99,18 +100,54 @@ class Split(Result):
         self.show(facts, "\n".join([*lines, f"written: {self.out}"]))
 
 
+def _config_of(words: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take ``--config FILE`` out of the words; return the rest with the recipe, and the options.
+
+    Raises:
+        InputError: The file is no config.json of a run, or is of another recipe.
+    """
+    from passerby.recipes.run_folder import read_json
+
+    place = next((n for n, word in enumerate(words) if word.split("=")[0] == "--config"), None)
+    if place is None:
+        return words, {}
+    first, _, path = words.pop(place).partition("=")
+    if not path:
+        if place == len(words):
+            raise InputError(f"{first} needs the config.json of a run")
+        path = words.pop(place)
+    found = read_json(Path(path))
+    recipe, options = found.get("recipe"), found.get("options")
+    if not isinstance(recipe, str) or not isinstance(options, dict):
+        raise InputError(f"'{path}' is no config.json of a run; give one that 'train' has written")
+    if words and not words[0].startswith("-"):
+        if not words[0].startswith(recipe):
+            raise InputError(f"'{path}' is of {recipe}, not of {words[0]}; leave the recipe out")
+        return words, options
+    return [recipe, *words], options
+
+
 def main(arguments: Sequence[str]) -> int:
     """Train, evaluate, and print the scores."""
     from passerby.recipes import RECIPES
+    from passerby.recipes.run_folder import with_options
     from passerby.train import DivergedError, distributed
     from passerby.train.device import find_device
 
-    name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    words, given = _config_of(list(arguments))
+    name = words[0] if words and not words[0].startswith("-") else ""
     if name and name not in RECIPES:
-        raise InputError(f"no recipe '{name}'; there are {', '.join(RECIPES)}")
+        near = f" (is '{close[0]}' meant?)" if (close := get_close_matches(name, RECIPES)) else ""
+        raise InputError(f"no recipe '{name}'{near}; there are {', '.join(RECIPES)}")
     config = tyro.extras.overridable_config_cli(
-        {key: (recipe.title, recipe.options()) for key, recipe in RECIPES.items()},
-        args=list(arguments),
+        {
+            key: (
+                recipe.title,
+                with_options(recipe.options(), given) if key == name else recipe.options(),
+            )
+            for key, recipe in RECIPES.items()
+        },
+        args=words,
         prog="passerby train",
     )
     with distributed.process_group(find_device(config.device)):

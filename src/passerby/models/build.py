@@ -33,7 +33,14 @@ from passerby.models.vision_transformer import VITS, VisionTransformer, VitShape
 
 Shape = ResNetShape | OSNetShape | VitShape | SwinShape | ClipResNetShape
 
-BACKBONES: dict[str, Shape] = {**SHAPES, **OSNETS, **VITS, **SWINS, **CLIP_RESNETS}
+# a plugin adds a function (last_stride, input_size) -> network with an attribute dimension
+BACKBONES: dict[str, Shape | Callable[[int, tuple[int, int]], nn.Module]] = {
+    **SHAPES,
+    **OSNETS,
+    **VITS,
+    **SWINS,
+    **CLIP_RESNETS,
+}
 PREFIXES = ("fpb", "timm")  # of backbones written PREFIX:NAME
 
 # HEAD or HEAD:BACKBONE -> the network, its options, the published backbone
@@ -152,6 +159,10 @@ def _build_backbone(
             return Swin(shape, input_size=input_size, structure=reader.take(SwinStructure))
         case ClipResNetShape() as shape:
             return ClipResNet(shape, input_size=input_size)
+        case None:
+            pass
+        case make:
+            return make(last_stride, input_size)
     known = ", ".join([*sorted(BACKBONES), *(f"{prefix}:NAME" for prefix in PREFIXES)])
     raise InputError(f"no architecture '{name}'; there are {known}")
 

@@ -282,17 +282,17 @@ def run(config: ClusterContrast, table: CropTable) -> Report | None:
     """
     check(config, table)
     train = table.train
-    origin = run_folder.open_run(config.out, NAME, config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    if (config.out / run_folder.REPORT).exists():
+    torch.manual_seed(config.seed)
+    network, card = new_network(config)
+    origin = run_folder.open_run(config.out, NAME, config)
+    if run_folder.is_finished(config.out, config.epochs):
         network, card = load(config.out / run_folder.MODEL)
         return supervised.test(config, network, card, table)
     store = ImageStore.load(
         train, size=config.size, interpolation=config.interpolation, progress=config.progress
     )
-    torch.manual_seed(config.seed)
-    network, card = new_network(config)
     method = ClusterContrastMethod(config, network, card, store.images)
     method.set_metadata(table)
     fit(method, store.images, augmentation(config, card), config)

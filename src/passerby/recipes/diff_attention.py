@@ -32,7 +32,6 @@ from passerby.recipes.bag_of_tricks import BagOfTricks, BagOfTricksMethod, befor
 from passerby.recipes.supervised import RunOptions, SupervisedMethod, augmentation, known, small
 from passerby.train import Batch, ScheduledOptimiser, distributed, extract, fit, gather
 from passerby.train.device import find_device
-from passerby.train.loop import CHECKPOINT
 
 ATTENTION = "diff_attention.safetensors"
 
@@ -219,8 +218,8 @@ class JointMethod(BagOfTricksMethod[JointDiffAttention]):
 def run(config: SeparateDiffAttention, table: CropTable) -> Report | None:
     """Train the attention on the features of a finished network, and test both together.
 
-    Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (removed at the
-    end), ``diff_attention.safetensors`` with its card, and ``report.json``.
+    Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (at the end
+    ``finished.pt``), ``diff_attention.safetensors`` with its card, and ``report.json``.
 
     Raises:
         InputError: If the options, the network or the data are at fault, or ``out`` holds another
@@ -233,7 +232,7 @@ def run(config: SeparateDiffAttention, table: CropTable) -> Report | None:
         return SeparateMethod(config, labels, card.dimension)
 
     method, origin = supervised.begin("diff-attention", make, config, table)
-    if (config.out / run_folder.REPORT).exists():
+    if run_folder.is_finished(config.out, config.epochs):
         attention = load_attention(config.out / ATTENTION)[0]
         return first(evaluate(config, network, card, attention, table))
     learn(method, training_features(config, network, card, table))
@@ -257,7 +256,7 @@ def run_joint(config: JointDiffAttention, table: CropTable) -> Report | None:
     """
     method, origin = supervised.begin("diff-attention-joint", JointMethod, config, table)
     path = config.out / run_folder.MODEL
-    if (config.out / run_folder.REPORT).exists():
+    if run_folder.is_finished(config.out, config.epochs):
         attention = load_attention(config.out / ATTENTION)[0]
         return first(evaluate(config, *load(path), attention, table))
     supervised.train(method, table)
@@ -356,7 +355,7 @@ def finish(
     training: dict[str, Any],
     reports: tuple[Report, Report] | None,
 ) -> None:
-    """Write the attention with its scores, and the report; drop the checkpoint."""
+    """Write the attention with its scores, and the report; keep the checkpoint."""
     if not distributed.is_main():
         return
     summary = {**reports[0].summary(), "plain": reports[1].summary()} if reports else {}
@@ -373,4 +372,4 @@ def finish(
     save_attention(attention, card, config.out / ATTENTION)
     report = {"data": training["data"], **summary, "training": training}
     run_folder.write_json(config.out / run_folder.REPORT, report)
-    (config.out / CHECKPOINT).unlink(missing_ok=True)
+    supervised.keep_checkpoint(config.out)

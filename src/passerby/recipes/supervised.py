@@ -30,6 +30,7 @@ from passerby.train import (
 )
 from passerby.train.device import find_device
 from passerby.train.evaluation import evaluate_network
+from passerby.train.log import say
 from passerby.train.loop import CHECKPOINT
 
 NO_JITTER = ColourJitter(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
@@ -158,6 +159,8 @@ def build_network(
         structure=structure,
         weights=config.weights,
     )
+    if config.weights is None:
+        say(f"{architecture} starts from RANDOM weights; --weights gives it a start")
     card = ModelCard(
         architecture=architecture,
         dimension=network.dimension,
@@ -247,10 +250,10 @@ def run(
 ) -> Report | None:
     """Train on ``table``'s training rows, test on its query and gallery rows if there are any.
 
-    Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (removed at the
-    end), ``model.safetensors`` with its card, and ``report.json``. The network of the last epoch
-    is the result; nothing is chosen by its test score. A killed run continues from its checkpoint;
-    a finished one is only tested again.
+    Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (at the end
+    ``finished.pt``), ``model.safetensors`` with its card, and ``report.json``. The network of the
+    last epoch is the result; nothing is chosen by its test score. A killed run continues from its
+    checkpoint; a finished one is only tested again, or goes on where there are more epochs.
 
     Args:
         name: The recipe's name, for ``config.json`` and the card.
@@ -265,7 +268,7 @@ def run(
         InputError: If the options or the data are at fault, or ``out`` holds another run.
     """
     method, origin = begin(name, make, config, table)
-    if (config.out / run_folder.REPORT).exists():
+    if run_folder.is_finished(config.out, config.epochs):
         return test(config, *load(config.out / run_folder.MODEL), table)
     train(method, table)
     card = replace(method.card, training=provenance(config, table, origin))
@@ -389,7 +392,7 @@ def provenance(config: RunOptions, table: CropTable, origin: dict[str, Any]) -> 
 
 
 def finish(config: RunOptions, network: nn.Module, card: ModelCard, report: Report | None) -> None:
-    """Write the model with its scores, if it was tested, and the report; drop the checkpoint.
+    """Write the model with its scores, if it was tested, and the report; keep the checkpoint.
 
     Only process 0 of a run of several writes.
     """
@@ -402,4 +405,10 @@ def finish(config: RunOptions, network: nn.Module, card: ModelCard, report: Repo
         config.out / run_folder.REPORT,
         {"data": card.training["data"], **figures, "training": card.training},
     )
-    (config.out / CHECKPOINT).unlink(missing_ok=True)
+    keep_checkpoint(config.out)
+
+
+def keep_checkpoint(folder: Path) -> None:
+    """Put the last checkpoint of a finished run aside, so that more epochs can follow it."""
+    if (folder / CHECKPOINT).exists():
+        (folder / CHECKPOINT).replace(folder / run_folder.FINISHED)
