@@ -176,10 +176,10 @@ def _rows(paths: list[Parts], root: Path, camera: str | None) -> tuple[list[_Row
     people = [
         _person(parts, root.joinpath(*path)) for parts, path in zip(inner, paths, strict=True)
     ]
+    cameras = [named for _, named in people]
     if camera is not None:
-        cameras = _asked_for(["/".join(parts) for parts in paths], camera)
+        cameras[:] = _asked_for(["/".join(parts) for parts in paths], camera)
     else:
-        cameras = [named for _, named in people]
         unknown = [row for row, named in enumerate(cameras) if named is None]
         found, said = cameras_of(["/".join(inner[row][1:]) for row in unknown])
         for row, number in zip(unknown, found.tolist(), strict=True):

@@ -94,7 +94,7 @@ def _held_back(
         return np.isin(table.camera, random.choice(cameras, count, replace=False))
     if table.time is None:
         raise InputError(f"'{table.name}' has no times; add a column time, or divide otherwise")
-    return table.time >= np.quantile(table.time, 1.0 - share)  # type: ignore[no-any-return]
+    return table.time >= np.quantile(table.time, 1.0 - share)
 
 
 def _queries(table: CropTable, test: NDArray[np.bool_], random: np.random.Generator) -> list[int]:

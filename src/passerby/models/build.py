@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from passerby.errors import InputError
-from passerby.models.checkpoints import load_backbone
+from passerby.models.checkpoints import load_backbone, load_start
 from passerby.models.clip_reid import CLIP_RESNETS, ClipReidNetwork, ClipResNet, ClipResNetShape
 from passerby.models.fpb import FpbResNet, FpbStructure
 from passerby.models.fpb_original import OriginalFpbNetwork
 from passerby.models.identity import BUNDLED
+from passerby.models.imagenet import IMAGENET, imagenet_state
 from passerby.models.jigsaw import JigsawNetwork, JigsawStructure
 from passerby.models.mgn import MgnNetwork, MgnStructure
 from passerby.models.network import (
@@ -97,8 +98,8 @@ def build(
             ``TimmStructure``, ``VitStructure``, ``SwinStructure``, ``EmbeddingStructure``,
             ``JigsawStructure``, ``MgnStructure``, ``StripesStructure``, ``PyramidStructure``.
         weights: Start weights: a torchvision or timm state dictionary for the backbone
-            (``.safetensors`` or ``.pth``), a model file of Passerby, or ``"default"`` for the
-            bundled one. None starts from random weights.
+            (``.safetensors`` or ``.pth``), a model file of Passerby, ``"default"`` for the bundled
+            one, or ``"imagenet"`` for the official weights. None starts from random weights.
 
     Raises:
         InputError: A name is unknown, an option is out of range, or the weights do not fit.
@@ -128,7 +129,9 @@ def build(
     parts = () if options_of is None else (reader.take(options_of),)
     network = network_of(backbone, options, *parts)
     reader.finish(architecture)
-    if weights is not None:
+    if str(weights) == IMAGENET:
+        load_start(backbone, imagenet_state(name), "the file of ImageNet's weights")
+    elif weights is not None:
         load_backbone(backbone, BUNDLED if str(weights) == "default" else Path(weights))
     return network
 

@@ -16,6 +16,7 @@ from passerby.data.transforms import Erasing
 from passerby.errors import InputError
 from passerby.metrics import Report
 from passerby.models import ModelCard, ReidNetwork, build, load, preprocessing, save
+from passerby.models.imagenet import IMAGENET
 from passerby.models.structure import Value, plain_values
 from passerby.recipes import run_folder
 from passerby.train import (
@@ -47,7 +48,8 @@ class RunOptions(FitOptions):
     Attributes:
         data: A named simulated set, a folder, or NAME:PATH.
         weights: State dictionary the backbone starts from (torchvision, timm, or a model file of
-            passerby, "default" for the bundled one); none: random weights.
+            passerby, "default" for the bundled one, "imagenet" for the official weights of
+            torchvision or timm); none: random weights.
         threads: CPU threads; 0: torch's own choice. Bit-exact resumption needs the same number.
         identities: P, identities in a batch.
         images: K, pictures of each identity in a batch.
@@ -160,7 +162,7 @@ def build_network(
         weights=config.weights,
     )
     if config.weights is None:
-        say(f"{architecture} starts from RANDOM weights; --weights gives it a start")
+        say(f"{architecture} starts from RANDOM weights; --weights (imagenet, a file) changes this")
     card = ModelCard(
         architecture=architecture,
         dimension=network.dimension,
@@ -357,7 +359,8 @@ def check_weights(config: RunOptions) -> None:
     Raises:
         InputError: If there is no such file.
     """
-    if config.weights is None or config.weights == Path("default") or config.weights.is_file():
+    named = config.weights in (None, Path("default"), Path(IMAGENET))
+    if named or (config.weights is not None and config.weights.is_file()):
         return
     raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
 
