@@ -174,3 +174,18 @@ def test_a_plugin_that_fails_is_one_line(
     for file, words in (("bad.py", "fails: KeyError: 'x'"), ("none.py", "there is no plugin")):
         assert main(["check", "nowhere", "--plugin", str(tmp_path / file)]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_two_sets_are_learned_from_together(market: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    for name in ("bounding_box_train", "query", "bounding_box_test"):
+        (tmp_path / "other" / name).symlink_to(market / name)
+    given = [
+        "--backbone", "slim18", "--size", "64", "32", "--padding", "3", "--identities", "8",
+        "--epochs", "1", "--threads", "1", "--no-progress", "--out", str(tmp_path / "run"),
+    ]  # fmt: skip
+    sets = [str(market), str(tmp_path / "other")]
+    assert main(["train", "bag-of-tricks", "--data", *sets, *given]) == 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["data"] == f"{market.name}+other"
+    assert report["training"]["identities"] == 32

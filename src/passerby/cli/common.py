@@ -114,14 +114,18 @@ def resolve(name: str, *, said: bool = False) -> "CropTable":
 
     Args:
         name: A named simulated set (rendered into ``datasets/`` on first use), a path, or NAME:PATH
-            with a data set's name.
+            with a data set's name; or several of them, separated by commas.
         said: Whether the caller prints this itself.
 
     Raises:
         InputError: Nothing is there that a reader knows.
     """
     from passerby.data import read_any
+    from passerby.data.table import merge
 
+    whole = name.partition(":")[2] or name  # a path may have a comma
+    if "," in name and not Path(name).exists() and not Path(whole).exists():
+        return merge([resolve(one, said=said) for one in name.split(",") if one])
     source: str | Path = name
     if not Path(name).exists():  # else the extra "simulate" is not needed
         from passerby.simulate.options import BENCHMARKS, ensure

@@ -100,6 +100,15 @@ class Split(Result):
         self.show(facts, "\n".join([*lines, f"written: {self.out}"]))
 
 
+def _joined(words: list[str]) -> list[str]:
+    """Join the data sets after ``--data`` by commas into one word."""
+    if "--data" not in words:
+        return words
+    start = words.index("--data") + 1
+    end = next((n for n in range(start, len(words)) if words[n].startswith("-")), len(words))
+    return [*words[:start], ",".join(words[start:end]), *words[end:]]
+
+
 def _config_of(words: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Take ``--config FILE`` out of the words; return the rest with the recipe, and the options.
 
@@ -134,7 +143,7 @@ def main(arguments: Sequence[str]) -> int:
     from passerby.train import DivergedError, distributed
     from passerby.train.device import find_device
 
-    words, given = _config_of(list(arguments))
+    words, given = _config_of(_joined(list(arguments)))
     name = words[0] if words and not words[0].startswith("-") else ""
     if name and name not in RECIPES:
         near = f" (is '{close[0]}' meant?)" if (close := get_close_matches(name, RECIPES)) else ""

@@ -32,9 +32,10 @@ class Opened:
 def inspect_pictures(table: CropTable, *, progress: bool = False) -> list[Finding]:
     """Decode every picture of ``table`` and list what is wrong; a damaged one stops nothing."""
     paths = table.paths()
+    quiet = None if progress else True  # None: no bar in a log file
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         work = pool.map(open_picture, paths)
-        opened = list(tqdm(work, "opening pictures", len(paths), leave=False, disable=not progress))
+        opened = list(tqdm(work, "opening pictures", len(paths), leave=False, disable=quiet))
     checks = (_unreadable, _small, _wide, _copies, _contradictions)
     return [found for check in checks if (found := check(table, opened)) is not None]
 

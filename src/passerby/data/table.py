@@ -176,6 +176,38 @@ def concatenate(tables: Sequence[CropTable], *, name: str, root: str | Path) -> 
     return CropTable(name=name, root=Path(root), findings=findings, **joined)
 
 
+def merge(tables: Sequence[CropTable]) -> CropTable:
+    """Join data sets of which nobody and no camera is in two: numbers follow on from set to set.
+
+    Junk stays -1 and distractors 0. An optional column stays if all sets have it.
+
+    Raises:
+        InputError: No table, or one set twice.
+    """
+    roots = [(table.root.resolve(), table.name) for table in tables]
+    if len(set(roots)) < len(roots):
+        raise InputError("one data set is given twice; give each once")
+    parts, people, cameras = [], {}, {}
+    identity = camera = tracklet = 0
+    for table in tables:
+        known = table.identity > DISTRACTOR
+        columns: dict[str, Any] = {
+            "path": np.array([str(path.absolute()) for path in table.paths()], dtype=np.str_),
+            "identity": np.where(known, table.identity + identity, table.identity),
+            "camera": table.camera + camera,
+        }
+        if table.tracklet is not None:
+            columns["tracklet"] = table.tracklet + tracklet
+            tracklet += int(table.tracklet.max(initial=0)) + 1
+        people |= {n + identity: f"{table.name}/{name}" for n, name in table.people_names.items()}
+        cameras |= {n + camera: f"{table.name}/{name}" for n, name in table.camera_names.items()}
+        identity += int(table.identity.max(initial=0))
+        camera += int(table.camera.max(initial=0)) + 1
+        parts.append(replace(table, **columns))
+    joined = concatenate(parts, name="+".join(table.name for table in tables), root=Path())
+    return replace(joined, people_names=people, camera_names=cameras)
+
+
 def _column(name: str, value: ArrayLike, kind: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     try:
         array = np.asarray(value)

@@ -46,7 +46,8 @@ class RunOptions(FitOptions):
     """Options of every recipe. A recipe gives a value to those without a default.
 
     Attributes:
-        data: A named simulated set, a folder, or NAME:PATH.
+        data: A named simulated set, a folder, or NAME:PATH; several are learned from together, with
+            their people and cameras kept apart.
         weights: State dictionary the backbone starts from (torchvision, timm, or a model file of
             passerby, "default" for the bundled one, "imagenet" for the official weights of
             torchvision or timm); none: random weights.
