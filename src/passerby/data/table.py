@@ -187,7 +187,9 @@ def merge(tables: Sequence[CropTable]) -> CropTable:
     roots = [(table.root.resolve(), table.name) for table in tables]
     if len(set(roots)) < len(roots):
         raise InputError("one data set is given twice; give each once")
-    parts, people, cameras = [], {}, {}
+    parts: list[CropTable] = []
+    people: dict[int, str] = {}
+    cameras: dict[int, str] = {}
     identity = camera = tracklet = 0
     for table in tables:
         known = table.identity > DISTRACTOR
