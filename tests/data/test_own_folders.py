@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from passerby.cli import main
 from passerby.data import read_any
 from passerby.data.checks import check
 from passerby.data.folder import read_folder
@@ -203,6 +204,27 @@ def test_a_folder_is_refused_in_one_line(
     with pytest.raises(InputError, match=REFUSED[names]) as caught:
         read_any(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_beside_pictures_is_named(tmp_path: Path, picture: Make) -> None:
+    picture(tmp_path / "x.jpg")
+    (tmp_path / "labels.csv").write_text("path,pid,camid\nx.jpg,1,1\n")
+    with pytest.raises(InputError, match=r"or give the table '.*labels\.csv'"):
+        read_any(tmp_path)
+
+
+def test_names_that_are_no_utf8(
+    tmp_path: Path, picture: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for person in (b"b\xe9b", b"ann", b"eve"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/set/" + person))
+        for name in ("cam1.jpg", "cam2.jpg", "cam1_b.jpg"):
+            picture(folder / name)
+    given = [str(tmp_path / "set"), "--identities", "2", "--images", "2"]
+    assert main(["check", *given]) == 0
+    assert "\\udce9" in capsys.readouterr().out
+    assert main(["split", str(tmp_path / "set"), "--out", str(tmp_path / "own.csv")]) == 2
+    assert "is not UTF-8; rename" in capsys.readouterr().err
 
 
 def test_folders_that_are_no_split_are_left_out(tmp_path: Path, picture: Make) -> None:

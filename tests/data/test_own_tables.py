@@ -244,6 +244,18 @@ def test_labels_in_parquet(tmp_path: Path) -> None:
         read_any(tmp_path / "own.parquet")
 
 
+def test_paths_in_parquet(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"path": arrow.array([b"a.jpg"]), "identity": [1], "camera": [1]}
+    parquet.write_table(arrow.table(columns), tmp_path / "own.parquet")
+    assert read_any(tmp_path / "own.parquet").path.tolist() == ["a.jpg"]
+    twice = arrow.table([["a"], ["b"], [1], [1]], names=["path", "path", "identity", "camera"])
+    parquet.write_table(twice, tmp_path / "own.parquet")
+    with pytest.raises(InputError, match="cannot read the table"):
+        read_any(tmp_path / "own.parquet")
+
+
 def test_moments_in_parquet(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

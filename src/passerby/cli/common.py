@@ -65,7 +65,8 @@ class Result:
         """Print ``facts`` as one JSON value with --json, else ``words`` if there are any."""
         text = json.dumps(facts, ensure_ascii=False) if self.json else words
         if text:
-            print(text)
+            # file names may hold bytes that are no UTF-8
+            print(text.encode(errors="backslashreplace").decode())
 
 
 @dataclass(frozen=True, kw_only=True)

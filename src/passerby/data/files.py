@@ -66,7 +66,7 @@ def read_parquet(path: Path, *, root: str | Path | None = None) -> CropTable:
     try:
         table = arrow.parquet.read_table(path)
         columns = {name: _values(table.column(name)) for name in table.column_names}
-    except (OSError, ValueError, arrow.ArrowException) as error:
+    except (OSError, ValueError, KeyError, arrow.ArrowException) as error:
         raise InputError(f"cannot read the table '{path}': {one_line(error)}") from None
     metadata = table.schema.metadata or {}
     source = Source(path, columns, lambda row: f"'{path}' row {row + 1}")
@@ -134,6 +134,8 @@ def _values(column: Any) -> list[Any]:
             arrow.timestamp(column.type.unit, zone)
         )
         column = column.cast(arrow.timestamp("ms", zone), safe=False)
+    elif arrow.types.is_binary(column.type) or arrow.types.is_large_binary(column.type):
+        column = column.cast(arrow.string())
     return column.to_pylist()  # type: ignore[no-any-return]
 
 

@@ -84,7 +84,12 @@ def read_folder(root: Path, *, camera: str | None = None) -> CropTable:
     left_out = LeftOut()
     paths = [path.relative_to(root).parts for path in find_pictures(root, left_out)]
     paths = _in_splits(paths, root, left_out)
-    rows, findings = _rows(paths, root, camera)
+    try:
+        rows, findings = _rows(paths, root, camera)
+    except InputError as error:
+        tables = sorted(p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".parquet"))
+        hint = f"; or give the table '{root / tables[0]}'" if tables else ""
+        raise InputError(f"{error}{hint}") from None
     people = number_people(
         [row.person for row in rows], lambda index: f"'{root.joinpath(*paths[index])}'"
     )

@@ -73,6 +73,9 @@ def write_divided(table: CropTable, out: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writers[out.suffix.lower()](replace(table, path=np.array(paths), root=folder), out)
+    except UnicodeEncodeError as error:
+        odd = error.object.encode(errors="backslashreplace").decode()
+        raise InputError(f"the path '{odd}' is not UTF-8; rename the file or folder") from None
     except OSError as error:
         raise InputError(f"'{out}' cannot be written: {error.strerror or error}") from None
 
