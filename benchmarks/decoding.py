@@ -29,9 +29,9 @@ from torchvision import io as torchvision_io
 from torchvision.transforms.v2 import functional
 
 from benchmarks.common import write_result
+from passerby.data.listing import find_pictures
 from passerby.errors import InputError
 from passerby.runtime import read_image, resize
-from passerby.runtime.pictures import find_pictures
 
 Pixels = np.ndarray
 Job = Callable[[Any], Pixels]

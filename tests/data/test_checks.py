@@ -61,7 +61,7 @@ def moved(rows: Rows, changes: dict[str, str]) -> Rows:
 
 
 CASES: dict[str, tuple[Rows, dict[str, str]]] = {
-    "no training": (without(sound(), "train"), {"no-training": "warning"}),
+    "no training": (without(sound(), "train"), {"no-training": "error"}),
     "no query": (without(sound(), "query"), {"no-test": "error"}),
     "training alone": (
         without(without(sound(), "query"), "gallery"),
@@ -87,11 +87,18 @@ CASES: dict[str, tuple[Rows, dict[str, str]]] = {
             "shared-people": "error",
         },
     ),
-    "shared people": ([*sound(), (100, 2, "train")] * 4, {"shared-people": "error"}),
+    "shared people": (
+        [*sound(), (100, 2, "train"), (100, 3, "train")] * 4,
+        {"shared-people": "error"},
+    ),
+    "people of one camera": (
+        [(i, 1 if i == 7 and s == "train" else c, s) for i, c, s in sound()],
+        {"one-camera-people": "warning"},
+    ),
     "junk in training": ([*sound(), (-1, 1, "train")], {"training-nobody": "error"}),
     "numbered from zero": (
         [(max(i - 100, -1) if i >= 100 else i, c, s) for i, c, s in without(sound(), "train")],
-        {"no-training": "warning", "numbered-from-zero": "error", "no-match": "warning"},
+        {"no-training": "error", "numbered-from-zero": "error", "no-match": "warning"},
     ),
     "few people": (sound(people=5), {"few-people": "error"}),
     "one person": (sound(people=1), {"few-people": "error", "one-person": "error"}),

@@ -54,13 +54,13 @@ def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
         ("path,identity,split\na,1,query\n", "has no column 'camera'; a table needs path"),
         ("", "has no column 'path'"),
         ("path,identity,camera,split\na,1\n", "line 2 has 2 fields, the header 4"),
-        ("path,identity,camera,split\na,,1,query\n", "row 1 has no identity"),
+        ("path,identity,camera,split\na,,1,query\n", "line 2 has no identity"),
         (
             "path,identity,camera,split,time\na,1,1,query,2026-01-02T08:00\n",
-            "row 1: time .* has no time zone",
+            "line 2: time .* has no time zone",
         ),
         ("path,identity,camera,split,time\na,1,1,query,noon\n", "time .* is no ISO 8601 time"),
-        ("path,identity,camera,split,tracklet\na,1,1,query,x\n", "row 1: tracklet is 'x'"),
+        ("path,identity,camera,split,tracklet\na,1,1,query,x\n", "line 2: tracklet is 'x'"),
         ("path,identity,camera,split\na,1,1,test\n", "split 'test'"),
     ],
 )

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from passerby.data import CropTable
-from passerby.data.table import concatenate
+from passerby.data.table import concatenate, merge
 from passerby.errors import InputError
 
 ROWS = {
@@ -66,3 +67,24 @@ def test_concatenate_keeps_shared_columns() -> None:
 def test_bad_columns_are_named(changes: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         table(**changes)
+
+
+def test_sets_are_merged_with_people_and_cameras_apart(tmp_path: Path) -> None:
+    one = CropTable(
+        path=["a", "b", "c"],
+        identity=[1, 5, -1],
+        camera=[1, 2, 2],
+        split=["train", "train", "gallery"],
+        root=tmp_path / "one",
+        name="one",
+        people_names={1: "ann", 5: "bob"},
+    )
+    two = replace(one, root=tmp_path / "two", name="two", identity=[1, 0, 2], people_names={})
+    both = merge([one, two])
+    assert both.name == "one+two"
+    assert both.identity.tolist() == [1, 5, -1, 6, 0, 7]
+    assert both.camera.tolist() == [1, 2, 2, 4, 5, 5]
+    assert both.people_names == {1: "one/ann", 5: "one/bob"}
+    assert both.paths()[4] == tmp_path / "two" / "b"
+    with pytest.raises(InputError, match="given twice"):
+        merge([one, one])

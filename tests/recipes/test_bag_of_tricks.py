@@ -157,7 +157,7 @@ def test_tables_that_cannot_be_trained_or_tested_are_input_errors(table: CropTab
         check(TINY, table.select(table.split != "query"))
     with pytest.raises(InputError, match="no weights file"):
         check(replace(TINY, weights=Path("absent.pth")), table)
-    with pytest.raises(InputError, match="16 identities cannot fill batches of 32"):
+    with pytest.raises(InputError, match="16 people cannot fill batches of 32"):
         run(replace(TINY, identities=32, out=Path("unused")), table)
     assert not Path("unused").exists()
 

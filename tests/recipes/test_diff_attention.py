@@ -129,7 +129,7 @@ def test_separate_training_leaves_an_attention_for_its_network(
 ) -> None:
     out, found = separate
     assert sorted(p.name for p in out.iterdir()) == [
-        "config.json", ATTENTION, "log.jsonl", "report.json",
+        "config.json", ATTENTION, "finished.pt", "log.jsonl", "report.json",
     ]  # fmt: skip
     attention, card = load_attention(out / ATTENTION)
     assert card.model_id == content_id(read_card(BUNDLED), BUNDLED)

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
+from passerby.data.listing import find_pictures, walk_pictures
 from passerby.errors import InputError
 from passerby.runtime import read_image, resize
-from passerby.runtime.pictures import find_pictures, walk_pictures
 
 
 def picture(height: int = 40, width: int = 20) -> np.ndarray:

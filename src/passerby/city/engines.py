@@ -60,7 +60,9 @@ def open_engine(address: Address, *, upgrading: bool = False) -> sa.Engine:
 
 
 def _sqlite(path: Path, *, foreign_keys: bool) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": WAIT})
+    # not a text: a '?' or '%' in the path would mean something
+    url = sa.URL.create("sqlite", database=str(path))
+    engine = sa.create_engine(url, connect_args={"timeout": WAIT})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

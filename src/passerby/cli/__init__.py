@@ -1,9 +1,10 @@
 """The command line: one tree of verbs; a module is imported when one of its verbs is called."""
 
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import passerby
@@ -20,6 +21,7 @@ VERBS: Tree = {
         "simulate:Simulate",
     ),
     "check": ("say whether a data set can be trained and evaluated on, and why not", "train:Check"),
+    "split": ("divide one's own data into training, query and gallery", "train:Split"),
     "train": ("train a network by a recipe", "train:main"),
     "ablate": ("a paper's ablation table on a data set, beside the printed figures", "ablate:main"),
     "evaluate": ("CMC, mAP and mINP of a network on a data set", "evaluate:Options"),
@@ -156,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         program, target = f"{program} {verb}", target[verb][1]
     try:
+        words = load_plugins(words)
         return run(target, words, program)
     except InputError as error:
         print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -172,6 +175,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def load_plugins(words: Sequence[str]) -> list[str]:
+    """Run the Python file of each ``--plugin FILE`` and return the other words.
+
+    Such a file adds its own parts to the tables of names: ``READERS``, ``BACKBONES``, ``RECIPES``.
+
+    Raises:
+        InputError: There is no such file, or it fails.
+    """
+    rest, files = [], []
+    waiting = iter(words)
+    for word in waiting:
+        name, given, value = word.partition("=")
+        if name == "--plugin":
+            files.append(value if given else next(waiting, ""))
+        else:
+            rest.append(word)
+    for file in files:
+        if not os.path.isfile(file) or not file.endswith(".py"):
+            raise InputError(f"there is no plugin '{file}'; give a Python file")
+        name = f"passerby_plugin_{Path(file).stem}"
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec and spec.loader
+        # options of a recipe are described by the source of their module, which must be known
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise InputError(
+                f"the plugin '{file}' fails: {type(error).__name__}: {error}"
+            ) from error
+    return rest
 
 
 def run(target: str, words: Sequence[str], program: str) -> int:

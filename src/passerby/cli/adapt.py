@@ -1,7 +1,6 @@
 """``passerby adapt SOURCE``: let a network learn one's own cameras, without labels."""
 
 import json
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,21 +130,21 @@ def pictures(source: Path, most: int) -> "CropTable":
 def of_folder(folder: Path) -> "CropTable":
     """Read all pictures under ``folder``; the camera is that of a path with ``c3`` or ``cam3``."""
     from passerby.data import CropTable
-    from passerby.data.folder import CAMERA
-    from passerby.data.market1501 import PICTURES
+    from passerby.data.folder import cameras_of
+    from passerby.data.listing import LeftOut, find_pictures
 
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
-    if not files:
-        raise InputError(f"'{folder}' holds no pictures; give a folder of .jpg or .png files")
+    left_out = LeftOut()
+    files = find_pictures(folder, left_out)
     names = ["/".join(path.relative_to(folder).parts) for path in files]
-    found = [re.search(CAMERA, name) for name in names]
+    cameras, findings = cameras_of(names)
     return CropTable(
         path=np.array(names),
         identity=np.full(len(names), -1),
-        camera=np.array([int(match[1]) if match else -1 for match in found]),
+        camera=cameras,
         split=np.full(len(names), "train"),
         root=folder,
         name=folder.resolve().name,
+        findings=(*left_out.findings(), *findings),
     )
 
 

@@ -1,7 +1,8 @@
 """What several verbs share: groups of options, printed results, progress bars, data sets."""
 
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,8 @@ class Result:
         """Print ``facts`` as one JSON value with --json, else ``words`` if there are any."""
         text = json.dumps(facts, ensure_ascii=False) if self.json else words
         if text:
-            print(text)
+            # file names may hold bytes that are no UTF-8
+            print(text.encode(errors="backslashreplace").decode())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,23 +110,39 @@ def audited(folder: Path) -> "Iterator[tuple[City, Database, Audit]]":
         yield city, database, Audit(database, city.folder)
 
 
-def resolve(name: str) -> "CropTable":
-    """Read the data set that ``name`` means.
+def resolve(name: str, *, said: bool = False) -> "CropTable":
+    """Read the data set that ``name`` means, and print what its reader noticed.
 
     Args:
         name: A named simulated set (rendered into ``datasets/`` on first use), a path, or NAME:PATH
-            with a data set's name.
+            with a data set's name; or several of them, separated by commas.
+        said: Whether the caller prints this itself.
 
     Raises:
         InputError: Nothing is there that a reader knows.
     """
     from passerby.data import read_any
+    from passerby.data.table import merge
 
-    if Path(name).exists():  # then the extra "simulate" is not needed
-        return read_any(name)
-    from passerby.simulate.options import BENCHMARKS, ensure
+    whole = name.partition(":")[2] or name  # a path may have a comma
+    if "," in name and not Path(name).exists() and not Path(whole).exists():
+        return merge([resolve(one, said=said) for one in name.split(",") if one])
+    source: str | Path = name
+    if not Path(name).exists():  # else the extra "simulate" is not needed
+        from passerby.simulate.options import BENCHMARKS, ensure
 
-    return read_any(ensure(name, DATASETS) if name in BENCHMARKS else name)
+        source = ensure(name, DATASETS) if name in BENCHMARKS else name
+    table = read_any(source)
+    for finding in () if said else table.findings:
+        print(f"{name}: {finding.level}: {finding.text}", file=sys.stderr)
+    return table
+
+
+def say_left_out(verb: str, files: Mapping[str, int]) -> None:
+    """Print how many files are not taken as pictures; ``files`` counts them by reason."""
+    if files:
+        counts = ", ".join(f"{count} {reason}" for reason, count in files.items())
+        print(f"passerby {verb}: files not taken: {counts}", file=sys.stderr)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> str:

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 import tyro
 from tqdm import tqdm
 
-from passerby.cli.common import OfNetwork, Result, advance, resolve
+from passerby.cli.common import OfNetwork, Result, advance, resolve, say_left_out
 from passerby.data import CropTable
+from passerby.data.listing import find_pictures
 from passerby.errors import InputError
 from passerby.runtime.export import ExportReport, export
 from passerby.runtime.parity import labelled_or_none
-from passerby.runtime.pictures import find_pictures
 from passerby.runtime.shards import EmbedReport, embed_folder
 
 SHOWN = 20  # problems printed one by one
@@ -60,6 +60,7 @@ class Embed(OfNetwork, Result):
             )
         rate = (report.pictures - report.resumed) / (perf_counter() - begin)
         _list_problems(report)
+        say_left_out("embed", report.other_files)
         resumed = f", {report.resumed} from before" if report.resumed else ""
         facts = {"out": str(self.out), "model": embedder.model_id, "images_per_second": rate}
         self.show(

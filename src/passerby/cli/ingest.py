@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from tqdm import tqdm
 
-from passerby.cli.common import Result, advance
+from passerby.cli.common import Result, advance, say_left_out
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
@@ -292,5 +292,6 @@ def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
             )
     for problem in report.problems.values():
         print(f"passerby ingest: left out: {problem}", file=sys.stderr)
+    say_left_out("ingest", report.other_files)
     left_out = f", {len(report.problems)} left out" if report.problems else ""
     return asdict(report), f"{report.rows} crops, {report.added} new{left_out}"

@@ -1,15 +1,17 @@
 """Checks of a data set: whether it suits training and evaluation, and if not, why."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.inspection import Finding, inspect_pictures
+from passerby.data.inspection import inspect_pictures
 from passerby.data.published import NOTES, differences
-from passerby.data.table import DISTRACTOR, JUNK, SPLITS, CropTable
+from passerby.data.table import DISTRACTOR, JUNK, SPLITS, CropTable, Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +23,14 @@ class Check:
         counts: Split -> pictures, people, distractors, junk, cameras.
         cameras: Camera -> split -> pictures.
         findings: Errors first.
+        camera_names: Camera -> name, where the data name cameras.
     """
 
     name: str
     counts: dict[str, dict[str, int]]
     cameras: dict[int, dict[str, int]]
     findings: tuple[Finding, ...]
+    camera_names: dict[int, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -45,7 +49,7 @@ class Check:
             lines.append(f"{split:12s}" + "".join(f"{counts[name]:13d}" for name in names))
         for camera, per_split in self.cameras.items():
             shares = ", ".join(f"{count} {split}" for split, count in per_split.items() if count)
-            lines.append(f"camera {camera}: {shares}")
+            lines.append(f"camera {_named(camera, self.camera_names)}: {shares}")
         for finding in self.findings:
             lines.append(f"{finding.level}: {finding.text} [{finding.code}]")
             shown = len(finding.items) if finding.code == "unreadable" else files
@@ -61,24 +65,33 @@ def check(
     *,
     identities: int = 16,
     images: int = 4,
+    use: Literal["train", "evaluate"] = "train",
+    labelled: bool = True,
     pictures: bool = True,
     progress: bool = False,
 ) -> Check:
     """Look for everything that makes training or evaluation fail or its figures mislead.
 
+    A recipe calls this before it trains; an error here, and nothing else in the data, stops it.
+
     Args:
         table: The data set.
         identities: P of the training batches.
         images: K of the training batches.
+        use: What the data are for: to train on, which needs no queries and gallery but tests on
+            them where there are any, or only to evaluate on.
+        labelled: Whether training learns from identities.
         pictures: Whether to open every picture too.
         progress: Whether to show a bar while pictures are opened.
     """
     findings = [
+        *table.findings,
+        *_empty(table),
         *_numbering(table),
-        *_training(table, identities, images),
-        *_evaluation(table),
-        *_splits(table),
-        *_listed_twice(table),
+        *(_training(table, identities, images, labelled=labelled) if use == "train" else ()),
+        *_evaluation(table, needed=use == "evaluate"),
+        *(_splits(table) if labelled else ()),
+        *_listings(table),
         *(Finding(level="warning", code="counts", text=text) for text in differences(table)),
     ]
     if pictures:
@@ -97,6 +110,7 @@ def check(
             for camera in np.unique(table.camera)
         },
         findings=tuple(sorted(findings, key=lambda finding: order[finding.level])),
+        camera_names=dict(table.camera_names),
     )
 
 
@@ -108,6 +122,12 @@ def _counts(part: CropTable) -> dict[str, int]:
         "junk": int((part.identity == JUNK).sum()),
         "cameras": len(np.unique(part.camera)),
     }
+
+
+def _empty(table: CropTable) -> Iterator[Finding]:
+    if not len(table):
+        text = "there are no rows; give a table with a line for each picture below its header"
+        yield Finding(level="error", code="empty", text=text)
 
 
 def _numbering(table: CropTable) -> Iterator[Finding]:
@@ -124,13 +144,31 @@ def _numbering(table: CropTable) -> Iterator[Finding]:
         )
 
 
-def _training(table: CropTable, identities: int, images: int) -> Iterator[Finding]:
+def _training(
+    table: CropTable, identities: int, images: int, *, labelled: bool
+) -> Iterator[Finding]:
     train = table.train
     if not len(train):
         yield Finding(
-            level="warning", code="no-training", text="no training pictures; it can only be tested"
+            level="error",
+            code="no-training",
+            text="it has no train rows: nothing can be learned; 'passerby split' makes some, and "
+            "--use evaluate checks data to test on",
         )
         return
+    if labelled:
+        yield from _identities(table, identities, images)
+    if len(np.unique(train.camera)) == 1:
+        yield Finding(
+            level="warning",
+            code="one-training-camera",
+            text="all training pictures are from one camera: nothing teaches the network to "
+            "recognise people across cameras; check how cameras are read",
+        )
+
+
+def _identities(table: CropTable, identities: int, images: int) -> Iterator[Finding]:
+    train = table.train
     nobody = int((train.identity <= DISTRACTOR).sum())
     if nobody:
         yield Finding(
@@ -156,23 +194,29 @@ def _training(table: CropTable, identities: int, images: int) -> Iterator[Findin
             text=f"{few} of {len(people)} people have fewer than {images} training pictures, which "
             "will be repeated in a batch; lower the images per identity",
         )
-    if len(np.unique(train.camera)) == 1:
+    pairs = np.unique(np.stack([train.identity, train.camera], axis=1), axis=0)
+    people, cameras = np.unique(pairs[pairs[:, 0] > DISTRACTOR, 0], return_counts=True)
+    if (cameras == 1).any() and len(np.unique(train.camera)) > 1:
+        single = people[cameras == 1]
         yield Finding(
             level="warning",
-            code="one-training-camera",
-            text="all training pictures are from one camera: nothing teaches the network to "
-            "recognise people across cameras; check how cameras are read",
+            code="one-camera-people",
+            text=f"{len(single)} of {len(people)} people have training pictures from one camera "
+            f"only ({_some(single, table.people_names)}): they do not teach how people look across "
+            "cameras",
+            items=tuple(_named(one, table.people_names) for one in single.tolist()),
         )
 
 
-def _evaluation(table: CropTable) -> Iterator[Finding]:
+def _evaluation(table: CropTable, *, needed: bool) -> Iterator[Finding]:
     query, gallery = table.query, table.gallery
     if not len(query) or not len(gallery):
         lacks = [name for name, part in (("query", query), ("gallery", gallery)) if not len(part)]
         yield Finding(
-            level="error" if len(lacks) == 1 else "warning",
+            level="error" if needed or len(lacks) == 1 else "warning",
             code="no-test",
-            text=f"no {' and no '.join(lacks)} pictures; it cannot be evaluated on",
+            text=f"it has no {' and no '.join(lacks)} rows: it cannot be evaluated on; "
+            "'passerby split' makes both",
         )
         return
     reasons = _unanswerable(query, gallery)
@@ -221,8 +265,9 @@ def _splits(table: CropTable) -> Iterator[Finding]:
         yield Finding(
             level="error",
             code="shared-people",
-            text=f"{len(shared)} people are in training and test alike ({_some(shared)}); figures "
-            "would not be of unseen people; split by person, or number the splits apart",
+            text=f"{len(shared)} people are in training and test alike "
+            f"({_some(shared, table.people_names)}); figures would not be of unseen people; split "
+            "by person ('passerby split'), or number the splits apart",
         )
     people = query.identity[query.identity > DISTRACTOR]
     known, found = np.isin(people, train.identity), np.isin(people, gallery.identity)
@@ -255,21 +300,47 @@ def _splits(table: CropTable) -> Iterator[Finding]:
         )
 
 
-def _listed_twice(table: CropTable) -> Iterator[Finding]:
-    paths, counts = np.unique(
-        np.char.add(np.char.add(table.split, ":"), table.path) if len(table) else table.path,
-        return_counts=True,
-    )
-    if (counts > 1).any():
-        twice = tuple(path.partition(":")[2] for path in paths[counts > 1].tolist())
+def _listings(table: CropTable) -> Iterator[Finding]:
+    """Find pictures that are listed more than once: in one split, or with several labels."""
+    listed: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    boxes = table.box.tolist() if table.box is not None else [()] * len(table)
+    for row, (path, box) in enumerate(zip(table.path.tolist(), boxes, strict=True)):
+        listed[os.path.normpath(path), *box].append(row)
+    again = [(str(key[0]), rows) for key, rows in listed.items() if len(rows) > 1]
+    twice, split, claims = [], [], []
+    for path, rows in again:
+        people = sorted(set(table.identity[rows].tolist()))
+        cameras = sorted(set(table.camera[rows].tolist()))
+        splits = table.split[rows].tolist()
+        if len(people) > 1:
+            claims.append(f"{path}: {' / '.join(_named(n, table.people_names) for n in people)}")
+        elif len(cameras) > 1:
+            seen = " / ".join(_named(n, table.camera_names) for n in cameras)
+            claims.append(f"{path}: cameras {seen}")
+        if len(set(splits)) < len(splits):
+            twice.append(path)
+        else:
+            split.append(path)
+    if claims:
         yield Finding(
-            level="warning",
-            code="listed-twice",
-            text=f"{len(twice)} pictures are listed more than once in a split",
-            items=twice,
+            level="error",
+            code="contradictory-labels",
+            text=f"{len(claims)} pictures are listed with different people or cameras "
+            f"({claims[0]}); keep the right one of each",
+            items=tuple(claims),
         )
+    if twice:
+        text = f"{len(twice)} pictures are listed more than once in a split"
+        yield Finding(level="warning", code="listed-twice", text=text, items=tuple(twice))
+    if split:
+        text = f"{len(split)} pictures are in several splits"
+        yield Finding(level="warning", code="in-two-splits", text=text, items=tuple(split))
 
 
-def _some(values: NDArray[np.int64], count: int = 5) -> str:
-    shown = ", ".join(map(str, values[:count].tolist()))
+def _named(number: int, names: Mapping[int, str]) -> str:
+    return f"{number} ({names[number]})" if number in names else str(number)
+
+
+def _some(values: NDArray[np.int64], names: Mapping[int, str], count: int = 5) -> str:
+    shown = ", ".join(_named(number, names) for number in values[:count].tolist())
     return shown + (", ..." if len(values) > count else "")

@@ -7,34 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from passerby.data.table import CropTable
+from passerby.data.table import CropTable, Finding
 from passerby.errors import one_line
 
+ABSENT = "no such file"
 SMALLEST = 8  # pixels; no person can be seen in a smaller picture
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A problem of a data set, or a fact about it.
-
-    Attributes:
-        level: ``"error"``: training or evaluation fails or its figures mislead. ``"warning"``: the
-            data are probably not as intended. ``"note"``: a fact worth knowing.
-        code: A short name that does not change.
-        text: What was found and what to do.
-        items: All files concerned.
-    """
-
-    level: Literal["error", "warning", "note"]
-    code: str
-    text: str
-    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,10 +32,11 @@ class Opened:
 def inspect_pictures(table: CropTable, *, progress: bool = False) -> list[Finding]:
     """Decode every picture of ``table`` and list what is wrong; a damaged one stops nothing."""
     paths = table.paths()
+    quiet = None if progress else True  # None: no bar in a log file
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         work = pool.map(open_picture, paths)
-        opened = list(tqdm(work, "opening pictures", len(paths), leave=False, disable=not progress))
-    checks = (_unreadable, _small, _wide, _copies)
+        opened = list(tqdm(work, "opening pictures", len(paths), leave=False, disable=quiet))
+    checks = (_unreadable, _small, _wide, _copies, _contradictions)
     return [found for check in checks if (found := check(table, opened)) is not None]
 
 
@@ -67,7 +50,7 @@ def open_picture(path: Path) -> Opened:
             image.load()
             width, height = image.size
     except FileNotFoundError:
-        return Opened(reason="no such file")
+        return Opened(reason=ABSENT)
     except Exception as error:  # decoders raise many kinds of errors; no file stops the others
         return Opened(reason=one_line(error) or type(error).__name__)
     return Opened(width, height, blake2b(data, digest_size=16).digest())
@@ -79,6 +62,11 @@ def _unreadable(table: CropTable, opened: list[Opened]) -> Finding | None:
     if not items:
         return None
     text = f"{len(items)} of {len(opened)} pictures cannot be read; replace or remove them"
+    if all(one.reason == ABSENT for one in opened):
+        text = (
+            f"none of the {len(opened)} pictures is there (looked for '{table.paths()[0]}'); paths "
+            f"are relative to '{table.root}': correct them, or move the table"
+        )
     return Finding(level="error", code="unreadable", text=text, items=tuple(items))
 
 
@@ -112,6 +100,23 @@ def _copies(table: CropTable, opened: list[Opened]) -> Finding | None:
     return Finding(
         level="warning", code="copies", text=text, items=tuple(table.path[copies].tolist())
     )
+
+
+def _contradictions(table: CropTable, opened: list[Opened]) -> Finding | None:
+    """Find files of equal content that show different people."""
+    seen: dict[bytes, int] = {}
+    items = []
+    for row, one in enumerate(opened):
+        first = seen.setdefault(one.content, row) if one.content else row
+        if table.identity[first] != table.identity[row]:
+            items.append(
+                f"{table.path[first]} (person {table.identity[first]}) = {table.path[row]} "
+                f"(person {table.identity[row]})"
+            )
+    if not items:
+        return None
+    text = f"{len(items)} pictures are copies of one with another identity ({items[0]})"
+    return Finding(level="warning", code="contradictory-copies", text=text, items=tuple(items))
 
 
 def _sizes(

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
+from passerby.data.listing import LeftOut, walk_pictures
 from passerby.data.table import CropTable, concatenate
 from passerby.errors import InputError
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # Thumbs.db and the like are left out
 
 # the camera has any number of digits. Much published code reads one digit: cameras 10 to 15 then
 # become camera 1, which changes the true matches that count
-NAME = re.compile(r"([-\d]+)_c(\d+)")
+NAME = re.compile(r"(-?\d{1,18})_c(\d{1,18})")
 
 
 def read_market1501(root: Path) -> CropTable:
@@ -57,9 +57,18 @@ def find_tree(root: Path, name: str, nested: tuple[str, ...]) -> Path:
 
 def read_split(root: Path, folder: str, split: str, name: str) -> CropTable:
     """Read the pictures directly in one folder."""
-    files = sorted(p.name for p in (root / folder).iterdir() if p.suffix.lower() in PICTURES)
+    left_out = LeftOut()
+    files = []
+    for file in walk_pictures(root / folder, left_out):
+        if "/" in file:
+            left_out.add("in a folder below", file)
+        else:
+            files.append(file)
     if not files:
-        raise InputError(f"{name}: '{root / folder}' has no pictures; unpack the data set again")
+        why = f" ({left_out.text(*left_out.examples)})" if left_out.counts else ""
+        raise InputError(
+            f"{name}: '{root / folder}' has no pictures{why}; unpack the data set again"
+        )
     numbers = np.array([_numbers(root / folder / file) for file in files], dtype=np.int64)
     return CropTable(
         path=np.array([f"{folder}/{file}" for file in files]),
@@ -68,6 +77,7 @@ def read_split(root: Path, folder: str, split: str, name: str) -> CropTable:
         split=np.full(len(files), split),
         root=root,
         name=name,
+        findings=left_out.findings(),
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +34,12 @@ READERS: dict[str, Callable[..., CropTable]] = {
     "folder": read_folder,
     "csv": read_csv,
     "parquet": read_parquet,
+}
+
+OTHER_FILES = {
+    ".txt": "rename a table of text to .csv",
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the spreadsheet as CSV UTF-8"),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), "unpack it first"),
 }
 
 # sets of several splits: NAME@7 is split 7, NAME alone split 0
@@ -89,7 +96,10 @@ def read_any(source: str | Path) -> CropTable:
     root = Path(source).expanduser()
     if not root.exists():
         names = ", ".join(READERS)
-        raise InputError(f"there is no data at '{source}'; give a path or NAME:PATH with {names}")
+        near = f" (is '{close[0]}' meant?)" if (close := get_close_matches(name, READERS)) else ""
+        raise InputError(
+            f"there is no data at '{source}'{near}; give a path or NAME:PATH with {names}"
+        )
     table = READERS[kind_of(root)](root)
     if table.name == "market1501" and differences(table) and not _called_market(table.root):
         return replace(table, name=root.resolve().name)
@@ -103,9 +113,12 @@ def _called_market(root: Path) -> bool:
 def kind_of(root: Path) -> str:
     """Recognise the data set by the files at ``root``; return the reader's name."""
     if root.is_file():
-        kinds = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+        kinds = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
         if root.suffix.lower() not in kinds:
-            raise InputError(f"'{root}' is neither a folder nor a .csv, .tsv or .parquet file")
+            what = OTHER_FILES.get(root.suffix.lower(), "give one of these")
+            raise InputError(
+                f"'{root}' is neither a folder nor a .csv, .tsv or .parquet file; {what}"
+            )
         return kinds[root.suffix.lower()]
     if (root / "simulation.json").exists() and is_market_tree(root):
         return "simcity"

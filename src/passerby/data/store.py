@@ -79,7 +79,7 @@ class ImageStore:
         paths = table.paths()
         with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
             work = pool.map(decode, range(len(paths)), paths)
-            hidden = not progress
+            hidden = None if progress else True  # None: no bar in a log file
             reasons = list(tqdm(work, "reading crops", len(paths), leave=False, disable=hidden))
         failed = [(p, r) for p, r in zip(paths, reasons, strict=True) if r is not None]
         if failed and on_error == "raise":

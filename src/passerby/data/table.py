@@ -1,9 +1,9 @@
 """The table of crops that represents a data set."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,24 @@ REQUIRED = ("path", "identity", "camera", "split")
 Labels = NDArray[np.int64]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A problem of a data set, or a fact about it.
+
+    Attributes:
+        level: ``"error"``: training or evaluation fails or its figures mislead. ``"warning"``: the
+            data are probably not as intended. ``"note"``: a fact worth knowing.
+        code: A short name that does not change.
+        text: What was found and what to do.
+        items: All files concerned.
+    """
+
+    level: Literal["error", "warning", "note"]
+    code: str
+    text: str
+    items: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CropTable:
     """Rows of crops: the picture's path, the person on it, the camera that took it.
@@ -46,6 +64,10 @@ class CropTable:
         tracklet: (N,) int64; or None.
         box: (N, 4) float32 pixels x0, y0, x1, y1 in the full picture; or None.
         place: (N, 2) float64 longitude, latitude in degrees (WGS 84); or None.
+        people_names: Identity -> name, where the source names people.
+        camera_names: Camera -> name, where the source names cameras.
+        findings: What the reader did that the source does not say: files left out, columns
+            recognised by another name, labels numbered.
 
     Example:
         >>> table = CropTable(
@@ -67,6 +89,9 @@ class CropTable:
     tracklet: NDArray[np.int64] | None = None
     box: NDArray[np.float32] | None = None
     place: NDArray[np.float64] | None = None
+    people_names: Mapping[int, str] = field(default_factory=dict)
+    camera_names: Mapping[int, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         """Convert the columns to their types; check shapes and splits."""
@@ -143,13 +168,50 @@ class CropTable:
 
 
 def concatenate(tables: Sequence[CropTable], *, name: str, root: str | Path) -> CropTable:
-    """Join tables with the same root; an optional column stays if all of them have it."""
+    """Join tables with the same root and no names; an optional column stays if all have it."""
     if not tables:
         raise InputError(f"table '{name}' has no parts; give at least one")
     parts = [table.columns() for table in tables]
     shared = [column for column in COLUMNS if all(column in part for part in parts)]
-    joined = {column: np.concatenate([part[column] for part in parts]) for column in shared}
-    return CropTable(name=name, root=Path(root), **joined)
+    joined: dict[str, Any] = {
+        column: np.concatenate([part[column] for part in parts]) for column in shared
+    }
+    findings = tuple(finding for table in tables for finding in table.findings)
+    return CropTable(name=name, root=Path(root), findings=findings, **joined)
+
+
+def merge(tables: Sequence[CropTable]) -> CropTable:
+    """Join data sets of which nobody and no camera is in two: numbers follow on from set to set.
+
+    Junk stays -1 and distractors 0. An optional column stays if all sets have it.
+
+    Raises:
+        InputError: No table, or one set twice.
+    """
+    roots = [(table.root.resolve(), table.name) for table in tables]
+    if len(set(roots)) < len(roots):
+        raise InputError("one data set is given twice; give each once")
+    parts: list[CropTable] = []
+    people: dict[int, str] = {}
+    cameras: dict[int, str] = {}
+    identity = camera = tracklet = 0
+    for table in tables:
+        known = table.identity > DISTRACTOR
+        columns: dict[str, Any] = {
+            "path": np.array([str(path.absolute()) for path in table.paths()], dtype=np.str_),
+            "identity": np.where(known, table.identity + identity, table.identity),
+            "camera": table.camera + camera,
+        }
+        if table.tracklet is not None:
+            columns["tracklet"] = table.tracklet + tracklet
+            tracklet += int(table.tracklet.max(initial=0)) + 1
+        people |= {n + identity: f"{table.name}/{name}" for n, name in table.people_names.items()}
+        cameras |= {n + camera: f"{table.name}/{name}" for n, name in table.camera_names.items()}
+        identity += int(table.identity.max(initial=0))
+        camera += int(table.camera.max(initial=0)) + 1
+        parts.append(replace(table, **columns))
+    joined = concatenate(parts, name="+".join(table.name for table in tables), root=Path())
+    return replace(joined, people_names=people, camera_names=cameras)
 
 
 def _column(name: str, value: ArrayLike, kind: Any, shape: tuple[int, ...]) -> NDArray[Any]:

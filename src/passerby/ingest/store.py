@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from passerby.city import City, Sighting
 from passerby.city.changes import with_clock
 from passerby.city.networks import check_network
+from passerby.data.listing import LeftOut, find_pictures
 from passerby.errors import InputError
 from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.vectors import open_table, times_of
 from passerby.runtime import Embedder, read_image
-from passerby.runtime.pictures import find_pictures
 from passerby.times import parse_time
 
 ROWS_AT_ONCE = 256
@@ -103,6 +103,8 @@ class FolderReport:
     """Sightings that were new to the city."""
     problems: dict[str, str]
     """File -> why it was left out."""
+    other_files: dict[str, int] = field(default_factory=dict)
+    """Reason and suffix -> files below a folder that are not taken as pictures."""
 
 
 FolderProgress = Callable[[FolderReport], None]
@@ -214,11 +216,14 @@ def ingest_folder(
     if not any_time:
         city.check_times(true, true, f"the pictures of '{folder}' are of")
     city.camera_at(camera, true)
+    left_out = LeftOut()
     items = [
         _Row(path=path, fact=with_clock(city, _picture(path, camera, time), time))
-        for path in find_pictures(folder)
+        for path in find_pictures(folder, left_out)
     ]
-    report = FolderReport(source=str(folder), rows=len(items), problems={})
+    report = FolderReport(
+        source=str(folder), rows=len(items), problems={}, other_files=left_out.by_reason()
+    )
     _store_all(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
     return report
 

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from passerby.errors import InputError
-from passerby.models.checkpoints import load_backbone
+from passerby.models.checkpoints import load_backbone, load_start
 from passerby.models.clip_reid import CLIP_RESNETS, ClipReidNetwork, ClipResNet, ClipResNetShape
 from passerby.models.fpb import FpbResNet, FpbStructure
 from passerby.models.fpb_original import OriginalFpbNetwork
 from passerby.models.identity import BUNDLED
+from passerby.models.imagenet import IMAGENET, imagenet_state
 from passerby.models.jigsaw import JigsawNetwork, JigsawStructure
 from passerby.models.mgn import MgnNetwork, MgnStructure
 from passerby.models.network import (
@@ -33,7 +34,14 @@ from passerby.models.vision_transformer import VITS, VisionTransformer, VitShape
 
 Shape = ResNetShape | OSNetShape | VitShape | SwinShape | ClipResNetShape
 
-BACKBONES: dict[str, Shape] = {**SHAPES, **OSNETS, **VITS, **SWINS, **CLIP_RESNETS}
+# a plugin adds a function (last_stride, input_size) -> network with an attribute dimension
+BACKBONES: dict[str, Shape | Callable[[int, tuple[int, int]], nn.Module]] = {
+    **SHAPES,
+    **OSNETS,
+    **VITS,
+    **SWINS,
+    **CLIP_RESNETS,
+}
 PREFIXES = ("fpb", "timm")  # of backbones written PREFIX:NAME
 
 # HEAD or HEAD:BACKBONE -> the network, its options, the published backbone
@@ -90,8 +98,8 @@ def build(
             ``TimmStructure``, ``VitStructure``, ``SwinStructure``, ``EmbeddingStructure``,
             ``JigsawStructure``, ``MgnStructure``, ``StripesStructure``, ``PyramidStructure``.
         weights: Start weights: a torchvision or timm state dictionary for the backbone
-            (``.safetensors`` or ``.pth``), a model file of Passerby, or ``"default"`` for the
-            bundled one. None starts from random weights.
+            (``.safetensors`` or ``.pth``), a model file of Passerby, ``"default"`` for the bundled
+            one, or ``"imagenet"`` for the official weights. None starts from random weights.
 
     Raises:
         InputError: A name is unknown, an option is out of range, or the weights do not fit.
@@ -121,7 +129,9 @@ def build(
     parts = () if options_of is None else (reader.take(options_of),)
     network = network_of(backbone, options, *parts)
     reader.finish(architecture)
-    if weights is not None:
+    if str(weights) == IMAGENET:
+        load_start(backbone, imagenet_state(name), "the file of ImageNet's weights")
+    elif weights is not None:
         load_backbone(backbone, BUNDLED if str(weights) == "default" else Path(weights))
     return network
 
@@ -152,6 +162,10 @@ def _build_backbone(
             return Swin(shape, input_size=input_size, structure=reader.take(SwinStructure))
         case ClipResNetShape() as shape:
             return ClipResNet(shape, input_size=input_size)
+        case None:
+            pass
+        case make:
+            return make(last_stride, input_size)
     known = ", ".join([*sorted(BACKBONES), *(f"{prefix}:NAME" for prefix in PREFIXES)])
     raise InputError(f"no architecture '{name}'; there are {known}")
 

@@ -122,11 +122,30 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
     Raises:
         InputError: Tensors are missing, extra or of another shape.
     """
-    wanted = backbone.state_dict()
-    given = own_backbone(read_state(path))
-    prefix = ""
     card = start_card(path)
     size = card.input_size if card else None
+    load_start(backbone, own_backbone(read_state(path)), f"'{path}'", size)
+
+
+def load_start(
+    backbone: nn.Module,
+    given: dict[str, Tensor],
+    source: str,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Load the tensors ``given`` from ``source`` into ``backbone``.
+
+    Args:
+        backbone: The network without head.
+        given: Names of torchvision, timm or Passerby -> tensors; a head is left out.
+        source: Names where they come from, in errors.
+        size: The input size (H, W) they are for, where known.
+
+    Raises:
+        InputError: Tensors are missing, extra or of another shape.
+    """
+    wanted = backbone.state_dict()
+    prefix = ""
     if isinstance(backbone, VisionTransformer):
         given = backbone.resampled(given, size)
     if isinstance(backbone, TimmBackbone):
@@ -150,7 +169,7 @@ def load_backbone(backbone: nn.Module, path: Path) -> None:
     for what, keys in (("lacks", missing), ("has beyond it", extra), ("differs in", wrong)):
         if keys:
             raise InputError(
-                f"'{path}' does not fit the backbone: it {what} {len(keys)} tensors, the first "
+                f"{source} does not fit the backbone: it {what} {len(keys)} tensors, the first "
                 f"'{keys[0]}'; choose the file of this architecture"
             )
     backbone.load_state_dict({k: v for k, v in given.items() if k in wanted}, strict=False)

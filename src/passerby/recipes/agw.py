@@ -56,6 +56,6 @@ class AgwMethod(BagOfTricksMethod[Agw]):
         }
 
 
-def run(config: Agw, table: CropTable) -> Report:
+def run(config: Agw, table: CropTable) -> Report | None:
     """Train and test, see :func:`passerby.recipes.supervised.run`."""
     return supervised.run("agw", AgwMethod, config, table)

@@ -6,6 +6,8 @@ feature. The tricks are warm-up, random erasing, label smoothing, last stride 1,
 loss.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
@@ -145,6 +147,23 @@ class BagOfTricksMethod(SupervisedMethod[Options], Generic[Options]):
             return {}
         return {"center": self.config.center_weight * self.center(features, labels)}
 
+    def warning(self, means: Mapping[str, float]) -> str | None:
+        """Say that the network has collapsed: it gives every picture the same feature.
+
+        Then the triplet loss is the loss of equal distances, its margin (ln 2 without one), and the
+        identity loss that of a uniform guess among C classes, ln C.
+        """
+        margin = math.log(2.0) if self.config.margin is None else self.config.margin
+        classes = int(self.labels.max()) + 1
+        uniform = means.get("identity", 0.0) > 0.98 * math.log(classes)
+        if not uniform or abs(means.get("triplet", math.inf) - margin) > 0.01 * margin:
+            return None
+        return (
+            f"the network gives every picture nearly the same feature (triplet loss at its margin "
+            f"{margin:.2f}, identity loss at ln {classes}): a lower --learning-rate, a longer "
+            "--warmup, --gradient-clip or other --weights may help"
+        )
+
     def optimisers(self) -> list[ScheduledOptimiser]:
         """Adam for the network; plain SGD at a constant rate for the centres."""
         optimisers = [supervised.adam(self.network, self.config, self.config.betas)]
@@ -182,6 +201,6 @@ def new_network(config: BagOfTricks, classes: int) -> tuple[ReidNetwork, ModelCa
     )
 
 
-def run(config: BagOfTricks, table: CropTable) -> Report:
+def run(config: BagOfTricks, table: CropTable) -> Report | None:
     """Train and test, see :func:`passerby.recipes.supervised.run`."""
     return supervised.run("bag-of-tricks", BagOfTricksMethod, config, table)

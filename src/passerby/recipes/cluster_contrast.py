@@ -243,12 +243,11 @@ def check(config: ClusterContrast, table: CropTable) -> None:
     """Check before any work that a run can be trained.
 
     Raises:
-        InputError: If there are no pictures or the options are at fault.
+        InputError: If the data have an error or the options are at fault.
     """
-    if not len(table.train):
-        raise InputError(f"'{config.data}' has no train rows to learn from; see 'passerby check'")
-    if config.tracklet_epochs:
+    if config.tracklet_epochs and len(table.train):
         _check_tracklets(config, table.train)
+    supervised.check_data(config, table, labelled=False)
     if config.init and config.weights is not None:
         raise InputError("both --init and --weights say where to start from; give one of them")
     check_weights(config)
@@ -283,22 +282,21 @@ def run(config: ClusterContrast, table: CropTable) -> Report | None:
     """
     check(config, table)
     train = table.train
-    tested = bool(len(table.query) and len(table.gallery))
-    origin = run_folder.open_run(config.out, NAME, config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    if (config.out / run_folder.REPORT).exists():
+    torch.manual_seed(config.seed)
+    network, card = new_network(config)
+    origin = run_folder.open_run(config.out, NAME, config)
+    if run_folder.is_finished(config.out, config.epochs):
         network, card = load(config.out / run_folder.MODEL)
-        return supervised.test(config, network, card, table) if tested else None
+        return supervised.test(config, network, card, table)
     store = ImageStore.load(
         train, size=config.size, interpolation=config.interpolation, progress=config.progress
     )
-    torch.manual_seed(config.seed)
-    network, card = new_network(config)
     method = ClusterContrastMethod(config, network, card, store.images)
     method.set_metadata(table)
     fit(method, store.images, augmentation(config, card), config)
     card = replace(card, training=supervised.provenance(config, table, origin))
-    report = supervised.test(config, network, card, table) if tested else None
+    report = supervised.test(config, network, card, table)
     supervised.finish(config, network, card, report)
     return report

@@ -153,7 +153,7 @@ class ClusterContrastMethod(Method):
         if self.table is None or not every or (epoch - 1) % every:
             return {}
         report = supervised.test(self.config, self.network, self.card, self.table)
-        return {"mAP": report.mAP, "rank-1": report.cmc[1]}
+        return {"mAP": report.mAP, "rank-1": report.cmc[1]} if report else {}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The joint contrast of a batch with the memory, which then follows the batch."""

@@ -32,7 +32,6 @@ from passerby.recipes.bag_of_tricks import BagOfTricks, BagOfTricksMethod, befor
 from passerby.recipes.supervised import RunOptions, SupervisedMethod, augmentation, known, small
 from passerby.train import Batch, ScheduledOptimiser, distributed, extract, fit, gather
 from passerby.train.device import find_device
-from passerby.train.loop import CHECKPOINT
 
 ATTENTION = "diff_attention.safetensors"
 
@@ -228,11 +227,11 @@ class JointMethod(BagOfTricksMethod[JointDiffAttention]):
         return optimisers
 
 
-def run(config: SeparateDiffAttention, table: CropTable) -> Report:
+def run(config: SeparateDiffAttention, table: CropTable) -> Report | None:
     """Train the attention on the features of a finished network, and test both together.
 
-    Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (removed at the
-    end), ``diff_attention.safetensors`` with its card, and ``report.json``.
+    Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (at the end
+    ``finished.pt``), ``diff_attention.safetensors`` with its card, and ``report.json``.
 
     Raises:
         InputError: If the options, the network or the data are at fault, or ``out`` holds another
@@ -245,14 +244,14 @@ def run(config: SeparateDiffAttention, table: CropTable) -> Report:
         return SeparateMethod(config, labels, card.dimension)
 
     method, origin = supervised.begin("diff-attention", make, config, table)
-    if (config.out / run_folder.REPORT).exists():
+    if run_folder.is_finished(config.out, config.epochs):
         attention = load_attention(config.out / ATTENTION)[0]
-        return evaluate(config, network, card, attention, table)[0]
+        return first(evaluate(config, network, card, attention, table))
     learn(method, training_features(config, network, card, table))
     reports = evaluate(config, network, card, method.network, table)
     training = {**supervised.provenance(config, table, origin), "network": path.name}
     finish(config, method.network, content_id(card, path), training, reports)
-    return reports[0]
+    return first(reports)
 
 
 def learn(method: SupervisedMethod[SeparateDiffAttention], features: Tensor) -> None:
@@ -261,7 +260,7 @@ def learn(method: SupervisedMethod[SeparateDiffAttention], features: Tensor) -> 
     fit(method, features[:, :, None, None], lambda rows, _: rows, method.config)
 
 
-def run_joint(config: JointDiffAttention, table: CropTable) -> Report:
+def run_joint(config: JointDiffAttention, table: CropTable) -> Report | None:
     """Train network and attention together; the run has ``model.safetensors`` as well.
 
     Raises:
@@ -269,18 +268,20 @@ def run_joint(config: JointDiffAttention, table: CropTable) -> Report:
     """
     method, origin = supervised.begin("diff-attention-joint", JointMethod, config, table)
     path = config.out / run_folder.MODEL
-    if (config.out / run_folder.REPORT).exists():
-        return evaluate(config, *load(path), load_attention(config.out / ATTENTION)[0], table)[0]
+    if run_folder.is_finished(config.out, config.epochs):
+        attention = load_attention(config.out / ATTENTION)[0]
+        return first(evaluate(config, *load(path), attention, table))
     supervised.train(method, table)
     network, attention = method.network, method.attention
     training = supervised.provenance(config, table, origin)
     reports = evaluate(config, network, method.card, attention, table)
-    card = replace(method.card, training=training, scores={table.name: reports[1].summary()})
+    scored = {table.name: reports[1].summary()} if reports else {}
+    card = replace(method.card, training=training, scores=scored)
     with distributed.main_first():
         if distributed.is_main():
             save(network, card, path)
     finish(config, attention, content_id(card, path), training, reports)
-    return reports[0]
+    return first(reports)
 
 
 def training_features(
@@ -316,8 +317,13 @@ def evaluate(
     card: ModelCard,
     attention: DiffAttention,
     table: CropTable,
-) -> tuple[Report, Report]:
-    """Reports of the attended distance and of the plain cosine on the same test features."""
+) -> tuple[Report, Report] | None:
+    """Reports of the attended distance and of the plain cosine on the same test features.
+
+    None for data without queries and gallery.
+    """
+    if not len(table.query) or not len(table.gallery):
+        return None
     device = find_device(config.device)
     network.to(device)
     queries, gallery = (
@@ -339,6 +345,11 @@ def evaluate(
     return scores(attention.to(device), queries, gallery, table)
 
 
+def first(reports: tuple[Report, Report] | None) -> Report | None:
+    """Return the report of the attended distance, if there are reports."""
+    return reports[0] if reports else None
+
+
 def scores(
     attention: DiffAttention, queries: Tensor, gallery: Tensor, table: CropTable
 ) -> tuple[Report, Report]:
@@ -353,12 +364,12 @@ def finish(
     attention: DiffAttention,
     model_id: str,
     training: dict[str, Any],
-    reports: tuple[Report, Report],
+    reports: tuple[Report, Report] | None,
 ) -> None:
-    """Write the attention with its scores, and the report; drop the checkpoint."""
+    """Write the attention with its scores, and the report; keep the checkpoint."""
     if not distributed.is_main():
         return
-    summary = {**reports[0].summary(), "plain": reports[1].summary()}
+    summary = {**reports[0].summary(), "plain": reports[1].summary()} if reports else {}
     card = AttentionCard(
         model_id=model_id,
         dimension=attention.dimension,
@@ -367,9 +378,9 @@ def finish(
         tied=attention.tied,
         length=attention.length,
         training=training,
-        scores={training["data"]: summary},
+        scores={training["data"]: summary} if reports else {},
     )
     save_attention(attention, card, config.out / ATTENTION)
     report = {"data": training["data"], **summary, "training": training}
     run_folder.write_json(config.out / run_folder.REPORT, report)
-    (config.out / CHECKPOINT).unlink(missing_ok=True)
+    supervised.keep_checkpoint(config.out)

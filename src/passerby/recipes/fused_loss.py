@@ -90,6 +90,6 @@ def cosines(weights: Tensor, features: Tensor) -> Tensor:
     return unit @ F.normalize(weights.float(), dim=1).T
 
 
-def run(config: FusedLoss, table: CropTable) -> Report:
+def run(config: FusedLoss, table: CropTable) -> Report | None:
     """Train and test, see :func:`passerby.recipes.supervised.run`."""
     return supervised.run("fused-loss", FusedLossMethod, config, table)

@@ -203,6 +203,6 @@ def new_network(config: Pyramid, classes: int) -> tuple[ReidNetwork, ModelCard]:
     )
 
 
-def run(config: Pyramid, table: CropTable) -> Report:
+def run(config: Pyramid, table: CropTable) -> Report | None:
     """Train and test, see :func:`passerby.recipes.supervised.run`."""
     return supervised.run("pyramid", PyramidMethod, config, table)

@@ -4,9 +4,9 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 
@@ -14,15 +14,21 @@ import passerby
 from passerby import files
 from passerby.errors import InputError
 from passerby.train import distributed
+from passerby.train.loop import CHECKPOINT
 
 CONFIG = "config.json"
 REPORT = "report.json"
 MODEL = "model.safetensors"
+FINISHED = "finished.pt"  # the last checkpoint of a finished run, from which more epochs go on
+# may change when a run goes on; a new precision or number of epochs changes what follows
+FREE = ("epochs", "log_every", "checkpoint_every", "progress", "precision", "device", "threads")
 SOURCE = Path(passerby.__file__).resolve().parent
 
 
 def open_run(folder: Path, recipe: str, config: Any) -> dict[str, Any]:
     """Make the run's folder, or open one that was begun with equal options.
+
+    Options in ``FREE`` may differ; what was changed is written into ``config.json``.
 
     Args:
         folder: The folder; created with its parents.
@@ -57,12 +63,38 @@ def _open(folder: Path, recipe: str, wanted: dict[str, Any]) -> dict[str, Any]:
             f"{', '.join(unknown)}; choose another --out or delete it"
         )
     changed = sorted(key for key in wanted if key not in options or wanted[key] != options[key])
-    if changed:
+    fixed = [key for key in changed if key not in FREE]
+    if fixed:
         raise InputError(
-            f"'{folder}' holds a run with another {', '.join(changed)}; choose another --out "
+            f"'{folder}' holds a run with another {', '.join(fixed)}; choose another --out "
             "or delete it"
         )
+    if changed:
+        before = {key: options.get(key) for key in changed}
+        found = {**found, "options": wanted, "before": [*found.get("before", []), before]}
+        write_json(path, found)
     return found
+
+
+def is_finished(folder: Path, epochs: int) -> bool:
+    """Whether the run in ``folder`` has ended with this many epochs; a shorter one goes on.
+
+    Raises:
+        InputError: The run has more epochs, or fewer and no checkpoint to go on from.
+    """
+    if not (folder / REPORT).exists():
+        return False
+    options = read_json(folder / REPORT).get("training", {}).get("options", {})
+    done = options.get("epochs", epochs)
+    if done == epochs:
+        return True
+    if done > epochs or not (folder / FINISHED).exists():
+        why = f"and no {FINISHED} to go on from" if done < epochs else f"more than {epochs}"
+        raise InputError(f"the run in '{folder}' has {done} epochs, {why}; choose another --out")
+    if distributed.is_main():
+        (folder / FINISHED).rename(folder / CHECKPOINT)
+        (folder / REPORT).unlink()
+    return False
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -93,6 +125,33 @@ def as_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def with_options(config: Any, values: Mapping[str, Any]) -> Any:
+    """Return the dataclass ``config`` with the ``values`` of a ``config.json``.
+
+    Raises:
+        InputError: It has no such option.
+    """
+    unknown = sorted(set(values) - {field.name for field in fields(config)})
+    if unknown:
+        raise InputError(f"there is no option {', '.join(unknown)}; take it out of the config")
+    hints = get_type_hints(type(config))
+    made = {
+        name: _typed(value, getattr(config, name), hints[name]) for name, value in values.items()
+    }
+    return replace(config, **made)
+
+
+def _typed(value: Any, default: Any, hint: Any) -> Any:
+    """Give a value of JSON the type of an option: a path, a tuple, or options of a part."""
+    if is_dataclass(default) and isinstance(value, dict):
+        return with_options(default, value)
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str) and (hint is Path or Path in get_args(hint)):
+        return Path(value)
+    return value
 
 
 def commit() -> str:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from passerby.data import Augment, CropTable, ImageStore
+from passerby.data.checks import check as find_problems
 from passerby.data.colour import ColourJitter
 from passerby.data.transforms import Erasing
 from passerby.errors import InputError
 from passerby.metrics import Report
 from passerby.models import ModelCard, ReidNetwork, build, load, preprocessing, save
+from passerby.models.imagenet import IMAGENET
 from passerby.models.structure import Value, plain_values
 from passerby.recipes import run_folder
 from passerby.train import (
@@ -29,6 +31,7 @@ from passerby.train import (
 )
 from passerby.train.device import find_device
 from passerby.train.evaluation import evaluate_network
+from passerby.train.log import say
 from passerby.train.loop import CHECKPOINT
 
 NO_JITTER = ColourJitter(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
@@ -43,9 +46,11 @@ class RunOptions(FitOptions):
     """Options of every recipe. A recipe gives a value to those without a default.
 
     Attributes:
-        data: A named simulated set, a folder, or NAME:PATH.
+        data: A named simulated set, a folder, or NAME:PATH; several are learned from together, with
+            their people and cameras kept apart.
         weights: State dictionary the backbone starts from (torchvision, timm, or a model file of
-            passerby, "default" for the bundled one); none: random weights.
+            passerby, "default" for the bundled one, "imagenet" for the official weights of
+            torchvision or timm); none: random weights.
         threads: CPU threads; 0: torch's own choice. Bit-exact resumption needs the same number.
         identities: P, identities in a batch.
         images: K, pictures of each identity in a batch.
@@ -157,6 +162,8 @@ def build_network(
         structure=structure,
         weights=config.weights,
     )
+    if config.weights is None:
+        say(f"{architecture} starts from RANDOM weights; --weights (imagenet, a file) changes this")
     card = ModelCard(
         architecture=architecture,
         dimension=network.dimension,
@@ -243,13 +250,13 @@ def run(
     make: Callable[[Options, Tensor], SupervisedMethod[Options]],
     config: Options,
     table: CropTable,
-) -> Report:
-    """Train on ``table``'s training rows, test on its query and gallery rows.
+) -> Report | None:
+    """Train on ``table``'s training rows, test on its query and gallery rows if there are any.
 
-    Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (removed at the
-    end), ``model.safetensors`` with its card, and ``report.json``. The network of the last epoch
-    is the result; nothing is chosen by its test score. A killed run continues from its checkpoint;
-    a finished one is only tested again.
+    Writes to ``config.out``: ``config.json``, ``log.jsonl``, ``checkpoint.pt`` (at the end
+    ``finished.pt``), ``model.safetensors`` with its card, and ``report.json``. The network of the
+    last epoch is the result; nothing is chosen by its test score. A killed run continues from its
+    checkpoint; a finished one is only tested again, or goes on where there are more epochs.
 
     Args:
         name: The recipe's name, for ``config.json`` and the card.
@@ -257,11 +264,14 @@ def run(
         config: The options.
         table: The data.
 
+    Returns:
+        The report; None for data without queries and gallery.
+
     Raises:
         InputError: If the options or the data are at fault, or ``out`` holds another run.
     """
     method, origin = begin(name, make, config, table)
-    if (config.out / run_folder.REPORT).exists():
+    if run_folder.is_finished(config.out, config.epochs):
         return test(config, *load(config.out / run_folder.MODEL), table)
     train(method, table)
     card = replace(method.card, training=provenance(config, table, origin))
@@ -309,13 +319,39 @@ def check(config: RunOptions, table: CropTable) -> None:
     """Check before any work that a run can be trained and tested.
 
     Raises:
-        InputError: If a split is empty, the weights file is missing or the device is not there.
+        InputError: If the data have an error, the weights file is missing or the device is not
+            there.
     """
-    for split, rows in (("train", table.train), ("query", table.query), ("gallery", table.gallery)):
-        if not len(rows):
-            raise InputError(f"'{config.data}' has no {split} rows; see 'passerby check'")
+    check_data(config, table, labelled=True)
     check_weights(config)
     find_device(config.device)
+
+
+def check_data(config: RunOptions, table: CropTable, *, labelled: bool) -> None:
+    """Stop a run for every error that ``passerby check`` finds in its data, and for no other.
+
+    The pictures are opened too, so that a test after hours does not fail for one of them; not
+    again where a run goes on.
+
+    Raises:
+        InputError: If there is an error; the message names it.
+    """
+    begun = any((config.out / name).exists() for name in (CHECKPOINT, run_folder.REPORT))
+    with distributed.main_first():
+        found = find_problems(
+            table,
+            identities=config.identities,
+            images=config.images,
+            labelled=labelled,
+            pictures=not begun and distributed.is_main(),
+            progress=config.progress,
+        )
+    wrong = [finding.text for finding in found.findings if finding.level == "error"]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+        raise InputError(
+            f"'{config.data}' cannot be trained on: {wrong[0]}{more}; see 'passerby check'"
+        )
 
 
 def check_weights(config: RunOptions) -> None:
@@ -324,13 +360,18 @@ def check_weights(config: RunOptions) -> None:
     Raises:
         InputError: If there is no such file.
     """
-    if config.weights is None or config.weights == Path("default") or config.weights.is_file():
+    named = config.weights in (None, Path("default"), Path(IMAGENET))
+    if named or (config.weights is not None and config.weights.is_file()):
         return
     raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
 
 
-def test(config: RunOptions, network: nn.Module, card: ModelCard, table: CropTable) -> Report:
-    """Score of ``network`` on the query and gallery rows."""
+def test(
+    config: RunOptions, network: nn.Module, card: ModelCard, table: CropTable
+) -> Report | None:
+    """Score of ``network`` on the query and gallery rows; None where there are none."""
+    if not len(table.query) or not len(table.gallery):
+        return None
     device = find_device(config.device)
     return evaluate_network(
         network.to(device),  # type: ignore[arg-type]
@@ -355,7 +396,7 @@ def provenance(config: RunOptions, table: CropTable, origin: dict[str, Any]) -> 
 
 
 def finish(config: RunOptions, network: nn.Module, card: ModelCard, report: Report | None) -> None:
-    """Write the model with its scores, if it was tested, and the report; drop the checkpoint.
+    """Write the model with its scores, if it was tested, and the report; keep the checkpoint.
 
     Only process 0 of a run of several writes.
     """
@@ -368,4 +409,10 @@ def finish(config: RunOptions, network: nn.Module, card: ModelCard, report: Repo
         config.out / run_folder.REPORT,
         {"data": card.training["data"], **figures, "training": card.training},
     )
-    (config.out / CHECKPOINT).unlink(missing_ok=True)
+    keep_checkpoint(config.out)
+
+
+def keep_checkpoint(folder: Path) -> None:
+    """Put the last checkpoint of a finished run aside, so that more epochs can follow it."""
+    if (folder / CHECKPOINT).exists():
+        (folder / CHECKPOINT).replace(folder / run_folder.FINISHED)

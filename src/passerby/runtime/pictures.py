@@ -1,4 +1,4 @@
-"""Pictures: found below a folder, read from any source as RGB arrays, resized.
+"""Pictures: read from any source as RGB arrays, resized.
 
 simplejpeg decodes plain JPEG files, if it is installed and gives Pillow's pixels. Both packages
 contain libjpeg-turbo. With its accurate settings they give the same pixels, and simplejpeg needs a
@@ -8,9 +8,8 @@ plain JPEG, Pillow decodes. So a vector never depends on what is installed.
 """
 
 import io
-import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from passerby.errors import InputError
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MINIMUM_SIDE = 8  # pixels; a smaller picture shows no person
 _ORIENTATION = 0x0112  # the EXIF tag
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -102,48 +100,6 @@ def describe(source: object) -> str:
         return f"'{source}'"
     filename = getattr(source, "filename", "")
     return f"'{filename}'" if filename else "the picture"
-
-
-def walk_pictures(folder: Path) -> Iterator[str]:
-    """Iterate over the relative paths of the pictures below a folder, in the order of the strings.
-
-    Parts of a path are separated by "/". Memory holds the names of one folder for each level of
-    depth. Links to files are followed. Links to folders are not followed: they may form a circle.
-
-    Raises:
-        InputError: The folder does not exist, or a folder below it cannot be read.
-    """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder '{folder}'; give one with pictures")
-    yield from _walk(folder, "")
-
-
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    try:
-        with os.scandir(folder / prefix) as found:
-            # a folder sorts with its separator: "a.jpg" comes before "a/..."
-            names = sorted(
-                entry.name + "/" * entry.is_dir(follow_symlinks=False) for entry in found
-            )
-    except OSError as error:
-        raise InputError(f"'{folder / prefix}' cannot be read: {error.strerror}") from None
-    for name in names:
-        if name.endswith("/"):
-            yield from _walk(folder, prefix + name)
-        elif name.lower().endswith(SUFFIXES):
-            yield prefix + name
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """List the pictures below a folder, in the order of :func:`walk_pictures`.
-
-    Raises:
-        InputError: The folder does not exist, or there is no picture in it.
-    """
-    paths = [folder / name for name in walk_pictures(folder)]
-    if not paths:
-        raise InputError(f"there are no pictures in '{folder}'; give one with JPEG or PNG files")
-    return paths
 
 
 def _from_file(source: str | Path | bytes, name: str) -> NDArray[np.uint8]:

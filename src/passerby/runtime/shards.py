@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import features
 
 import passerby
+from passerby.data.listing import LeftOut, no_pictures, walk_pictures
 from passerby.errors import InputError, MissingExtraError
 from passerby.files import replacing
 from passerby.runtime.embedder import EmbeddedBatch, Embedder
-from passerby.runtime.pictures import walk_pictures
 
 ROWS = 4096  # about the pictures of a shard; a run that is killed loses at most these
 SHARD_NAME = re.compile(r"part-(\d{5,})\.parquet")
@@ -38,6 +38,8 @@ class EmbedReport:
     """Pictures in shards that an earlier run finished."""
     problems: dict[str, str] = field(default_factory=dict)
     """Picture -> reason why it was left out."""
+    other_files: dict[str, int] = field(default_factory=dict)
+    """Reason and suffix -> files below the folder that are not taken as pictures."""
     problems_file: str | None = None
     """CSV file with the same list; None without problems."""
 
@@ -85,8 +87,9 @@ def embed_folder(
     folder, out = Path(folder), Path(out)
     if batch_size < 1:
         raise InputError(f"a batch of {batch_size} pictures cannot be; give 1 or more")
-    count, digest = _list_of(folder)
-    report = EmbedReport(pictures=count)
+    other = LeftOut()
+    count, digest = _list_of(folder, other)
+    report = EmbedReport(pictures=count, other_files=other.by_reason())
     shards = _Shards(folder, out, embedder, batch_size, digest)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -113,14 +116,14 @@ def embed_folder(
     return report
 
 
-def _list_of(folder: Path) -> tuple[int, str]:
+def _list_of(folder: Path, left_out: LeftOut) -> tuple[int, str]:
     """Count the pictures below a folder and hash their names, sizes and dates.
 
     Raises:
         InputError: The folder does not exist, or there is no picture in it.
     """
     digest, count = hashlib.sha256(), 0
-    for count, name in enumerate(walk_pictures(folder), start=1):  # noqa: B007 - used below
+    for count, name in enumerate(walk_pictures(folder, left_out), start=1):  # noqa: B007 - used below
         try:
             found = (folder / name).stat()
             facts = f"{found.st_size}\0{found.st_mtime_ns}"
@@ -128,7 +131,7 @@ def _list_of(folder: Path) -> tuple[int, str]:
             facts = "gone"
         digest.update(f"{name}\0{facts}\0".encode("utf-8", "surrogateescape"))
     if not count:
-        raise InputError(f"there are no pictures in '{folder}'; give one with JPEG or PNG files")
+        raise InputError(no_pictures(folder, left_out))
     return count, digest.hexdigest()
 
 

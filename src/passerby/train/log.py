@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ BEGIN = "begin"  # the event with what a method reports at the start of an epoch
 
 class DivergedError(RuntimeError):
     """The loss is infinite or not a number."""
+
+
+def say(text: str) -> None:
+    """Print one line to standard error, on process 0 of several."""
+    if distributed.is_main():
+        print(f"passerby train: {text}", file=sys.stderr, flush=True)
 
 
 class RunLog:

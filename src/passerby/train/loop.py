@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from passerby.files import replacing
 from passerby.train import distributed
 from passerby.train.batch_norm import global_statistics
 from passerby.train.device import autocast, compiled, find_device, loss_scaler
-from passerby.train.log import BEGIN, DivergedError, Meter, RunLog
+from passerby.train.log import BEGIN, DivergedError, Meter, RunLog, say
 from passerby.train.method import Batch, FitOptions, Method
 from passerby.train.optimisers import WeightAverage
 
@@ -108,6 +109,11 @@ class _Loop:
         self.path = options.out / CHECKPOINT
         if self.path.exists():
             self._restore()
+        if self.position.epoch > options.epochs + 1:
+            done = self.position.epoch - 1
+            raise InputError(
+                f"the run in '{options.out}' has {done} epochs already; give as many or more"
+            )
         distributed.check_equal([self.position.epoch, self.position.step, self.position.total])
         main = distributed.is_main()
         self.log = RunLog(options.out / LOG, step=self.position.total) if main else None
@@ -161,7 +167,7 @@ class _Loop:
             desc=f"epoch {self.position.epoch}/{self.options.epochs}",
             initial=self.position.step,
             total=steps,
-            disable=not (self.options.progress and distributed.is_main()),
+            disable=not (self.options.progress and distributed.is_main() and sys.stderr.isatty()),
             leave=False,
         )
 
@@ -229,6 +235,9 @@ class _Loop:
         place.seconds = self.seconds_before + now - self.started
         speed = images / max(now - self.last_logged, 1e-9)
         self.last_logged = now
+        if self.options.progress and not sys.stderr.isatty():  # a log file needs lines, not a bar
+            losses = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+            say(f"epoch {place.epoch}, step {place.step}: {losses}, {speed:.0f} images/s")
         self._write(
             "step",
             losses={name: round(value, 6) for name, value in means.items()},
@@ -241,6 +250,9 @@ class _Loop:
         means, images = self.meter.epoch()
         losses = {name: round(value, 6) for name, value in means.items()}
         self._write("epoch", losses=losses, steps=steps, images=images)
+        if warning := self.method.warning(means):
+            self._write("warning", text=warning)
+            say(f"warning: after epoch {self.position.epoch}: {warning}")
         self.position.epoch, self.position.step = self.position.epoch + 1, 0
         self._save()
 
@@ -277,7 +289,8 @@ class _Loop:
             self.method.load_state_dict(state["method"])
             for scheduled, saved in zip(self.optimisers, state["optimisers"], strict=True):
                 scheduled.optimiser.load_state_dict(saved)
-            self.scaler.load_state_dict(state["scaler"])
+            if state["scaler"]:  # a run in another precision has none
+                self.scaler.load_state_dict(state["scaler"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"] or {"tensors": {}})
         except (RuntimeError, ValueError, KeyError) as error:

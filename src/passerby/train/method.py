@@ -137,6 +137,10 @@ class Method(nn.Module, ABC):
         processes must reach the same result.
         """
 
+    def warning(self, means: Mapping[str, float]) -> str | None:
+        """Return what is wrong after an epoch with these mean terms, and what to try; else None."""
+        return None
+
     def before_step(self) -> None:
         """Change gradients before the optimisers step."""
 
