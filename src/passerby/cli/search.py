@@ -38,7 +38,7 @@ class Query(Result, OfCity):
     """End of the window (not included), ISO 8601 with zone."""
     model: str = "default"
     """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
-    detector: Path | None = None
+    detector: str | None = None
     """Finds the person in the pictures: OpenVINO .xml or .onnx, as in `passerby ingest`."""
     person: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
     """Which of several people the detector finds, from 1; given once for each picture."""

@@ -13,6 +13,9 @@ from passerby.errors import InputError
 
 DRIVE = "https://drive.google.com/file/d/{}/view"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+BEGINNING = re.compile(r"sha256:[0-9a-f]{8}")  # all that torchvision publishes of a digest
+DETECTION = "person detection"  # the task of a detector; other entries embed crops
+ANY_CLASS = -1
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # facts of preprocessing that a file cannot contain, or that are checked; as in ModelCard
 FACTS = ("input_size", "colour_order", "value_range", "mean", "std", "interpolation", "dimension")
@@ -25,7 +28,8 @@ class ZooFile:
     Attributes:
         address: Its address, in the table always over HTTPS.
         size: Bytes, where they are known.
-        digest: ``sha256:...``, ``sha384:...`` or ``sha512:...``, where it is known.
+        digest: ``sha256:...``, ``sha384:...`` or ``sha512:...``, where it is known. It may be only
+            the first 8 digits of a SHA-256.
     """
 
     address: str
@@ -36,6 +40,11 @@ class ZooFile:
     def name(self) -> str:
         """The name of the file."""
         return self.address.rsplit("/", 1)[-1]
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether the whole digest is known."""
+        return self.digest is not None and not BEGINNING.fullmatch(self.digest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +68,9 @@ class ZooEntry:
         files: The files to download; empty when only a browser can download.
         by_hand: The page to open where no plain GET gets the file, or "".
         inside: The name to look for on that page, when it has several files.
+        task: "re-identification", or "person detection".
+        person: Class of people in a detector's output, where the file does not say it; -1 takes
+            every class.
     """
 
     name: str
@@ -76,11 +88,18 @@ class ZooEntry:
     files: tuple[ZooFile, ...] = ()
     by_hand: str = ""
     inside: str = ""
+    task: str = "re-identification"
+    person: int | None = None
+
+    @property
+    def detects(self) -> bool:
+        """Whether it is a person detector."""
+        return self.task == DETECTION
 
     @property
     def foreign(self) -> bool:
-        """Whether a checkpoint has to be converted; an OpenVINO network is used as it comes."""
-        return not any(file.name.endswith(".xml") for file in self.files)
+        """Whether a checkpoint is converted; OpenVINO networks and detectors stay as they are."""
+        return not self.detects and not any(file.name.endswith(".xml") for file in self.files)
 
     @property
     def licence(self) -> str:
@@ -113,6 +132,8 @@ def find(name: str) -> ZooEntry:
         InputError: There is none; the message lists similar names.
     """
     known = entries()
+    if name not in known and (hyphens := name.replace("_", "-")) in known:
+        name = hyphens  # torchvision writes its names with underscores
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -153,7 +174,9 @@ def _file(row: Mapping[str, Any], base: str) -> ZooFile:
     file = ZooFile(address=base + row["file"], size=row.get("size"), digest=row.get("digest"))
     if not file.address.startswith("https://"):
         raise ValueError(f"'{file.address}' is not an HTTPS address")
-    if file.digest is not None and not DIGEST.fullmatch(file.digest):
+    if file.digest is not None and not (
+        DIGEST.fullmatch(file.digest) or BEGINNING.fullmatch(file.digest)
+    ):
         raise ValueError(f"'{file.digest}' is not a digest")
     return file
 
