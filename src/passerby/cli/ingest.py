@@ -13,7 +13,7 @@ from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.city import City
-    from passerby.ingest import FolderReport, IngestReport
+    from passerby.ingest import Detector, FolderReport, IngestReport
 
 FRAMES_LOST = 3  # exit status
 
@@ -22,9 +22,9 @@ FRAMES_LOST = 3  # exit status
 class Ingest(Result):
     """Bring a clip or a folder of crops into a city.
 
-    A clip needs --camera, --start and --detector. A folder with a sightings.parquet (as
-    `passerby simulate` writes it) needs none of them; a folder of pictures that each show one
-    person needs --camera and --start. A second run adds nothing.
+    A clip needs --camera and --start, and a person detector (--detector). A folder with a
+    sightings.parquet (as `passerby simulate` writes it) needs none of them; a folder of pictures
+    that each show one person needs --camera and --start. A second run adds nothing.
 
     The report says what became of every frame. Status 3: stored, but frames are missing or damaged.
     """
@@ -37,8 +37,9 @@ class Ingest(Result):
     """Id of the camera that took it."""
     start: str | None = None
     """When the first frame was taken, ISO 8601 with zone, as 2026-05-01T08:00:00+08:00."""
-    detector: Path | None = None
-    """Person detector: OpenVINO .xml or .onnx with SSD output, as person-detection-retail-0013."""
+    detector: str | None = None
+    """Person detector: an OpenVINO .xml or .onnx file, or a name of `passerby models list
+    detection`. Without one the default is taken, and pulled when none is here."""
     model: str = "default"
     """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
     every: int = 1
@@ -80,8 +81,6 @@ class Ingest(Result):
 
 def _check_clip_options(options: Ingest) -> None:
     wanted = {"camera": options.camera, "start": options.start}
-    if options.queue is None:  # else it is the worker's
-        wanted["detector"] = str(options.detector) if options.detector else None
     missing = [f"--{name}" for name, value in wanted.items() if value is None]
     if missing:
         raise InputError(f"a clip needs {' and '.join(missing)}; see 'passerby ingest --help'")
@@ -105,12 +104,12 @@ def _city(options: Ingest) -> "City":
 
 
 def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
-    from passerby.ingest import ClipOptions, Detector, TrackletOptions, ingest_clip
+    from passerby.ingest import ClipOptions, TrackletOptions, ingest_clip
     from passerby.runtime import Embedder
 
-    assert options.camera and options.start and options.detector
+    assert options.camera and options.start
     city.camera(options.camera)
-    detector, embedder = Detector.load(options.detector), Embedder.load(options.model)
+    detector, embedder = _detector(options.detector), Embedder.load(options.model)
     with tqdm(unit=" frames", desc=options.source.name, disable=None) as bar:
 
         def show(report: "IngestReport") -> None:
@@ -139,6 +138,17 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
         f"{report.frames} of {report.clip.decoded} frames, {report.tracklets} tracklets, "
         f"{report.sightings} sightings, {report.added} new in camera {options.camera}"
     )
+
+
+def _detector(name: str | None) -> "Detector":
+    """Open a detector; without a name the default one, which is pulled when none is here."""
+    from passerby.cli.models import download_bars
+    from passerby.ingest import Detector
+    from passerby.ingest.detector import pull_default
+
+    if name is None:
+        pull_default(lambda line: print(f"passerby ingest: {line}", file=sys.stderr), download_bars)
+    return Detector.load(name or "default")
 
 
 def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any], str]:

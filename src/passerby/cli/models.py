@@ -205,15 +205,38 @@ class ModelInfo(Result):
     """Print the card of a weights file, or the size of an architecture."""
 
     model: Annotated[str, tyro.conf.Positional]
-    """A network file, default, or a pulled name; or an architecture: resnet50, fpb, timm:..."""
+    """A network file, default, or a pulled name; a detector; or an architecture: resnet50, fpb,
+    timm:..."""
     structure: dict[str, str] = field(default_factory=dict)
     """Options of an architecture given by name: --structure non_local agw convolution dwsep."""
 
     def main(self) -> None:
         """Print the card field by field, and the parameters."""
-        path = _file(self.model)
-        facts = _of_file(path, self.structure) if path else _of_name(self.model, self.structure)
+        facts = _of_detector(self.model)
+        if facts is None:
+            path = _file(self.model)
+            facts = _of_file(path, self.structure) if path else _of_name(self.model, self.structure)
         self.show(facts, "\n".join(_lines(facts)))
+
+
+def _of_detector(name: str) -> dict[str, Any] | None:
+    """What is known of a published detector; None where the name is not one's."""
+    from passerby.models import zoo
+
+    entry = zoo.entries().get(name.replace("_", "-"))
+    if entry is None or not entry.detects or Path(name).exists():
+        return None
+    from passerby.ingest.detector import Detector, find_detector
+
+    path, _ = find_detector(name)
+    return {
+        **Detector.load(name).describe(),
+        "network": f"{entry.architecture} ({entry.toolbox})",
+        "licence": entry.licence,
+        "page": entry.page,
+        "file": str(path),
+        "bytes": path.stat().st_size,
+    }
 
 
 def _file(model: str) -> Path | None:
@@ -245,15 +268,25 @@ def _of_file(path: Path, structure: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _foreign(path: Path) -> dict[str, Any]:
-    """The card of a network of ONNX or OpenVINO: beside it, known by its name, or inside it."""
+    """The card of a network of ONNX or OpenVINO: beside it, known by its name, or inside it.
+
+    A network without a card may be a person detector.
+    """
+    from passerby.ingest.detector import Detector
     from passerby.runtime.files import read_network
     from passerby.runtime.sidecars import find_card, require_card
 
     if card := find_card(path):
         return asdict(card)
-    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
-        return asdict(require_card(path))
-    return asdict(read_network(path).card)
+    try:
+        if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+            return asdict(require_card(path))
+        return asdict(read_network(path).card)
+    except InputError as error:
+        try:
+            return Detector.load(path).describe()
+        except InputError as other:
+            raise InputError(f"{error}; as a detector: {other}") from None
 
 
 def _of_name(architecture: str, structure: Mapping[str, str]) -> dict[str, Any]:

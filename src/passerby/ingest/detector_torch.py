@@ -45,7 +45,7 @@ class TorchvisionDetector(Detector):
             for module in network.modules():
                 if isinstance(module, torch.nn.BatchNorm2d):
                     module.eps = 0.0
-        self._network = network.eval().to(self.device)
+        self.network = network.eval().to(self.device)
 
     @torch.inference_mode()
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
@@ -53,7 +53,7 @@ class TorchvisionDetector(Detector):
         found = []
         for frame in frames:  # one by one: a batch would be padded, which changes the boxes
             pixels = torch.from_numpy(np.ascontiguousarray(frame)).to(self.device)
-            result = self._network([pixels.permute(2, 0, 1).float() / 255])[0]
+            result = self.network([pixels.permute(2, 0, 1).float() / 255])[0]
             person = result["labels"] == PERSON
             boxes, scores = (result[key][person].cpu().numpy() for key in ("boxes", "scores"))
             found.append(Detections.of(boxes, scores, frame))

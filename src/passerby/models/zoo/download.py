@@ -83,7 +83,12 @@ def download(wanted: ZooFile, target: Path, *, on_progress: Progress | None = No
 
 
 def misfit(path: Path, wanted: ZooFile) -> str | None:
-    """Say why a file is not the wanted one; None when its size and digest, if known, fit."""
+    """Say why a file is not the wanted one; None when its size and digest, if known, fit.
+
+    A file of another release whose digest is known fits too.
+    """
+    if wanted.also and digest_of(path) in wanted.also:
+        return None
     size = path.stat().st_size
     if wanted.size is not None and size != wanted.size:
         return f"it has {size:,} bytes, not {wanted.size:,}"

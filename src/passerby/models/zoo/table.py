@@ -30,11 +30,13 @@ class ZooFile:
         size: Bytes, where they are known.
         digest: ``sha256:...``, ``sha384:...`` or ``sha512:...``, where it is known. It may be only
             the first 8 digits of a SHA-256.
+        also: ``sha256:...`` of the file in other releases, which a user may bring by hand.
     """
 
     address: str
     size: int | None = None
     digest: str | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -160,7 +162,7 @@ def _entry(row: dict[str, Any], table: Mapping[str, Any], terms: Mapping[str, st
     row["files"] = tuple(_file(f, table.get("base", "")) for f in files if "file" in f)
     if "drive" in row:
         row["by_hand"] = DRIVE.format(row.pop("drive"))
-    for key in ("file", "size", "digest"):
+    for key in ("file", "size", "digest", "also"):
         row.pop(key, None)
     entry = ZooEntry(**row)
     if not NAME.fullmatch(entry.name):
@@ -171,13 +173,17 @@ def _entry(row: dict[str, Any], table: Mapping[str, Any], terms: Mapping[str, st
 
 
 def _file(row: Mapping[str, Any], base: str) -> ZooFile:
-    file = ZooFile(address=base + row["file"], size=row.get("size"), digest=row.get("digest"))
+    file = ZooFile(
+        address=base + row["file"],
+        size=row.get("size"),
+        digest=row.get("digest"),
+        also=tuple(row.get("also", ())),
+    )
     if not file.address.startswith("https://"):
         raise ValueError(f"'{file.address}' is not an HTTPS address")
-    if file.digest is not None and not (
-        DIGEST.fullmatch(file.digest) or BEGINNING.fullmatch(file.digest)
-    ):
-        raise ValueError(f"'{file.digest}' is not a digest")
+    for digest in (*file.also, *([file.digest] if file.digest else ())):
+        if not DIGEST.fullmatch(digest) and not BEGINNING.fullmatch(digest):
+            raise ValueError(f"'{digest}' is not a digest")
     return file
 
 
