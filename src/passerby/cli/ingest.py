@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
@@ -13,18 +13,19 @@ from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.city import City
-    from passerby.ingest import Detector, FolderReport, IngestReport
+    from passerby.ingest import ClipOptions, Detector, FolderReport, IngestReport
 
 FRAMES_LOST = 3  # exit status
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest(Result):
-    """Bring a clip or a folder of crops into a city.
+    """Bring a clip, or a folder of crops or of whole frames, into a city.
 
     A clip needs --camera and --start, and a person detector (--detector). A folder with a
-    sightings.parquet (as `passerby simulate` writes it) needs none of them; a folder of pictures
-    that each show one person needs --camera and --start. A second run adds nothing.
+    sightings.parquet (as `passerby simulate` writes it) needs none of them. A folder of pictures
+    needs --camera, and --start where a picture has no EXIF time; people are cut out of whole
+    frames. A second run adds nothing.
 
     The report says what became of every frame. Status 3: stored, but frames are missing or damaged.
     """
@@ -36,7 +37,8 @@ class Ingest(Result):
     camera: str | None = None
     """Id of the camera that took it."""
     start: str | None = None
-    """When the first frame was taken, ISO 8601 with zone, as 2026-05-01T08:00:00+08:00."""
+    """When the first frame was taken, ISO 8601 with zone, as 2026-05-01T08:00:00+08:00. For
+    pictures: the time of those without an EXIF time."""
     detector: str | None = None
     """Person detector: an OpenVINO .xml or .onnx file, or a name of `passerby models list
     detection`. Without one the default is taken, and pulled when none is here."""
@@ -45,12 +47,16 @@ class Ingest(Result):
     every: int = 1
     """Look at every n-th frame."""
     rate: float | None = None
-    """Frames a second, for clips without times or with wrong ones."""
+    """Frames a second, for clips without times or with wrong ones, and for frames in a folder."""
     longest_gap: float = 60.0
     """Seconds without a frame that count as a gap in the recording. After a longer one the clip's
     clock was set anew, and what follows is placed right after what went before."""
     crops: int = 4
     """Sightings kept of each tracklet, at most."""
+    pictures: Literal["auto", "crops", "frames"] = "auto"
+    """What the pictures of a folder are: crops that show one person, or whole frames, in which the
+    detector finds people. auto: a picture is a frame that is not higher than wide, is 480 pixels
+    wide or more, or has the size of a video turned upright."""
     enhance: bool = False
     """Raise the exposure of dark crops and calm their noise."""
     create_city: bool = False
@@ -104,7 +110,7 @@ def _city(options: Ingest) -> "City":
 
 
 def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
-    from passerby.ingest import ClipOptions, TrackletOptions, ingest_clip
+    from passerby.ingest import ingest_clip
     from passerby.runtime import Embedder
 
     assert options.camera and options.start
@@ -123,13 +129,7 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
             start=options.start,
             detector=detector,
             embedder=embedder,
-            options=ClipOptions(
-                every=options.every,
-                rate=options.rate,
-                longest_gap=options.longest_gap,
-                enhance=options.enhance,
-                tracklets=TrackletOptions(crops=options.crops),
-            ),
+            options=_clip_options(options),
             on_progress=show,
         )
     for notice in report.notices:
@@ -137,6 +137,18 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     return {**report.as_dict(), "lost": report.clip.lost}, (
         f"{report.frames} of {report.clip.decoded} frames, {report.tracklets} tracklets, "
         f"{report.sightings} sightings, {report.added} new in camera {options.camera}"
+    )
+
+
+def _clip_options(options: Ingest) -> "ClipOptions":
+    from passerby.ingest import ClipOptions, TrackletOptions
+
+    return ClipOptions(
+        every=options.every,
+        rate=options.rate,
+        longest_gap=options.longest_gap,
+        enhance=options.enhance,
+        tracklets=TrackletOptions(crops=options.crops),
     )
 
 
@@ -168,6 +180,7 @@ def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any]
         rate=options.rate,
         crops=options.crops,
         enhance=options.enhance,
+        pictures=options.pictures,
     )
     with open_queue(address, city.folder) as queue:
         new = queue.submit(job, again=options.again)
@@ -181,8 +194,9 @@ def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     from passerby.ingest import ingest_folder, ingest_table
     from passerby.runtime import Embedder
 
+    detector = _frame_detector(options)
     embedder = Embedder.load(options.model)
-    with tqdm(unit=" crops", desc=options.source.name, disable=None) as bar:
+    with tqdm(unit=" pictures", desc=options.source.name, disable=None) as bar:
 
         def show(report: "FolderReport") -> None:
             advance(bar, report.done, report.rows)
@@ -194,11 +208,42 @@ def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
                 embedder=embedder,
                 camera=options.camera,
                 start=options.start,
+                detector=detector,
+                pictures=options.pictures,
+                options=_clip_options(options),
                 on_progress=show,
             )
         else:
             report = ingest_table(city, options.source, embedder=embedder, on_progress=show)
     for problem in report.problems.values():
         print(f"passerby ingest: left out: {problem}", file=sys.stderr)
+    for notice in report.notices:
+        print(f"passerby ingest: {notice}", file=sys.stderr)
+    if report.nobody:
+        raise InputError(
+            f"nobody was found in '{options.source}' (frames: {report.frames}), and nothing is "
+            "stored; give another --detector, or --pictures crops where each shows one person"
+        )
     left_out = f", {len(report.problems)} left out" if report.problems else ""
-    return asdict(report), f"{report.rows} crops, {report.added} new{left_out}"
+    if not report.frames:
+        return asdict(report), f"{report.rows} crops, {report.added} new{left_out}"
+    return asdict(report), (
+        f"{report.rows} pictures, {report.frames} of them whole frames with {report.people} "
+        f"sightings, {report.added} new{left_out}"
+    )
+
+
+def _frame_detector(options: Ingest) -> "Detector | None":
+    """The detector for a folder's whole frames; None where it has none."""
+    from passerby.ingest.folder import frames_in
+
+    words = frames_in(options.source, options.pictures) if options.source.is_dir() else ""
+    if not words:
+        return None
+    try:
+        return _detector(options.detector)
+    except InputError as error:
+        raise InputError(
+            f"{words}; they need a detector, or --pictures crops where each picture shows one "
+            f"person: {error}"
+        ) from None

@@ -19,7 +19,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from passerby.errors import InputError
 from passerby.files import sha256
@@ -47,6 +47,7 @@ class Job:
         start: Time of the first frame, in milliseconds since the epoch.
         every: Look at every n-th frame. ``every``, ``rate``, ``crops`` and ``enhance`` are those of
             :class:`passerby.ingest.ClipOptions` and :class:`passerby.ingest.TrackletOptions`.
+        pictures: "auto", "crops" or "frames": what the pictures of a folder are.
     """
 
     source: str
@@ -56,11 +57,15 @@ class Job:
     rate: float | None = None
     crops: int = 4
     enhance: bool = False
+    pictures: Literal["auto", "crops", "frames"] = "auto"
 
     @property
     def id(self) -> str:
         """The same for the same job, whoever submits it."""
-        return sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode())[:32]
+        facts = asdict(self)
+        if self.pictures == "auto":  # so that jobs of older versions keep their ids
+            del facts["pictures"]
+        return sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode())[:32]
 
 
 @dataclass(frozen=True, kw_only=True)

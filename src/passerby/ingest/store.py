@@ -1,9 +1,8 @@
-"""Crops into a city: the durable batches that clips use too, and folders and tables of crops."""
+"""Crops into a city: the durable batches that clips and folders use, and tables of crops."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,9 @@ from numpy.typing import NDArray
 from passerby.city import City, Sighting
 from passerby.city.networks import check_network
 from passerby.errors import InputError
-from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.vectors import open_table
 from passerby.runtime import Embedder, read_image
-from passerby.runtime.pictures import find_pictures
-from passerby.times import parse_time
 
 ROWS_AT_ONCE = 256
 TABLE = "sightings.parquet"
@@ -89,20 +85,28 @@ class FolderReport:
 
     source: str
     rows: int = 0
-    """Crops to store."""
+    """Pictures: crops to store, and whole frames."""
     done: int = 0
-    """Crops looked at so far."""
+    """Pictures looked at so far."""
     added: int = 0
     """Sightings that were new to the city."""
     problems: dict[str, str]
     """File -> why it was left out."""
+    frames: int = 0
+    """Pictures that are whole frames, in which a detector looked for people."""
+    people: int = 0
+    """Crops cut out of these frames, known ones included."""
+    nobody: bool = False
+    """Whether there are only whole frames, and a person in none of them."""
+    notices: list[str] = field(default_factory=list)
+    """What the operator should know."""
 
 
 FolderProgress = Callable[[FolderReport], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
+class Row:
     """A crop's file, and its sighting without vector, model and crop."""
 
     path: Path
@@ -145,68 +149,13 @@ def ingest_table(
         city.camera(str(camera))
     items = [_row(columns, int(row), path.parent) for row in rows]
     report = FolderReport(source=str(path), rows=len(items), problems={})
-    _store_all(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
+    store_rows(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
     return report
 
 
-def ingest_folder(
+def store_rows(
     city: City,
-    folder: str | Path,
-    *,
-    embedder: Embedder,
-    camera: str | None = None,
-    start: str | int | datetime | None = None,
-    on_stored: Stored | None = None,
-    on_progress: FolderProgress | None = None,
-) -> FolderReport:
-    """Add a folder of crops to a city.
-
-    A folder with a ``sightings.parquet`` is read as :func:`ingest_table` does. In any other folder
-    each picture is one sighting of ``camera`` at ``start``.
-
-    Args:
-        city: The city to store in.
-        folder: A simulated tree, or pictures that each show one person.
-        embedder: Turns crops into vectors; the network of the city's gallery.
-        camera: Id of the camera, for a folder without a table.
-        start: Time with a zone, for a folder without a table.
-        on_stored: Called with the ids of sightings that have become durable.
-        on_progress: Called with the report after each batch.
-
-    Raises:
-        InputError: There is no such folder or camera, the folder has no pictures, or the time is
-            missing or has no zone.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"there is no folder '{folder}'")
-    if (folder / TABLE).is_file():
-        return ingest_table(
-            city,
-            folder / TABLE,
-            embedder=embedder,
-            on_stored=on_stored,
-            on_progress=on_progress,
-        )
-    if camera is None or start is None:
-        raise InputError(f"'{folder}' has no {TABLE}; say which camera and when")
-    city.camera(camera)
-    time = parse_time(start, "the time of the folder")
-    items = [
-        _Row(
-            path=path,
-            fact=Sighting(id=f"{sha256(path)[:24]}-{camera}-{time}", camera=camera, time=time),
-        )
-        for path in find_pictures(folder)
-    ]
-    report = FolderReport(source=str(folder), rows=len(items), problems={})
-    _store_all(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
-    return report
-
-
-def _store_all(
-    city: City,
-    items: list[_Row],
+    items: list[Row],
     embedder: Embedder,
     report: FolderReport,
     *,
@@ -232,7 +181,7 @@ def _store_all(
             on_progress(report)
 
 
-def _read_files(part: list[_Row], report: FolderReport) -> tuple[list[Sighting], list[bytes]]:
+def _read_files(part: list[Row], report: FolderReport) -> tuple[list[Sighting], list[bytes]]:
     """The sightings whose pictures can be read, and these pictures as JPEG files."""
     facts, jpegs = [], []
     for item in part:
@@ -261,7 +210,7 @@ def _read_table(path: Path) -> dict[str, NDArray[Any]]:
     }
 
 
-def _row(columns: dict[str, NDArray[Any]], row: int, root: Path) -> _Row:
+def _row(columns: dict[str, NDArray[Any]], row: int, root: Path) -> Row:
     box = None
     if all(name in columns for name in BOX):
         x0, y0, x1, y1 = (float(columns[name][row]) for name in BOX)
@@ -275,4 +224,4 @@ def _row(columns: dict[str, NDArray[Any]], row: int, root: Path) -> _Row:
         box=box,
         quality=float(columns["quality"][row]) if "quality" in columns else 1.0,
     )
-    return _Row(path=root / str(columns["path"][row]), fact=fact)
+    return Row(path=root / str(columns["path"][row]), fact=fact)
