@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from passerby.city import City, Scope
 from passerby.cli import main
 from passerby.errors import InputError
 from passerby.ingest import ClipOptions, Detector, ingest_folder
+from passerby.ingest.jobs import Job
+from passerby.ingest.jobs_worker import Ingester, SurroundingsError
 from passerby.ingest.picture_files import PictureFile, sort_pictures
 from passerby.runtime import Embedder, read_image
 from passerby.times import parse_time
@@ -280,3 +283,24 @@ def test_the_verb_refuses_frames_in_which_nobody_is(
     assert main([*command, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["frames"], report["people"]) == (2, 1)
+
+
+def test_a_detector_that_is_not_used_is_said(
+    city: City, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city.close()
+    crop(0).save(folder / "a.png")
+    command = ["ingest", str(folder), "--city", str(city.folder), "--camera", "C01"]
+    assert main([*command, "--start", START, "--detector", "any.xml"]) == 0
+    assert "so --detector is not used" in capsys.readouterr().err
+
+
+def test_a_worker_without_a_detector_leaves_frames_to_others(
+    city: City, folder: Path, embedder: Embedder, detector: Detector
+) -> None:
+    frame((0, 50)).save(folder / "a.png")
+    job = Job(source=str(folder), camera="C01", start=parse_time(START))
+    assert job.id != replace(job, pictures="crops").id
+    with pytest.raises(SurroundingsError, match=r"1 of 1.*a worker with --detector"):
+        Ingester(city, embedder, None)(job, lambda _: None)
+    assert Ingester(city, embedder, detector)(job, lambda _: None)["people"] == 1

@@ -239,6 +239,12 @@ def _frame_detector(options: Ingest) -> "Detector | None":
 
     words = frames_in(options.source, options.pictures) if options.source.is_dir() else ""
     if not words:
+        if options.detector:
+            print(
+                "passerby ingest: no picture has the shape of a whole frame, so --detector is not "
+                "used; --pictures frames uses it for all",
+                file=sys.stderr,
+            )
         return None
     try:
         return _detector(options.detector)
