@@ -8,7 +8,7 @@ from passerby.city.networks import check_network
 from passerby.errors import InputError
 from passerby.files import sha256
 from passerby.ingest.detector import Detector
-from passerby.ingest.frames import FrameIngest
+from passerby.ingest.frame_files import FrameIngest
 from passerby.ingest.picture_files import PictureFile, Pictures, set_times, sort_pictures
 from passerby.ingest.pipeline import ClipOptions
 from passerby.ingest.store import (
