@@ -13,18 +13,19 @@ from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.city import City
-    from passerby.ingest import ClipOptions, FolderReport, IngestReport
+    from passerby.ingest import ClipOptions, Detector, FolderReport, IngestReport
 
 FRAMES_LOST = 3  # exit status
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest(Result):
-    """Bring clips, recordings or crops into a city.
+    """Bring clips, recordings, crops or whole frames into a city.
 
-    A clip needs --camera, --start and --detector. A folder with a sightings.parquet (as
-    `passerby simulate` writes it) needs none of them; a folder of pictures that each show one
-    person needs --camera and --start. A second run adds nothing.
+    A clip needs --camera and --start, and a person detector (--detector). A folder with a
+    sightings.parquet (as `passerby simulate` writes it) needs none of them. A folder of pictures
+    needs --camera, and --start where a picture has no EXIF time; people are cut out of whole
+    frames. A second run adds nothing.
 
     A playlist (.m3u8) or a folder of clips is one recording of a camera: people go on over the
     edges of its segments. With --pattern, camera and start come from the names of the clips. A
@@ -44,7 +45,7 @@ class Ingest(Result):
     """Id of the camera that took it."""
     start: str | None = None
     """When the first frame was taken, by the camera's clock; ISO 8601 with zone, as
-    2026-05-01T08:00:00+08:00."""
+    2026-05-01T08:00:00+08:00. For pictures: the time of those without an EXIF time."""
     pattern: str | None = None
     """How the clips of a folder are named: frigate, stamp (C01_20260501_080000.mp4), record, or a
     pattern such as {camera}/{year}{month}{day}_{hour}{minute}{second}.mp4."""
@@ -52,8 +53,9 @@ class Ingest(Result):
     """Time zone of these names: Europe/Berlin, +08:00, UTC ..."""
     workers: int | None = None
     """Cameras at once, of a manifest or a folder; 1, or what the manifest says."""
-    detector: Path | None = None
-    """Person detector: OpenVINO .xml or .onnx with SSD output, as person-detection-retail-0013."""
+    detector: str | None = None
+    """Person detector: an OpenVINO .xml or .onnx file, or a name of `passerby models list
+    detection`. Without one the default is taken, and pulled when none is here."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the detector. auto: bf16 where the processor computes with it and the boxes on
     the clip agree with those of fp32, else fp32."""
@@ -62,12 +64,16 @@ class Ingest(Result):
     every: int = 1
     """Look at every n-th frame."""
     rate: float | None = None
-    """Frames a second, for clips without times or with wrong ones."""
+    """Frames a second, for clips without times or with wrong ones, and for frames in a folder."""
     longest_gap: float = 60.0
     """Seconds without a frame that count as a gap in the recording. After a longer one the clip's
     clock was set anew, and what follows is placed right after what went before."""
     crops: int = 4
     """Sightings kept of each tracklet, at most."""
+    pictures: Literal["auto", "crops", "frames"] = "auto"
+    """What the pictures of a folder are: crops that show one person, or whole frames, in which the
+    detector finds people. auto: a picture is a frame that is not higher than wide, is 480 pixels
+    wide or more, or has the size of a video turned upright."""
     enhance: bool = False
     """Raise the exposure of dark crops and calm their noise."""
     create_city: bool = False
@@ -138,8 +144,6 @@ def _ingest_recordings(options: Ingest) -> int:
 
 def _check_clip_options(options: Ingest) -> None:
     wanted = {"camera": options.camera, "start": options.start}
-    if options.queue is None:  # else it is the worker's
-        wanted["detector"] = str(options.detector) if options.detector else None
     missing = [f"--{name}" for name, value in wanted.items() if value is None]
     if missing:
         raise InputError(f"a clip needs {' and '.join(missing)}; see 'passerby ingest --help'")
@@ -192,19 +196,12 @@ def _add_camera(city: "City", options: Ingest) -> None:
 
 
 def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
-    from passerby.ingest import Detector, ingest_clip
-    from passerby.ingest.precision import load_fastest
+    from passerby.ingest import ingest_clip
     from passerby.runtime import Embedder
 
-    assert options.camera and options.start and options.detector
+    assert options.camera and options.start
     city.camera(options.camera)
-    if options.precision == "auto":
-        detector, words = load_fastest(city, options.detector, options.source)
-    else:
-        detector, words = Detector.load(options.detector, precision=options.precision), ""
-    if words:
-        print(f"passerby ingest: {words}", file=sys.stderr)
-    embedder = Embedder.load(options.model)
+    detector, embedder = _detector(options, city), Embedder.load(options.model)
     with tqdm(unit=" frames", desc=options.source.name, disable=None) as bar:
 
         def show(report: "IngestReport") -> None:
@@ -231,6 +228,26 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     )
 
 
+def _detector(options: Ingest, city: "City") -> "Detector":
+    """Open a detector; without a name the default one, which is pulled when none is here."""
+    from passerby.cli.models import download_bars
+    from passerby.ingest import Detector
+    from passerby.ingest.detector import pull_default
+    from passerby.ingest.precision import load_fastest
+
+    if options.detector is None:
+        pull_default(lambda line: print(f"passerby ingest: {line}", file=sys.stderr), download_bars)
+    name = options.detector or "default"
+    if options.precision != "auto":
+        return Detector.load(name, precision=options.precision)
+    if options.source.is_dir():
+        return Detector.load(name)
+    detector, words = load_fastest(city, name, options.source)
+    if words:
+        print(f"passerby ingest: {words}", file=sys.stderr)
+    return detector
+
+
 def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any], str]:
     """Put the job into the queue; bad input is refused now, not by a worker."""
     from passerby.ingest.jobs import Job
@@ -253,6 +270,7 @@ def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any]
         enhance=options.enhance,
         again=options.again,
         any_time=options.any_time,
+        pictures=options.pictures,
     )
     with open_queue(address, city.folder) as queue:
         new = queue.submit(job, again=options.again)
@@ -266,8 +284,9 @@ def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     from passerby.ingest import ingest_folder, ingest_table
     from passerby.runtime import Embedder
 
+    detector = _frame_detector(options, city)
     embedder = Embedder.load(options.model)
-    with tqdm(unit=" crops", desc=options.source.name, disable=None) as bar:
+    with tqdm(unit=" pictures", desc=options.source.name, disable=None) as bar:
 
         def show(report: "FolderReport") -> None:
             advance(bar, report.done, report.rows)
@@ -279,6 +298,9 @@ def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
                 embedder=embedder,
                 camera=options.camera,
                 start=options.start,
+                detector=detector,
+                pictures=options.pictures,
+                options=options.clip_options(),
                 on_progress=show,
                 any_time=options.any_time,
             )
@@ -293,5 +315,39 @@ def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     for problem in report.problems.values():
         print(f"passerby ingest: left out: {problem}", file=sys.stderr)
     say_left_out("ingest", report.other_files)
+    for notice in report.notices:
+        print(f"passerby ingest: {notice}", file=sys.stderr)
+    if report.nobody:
+        raise InputError(
+            f"nobody was found in '{options.source}' (frames: {report.frames}), and nothing is "
+            "stored; give another --detector, or --pictures crops where each shows one person"
+        )
     left_out = f", {len(report.problems)} left out" if report.problems else ""
-    return asdict(report), f"{report.rows} crops, {report.added} new{left_out}"
+    if not report.frames:
+        return asdict(report), f"{report.rows} crops, {report.added} new{left_out}"
+    return asdict(report), (
+        f"{report.rows} pictures, {report.frames} of them whole frames with {report.people} "
+        f"sightings, {report.added} new{left_out}"
+    )
+
+
+def _frame_detector(options: Ingest, city: "City") -> "Detector | None":
+    """The detector for a folder's whole frames; None where it has none."""
+    from passerby.ingest.folder import frames_in
+
+    words = frames_in(options.source, options.pictures) if options.source.is_dir() else ""
+    if not words:
+        if options.detector:
+            print(
+                "passerby ingest: no picture has the shape of a whole frame, so --detector is not "
+                "used; --pictures frames uses it for all",
+                file=sys.stderr,
+            )
+        return None
+    try:
+        return _detector(options, city)
+    except InputError as error:
+        raise InputError(
+            f"{words}; they need a detector, or --pictures crops where each picture shows one "
+            f"person: {error}"
+        ) from None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class List(Result):
-    """List published networks: where they are, what they were trained on, under which terms."""
+    """List published networks and person detectors: where they are, and under which terms."""
 
     words: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Only those whose name, toolbox, architecture or data hold all these words."""
@@ -37,18 +37,34 @@ class List(Result):
             for entry in zoo.entries().values()
             if ((path := zoo.pulled(entry.name)) or not self.pulled) and self._wanted(entry)
         ]
-        head = ("name", "architecture", "trained on", "code", "digest", "how")
-        table = aligned([head, *(_row(entry, path) for entry, path in found)])
         self.show(
             [{**asdict(entry), "pulled": str(path) if path else None} for entry, path in found],
-            f"{table}\n{len(found)} networks; the terms of their data: --json, or "
-            "docs/model_zoo.md",
+            "\n\n".join(_tables(found)) or "no published network has these words",
         )
 
     def _wanted(self, entry: "ZooEntry") -> bool:
-        names = (entry.name, entry.toolbox, entry.architecture, *entry.trained_on)
+        names = (entry.name, entry.toolbox, entry.architecture, entry.task, *entry.trained_on)
         text = " ".join(names).lower()
         return all(word.lower() in text for word in self.words)
+
+
+def _tables(found: "list[tuple[ZooEntry, Path | None]]") -> Iterator[str]:
+    """The networks that embed people, and the detectors that find them."""
+    networks = [row for row in found if not row[0].detects]
+    if networks:
+        head = ("name", "architecture", "trained on", "code", "digest", "how")
+        yield (
+            f"{aligned([head, *(_row(entry, path) for entry, path in networks)])}\n"
+            f"{len(networks)} networks; the terms of their data: --json, or docs/model_zoo.md"
+        )
+    detectors = [row for row in found if row[0].detects]
+    if detectors:
+        names = ("detector", "network", "bytes", "digest", "weights", "code", "how", "address")
+        rows = [line for entry, path in detectors for line in _file_rows(entry, path)]
+        yield (
+            f"{aligned([names, *rows])}\n{len(detectors)} person detectors, for --detector; "
+            "weights '?': no licence is stated apart from the code's"
+        )
 
 
 def _row(entry: "ZooEntry", path: Path | None) -> tuple[str, ...]:
@@ -58,11 +74,24 @@ def _row(entry: "ZooEntry", path: Path | None) -> tuple[str, ...]:
     return entry.name, entry.architecture, data, entry.code_licence or "?", digest, how
 
 
+def _file_rows(entry: "ZooEntry", path: Path | None) -> Iterator[tuple[str, ...]]:
+    """One row for each file of a detector; only the first names it."""
+    stated = entry.weights_licence
+    licence = "?" if not stated or stated.startswith("not stated") else stated
+    facts = (licence, entry.code_licence, "here" if path else "pull")
+    for number, file in enumerate(entry.files):
+        size = "unknown" if file.size is None else f"{file.size:,}"
+        digest = file.digest[:15] + "..." * file.verifiable if file.digest else "unknown"
+        names = (entry.name, entry.architecture) if number == 0 else ("", "")
+        yield (*names, size, digest, *facts, file.address)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pull(Result):
-    """Download a published network, check it, convert it, and keep it in the cache.
+    """Download a published network or detector, check it, convert it, and keep it in the cache.
 
-    A pull that was broken off goes on where it stopped. ``--model NAME`` takes it from then on.
+    A pull that was broken off goes on where it stopped. ``--model NAME``, or ``--detector NAME``,
+    takes it from then on.
     """
 
     name: Annotated[str, tyro.conf.Positional]
@@ -70,7 +99,8 @@ class Pull(Result):
     to: Path | None = None
     """Folder to copy the network file to as well."""
     source: Annotated[str | None, tyro.conf.arg(name="from", metavar="ADDRESS|FILE")] = None
-    """Another address (a mirror; a folder there ends in /), or a file downloaded by hand."""
+    """Another address (a mirror; a folder there ends in /), or a file downloaded by hand (a folder
+    for a network of several files)."""
 
     def main(self) -> None:
         """Pull, and say where the network is and under which terms."""
@@ -79,14 +109,18 @@ class Pull(Result):
         def wait() -> None:
             print(f"passerby models: another process pulls '{self.name}'; waiting", file=sys.stderr)
 
-        with _bars() as start:
+        with download_bars() as start:
             done = zoo.pull(
                 self.name, source=self.source, to=self.to, on_progress=start, on_wait=wait
             )
         lines = [f"{done.path}{'' if done.fresh else ' (was here already)'}"]
         if not done.verified:
+            entry = zoo.find(self.name)
+            known = all(file.digest for file in entry.files) and entry.files
             lines += [
-                "no digest of it is published, so the bytes that came cannot be verified:",
+                "only the first 8 digits of its SHA-256 are published; they fit:"
+                if known
+                else "no digest of it is published, so the bytes that came cannot be verified:",
                 *(f"  {name}  {digest}" for name, digest in done.sources.items()),
             ]
         licence = zoo.find(self.name).licence
@@ -97,7 +131,7 @@ class Pull(Result):
 
 
 @contextmanager
-def _bars() -> "Iterator[Callable[[str], Progress]]":
+def download_bars() -> "Iterator[Callable[[str], Progress]]":
     """Yield a function that starts a progress bar for a file of the given name."""
     with ExitStack() as stack:
 
@@ -171,15 +205,38 @@ class ModelInfo(Result):
     """Print the card of a weights file, or the size of an architecture."""
 
     model: Annotated[str, tyro.conf.Positional]
-    """A network file, default, or a pulled name; or an architecture: resnet50, fpb, timm:..."""
+    """A network file, default, or a pulled name; a detector; or an architecture: resnet50, fpb,
+    timm:..."""
     structure: dict[str, str] = field(default_factory=dict)
     """Options of an architecture given by name: --structure non_local agw convolution dwsep."""
 
     def main(self) -> None:
         """Print the card field by field, and the parameters."""
-        path = _file(self.model)
-        facts = _of_file(path, self.structure) if path else _of_name(self.model, self.structure)
+        facts = _of_detector(self.model)
+        if facts is None:
+            path = _file(self.model)
+            facts = _of_file(path, self.structure) if path else _of_name(self.model, self.structure)
         self.show(facts, "\n".join(_lines(facts)))
+
+
+def _of_detector(name: str) -> dict[str, Any] | None:
+    """What is known of a published detector; None where the name is not one's."""
+    from passerby.models import zoo
+
+    entry = zoo.entries().get(name.replace("_", "-"))
+    if entry is None or not entry.detects or Path(name).exists():
+        return None
+    from passerby.ingest.detector import Detector, find_detector
+
+    path, _ = find_detector(name)
+    return {
+        **Detector.load(name).describe(),
+        "network": f"{entry.architecture} ({entry.toolbox})",
+        "licence": entry.licence,
+        "page": entry.page,
+        "file": str(path),
+        "bytes": path.stat().st_size,
+    }
 
 
 def _file(model: str) -> Path | None:
@@ -211,15 +268,25 @@ def _of_file(path: Path, structure: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _foreign(path: Path) -> dict[str, Any]:
-    """The card of a network of ONNX or OpenVINO: beside it, known by its name, or inside it."""
+    """The card of a network of ONNX or OpenVINO: beside it, known by its name, or inside it.
+
+    A network without a card may be a person detector.
+    """
+    from passerby.ingest.detector import Detector
     from passerby.runtime.files import read_network
     from passerby.runtime.sidecars import find_card, require_card
 
     if card := find_card(path):
         return asdict(card)
-    if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
-        return asdict(require_card(path))
-    return asdict(read_network(path).card)
+    try:
+        if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
+            return asdict(require_card(path))
+        return asdict(read_network(path).card)
+    except InputError as error:
+        try:
+            return Detector.load(path).describe()
+        except InputError as other:
+            raise InputError(f"{error}; as a detector: {other}") from None
 
 
 def _of_name(architecture: str, structure: Mapping[str, str]) -> dict[str, Any]:

@@ -39,8 +39,9 @@ class Query(Result, OfCity):
     """End of the window (not included), ISO 8601 with zone."""
     model: str = "default"
     """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
-    detector: Path | None = None
-    """Finds the person in the pictures: OpenVINO .xml or .onnx, as in `passerby ingest`."""
+    detector: str | None = None
+    """Finds the person in the pictures: a file, a pulled name, or default, as in `passerby
+    ingest`."""
     person: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
     """Which of several people the detector finds, from 1; given once for each picture."""
     case: str | None = None

@@ -33,8 +33,9 @@ class Serve(OfCity):
     next_model: str | None = None
     """A network that `passerby admin gallery reembed` switches the gallery to meanwhile; searches
     then go on with it."""
-    detector: Path | None = None
-    """A person detector (.xml or .onnx) for query pictures; without one they are crops."""
+    detector: str | None = None
+    """A person detector for query pictures (a file, a pulled name, or default); without one they
+    are crops."""
     second_stage: Path | None = None
     """A Diff Attention file for the network; puts the first 100 candidates in order at last."""
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from passerby.cli.common import OfCity, Result
@@ -28,8 +27,9 @@ class Work(Result, OfCity):
 
     queue: str = "local"
     """local (a table in the city's folder), or nats://HOST:PORT[/NAME]."""
-    detector: Path | None = None
-    """Person detector for clips, as for `passerby ingest`; without it clips are left to others."""
+    detector: str | None = None
+    """Person detector for clips and whole frames: a file, a pulled name, or default; without it
+    they are left to others."""
     model: str = "default"
     """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
     next_model: str | None = None

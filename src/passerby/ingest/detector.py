@@ -1,24 +1,24 @@
-"""Person detection: the interface of a detector, and OpenVINO networks with an SSD head."""
+"""Person detection: the interface of a detector, and which one a name or a path means."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import InputError
-from passerby.files import sha256
 from passerby.ingest.frames import Frame
-from passerby.runtime import resize
-from passerby.runtime.openvino_backend import PRECISIONS
-from passerby.runtime.openvino_models import compile_network, import_openvino, read_openvino
+from passerby.models import zoo
+from passerby.models.zoo.download import Progress
 
-PERSON = 1  # the class of people in the retail and pedestrian networks
 FLOOR = 0.05  # a box of less confidence is noise, also for a tracker that uses weak boxes
+BUNDLED = Path(__file__).parent / "weights"  # a detector that the package brings, if it has one
+DEFAULT = "person-detection-retail-0013"  # the smallest download, and the fastest on a CPU
+FILES = (".xml", ".onnx")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,25 @@ class Detections:
         """Keep the boxes of at least this confidence."""
         keep = self.scores >= confidence
         return Detections(boxes=self.boxes[keep], scores=self.scores[keep])
+
+    @classmethod
+    def of(
+        cls, boxes: NDArray[np.float32], scores: NDArray[np.float32], frame: NDArray[np.uint8]
+    ) -> "Detections":
+        """Clip boxes to a frame, drop noise and slivers, and sort by confidence.
+
+        Args:
+            boxes: (N, 4) x0, y0, x1, y1 in pixels of the frame.
+            scores: (N,) confidence in 0..1.
+            frame: (H, W, 3).
+        """
+        height, width = frame.shape[:2]
+        boxes = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
+        sides = boxes[:, 2:] - boxes[:, :2]
+        keep = (scores >= FLOOR) & (sides > 1).all(axis=1)  # NaN compares as false
+        boxes, scores = boxes[keep], scores[keep]
+        order = np.argsort(-scores, kind="stable")
+        return cls(boxes=boxes[order], scores=scores[order])
 
 
 class Detector(ABC):
@@ -72,111 +91,122 @@ class Detector(ABC):
             One :class:`Detections` per frame, with weak boxes down to a confidence of 0.05.
         """
 
+    def describe(self) -> dict[str, Any]:
+        """Say what the network takes and gives, for ``passerby model-info``."""
+        return {"detector": self.name}
+
     @staticmethod
-    def load(path: str | Path, *, precision: str = "fp32") -> "Detector":
-        """Open a detection network with an SSD head (.xml or .onnx).
+    def load(detector: str | Path, *, precision: str = "fp32") -> "Detector":
+        """Open a detector: a file (.xml or .onnx), a pulled name, or "default".
+
+        The kind of output is found from its names and shapes; see ``docs/ingest.md``.
 
         Args:
-            path: The network's file.
+            detector: The file or the name.
             precision: "fp32", or "bf16" where the processor computes with it; of a quantised
                 network, the arithmetic of the layers in floating point.
 
         Raises:
-            InputError: There is no such file, or it is no detection network; no such precision.
+            InputError: There is no such file or name, it is not pulled, it is no person detector
+                whose output is known, or it has no such precision.
         """
-        return SsdDetector(path, precision=precision)
+        from passerby.ingest.detector_networks import NetworkDetector
+        from passerby.ingest.detector_torch import TorchvisionDetector
 
-
-class SsdDetector(Detector):
-    """OpenVINO networks with an SSD head, such as person-detection-retail-0013.
-
-    Input (1, 3, H, W) BGR 0..255; output (1, 1, N, 7) rows of image, class, confidence and
-    x0, y0, x1, y1 in 0..1. Frames run as parallel requests, one on each of a few cores, which is
-    faster than one frame on all cores.
-    """
-
-    def __init__(self, path: str | Path, *, precision: str = "fp32") -> None:
-        """Open the network; see :meth:`Detector.load`."""
         if precision not in ("fp32", "bf16"):
             raise InputError(f"a detector has no precision '{precision}'; choose fp32 or bf16")
-        openvino = import_openvino()
-        path = Path(path)
-        if path.suffix not in (".xml", ".onnx"):
-            raise InputError(f"the detector '{path}' must be an OpenVINO .xml or an .onnx file")
-        model = read_openvino(path)
-        self.name = _name(path) + ("" if precision == "fp32" else f"-{precision}")
-        self.size = self.stretched = _input_size(model, path)
-        arithmetic = PRECISIONS[precision]
-        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": arithmetic}
-        compiled = compile_network(_with_pixels(openvino, model), options)
-        self._queue = openvino.AsyncInferQueue(compiled)
-        self._queue.set_callback(_keep_rows)
-        self._lock = Lock()  # the queue serves one caller at a time
+        path, entry = find_detector(detector)
+        if path.suffix == ".pth" and entry is not None:
+            if precision != "fp32":
+                raise InputError(f"'{path}' is run by PyTorch in fp32; leave --precision out")
+            return TorchvisionDetector(path, entry.architecture)
+        if path.suffix not in FILES:
+            raise InputError(
+                f"the detector '{path}' must be an OpenVINO .xml or an .onnx file, or a name of "
+                "'passerby models list detection'"
+            )
+        return NetworkDetector(path, precision=precision)
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Find people; see :meth:`Detector.detect`."""
-        rows: list[NDArray[np.float32]] = [np.empty((0, 7), np.float32)] * len(frames)
-        with self._lock:
-            for index, frame in enumerate(frames):
-                self._queue.start_async(resize(frame, self.size)[None], (rows, index))
-            self._queue.wait_all()
-        return [_from_rows(found, frame) for found, frame in zip(rows, frames, strict=True)]
+
+def find_detector(detector: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
+    """Find the file of a detector, and its entry in the table of published ones.
+
+    Args:
+        detector: A path, the name of a pulled detector, or "default": the bundled detector if
+            there is one, else the pulled ``person-detection-retail-0013``, else another pulled one.
+
+    Raises:
+        InputError: There is no such file, the name is no detector's, or it is not pulled yet.
+    """
+    if str(detector) == "default":
+        return _default()
+    path, name = Path(detector), str(detector)
+    known = name in zoo.entries() or name.replace("_", "-") in zoo.entries()
+    if known and not path.exists():
+        entry = zoo.find(name)
+        if not entry.detects:
+            raise InputError(f"'{name}' is no person detector; it is a network for --model")
+        pulled = zoo.pulled(entry.name)
+        if pulled is None:
+            raise InputError(
+                f"the detector '{name}' is not here yet; run: passerby models pull {entry.name}"
+            )
+        return pulled, entry
+    if not path.is_file() and not path.suffix and len(path.parts) == 1:
+        raise InputError(
+            f"there is no detector '{name}', neither a file nor a published name; "
+            "'passerby models list detection' has the names"
+        )
+    return path, zoo.entries().get(path.stem)
+
+
+def pull_default(
+    say: Callable[[str], None],
+    bars: Callable[[], AbstractContextManager[Callable[[str], Progress]]],
+) -> None:
+    """Download the default detector where no detector is bundled or pulled.
+
+    Args:
+        say: Gets one line that says what is downloaded, and what to do without a network.
+        bars: Gives progress bars, as :func:`passerby.models.zoo.pull` takes them.
+
+    Raises:
+        InputError: It cannot be downloaded; the message says what to do by hand.
+    """
+    if _here() is not None:
+        return
+    entry = zoo.find(DEFAULT)
+    megabytes = sum(file.size or 0 for file in entry.files) / 1e6
+    say(
+        f"no person detector is here; pulling {DEFAULT} ({megabytes:.1f} MB, "
+        f"{entry.weights_licence}); offline give --detector FILE, or bring its files: "
+        f"passerby models pull {DEFAULT} --from FOLDER"
+    )
+    with bars() as start:
+        zoo.pull(DEFAULT, on_progress=start)
+
+
+def _default() -> tuple[Path, zoo.ZooEntry | None]:
+    found = _here()
+    if found is None:
+        raise InputError(
+            f"no person detector is here; run: passerby models pull {DEFAULT}, or offline "
+            f"{zoo.bring(zoo.find(DEFAULT))}, or give --detector FILE"
+        )
+    return found
+
+
+def _here() -> tuple[Path, zoo.ZooEntry | None] | None:
+    """The bundled detector, else the default one if pulled, else the first pulled one."""
+    for path in sorted(BUNDLED.glob("*")):
+        if path.suffix in FILES:
+            return path, None
+    names = (DEFAULT, *(entry.name for entry in zoo.entries().values() if entry.detects))
+    found = ((zoo.pulled(name), zoo.find(name)) for name in names)
+    return next(((path, entry) for path, entry in found if path), None)
 
 
 def _ratio(size: tuple[int, int], wanted: tuple[int, int]) -> NDArray[np.float32]:
     """(4,) factors of x0, y0, x1, y1 from pictures of one (H, W) to those of another."""
     ratio: NDArray[np.float32] = np.tile(np.divide(wanted, size)[::-1], 2).astype(np.float32)
     return ratio
-
-
-def _name(path: Path) -> str:
-    """The file's name and a hash of the weights."""
-    weights = path.with_suffix(".bin") if path.suffix == ".xml" else path
-    return f"{path.stem}-{sha256(weights)[:12]}"
-
-
-def _input_size(model: Any, path: Path) -> tuple[int, int]:
-    """Return (H, W) of the input; InputError when the network is no SSD person detector."""
-    if len(model.inputs) == len(model.outputs) == 1:
-        entry, result = (port.get_partial_shape() for port in (model.input(), model.output()))
-        if entry.is_static and result.rank.is_static and len(entry) == 4:
-            channels, height, width = (side.get_length() for side in list(entry)[1:])
-            if channels == 3 and str(list(result)[-1]) == "7":
-                return height, width
-    raise InputError(
-        f"'{path}' is not a person detector: one takes a picture 1x3xHxW and gives rows of 7 "
-        "values, as person-detection-retail-0013 does"
-    )
-
-
-def _with_pixels(openvino: Any, model: Any) -> Any:
-    """Add a conversion to the graph, so that its input is uint8 RGB (1, H, W, 3)."""
-    from openvino.preprocess import ColorFormat, PrePostProcessor
-
-    steps = PrePostProcessor(model)
-    entry = steps.input()
-    entry.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-    entry.tensor().set_color_format(ColorFormat.RGB)
-    entry.model().set_layout(openvino.Layout("NCHW"))
-    entry.preprocess().convert_element_type(openvino.Type.f32).convert_color(ColorFormat.BGR)
-    return steps.build()
-
-
-def _keep_rows(request: Any, place: tuple[list[NDArray[np.float32]], int]) -> None:
-    rows, index = place
-    rows[index] = request.get_output_tensor(0).data.reshape(-1, 7).copy()
-
-
-def _from_rows(rows: NDArray[np.float32], frame: NDArray[np.uint8]) -> Detections:
-    """The boxes of people, more than a pixel wide and high, in pixels and clipped to the frame."""
-    ends = np.flatnonzero(rows[:, 0] < 0)  # a negative image number ends the list
-    rows = rows[: ends[0]] if len(ends) else rows
-    rows = rows[(rows[:, 1] == PERSON) & (rows[:, 2] >= FLOOR)]
-    height, width = frame.shape[:2]
-    scale = np.array([width, height, width, height], dtype=np.float32)
-    boxes = np.clip(rows[:, 3:7] * scale, 0, scale)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    keep = (sides > 1).all(axis=1)
-    boxes, scores = boxes[keep], rows[keep, 2]
-    order = np.argsort(-scores, kind="stable")
-    return Detections(boxes=boxes[order], scores=scores[order])

@@ -19,7 +19,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from passerby.errors import InputError
 from passerby.files import sha256
@@ -50,6 +50,7 @@ class Job:
             :class:`passerby.ingest.ClipOptions` and :class:`passerby.ingest.TrackletOptions`.
         again: Also where the content is there from another camera or start.
         any_time: Also a time before 2000 or in the future.
+        pictures: "auto", "crops" or "frames": what the pictures of a folder are.
     """
 
     source: str
@@ -59,6 +60,7 @@ class Job:
     rate: float | None = None
     crops: int = 4
     enhance: bool = False
+    pictures: Literal["auto", "crops", "frames"] = "auto"
     again: bool = False
     any_time: bool = False
 
@@ -66,6 +68,8 @@ class Job:
     def id(self) -> str:
         """The same for the same job, whoever submits it."""
         what = {name: value for name, value in asdict(self).items() if name not in PERMISSIONS}
+        if self.pictures == "auto":  # so that jobs of older versions keep their ids
+            del what["pictures"]
         return sha256(json.dumps(what, sort_keys=True, ensure_ascii=False).encode())[:32]
 
 

@@ -15,10 +15,11 @@ from passerby.city.gallery import StoreError
 from passerby.city.networks import Networks
 from passerby.errors import InputError
 from passerby.ingest.detector import Detector
+from passerby.ingest.folder import frames_in, ingest_folder
 from passerby.ingest.jobs import DEAD, Claim, Job, JobQueue, LeaseLostError, Policy, QueueError
 from passerby.ingest.jobs_sqlite import SqliteStore
 from passerby.ingest.pipeline import ClipOptions, ingest_clip
-from passerby.ingest.store import FolderReport, ingest_folder, ingest_table
+from passerby.ingest.store import FolderReport, ingest_table
 from passerby.ingest.tracklets import TrackletOptions
 from passerby.runtime import Embedder
 
@@ -132,12 +133,7 @@ class Ingester:
             start=job.start,
             detector=self.detector,
             embedder=self.embedder,
-            options=ClipOptions(
-                every=job.every,
-                rate=job.rate,
-                enhance=job.enhance,
-                tracklets=TrackletOptions(crops=job.crops),
-            ),
+            options=_clip_options(job),
             on_progress=lambda done: progress({"frames": done.frames, "sightings": done.sightings}),
             again=job.again,
             any_time=job.any_time,
@@ -156,16 +152,30 @@ class Ingester:
                 any_time=job.any_time,
             )
         else:
+            if self.detector is None and (words := frames_in(path, job.pictures)):
+                raise SurroundingsError(f"{words}; they need a worker with --detector")
             done = ingest_folder(
                 self.city,
                 path,
                 embedder=self.embedder,
                 camera=job.camera,
                 start=job.start,
+                detector=self.detector,
+                pictures=job.pictures,
+                options=_clip_options(job),
                 on_progress=report,
                 any_time=job.any_time,
             )
         return asdict(done)
+
+
+def _clip_options(job: Job) -> ClipOptions:
+    return ClipOptions(
+        every=job.every,
+        rate=job.rate,
+        enhance=job.enhance,
+        tracklets=TrackletOptions(crops=job.crops),
+    )
 
 
 def work(

@@ -13,6 +13,7 @@ from passerby.city import City
 from passerby.errors import InputError
 from passerby.files import put_in_place
 from passerby.ingest.detector import Detections, Detector
+from passerby.ingest.detector_networks import NetworkDetector
 from passerby.ingest.frames import Frame
 from passerby.ingest.tracker import area, intersections
 from passerby.ingest.video import open_clip
@@ -158,10 +159,12 @@ def quantise_detector(
     """
     detector = Detector.load(source)
     model = read_openvino(source)
-    if detector.stretched is None or is_quantised(model) or out.suffix != ".xml":
+    size = detector.stretched
+    plain = isinstance(detector, NetworkDetector) and detector.head.takes_bytes
+    if not plain or size is None or is_quantised(model) or out.suffix != ".xml":
         raise InputError(
-            f"int8 is made of a floating point network with an SSD head and written to an .xml; "
-            f"'{source}' or '{out}' is something else"
+            "int8 is made of a floating point network that takes BGR 0..255, and written to an "
+            f".xml; '{source}' or '{out}' is something else"
         )
     if (
         not calibrate
@@ -169,7 +172,7 @@ def quantise_detector(
         or {p.resolve() for p in calibrate} & {p.resolve() for p in compare_on}
     ):
         raise InputError("int8 needs clips to calibrate on, and other clips to compare on")
-    frames = [frame.resized(detector.stretched) for clip in calibrate for frame in _spread(clip)]
+    frames = [frame.resized(size) for clip in calibrate for frame in _spread(clip)]
     quantised = _quantise(model, frames)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.stem}.partial.xml")
@@ -206,7 +209,7 @@ def computes_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def load_fastest(city: City, path: Path, clip: Path) -> tuple[Detector, str]:
+def load_fastest(city: City, name: str | Path, clip: Path) -> tuple[Detector, str]:
     """Open a detector in bf16 where the processor has it and the boxes agree with fp32.
 
     The first clip with enough people decides, and the city keeps the decision.
@@ -214,10 +217,10 @@ def load_fastest(city: City, path: Path, clip: Path) -> tuple[Detector, str]:
     Returns:
         The detector, and what was found when the boxes were compared; else nothing.
     """
-    detector = Detector.load(path)
-    if not computes_bf16():
+    detector = Detector.load(name)
+    if not computes_bf16() or not isinstance(detector, NetworkDetector):
         return detector, ""
-    fast = Detector.load(path, precision="bf16")
+    fast = Detector.load(name, precision="bf16")
     key = f"precision.{fast.name}"[:64]
     known = city.setting(key)
     if known is not None:

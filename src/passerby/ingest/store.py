@@ -1,9 +1,8 @@
-"""Crops into a city: the durable batches that clips use too, and folders and tables of crops."""
+"""Crops into a city: the durable batches that clips and folders use, and tables of crops."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,10 @@ from numpy.typing import NDArray
 from passerby.city import City, Sighting
 from passerby.city.changes import with_clock
 from passerby.city.networks import check_network
-from passerby.data.listing import LeftOut, find_pictures
 from passerby.errors import InputError
-from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.vectors import open_table, times_of
 from passerby.runtime import Embedder, read_image
-from passerby.times import parse_time
 
 ROWS_AT_ONCE = 256
 TABLE = "sightings.parquet"
@@ -96,22 +92,30 @@ class FolderReport:
 
     source: str
     rows: int = 0
-    """Crops to store."""
+    """Pictures: crops to store, and whole frames."""
     done: int = 0
-    """Crops looked at so far."""
+    """Pictures looked at so far."""
     added: int = 0
     """Sightings that were new to the city."""
     problems: dict[str, str]
     """File -> why it was left out."""
     other_files: dict[str, int] = field(default_factory=dict)
     """Reason and suffix -> files below a folder that are not taken as pictures."""
+    frames: int = 0
+    """Pictures that are whole frames, in which a detector looked for people."""
+    people: int = 0
+    """Crops cut out of these frames, known ones included."""
+    nobody: bool = False
+    """Whether there are only whole frames, and a person in none of them."""
+    notices: list[str] = field(default_factory=list)
+    """What the operator should know."""
 
 
 FolderProgress = Callable[[FolderReport], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
+class Row:
     """A crop's file, and its sighting without vector, model and crop."""
 
     path: Path
@@ -162,80 +166,13 @@ def ingest_table(
         times = [item.fact.time for item in items]
         city.check_times(min(times), max(times), f"the table '{path}' has sightings of")
     report = FolderReport(source=str(path), rows=len(items), problems={})
-    _store_all(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
+    store_rows(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
     return report
 
 
-def ingest_folder(
+def store_rows(
     city: City,
-    folder: str | Path,
-    *,
-    embedder: Embedder,
-    camera: str | None = None,
-    start: str | int | datetime | None = None,
-    on_stored: Stored | None = None,
-    on_progress: FolderProgress | None = None,
-    any_time: bool = False,
-) -> FolderReport:
-    """Add a folder of crops to a city.
-
-    A folder with a ``sightings.parquet`` is read as :func:`ingest_table` does. In any other folder
-    each picture is one sighting of ``camera`` at ``start``.
-
-    Args:
-        city: The city to store in.
-        folder: A simulated tree, or pictures that each show one person.
-        embedder: Turns crops into vectors; the network of the city's gallery.
-        camera: Id of the camera, for a folder without a table.
-        start: Time with a zone, for a folder without a table.
-        on_stored: Called with the ids of sightings that have become durable.
-        on_progress: Called with the report after each batch.
-        any_time: Take also times before 2000 or in the future.
-
-    Raises:
-        InputError: There is no such folder or camera, the folder has no pictures, or the time is
-            missing, has no zone or is not plausible.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"there is no folder '{folder}'")
-    if (folder / TABLE).is_file():
-        return ingest_table(
-            city,
-            folder / TABLE,
-            embedder=embedder,
-            on_stored=on_stored,
-            on_progress=on_progress,
-            any_time=any_time,
-        )
-    if camera is None or start is None:
-        raise InputError(f"'{folder}' has no {TABLE}; say which camera and when")
-    city.refresh()
-    time = parse_time(start, "the time of the folder")
-    true = time + city.camera(camera, time).clock
-    if not any_time:
-        city.check_times(true, true, f"the pictures of '{folder}' are of")
-    city.camera_at(camera, true)
-    left_out = LeftOut()
-    items = [
-        _Row(path=path, fact=with_clock(city, _picture(path, camera, time), time))
-        for path in find_pictures(folder, left_out)
-    ]
-    report = FolderReport(
-        source=str(folder), rows=len(items), problems={}, other_files=left_out.by_reason()
-    )
-    _store_all(city, items, embedder, report, on_stored=on_stored, on_progress=on_progress)
-    return report
-
-
-def _picture(path: Path, camera: str, time: int) -> Sighting:
-    """The sighting of a picture that shows one person."""
-    return Sighting(id=f"{sha256(path)[:24]}-{camera}-{time}", camera=camera, time=time)
-
-
-def _store_all(
-    city: City,
-    items: list[_Row],
+    items: list[Row],
     embedder: Embedder,
     report: FolderReport,
     *,
@@ -261,7 +198,7 @@ def _store_all(
             on_progress(report)
 
 
-def _read_files(part: list[_Row], report: FolderReport) -> tuple[list[Sighting], list[bytes]]:
+def _read_files(part: list[Row], report: FolderReport) -> tuple[list[Sighting], list[bytes]]:
     """The sightings whose pictures can be read, and these pictures as JPEG files."""
     facts, jpegs = [], []
     for item in part:
@@ -291,7 +228,7 @@ def _read_table(path: Path) -> dict[str, NDArray[Any]]:
     return {**columns, "time": np.array(times_of(table.column("time"), path), np.int64)}
 
 
-def _row(city: City, columns: dict[str, NDArray[Any]], row: int, root: Path) -> _Row:
+def _row(city: City, columns: dict[str, NDArray[Any]], row: int, root: Path) -> Row:
     box = None
     if all(name in columns for name in BOX):
         x0, y0, x1, y1 = (float(columns[name][row]) for name in BOX)
@@ -305,4 +242,4 @@ def _row(city: City, columns: dict[str, NDArray[Any]], row: int, root: Path) -> 
         box=box,
         quality=float(columns["quality"][row]) if "quality" in columns else 1.0,
     )
-    return _Row(path=root / str(columns["path"][row]), fact=with_clock(city, fact, fact.time))
+    return Row(path=root / str(columns["path"][row]), fact=with_clock(city, fact, fact.time))

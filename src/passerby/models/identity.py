@@ -37,8 +37,11 @@ def find_file(name_or_path: str | Path) -> Path:
 def _pulled(name: str) -> Path | None:
     from passerby.models import zoo
 
-    if name not in zoo.entries():
+    entry = zoo.entries().get(name)
+    if entry is None:
         return None
+    if entry.detects:
+        raise InputError(f"'{name}' is a person detector; give it to --detector, not to --model")
     path = zoo.pulled(name)
     if path is None:
         raise InputError(f"'{name}' is not here yet; run: passerby models pull {name}")

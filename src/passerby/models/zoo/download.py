@@ -83,13 +83,18 @@ def download(wanted: ZooFile, target: Path, *, on_progress: Progress | None = No
 
 
 def misfit(path: Path, wanted: ZooFile) -> str | None:
-    """Say why a file is not the wanted one; None when its size and digest, if known, fit."""
+    """Say why a file is not the wanted one; None when its size and digest, if known, fit.
+
+    A file of another release whose digest is known fits too.
+    """
+    if wanted.also and digest_of(path) in wanted.also:
+        return None
     size = path.stat().st_size
     if wanted.size is not None and size != wanted.size:
         return f"it has {size:,} bytes, not {wanted.size:,}"
     if wanted.digest is not None:
         found = digest_of(path, wanted.digest.partition(":")[0])
-        if found != wanted.digest:
+        if not found.startswith(wanted.digest):  # some authors publish only its first digits
             return f"its {found} is not {wanted.digest}"
     return None
 

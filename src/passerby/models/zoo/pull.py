@@ -62,6 +62,7 @@ def pull(
             the bytes are not those of the network.
     """
     entry = find(name)
+    name = entry.name
     record = cache.read_record(name)
     fresh = record is None or (source is not None)
     if fresh:
@@ -93,6 +94,19 @@ def by_hand(entry: ZooEntry) -> str:
     )
 
 
+def bring(entry: ZooEntry) -> str:
+    """Say which files to bring from elsewhere, and the command that takes them."""
+    if len(entry.files) == 1:
+        return (
+            f"bring the file {entry.files[0].address} and run "
+            f"'passerby models pull {entry.name} --from FILE'"
+        )
+    return (
+        f"bring the files {' and '.join(file.address for file in entry.files)} into one folder and "
+        f"run 'passerby models pull {entry.name} --from FOLDER'"
+    )
+
+
 def _install(
     entry: ZooEntry, source: str | None, on_progress: Callable[[str], Progress]
 ) -> dict[str, Any]:
@@ -116,7 +130,7 @@ def _install(
         "main": main,
         "content": f"sha256:{content}",
         "sources": sources,
-        "verified": all(file.digest for file in entry.files) and bool(entry.files),
+        "verified": all(file.verifiable for file in entry.files) and bool(entry.files),
         "left_out": list(left_out),
         "passerby": passerby.__version__,
     }
@@ -138,10 +152,7 @@ def _get(
         try:
             download(wanted, target, on_progress=on_progress(file.name))
         except InputError as error:
-            raise InputError(
-                f"{error}; without a network, bring the file from {entry.page} and run "
-                f"'passerby models pull {entry.name} --from FILE'"
-            ) from None
+            raise InputError(f"{error}; without a network, {bring(entry)}") from None
     else:
         copy(Path(wanted.address).expanduser(), target, wanted)
     return target
@@ -184,10 +195,12 @@ def with_facts(entry: ZooEntry, card: ModelCard) -> ModelCard:
 
 
 def _as_it_comes(entry: ZooEntry, files: Sequence[Path], made: Path) -> str:
-    """Copy an OpenVINO network and write its card beside it, as the .xml has no preprocessing."""
+    """Copy a network; write a card beside an OpenVINO one, as the .xml has no preprocessing."""
     for file in files:
         shutil.copyfile(file, made / file.name)
-    main = next(file.name for file in files if file.suffix == ".xml")
+    main = next((file.name for file in files if file.suffix == ".xml"), files[0].name)
+    if entry.detects:
+        return main
     card = ModelCard(
         architecture=entry.architecture,
         training={"zoo": entry.name, "page": entry.page, "data": list(entry.trained_on)},

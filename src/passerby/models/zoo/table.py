@@ -13,6 +13,9 @@ from passerby.errors import InputError
 
 DRIVE = "https://drive.google.com/file/d/{}/view"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+BEGINNING = re.compile(r"sha256:[0-9a-f]{8}")  # all that torchvision publishes of a digest
+DETECTION = "person detection"  # the task of a detector; other entries embed crops
+ANY_CLASS = -1
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # facts of preprocessing that a file cannot contain, or that are checked; as in ModelCard
 FACTS = ("input_size", "colour_order", "value_range", "mean", "std", "interpolation", "dimension")
@@ -25,17 +28,25 @@ class ZooFile:
     Attributes:
         address: Its address, in the table always over HTTPS.
         size: Bytes, where they are known.
-        digest: ``sha256:...``, ``sha384:...`` or ``sha512:...``, where it is known.
+        digest: ``sha256:...``, ``sha384:...`` or ``sha512:...``, where it is known. It may be only
+            the first 8 digits of a SHA-256.
+        also: ``sha256:...`` of the file in other releases, which a user may bring by hand.
     """
 
     address: str
     size: int | None = None
     digest: str | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The name of the file."""
         return self.address.rsplit("/", 1)[-1]
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether the whole digest is known."""
+        return self.digest is not None and not BEGINNING.fullmatch(self.digest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +70,9 @@ class ZooEntry:
         files: The files to download; empty when only a browser can download.
         by_hand: The page to open where no plain GET gets the file, or "".
         inside: The name to look for on that page, when it has several files.
+        task: "re-identification", or "person detection".
+        person: Class of people in a detector's output, where the file does not say it; -1 takes
+            every class.
     """
 
     name: str
@@ -76,11 +90,18 @@ class ZooEntry:
     files: tuple[ZooFile, ...] = ()
     by_hand: str = ""
     inside: str = ""
+    task: str = "re-identification"
+    person: int | None = None
+
+    @property
+    def detects(self) -> bool:
+        """Whether it is a person detector."""
+        return self.task == DETECTION
 
     @property
     def foreign(self) -> bool:
-        """Whether a checkpoint has to be converted; an OpenVINO network is used as it comes."""
-        return not any(file.name.endswith(".xml") for file in self.files)
+        """Whether a checkpoint is converted; OpenVINO networks and detectors stay as they are."""
+        return not self.detects and not any(file.name.endswith(".xml") for file in self.files)
 
     @property
     def licence(self) -> str:
@@ -113,6 +134,8 @@ def find(name: str) -> ZooEntry:
         InputError: There is none; the message lists similar names.
     """
     known = entries()
+    if name not in known and (hyphens := name.replace("_", "-")) in known:
+        name = hyphens  # torchvision writes its names with underscores
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -139,7 +162,7 @@ def _entry(row: dict[str, Any], table: Mapping[str, Any], terms: Mapping[str, st
     row["files"] = tuple(_file(f, table.get("base", "")) for f in files if "file" in f)
     if "drive" in row:
         row["by_hand"] = DRIVE.format(row.pop("drive"))
-    for key in ("file", "size", "digest"):
+    for key in ("file", "size", "digest", "also"):
         row.pop(key, None)
     entry = ZooEntry(**row)
     if not NAME.fullmatch(entry.name):
@@ -150,11 +173,17 @@ def _entry(row: dict[str, Any], table: Mapping[str, Any], terms: Mapping[str, st
 
 
 def _file(row: Mapping[str, Any], base: str) -> ZooFile:
-    file = ZooFile(address=base + row["file"], size=row.get("size"), digest=row.get("digest"))
+    file = ZooFile(
+        address=base + row["file"],
+        size=row.get("size"),
+        digest=row.get("digest"),
+        also=tuple(row.get("also", ())),
+    )
     if not file.address.startswith("https://"):
         raise ValueError(f"'{file.address}' is not an HTTPS address")
-    if file.digest is not None and not DIGEST.fullmatch(file.digest):
-        raise ValueError(f"'{file.digest}' is not a digest")
+    for digest in (*file.also, *([file.digest] if file.digest else ())):
+        if not DIGEST.fullmatch(digest) and not BEGINNING.fullmatch(digest):
+            raise ValueError(f"'{digest}' is not a digest")
     return file
 
 
