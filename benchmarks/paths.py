@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.common import ROOT, write_result
@@ -21,16 +22,13 @@ from benchmarks.pathing.methods import (
     Listed,
     Method,
     agreement,
-    best_cut,
     interval,
-    pairs_f1,
-    plain_clusters,
     reliability,
     tuned,
 )
 from passerby.city import Scope, Trajectory, trace
 from passerby.city import evidence as ev
-from passerby.city.association import associate
+from passerby.city.paths import FloatArray64
 from passerby.city.trajectory import PathSearch
 from passerby.runtime import Embedder
 from passerby.simulate.options import SimulationOptions
@@ -79,32 +77,43 @@ def examples(made: Prepared, variant: str, seed: int, *, absent: bool) -> Iterat
 
 
 def fit(options: Options, cities: list[Prepared]) -> None:
-    """Fit the rounds on the tuning cities, with people who are there and people who are not."""
-    from sklearn.linear_model import LogisticRegression
+    """Fit rounds and presence on the tuning cities and print them for ``city/evidence.py``.
 
-    found, labels, weight = [], [], []
+    The rounds are fitted to people who are there. Presence compares them with the same people when
+    all their sightings are away.
+    """
+    found, labels, best, there = [], [], [], []
     for made in tqdm(cities, desc="tuning cities"):
-        for variant in VARIANTS[:3]:
-            for absent in (False, True):
-                if absent and variant != "as made":
-                    continue
-                for evidence, same in examples(made, variant, options.seed, absent=absent):
+        for variant, absent in ((VARIANTS[0], False), (VARIANTS[1], False), (VARIANTS[0], True)):
+            for evidence, same in examples(made, variant, options.seed, absent=absent):
+                if not absent:
                     found.append(evidence)
                     labels.append(same)
-                    weight.append(np.full(len(same), 0.25 if absent else 1.0))
+                if variant == VARIANTS[0]:
+                    best.append(float(evidence.query.max()))
+                    there.append(not absent)
     groups = [ev.first_group(evidence) for evidence in found]
-    y, w = np.concatenate(labels), np.concatenate(weight)
-    for number in range(2):
+    for number in range(len(ev.ROUNDS)):
         x = np.concatenate([ev.features(e, g) for e, g in zip(found, groups, strict=True)])
-        scale = x.std(axis=0) + 1e-9
-        line = LogisticRegression(C=3.0, max_iter=5000).fit(x / scale, y, sample_weight=w)
-        weights = tuple(float(round(v, 4)) for v in line.coef_[0] / scale)
-        model = ev.Model(weights=weights, intercept=round(float(line.intercept_[0]), 4))
-        print(f"round {number + 1}: {model}\n  {dict(zip(ev.FEATURES, weights, strict=True))}")
-        groups = [
-            ev._sigmoid(ev.features(e, g) @ np.array(weights) + model.intercept)
-            for e, g in zip(found, groups, strict=True)
-        ]
+        model = logistic(x, np.concatenate(labels))
+        print(f"round {number + 1}: {model}")
+        groups = [ev.chances(e, g, model) for e, g in zip(found, groups, strict=True)]
+    print(f"presence: {logistic(np.array(best)[:, None], np.array(there))}")
+    print("gate: absent people empty, present people lost")
+    for share in (0.5, 0.6, 0.7, 0.8, 0.9):
+        gate = np.quantile(np.array(best)[~np.array(there)], share)
+        lost = (np.array(best)[np.array(there)] < gate).mean()
+        print(f"{gate:.2f}: {share:.0%}, {lost:.1%}")
+
+
+def logistic(x: FloatArray64, y: NDArray[np.bool_]) -> ev.Model:
+    """A logistic regression of (N, F) features, weights rounded as they are written down."""
+    from sklearn.linear_model import LogisticRegression
+
+    scale = x.std(axis=0) + 1e-9
+    line = LogisticRegression(C=3.0, max_iter=5000).fit(x / scale, y)
+    weights = tuple(float(round(v, 4)) for v in line.coef_[0] / scale)
+    return ev.Model(weights=weights, intercept=round(float(line.intercept_[0]), 4))
 
 
 @dataclass(kw_only=True)
@@ -116,12 +125,16 @@ class Tally:
         claims: confidence of each visit, and whether it is right.
         legs: whether each leg is known, and whether both its ends are right.
         absent: highest confidence in the answer for each person all of whose sightings are away.
+        strangers: confidence of each visit in those answers, all of them wrong.
+        list_empty: whether no tracklet in the list for such a person has a score of 0.5.
     """
 
     scores: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
     claims: list[tuple[float, bool]] = field(default_factory=list)
     legs: list[tuple[bool, bool]] = field(default_factory=list)
     absent: list[float] = field(default_factory=list)
+    strangers: list[tuple[float, bool]] = field(default_factory=list)
+    list_empty: list[bool] = field(default_factory=list)
 
     def add(self, method: str, found: set[str], person: Person) -> None:
         """Count one answer."""
@@ -163,14 +176,18 @@ class Tally:
                 "people": len(absent),
                 "empty": round(float((absent == 0).mean()), 4),
                 "claims_0.9": int((absent >= 0.9).sum()),
+                "list_empty": round(float(np.mean(self.list_empty)), 4),
             }
+            error, bins = reliability(*zip(*self.claims, *self.strangers, strict=True))
+            rows = np.round(bins, 3).tolist()
+            out["visits_half_absent"] = {"ece": round(error, 4), "claimed_right_count": rows}
         return out
 
 
 def measure(
     tally: Tally, made: Prepared, variant: str, methods: dict[str, Method], seed: int
-) -> dict[str, Any]:
-    """Add a city's people to the tally; with tracklets as made, also the grouping's figures."""
+) -> None:
+    """Add a city's people to the tally."""
     rng = np.random.default_rng(seed)
     with made.opened(variant, seed) as (city, people, rows):
         listed = Listed.of(city, rows, made.calibration)
@@ -189,11 +206,10 @@ def measure(
             helped = trace(city, person.vector, Scope(), confirmed=[one], **how)
             tally.add(CONFIRMED, {one.tracklet for one in helped.sightings}, person)
             nobody = trace(city, person.vector, Scope(), rejected=away, **how)
+            tally.strangers += [(visit.confidence, False) for visit in nobody.visits]
+            left = own[~np.isin(listed.names, sorted(person.mine))]
+            tally.list_empty.append(bool(left.max() < 0.0))
             tally.absent.append(max((visit.confidence for visit in nobody.visits), default=0.0))
-        if variant != VARIANTS[0]:
-            return {}
-        groups = [[track.name[1] for track in group] for group in associate(city, Scope(), **how)]
-        return {"ours": pairs_f1(groups, made.who), "listed": listed}
 
 
 def main(options: Options) -> None:
@@ -215,22 +231,12 @@ def main(options: Options) -> None:
         with made.opened(VARIANTS[0], options.seed) as (city, people, rows):
             lists.append((Listed.of(city, rows, made.calibration), people))
     methods = {**PLAIN, **tuned(lists)}
-    cut = best_cut([(listed, made.who) for (listed, _), made in zip(lists, tuning, strict=True)])
     reported = cities(REPORTED, options.people)
     result: dict[str, Any] = {"seeds": [one.seed for one in REPORTED]}
     for variant in options.variants:
-        tally, grouped = Tally(), []
+        tally = Tally()
         for made in tqdm(reported, desc=variant):
-            found = measure(tally, made, variant, methods, options.seed)
-            if found:
-                plain = pairs_f1(plain_clusters(found["listed"], cut), made.who)
-                grouped.append({"ours": found["ours"], "plain": plain})
+            measure(tally, made, variant, methods, options.seed)
         result[variant] = tally.figures(options.seed)
-        if grouped:
-            result["association"] = {
-                name: np.mean([one[name] for one in grouped], axis=0).round(4).tolist()
-                for name in ("ours", "plain")
-            }
         print(json.dumps({variant: result[variant]}, indent=1))
-    print(json.dumps(result["association"]))
     write_result(options.out, "paths", result)

@@ -76,7 +76,6 @@ class Prepared:
     """A simulated city with the vectors of all crops, of which several galleries are made."""
 
     tree: Path
-    who: dict[str, int]
     sightings: list[Sighting]
     people: list[Person]
     model: str
@@ -149,7 +148,6 @@ def prepare(
     queries = embedder.embed([path for _, path in chosen])
     return Prepared(
         tree=tree,
-        who={name: who for who, own in truth.items() for name in own},
         sightings=[
             Sighting(
                 id=one["id"],

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from benchmarks.pathing.cities import Person
 from passerby.city import City, Sighting
@@ -26,7 +24,6 @@ class Listed:
         vectors: (M, D) of all crops, by tracklet.
         first: (N,) where each tracklet's crops begin.
         pairs: (N, N) log odds of the best pair of crops.
-        means: (N, D) mean vectors.
         conflict: (N, N) 1 where nobody can walk from one to the other with right clocks.
         calibration: from similarity to log odds.
     """
@@ -36,7 +33,6 @@ class Listed:
     vectors: NDArray[np.float32]
     first: NDArray[np.intp]
     pairs: FloatArray64
-    means: NDArray[np.float32]
     conflict: FloatArray64
     calibration: Calibration
 
@@ -57,7 +53,6 @@ class Listed:
             vectors=vectors,
             first=first,
             pairs=calibration.log_odds(np.maximum.reduceat(best, first, axis=1)),
-            means=np.add.reduceat(vectors, first, axis=0) / crops[:, None],
             conflict=conflicts(
                 np.array([group[0].time for group in groups.values()]) / 1000.0,
                 np.array([group[-1].time for group in groups.values()]) / 1000.0,
@@ -177,39 +172,3 @@ def reliability(claimed: Sequence[float], right: Sequence[bool]) -> tuple[float,
         if (bins == b).any()
     ]
     return sum(abs(a - b) * n for a, b, n in rows) / max(len(claim), 1), rows
-
-
-def pairs_f1(groups: Sequence[Sequence[str]], who: dict[str, int]) -> tuple[float, float, float]:
-    """Precision, recall and F1 of pairs of tracklets in one group; ``who`` is name -> identity."""
-    label = {name: number for number, group in enumerate(groups) for name in group}
-    names = sorted(label)
-    ours = np.array([label[name] for name in names])
-    truth = np.array([who.get(name, -1) for name in names])
-    same = np.triu(ours[:, None] == ours[None], 1)
-    true = np.triu((truth[:, None] == truth[None]) & (truth[:, None] >= 0), 1)
-    hits = int((same & true).sum())
-    return (
-        hits / max(int(same.sum()), 1),
-        hits / max(int(true.sum()), 1),
-        2 * hits / max(int(same.sum() + true.sum()), 1),
-    )
-
-
-def plain_clusters(listed: Listed, distance: float) -> list[list[str]]:
-    """Average-linkage clusters of mean vectors, cut at a cosine distance."""
-    unit = listed.means / np.linalg.norm(listed.means, axis=1, keepdims=True)
-    far = np.clip(1.0 - unit @ unit.T, 0.0, None)
-    np.fill_diagonal(far, 0.0)
-    label = fcluster(linkage(squareform(far, checks=False), "average"), distance, "distance")
-    return [listed.names[label == number].tolist() for number in np.unique(label)]
-
-
-def best_cut(cities: Sequence[tuple[Listed, dict[str, int]]]) -> float:
-    """The cosine distance at which plain clusters of the tuning cities have the best pairs F1."""
-    cuts = np.arange(0.3, 0.7, 0.04)
-    means = [
-        np.mean([pairs_f1(plain_clusters(listed, cut), who)[2] for listed, who in cities])
-        for cut in cuts
-    ]
-    print(f"plain clusters: cut {cuts[int(np.argmax(means))]:.2f} (pairs F1 {max(means):.3f})")
-    return float(cuts[int(np.argmax(means))])

@@ -46,14 +46,17 @@ class Model:
 # fitted by `passerby bench paths --fit` on the tuning cities; the order is that of FEATURES
 ROUNDS = (
     Model(
-        weights=(0.2024, 0.2472, -1.6052, 0.1637, 0.3742, -4.3398, -1.4265, -1.3865, 0.0545, 0.3043),
-        intercept=1.746,
+        weights=(0.178, 0.2839, -1.0534, 0.1771, 0.3518, -4.1019, -1.4072, -1.0267, -0.0318, 0.4593),
+        intercept=2.1779,
     ),
     Model(
-        weights=(0.1546, 0.4965, 0.0, 0.1627, 0.2986, -16.1686, -1.6623, -1.4535, -0.1149, -0.6734),
-        intercept=4.2205,
+        weights=(
+            0.1644, 0.3021, 0.0, 0.2861, 0.2835, -13.8076, -1.9046, -1.1383, -0.2881, -0.0313,
+        ),
+        intercept=5.3146,
     ),
-)
+)  # fmt: skip
+PRESENCE = Model(weights=(0.9741,), intercept=-2.3881)  # over the highest log odds to the query
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,14 +166,29 @@ def features(evidence: Evidence, group: FloatArray64) -> FloatArray64:
     )
 
 
-def log_odds(evidence: Evidence, rounds: tuple[Model, ...] = ROUNDS) -> FloatArray64:
-    """(N,) log odds that each track shows the person."""
+def chances(evidence: Evidence, group: FloatArray64, model: Model) -> FloatArray64:
+    """(N,) weights of the next group: the chance of each track, 1 for a confirmed one."""
+    found = features(evidence, group) @ np.array(model.weights) + model.intercept
+    return np.where(evidence.fixed, 1.0, _sigmoid(found))
+
+
+def log_odds(evidence: Evidence) -> FloatArray64:
+    """(N,) log odds that each track shows the person, given that the person is in the scope."""
+    *first, last = ROUNDS
     group = first_group(evidence)
-    found = evidence.query
-    for model in rounds:
-        found = features(evidence, group) @ np.array(model.weights) + model.intercept
-        group = np.where(evidence.fixed, 1.0, _sigmoid(found))
-    return found
+    for model in first:
+        group = chances(evidence, group, model)
+    return features(evidence, group) @ np.array(last.weights) + last.intercept
+
+
+def presence(evidence: Evidence) -> float:
+    """Chance that the person is in the scope at all, by the track that the query resembles most.
+
+    Half of the people of the fit were not there. It is 1 when an operator has confirmed a track.
+    """
+    if evidence.fixed.any():
+        return 1.0
+    return float(_sigmoid(PRESENCE.weights[0] * evidence.query.max() + PRESENCE.intercept))
 
 
 def _sigmoid(log_odds: FloatArray64) -> FloatArray64:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from passerby.city.city import City
-from passerby.city.evidence import Evidence, gather, log_odds
+from passerby.city.evidence import Evidence, gather, log_odds, presence
 from passerby.city.paths import (
     FloatArray64,
     Path,
@@ -32,7 +32,7 @@ from passerby.metrics import Calibration
 
 ANCHOR = 1e4  # log odds of a confirmed track: above any sum of others
 SEEDS = 5  # nearest tracks whose own neighbours are candidates too
-PRESENT = 1.5  # log odds that the best track needs; with less, the person may well be elsewhere
+PRESENT = 0.18  # chance that the person is in the scope below which the answer is empty
 UNWALKABLE = (
     4.0  # log odds that a path loses for two visits that no walk allows: a clock may be off
 )
@@ -81,7 +81,7 @@ def trace(
         options: How to search.
 
     Returns:
-        The best path. It has no visits when the best track of the scope is not clearly the person.
+        The best path. It has no visits when no track of the scope is likely the person.
 
     Raises:
         InputError: The gallery is empty, a unit or camera is unknown, the vectors are of another
@@ -175,21 +175,21 @@ class PathSearch:
     def paths(self) -> list[tuple[list[Track], FloatArray64]]:
         """The tracks of each path, best path first, with the chance of each track.
 
-        There is no path when the best track is not clearly the person.
+        There is no path when the person is hardly in the scope.
         """
         if self.evidence is None:
             return []
-        found, fixed = log_odds(self.evidence), self.evidence.fixed
-        if not fixed.any() and found.max() < PRESENT:
+        present, fixed = presence(self.evidence), self.evidence.fixed
+        if present < PRESENT:
             return []
-        node = np.where(fixed, ANCHOR, found)
+        node = np.where(fixed, ANCHOR, log_odds(self.evidence))
         # two confirmed tracks always connect: an operator overrides the speed limit
         both = fixed[:, None] & fixed[None, :]
         edge = np.where(both, 0.0, self.walks)
         paths = best_paths(node, edge, 1 + 4 * self.options.alternatives)
         if not paths or paths[0].score <= 0:
             return []
-        chances = marginals(node, edge)
+        chances = present * marginals(node, edge)
         wanted = [paths[0], *_different(paths, self.options.alternatives)]
         return [
             ([self.tracks[i] for i in path.nodes], chances[list(path.nodes)]) for path in wanted

@@ -275,7 +275,7 @@ class Trace(Query):
 
 def _visits(city: "City", path: "Trajectory") -> str:
     if not path.visits:
-        return "nobody in this scope is clearly this person"
+        return "nobody in this scope is likely this person"
     lines = []
     for order, visit in enumerate(path.visits):
         facts = visit.as_dict()

@@ -1,4 +1,4 @@
-"""Grouping of a scope's tracks by person, and clocks that are not right."""
+"""Paths through a camera whose clock is not right."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from passerby.city import Calibration, City, Scope, Sighting, trace
-from passerby.city.association import associate
 
 CURVE = Calibration(slope=20.0, intercept=-10.0)
 WEST, SOUTH, METRE = 121.4, 31.2, 1 / 95_000
@@ -68,35 +67,3 @@ def test_a_slow_clock_does_not_throw_a_visit_out(tmp_path: Path, camera: str, sl
             city.add_sightings(passage(person, one, at, rng, "p"))
         path = trace(city, person.astype(np.float32), Scope(), calibration=CURVE)
     assert {visit.camera for visit in path.visits} == set(times)
-
-
-def test_groups_are_people(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    people = np.eye(16)[:5]
-    with street(tmp_path, apart=120) as city:
-        for number, person in enumerate(people):
-            for k in range(4):
-                at = 1000 * number + 100 * k
-                city.add_sightings(passage(person, f"C{k + 1}", at, rng, f"p{number}"))
-        groups = associate(city, Scope(), calibration=CURVE)
-        assert sorted(len(group) for group in groups) == [4] * 5
-        for group in groups:
-            assert len({track.name[1].split("-")[0] for track in group}) == 1
-        part = associate(city, Scope(cameras=("C1", "C2")), calibration=CURVE)
-        assert sorted(len(group) for group in part) == [2] * 5
-
-
-def test_two_who_look_alike_at_once_are_two(tmp_path: Path) -> None:
-    """Cameras two kilometres apart see the same clothes at the same time: two people."""
-    rng = np.random.default_rng(4)
-    uniform = np.eye(16)[0] + 0.6 * np.eye(16)[1]
-    first, second = uniform + 0.45 * np.eye(16)[2], uniform + 0.45 * np.eye(16)[3]
-    with street(tmp_path, apart=2000) as city:
-        city.add_sightings(passage(first, "C1", 0, rng, "a"))
-        city.add_sightings(passage(second, "C3", 0, rng, "b"))
-        alike = Calibration(slope=20.0, intercept=-16.0)
-        together = associate(city, Scope(), calibration=alike)
-        assert [len(group) for group in together] == [1, 1]
-        city.add_sightings(passage(second, "C2", 9000, rng, "c"))
-        later = associate(city, Scope(), calibration=alike)
-    assert max(len(group) for group in later) == 2
