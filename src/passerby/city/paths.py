@@ -1,8 +1,7 @@
 """Paths of one person through tracks: which tracks can follow each other, and the best paths.
 
 Tracks are the nodes of a directed acyclic graph, in order of time. A path collects scores (log
-odds) of its nodes and edges, and may start and end at any node. An edge that a person cannot have
-walked has the score -inf.
+odds) of its nodes and edges, and may start and end at any node.
 """
 
 import heapq
@@ -29,9 +28,9 @@ class Walking:
         stop_seconds: Mean length of such a stop.
         weight: Weight of the time between two tracks, relative to their appearance.
         bound: Largest absolute log ratio of one pair of tracks.
-        clock_spread: Seconds by which the clocks of two cameras usually differ. A walk that is too
-            short by some seconds costs their quotient to this in log odds.
-        clock_bound: Largest difference of two clocks that is considered, in seconds.
+        unwalkable: Log odds that a path loses for two tracks in conflict; a clock may be wrong.
+        clock_error: Seconds by which the clocks of two cameras may differ; a walk that is too fast
+            by less is no conflict.
     """
 
     max_speed: float = 2.6
@@ -39,18 +38,47 @@ class Walking:
     spread: float = 0.35
     stop_chance: float = 0.3
     stop_seconds: float = 600.0
-    weight: float = 0.4
+    weight: float = 0.3
     bound: float = 3.0
-    clock_spread: float = 30.0
-    clock_bound: float = 300.0
+    unwalkable: float = 4.0
+    clock_error: float = 120.0
 
 
 def camera_distances(cameras: list[Camera], streets: StreetGraph) -> FloatArray64:
-    """(N, N) walking metres between the cameras of N tracks, as each stood at its time."""
-    order = {camera: i for i, camera in enumerate(dict.fromkeys(cameras))}
-    between = streets.distances(list(order))
-    at = np.array([order[camera] for camera in cameras], dtype=np.int64)
+    """(N, N) walking metres between the cameras of N tracks."""
+    unique = {camera.id: camera for camera in cameras}
+    order = {name: i for i, name in enumerate(unique)}
+    between = streets.distances(list(unique.values()))
+    at = np.array([order[camera.id] for camera in cameras], dtype=np.int64)
     return between[np.ix_(at, at)]
+
+
+def conflicts(
+    arrive: FloatArray64,
+    leave: FloatArray64,
+    *,
+    distance: FloatArray64,
+    reach: FloatArray64,
+    walking: Walking,
+) -> FloatArray64:
+    """(N, N) 1 where nobody can have walked from one track to the other, else 0; symmetric.
+
+    Args:
+        arrive: (N,) times of the first sightings in seconds, ascending.
+        leave: (N,) times of the last sightings in seconds.
+        distance: (N, N) walking metres between the cameras; infinite where no way is known, which
+            is no conflict: the map may lack a street.
+        reach: (N,) metres up to which each camera sees people. The walk may be shorter than the way
+            from camera to camera by these.
+        walking: How people walk.
+    """
+    gap = np.maximum(arrive[None, :] - leave[:, None], arrive[:, None] - leave[None, :])
+    shortest = np.maximum(distance - reach[:, None] - reach[None, :], 0.0)
+    # two cameras that see the same spot may see a person at the same time
+    needed = shortest / walking.max_speed - walking.clock_error
+    too_fast = np.isfinite(distance) & (shortest > 0) & (gap < needed)
+    out: FloatArray64 = too_fast.astype(np.float64)
+    return out
 
 
 def edges(
@@ -58,32 +86,24 @@ def edges(
     leave: FloatArray64,
     *,
     distance: FloatArray64,
-    reach: FloatArray64,
+    conflict: FloatArray64,
     window: float,
     walking: Walking,
 ) -> FloatArray64:
-    """(N, N) log scores of walking from track i to the later track j; -inf when it is impossible.
+    """(N, N) log scores of walking from track i to the later track j.
 
     Args:
         arrive: (N,) times of the first sightings in seconds, ascending.
         leave: (N,) times of the last sightings in seconds.
         distance: (N, N) walking metres between the cameras.
-        reach: (N,) metres up to which each camera sees people. The walk may be shorter than the way
-            from camera to camera by these.
+        conflict: (N, N) see :func:`conflicts`.
         window: Seconds of the searched window, in which a stranger appears at any time with the
             same probability.
         walking: How people walk.
     """
-    gap = arrive[None, :] - leave[:, None]
-    shortest = np.maximum(distance - reach[:, None] - reach[None, :], 0.0)
-    # two cameras that see the same spot may see a person at the same time
-    missing = np.where(shortest == 0, 0.0, shortest / walking.max_speed - gap)
-    missing = np.maximum(missing, 0.0)  # seconds, which a clock that is off would explain
-    possible = np.isfinite(distance) & (missing <= walking.clock_bound)
-    score = walking.weight * log_ratio(np.maximum(gap, 1.0), distance, window, walking)
-    score = np.where(possible, score - missing / walking.clock_spread, -np.inf)
-    score[np.tril_indices(len(arrive))] = -np.inf
-    return score
+    gap = np.maximum(arrive[None, :] - leave[:, None], 1.0)
+    score = walking.weight * log_ratio(gap, distance, window, walking)
+    return np.where(conflict > 0, -walking.unwalkable, score)
 
 
 def log_ratio(

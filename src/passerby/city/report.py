@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import isfinite
 from typing import Any
+from xml.etree import ElementTree
 
 from passerby.city import geojson
 from passerby.city.city import City
@@ -18,6 +19,8 @@ from passerby.times import format_time
 SAME_VISIT_MS = 120_000  # seen again at the same camera within this: one visit
 LONGEST_STOP_S = 180.0  # where the person was on a leg that took longer is not known
 SLOWEST = 0.6  # m/s
+SURE = 0.9  # chance that both ends of a known leg are the person; chosen on simulated cities
+GPX = "http://www.topografix.com/GPX/1/1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +69,10 @@ class Leg:
         seconds: from the last sighting there to the first here.
         speed: m/s along the shortest way; None when there is no time or no way between.
         path: the shortest way as (lon, lat), for drawing.
-        known: True when the time fits a walk along the shortest way; False marks a gap in
-            which the person's whereabouts are unknown: never draw it as fact.
+        known: True when the time fits a walk along the shortest way and both visits are likely
+            right together (``SURE``); False marks a gap in which the person's whereabouts are
+            unknown: never draw it as fact.
+        chance: 0..1, that both visits are right: the product of their confidences.
         unrecorded: ids of the cameras on the way that did not record meanwhile.
     """
 
@@ -78,6 +83,7 @@ class Leg:
     speed: float | None
     path: tuple[tuple[float, float], ...]
     known: bool
+    chance: float = 1.0
     unrecorded: tuple[str, ...] = ()
 
     @property
@@ -101,6 +107,7 @@ class Leg:
             "seconds": round(self.seconds, 1),
             "speed": None if self.speed is None else round(self.speed, 2),
             "known": self.known,
+            "chance": round(self.chance, 4),
             "reason": self.reason,
             "unrecorded": list(self.unrecorded),
             "path": [list(place) for place in self.path],
@@ -159,6 +166,22 @@ class Trajectory:
             features.append(geojson.feature(facts, "LineString", path))
         return geojson.collection(features)
 
+    def to_gpx(self) -> str:
+        """A GPX 1.1 file: a waypoint for each visit, and a route through all of them."""
+        root = ElementTree.Element("gpx", version="1.1", creator="passerby", xmlns=GPX)
+        route = ElementTree.Element("rte")
+        for parent, tag in ((root, "wpt"), (route, "rtept")):
+            for visit in self.visits:
+                lon, lat = visit.place
+                point = ElementTree.SubElement(parent, tag, lat=f"{lat:.7f}", lon=f"{lon:.7f}")
+                ElementTree.SubElement(point, "time").text = format_time(visit.arrive)
+                ElementTree.SubElement(point, "name").text = visit.camera
+                ElementTree.SubElement(
+                    point, "desc"
+                ).text = f"until {format_time(visit.leave)}, confidence {visit.confidence:.2f}"
+        root.append(route)
+        return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
 
 def trajectory_of(
     city: City, scope: Scope, tracks: list[Track], chances: FloatArray64
@@ -203,6 +226,7 @@ def leg_between(
     walk = distance / SLOWEST
     reachable = distance < float("inf")
     path = tuple(city.streets.path(start, end))
+    chance = a.confidence * b.confidence
     return Leg(
         origin=start.id,
         target=end.id,
@@ -210,8 +234,9 @@ def leg_between(
         seconds=seconds,
         speed=distance / seconds if seconds > 0 and reachable and start != end else None,
         path=path,
-        known=reachable and seconds <= walk + LONGEST_STOP_S,
+        known=reachable and seconds <= walk + LONGEST_STOP_S and chance >= SURE,
         unrecorded=_unrecorded(city, a, b, path, recordings or {}),
+        chance=chance,
     )
 
 

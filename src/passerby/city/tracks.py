@@ -1,7 +1,8 @@
-"""Tracks: the tracklets that may show the person, with one mean vector each."""
+"""Tracks: the tracklets that may show the person, with the vectors of their crops."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -9,6 +10,10 @@ from passerby.city.city import City
 from passerby.city.sightings import FloatArray, Scope, Sighting
 
 TrackName = tuple[str, str]
+MOST_CROPS = (
+    16  # crops of one track that are compared: the best ones, so that long tracks cost less
+)
+FIRST_LOOK = 4  # sightings asked for per wanted track in the first look
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,14 +24,14 @@ class Track:
         name: ("tracklet", its name) or ("sighting", its id) for a sighting without a tracklet.
         camera: Id of the camera.
         sightings: In order of time.
-        vector: (D,) float32 mean of the unit vectors, weighted by quality. It is not normalised, so
-            that its inner product with another such mean is the mean similarity of all pairs.
+        vectors: (K, D) float32 unit vectors of its crops of the highest quality, at most
+            ``MOST_CROPS``.
     """
 
     name: TrackName
     camera: str
     sightings: tuple[Sighting, ...]
-    vector: FloatArray = field(repr=False, compare=False)
+    vectors: FloatArray = field(repr=False, compare=False)
 
     @property
     def arrive(self) -> int:
@@ -38,9 +43,14 @@ class Track:
         """Time of the last sighting, milliseconds."""
         return self.sightings[-1].time
 
+    @property
+    def lone(self) -> bool:
+        """Whether the tracker saw this tracklet in one crop only."""
+        return self.name[0] == "tracklet" and len(self.sightings) == 1
+
 
 class TrackFinder:
-    """Reads tracks within a scope, each only once during the passes of one search."""
+    """Reads tracks within a scope, each only once during one search."""
 
     def __init__(
         self, city: City, scope: Scope, rejected: frozenset[str], *, model: str | None
@@ -52,11 +62,16 @@ class TrackFinder:
         self._model = model
         self._known: dict[TrackName, Track] = {}
 
-    def near(self, vector: FloatArray, candidates: int) -> list[Track]:
-        """Tracks of the nearest sightings to a (D,) vector."""
+    def near(self, vector: FloatArray, wanted: int) -> list[Track]:
+        """The ``wanted`` tracks nearest to a (D,) vector by their best crops, nearest first."""
         gallery = self._city.gallery
-        hits = gallery.search(vector[None], candidates, self._scope, model=self._model)[0]
-        return self.of(gallery.get(hits.ids))
+        asked = FIRST_LOOK * wanted
+        while True:
+            hits = gallery.search(vector[None], asked, self._scope, model=self._model)[0]
+            tracks = self.of(gallery.get(hits.ids))
+            if len(tracks) >= wanted or len(hits.ids) < asked:
+                return tracks[:wanted]
+            asked *= 4  # long tracklets: their crops fill the list
 
     def of(self, sightings: Iterable[Sighting]) -> list[Track]:
         """Tracks of sightings, each with all its sightings in the scope."""
@@ -73,28 +88,28 @@ class TrackFinder:
             ]
             for name in new
         }
-        members = {name: group for name, group in members.items() if group}
-        self._read_vectors(members)
+        self._read({name: group for name, group in members.items() if group})
         tracks = [self._known[name] for name in wanted if name in self._known]
         return [
             track for track in tracks if not any(s.id in self._rejected for s in track.sightings)
         ]
 
-    def _read_vectors(self, members: dict[TrackName, list[Sighting]]) -> None:
-        ids = [one.id for group in members.values() for one in group]
+    def _read(self, members: dict[TrackName, list[Sighting]]) -> None:
+        """Read the vectors of new tracks, those of all at once."""
+        best = {
+            name: sorted(group, key=lambda one: -one.quality)[:MOST_CROPS]
+            for name, group in members.items()
+        }
+        ids = [one.id for group in best.values() for one in group]
         if not ids:
             return
-        rows = self._city.gallery.vectors(ids, model=self._model)
-        start = 0
+        rows = iter(self._city.gallery.vectors(ids, model=self._model))
         for name, group in members.items():
-            weights = np.array([max(one.quality, 1e-3) for one in group], dtype=np.float32)
-            own = rows[start : start + len(group)]
-            start += len(group)
             self._known[name] = Track(
                 name=name,
                 camera=group[0].camera,
                 sightings=tuple(group),
-                vector=(own * weights[:, None]).sum(axis=0) / weights.sum(),
+                vectors=np.stack(list(islice(rows, len(best[name])))),
             )
 
 
@@ -103,24 +118,18 @@ def track_name(one: Sighting) -> TrackName:
     return ("tracklet", one.tracklet) if one.tracklet else ("sighting", one.id)
 
 
-def affinity(tracks: list[Track], query: FloatArray, group: list[Track]) -> FloatArray:
-    """(N,) mean cosine similarity of each track to the query pictures and a group of tracks.
-
-    A track that belongs to the group is not compared with itself. The result is a mean of plain
-    similarities, so a calibration that was measured on pairs stays valid for it.
+def best_similarities(tracks: list[Track], query: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Cosine similarity of the best pair of crops, of each track to the query and to each other.
 
     Args:
-        tracks: N tracks.
+        tracks: N tracks, at least one.
         query: (Q, D) unit vectors of the query pictures.
-        group: Tracks that are taken to show the person.
+
+    Returns:
+        (N,) to the query and (N, N) between tracks.
     """
-    matrix = np.stack([track.vector for track in tracks])
-    own = np.stack([*query, *(track.vector for track in group)])
-    pairs = matrix @ own.T
-    counted = np.ones_like(pairs)
-    for column, member in enumerate(group, start=len(query)):
-        for row, track in enumerate(tracks):
-            if track.name == member.name:
-                counted[row, column] = 0.0
-    similar: FloatArray = (pairs * counted).sum(axis=1) / counted.sum(axis=1)
-    return similar
+    rows = np.concatenate([track.vectors for track in tracks])
+    first = np.cumsum([0, *(len(track.vectors) for track in tracks[:-1])])
+    to_query = np.maximum.reduceat((rows @ query.T).max(axis=1), first)
+    between = np.maximum.reduceat(np.maximum.reduceat(rows @ rows.T, first, axis=0), first, axis=1)
+    return to_query, between

@@ -1,10 +1,9 @@
 """Where a person went: the best path through the tracks that may show the person.
 
-The nearest sightings are retrieved and joined to tracks. The appearance of a track becomes log
-odds. The best path is taken over the tracks that can be walked one after another. The search is
-repeated twice with more than the query picture: first with the most certain tracks, then with those
-of the path found. Sightings that an operator has confirmed are on every path, rejected ones are on
-none.
+The tracks nearest to the query, and those nearest to the best of them, are the candidates. Each
+gets log odds from its appearance, its group and walking times (:mod:`passerby.city.evidence`). The
+best path is taken through them. Sightings that an operator has confirmed are on every path and join
+the group, rejected ones are on none.
 """
 
 from collections.abc import Iterable
@@ -13,23 +12,30 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from passerby.city.city import City
+from passerby.city.evidence import Evidence, gather, log_odds, presence
 from passerby.city.paths import (
     FloatArray64,
     Path,
     Walking,
     best_paths,
     camera_distances,
+    conflicts,
     edges,
     marginals,
 )
 from passerby.city.report import Trajectory, trajectory_of
 from passerby.city.search import UNCALIBRATED, person_vector
 from passerby.city.sightings import FloatArray, Scope, Sighting
-from passerby.city.tracks import Track, TrackFinder, affinity, track_name
+from passerby.city.tracks import Track, TrackFinder, best_similarities, track_name
 from passerby.errors import InputError
 from passerby.metrics import Calibration
 
 ANCHOR = 1e4  # log odds of a confirmed track: above any sum of others
+SEEDS = 5  # nearest tracks whose own neighbours are candidates too
+PRESENT = 0.18  # chance that the person is in the scope below which the answer is empty
+UNWALKABLE = (
+    4.0  # log odds that a path loses for two visits that no walk allows: a clock may be off
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,16 +43,12 @@ class TraceOptions:
     """How to search for a path.
 
     Attributes:
-        candidates: Number of nearest sightings taken in each search.
-        expand: Number of the most certain tracks that join the query before the first path.
-        passes: Number of searches with the tracks of the path.
+        candidates: Number of tracks that are compared; half of them are the nearest to the query.
         alternatives: Number of further paths to return.
         walking: How people walk.
     """
 
-    candidates: int = 300
-    expand: int = 6
-    passes: int = 1
+    candidates: int = 100
     alternatives: int = 2
     walking: Walking = field(default_factory=Walking)
 
@@ -79,8 +81,7 @@ def trace(
         options: How to search.
 
     Returns:
-        The best path. It has no visits when no track in the scope is more likely the person than
-        not.
+        The best path. It has no visits when no track of the scope is likely the person.
 
     Raises:
         InputError: The gallery is empty, a unit or camera is unknown, the vectors are of another
@@ -89,16 +90,16 @@ def trace(
     city.check(scope)
     if city.gallery.dimension is None:
         raise InputError(f"the gallery of {city.folder} is empty; ingest a clip or crops first")
-    not_them = frozenset(rejected)
-    search = _Search(
-        city=city,
-        query=person_vector(vectors),
-        scope=scope,
+    search = PathSearch.of(
+        city,
+        vectors,
+        scope,
+        model=model,
         calibration=calibration,
+        confirmed=confirmed,
+        rejected=rejected,
         options=options,
-        finder=TrackFinder(city, scope, not_them, model=model),
     )
-    search.apply_feedback(tuple(dict.fromkeys(confirmed)), not_them)
     found = [trajectory_of(city, scope, tracks, chances) for tracks, chances in search.paths()]
     if not found:
         return trajectory_of(city, scope, [], np.zeros(0))
@@ -116,94 +117,156 @@ def _different(paths: list[Path], wanted: int) -> list[Path]:
 
 
 @dataclass(kw_only=True)
-class _Search:
-    """What every pass of one search needs."""
+class PathSearch:
+    """The candidates of one search and what is known of them; also for fitting the evidence.
 
-    city: City
-    query: FloatArray
-    scope: Scope
-    calibration: Calibration
+    Attributes:
+        tracks: In order of time.
+        evidence: Of these tracks; None when there is no track.
+        walks: (N, N) log scores of walking from a track to a later one.
+        options: How to search.
+    """
+
+    tracks: list[Track]
+    evidence: Evidence | None
+    walks: FloatArray64
     options: TraceOptions
-    finder: TrackFinder
-    anchors: list[Track] = field(default_factory=list)
-    """Tracks that an operator has confirmed."""
 
-    def apply_feedback(self, confirmed: tuple[str, ...], rejected: frozenset[str]) -> None:
-        """Make the confirmed sightings anchors."""
-        known = self.city.gallery.get([*confirmed, *rejected])
-        names = {one.id: track_name(one) for one in known}
-        clash = {names[x] for x in confirmed} & {names[x] for x in rejected}
-        if clash:
-            raise InputError(
-                f"sightings of the tracklet '{sorted(clash)[0][1]}' are both confirmed and "
-                "rejected; it shows one person, so take one of them back"
-            )
-        inside: list[Sighting] = [
-            one for one in known if one.id not in rejected and self.scope.holds(one)
-        ]
-        self.anchors = self.finder.of(inside)
+    @classmethod
+    def of(
+        cls,
+        city: City,
+        vectors: FloatArray,
+        scope: Scope,
+        *,
+        model: str | None,
+        calibration: Calibration,
+        confirmed: Iterable[str] = (),
+        rejected: Iterable[str] = (),
+        options: TraceOptions = DEFAULTS,
+    ) -> "PathSearch":
+        """Find the candidates and compare them; arguments as in :func:`trace`."""
+        query, not_them = person_vector(vectors), frozenset(rejected)
+        finder = TrackFinder(city, scope, not_them, model=model)
+        anchors = _anchors(city, finder, scope, tuple(dict.fromkeys(confirmed)), not_them)
+        tracks = _candidates(finder, query, anchors, calibration, options.candidates)
+        if not tracks:
+            return cls(tracks=[], evidence=None, walks=np.zeros((0, 0)), options=options)
+        names = {track.name for track in anchors}
+        times = Times.of(city, tracks)
+        conflict = times.conflicts(options.walking)
+        evidence = gather(
+            tracks,
+            query,
+            calibration=calibration,
+            conflict=conflict,
+            fixed=np.array([track.name in names for track in tracks]),
+        )
+        walks = edges(
+            times.arrive,
+            times.leave,
+            distance=times.distance,
+            conflict=conflict,
+            window=times.window(scope),
+            walking=options.walking,
+        )
+        return cls(tracks=tracks, evidence=evidence, walks=walks, options=options)
 
     def paths(self) -> list[tuple[list[Track], FloatArray64]]:
         """The tracks of each path, best path first, with the chance of each track.
 
-        There is no path when none is more likely the person than not.
+        There is no path when the person is hardly in the scope.
         """
-        tracks = self.widen(self.anchors)
-        scores = self.appearance_scores(tracks, self.anchors)
-        sure = [int(at) for at in np.argsort(-scores, kind="stable") if scores[at] > 0]
-        group = [tracks[at] for at in sure[: self.options.expand]]
-        for _ in range(self.options.passes + 1):
-            group = self.with_anchors(group)
-            tracks = self.widen(group)
-            node, edge = self.graph(tracks, group)
-            paths = best_paths(node, edge, 1 + 4 * self.options.alternatives) if tracks else []
-            if not paths or paths[0].score <= 0:
-                return []
-            group = [tracks[i] for i in paths[0].nodes]
-        chances = marginals(node, edge)
-        wanted = [paths[0], *_different(paths, self.options.alternatives)]
-        return [([tracks[i] for i in path.nodes], chances[list(path.nodes)]) for path in wanted]
-
-    def with_anchors(self, group: list[Track]) -> list[Track]:
-        """The group and every anchor, each once."""
-        return list({track.name: track for track in [*self.anchors, *group]}.values())
-
-    def widen(self, group: list[Track]) -> list[Track]:
-        """Tracks near the query and the group, with the anchors, in order of time."""
-        rows = np.stack([*self.query, *(track.vector for track in group)])
-        near = self.finder.near(rows.mean(axis=0), self.options.candidates)
-        return sorted(self.with_anchors(near), key=lambda track: (track.arrive, track.leave))
-
-    def appearance_scores(self, tracks: list[Track], group: list[Track]) -> FloatArray64:
-        """(N,) log odds that each track shows the person, from its appearance alone."""
-        if not tracks:
-            return np.zeros(0)
-        return self.calibration.log_odds(affinity(tracks, self.query, group))
-
-    def graph(self, tracks: list[Track], group: list[Track]) -> tuple[FloatArray64, FloatArray64]:
-        """Scores of nodes and edges."""
-        node = self.appearance_scores(tracks, group)
-        if not tracks:
-            return node, np.zeros((0, 0))
-        cameras = [self.city.camera(track.camera, track.arrive) for track in tracks]
-        arrive = np.array([track.arrive for track in tracks]) / 1000.0
-        leave = np.array([track.leave for track in tracks]) / 1000.0
-        edge = edges(
-            arrive,
-            leave,
-            distance=camera_distances(cameras, self.city.streets),
-            reach=np.array([camera.range for camera in cameras]),
-            window=self._window(arrive, leave),
-            walking=self.options.walking,
-        )
-        anchors = {track.name for track in self.anchors}
-        fixed = np.array([track.name in anchors for track in tracks])
-        node = np.where(fixed, ANCHOR, node)
+        if self.evidence is None:
+            return []
+        present, fixed = presence(self.evidence), self.evidence.fixed
+        if present < PRESENT:
+            return []
+        node = np.where(fixed, ANCHOR, log_odds(self.evidence))
         # two confirmed tracks always connect: an operator overrides the speed limit
-        both = np.triu(fixed[:, None] & fixed[None, :], 1)
-        return node, np.where(both & np.isinf(edge), 0.0, edge)
+        both = fixed[:, None] & fixed[None, :]
+        edge = np.where(both, 0.0, self.walks)
+        paths = best_paths(node, edge, 1 + 4 * self.options.alternatives)
+        if not paths or paths[0].score <= 0:
+            return []
+        chances = present * marginals(node, edge)
+        wanted = [paths[0], *_different(paths, self.options.alternatives)]
+        return [
+            ([self.tracks[i] for i in path.nodes], chances[list(path.nodes)]) for path in wanted
+        ]
 
-    def _window(self, arrive: FloatArray64, leave: FloatArray64) -> float:
-        start = arrive.min() if self.scope.start is None else self.scope.start / 1000.0
-        end = leave.max() if self.scope.end is None else self.scope.end / 1000.0
+
+def _anchors(
+    city: City,
+    finder: TrackFinder,
+    scope: Scope,
+    confirmed: tuple[str, ...],
+    rejected: frozenset[str],
+) -> list[Track]:
+    """Tracks of the confirmed sightings in the scope."""
+    known = city.gallery.get([*confirmed, *rejected])
+    names = {one.id: track_name(one) for one in known}
+    clash = {names[x] for x in confirmed} & {names[x] for x in rejected}
+    if clash:
+        raise InputError(
+            f"sightings of the tracklet '{sorted(clash)[0][1]}' are both confirmed and "
+            "rejected; it shows one person, so take one of them back"
+        )
+    inside: list[Sighting] = [one for one in known if one.id not in rejected and scope.holds(one)]
+    return finder.of(inside)
+
+
+def _candidates(
+    finder: TrackFinder,
+    query: FloatArray,
+    anchors: list[Track],
+    calibration: Calibration,
+    wanted: int,
+) -> list[Track]:
+    """Tracks near the query, tracks near the best of those, and the anchors, in order of time."""
+    near = finder.near(query[0], max(wanted // 2, 1))
+    if not near and not anchors:
+        return []
+    seeds = near[:SEEDS]
+    if near:
+        likely = calibration.log_odds(best_similarities(seeds, query)[0]) > 0
+        seeds = [one for one, is_likely in zip(seeds, likely, strict=True) if is_likely] or near[:1]
+    group = list({track.name: track for track in [*anchors, *seeds]}.values())
+    middle = np.stack([track.vectors.mean(axis=0) for track in group]).mean(axis=0)
+    more = finder.near((middle / max(float(np.linalg.norm(middle)), 1e-12)), wanted)
+    every = list({track.name: track for track in [*near, *more]}.values())[:wanted]
+    chosen = {track.name: track for track in [*anchors, *every]}.values()
+    return sorted(chosen, key=lambda track: (track.arrive, track.leave))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Times:
+    """When and how far apart N tracks are; arguments of :mod:`passerby.city.paths`."""
+
+    arrive: FloatArray64
+    leave: FloatArray64
+    distance: FloatArray64
+    reach: FloatArray64
+
+    @classmethod
+    def of(cls, city: City, tracks: list[Track]) -> "Times":
+        """Read the times of tracks and the ways between their cameras."""
+        cameras = [city.camera(track.camera, track.arrive) for track in tracks]
+        return cls(
+            arrive=np.array([track.arrive for track in tracks]) / 1000.0,
+            leave=np.array([track.leave for track in tracks]) / 1000.0,
+            distance=camera_distances(cameras, city.streets),
+            reach=np.array([camera.range for camera in cameras]),
+        )
+
+    def conflicts(self, walking: Walking) -> FloatArray64:
+        """(N, N) see :func:`passerby.city.paths.conflicts`."""
+        return conflicts(
+            self.arrive, self.leave, distance=self.distance, reach=self.reach, walking=walking
+        )
+
+    def window(self, scope: Scope) -> float:
+        """Seconds of the scope, or from the first to the last track where it has no bounds."""
+        start = self.arrive.min() if scope.start is None else scope.start / 1000.0
+        end = self.leave.max() if scope.end is None else scope.end / 1000.0
         return float(max(end - start, 60.0))

@@ -254,6 +254,8 @@ class Trace(Query):
     """Id of a sighting that is someone else; may be given again."""
     geojson: Path | None = None
     """Write the path to this GeoJSON file."""
+    gpx: Path | None = None
+    """Write the visits to this GPX file."""
 
     def main(self) -> None:
         """Reconstruct the path, write the query into the audit, and print the visits."""
@@ -273,6 +275,8 @@ class Trace(Query):
             if self.geojson is not None:
                 text = json.dumps(path.to_geojson(), ensure_ascii=False)
                 self.geojson.write_text(text + "\n", encoding="utf-8")
+            if self.gpx is not None:
+                self.gpx.write_text(path.to_gpx(), encoding="utf-8")
             self.show({**path.as_dict(), "audit": number}, _visits(query.city, path))
 
 
@@ -282,7 +286,7 @@ def _visits(city: "City", path: "Trajectory") -> str:
     away = share_words(path.recorded)
     lines = [away] if away else []
     if not path.visits:
-        return "\n".join(["nobody in this scope is more likely this person than not", *lines])
+        return "\n".join(["nobody in this scope is likely this person", *lines])
     for order, visit in enumerate(path.visits):
         facts = visit.as_dict()
         lines.append(

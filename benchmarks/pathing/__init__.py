@@ -1,0 +1,1 @@
+"""Parts of the benchmark of paths: its cities, and the methods beside the path."""
