@@ -168,7 +168,7 @@ def test_nothing_of_a_query_is_written(ann: Any, city: City) -> None:
 
     before = files()
     ann.search("A-1")
-    assert {path.name for path in files() - before} <= {"audit.head"}
+    assert {path.name for path in files() - before} <= {"audit.heads"}
 
 
 def test_how_many_pictures(ann: Any) -> None:

@@ -20,7 +20,7 @@ from passerby.errors import InputError, MissingExtraError
 from passerby.files import replacing
 
 try:
-    from sqlalchemy import JSON, URL, Double, ForeignKey, Select, String, insert, select
+    from sqlalchemy import JSON, URL, BigInteger, Double, ForeignKey, Select, String, insert, select
     from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 except ImportError:
@@ -87,6 +87,16 @@ class SettingRow(Base):
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str]
+
+
+class ChecksumRow(Base):
+    """The checksum of one table, see :mod:`passerby.city.checksums`."""
+
+    __tablename__ = "checksums"
+
+    table: Mapped[str] = mapped_column(String(64), primary_key=True)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str] = mapped_column(String(64))
 
 
 def write_map(

@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from passerby.city import checksums
 from passerby.city.address import Address
 from passerby.city.engines import DatabaseError, open_engine
 from passerby.errors import InputError, MissingExtraError
@@ -19,7 +20,11 @@ try:
 except ImportError:
     raise MissingExtraError("sqlalchemy", "city") from None
 
-REVISIONS = ("0001", "0002")  # of migrations/versions; so that reading them needs no Alembic
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+)  # of migrations/versions; so that reading them needs no Alembic
 HEAD = REVISIONS[-1]
 BEFORE = "0000"  # a city from before revisions were counted
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -82,6 +87,7 @@ def upgrade(address: Address) -> Path | None:
             if found is not None and address.file is not None:
                 copy = _copy(address.file, found)
             _run(connection)
+            checksums.write(connection)
             _check_references(connection)
     finally:
         engine.dispose()

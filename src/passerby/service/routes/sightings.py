@@ -1,18 +1,20 @@
 """Sightings: their facts and their crops."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from passerby.city import Scope, Sighting
 from passerby.city.gallery import UnknownSightingError
 from passerby.service.access import not_found
-from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Answer, Caller, Searcher, Time, rounded
+from passerby.service.inputs import Moment, Name, Wanted
 
 router = APIRouter(prefix="/api/sightings", tags=["sightings"], responses=PROBLEMS)
+OpenCase = Annotated[Name, Query(description="number of an open case of the account")]
 PER_TRACKLET = 5  # sightings read for each tracklet wanted
 
 
@@ -29,13 +31,13 @@ class SightingInfo(Answer):
     quality: Annotated[float, rounded(4)]
 
 
-class Browse(BaseModel):
+class Browse(Wanted):
     """A camera and a window, for a case."""
 
-    case: Annotated[str, Field(description="an open case")]
-    camera: str
-    start: str | None = Field(default=None, description="ISO 8601 with an offset")
-    end: str | None = Field(default=None, description="ISO 8601 with an offset; not included")
+    case: Annotated[Name, Field(description="an open case")]
+    camera: Name
+    start: Moment | None = Field(default=None, description="ISO 8601 with an offset")
+    end: Moment | None = Field(default=None, description="ISO 8601 with an offset; not included")
     limit: Annotated[int, Field(ge=1, le=200)] = 60
 
 
@@ -54,15 +56,51 @@ def find_sightings(caller: Caller, ids: list[str]) -> list[Sighting]:
     return found
 
 
+def guard_view(
+    caller: Caller,
+    identifier: str,
+    case: str,
+    action: str,
+    *,
+    there: Callable[[Sighting], bool] = lambda _: True,
+) -> Sighting:
+    """Return a sighting that may be shown; the audit's entry of the view is durable by then.
+
+    Every route that sends a picture, a scene or a clip of a sighting calls this before it sends.
+
+    Args:
+        caller: who looks.
+        identifier: id of the sighting.
+        case: number of an open case of the caller.
+        action: the word for the audit, such as "crops_viewed".
+        there: whether what is to be shown exists.
+
+    Raises:
+        Refusal: 404 for a case or sighting that the account may not see, or nothing to show; 403
+            for a case that is closed or has expired.
+    """
+    opened = caller.require_case(case)
+    found = find_sightings(caller, [identifier])[0]
+    if not there(found):
+        raise not_found("picture")
+    caller.record(action, {"sightings": [found.id]}, case=opened.id, units=(found.unit,))
+    return found
+
+
 @router.get("", summary="Browse a camera")
 def browse(caller: Searcher, wanted: Annotated[Browse, Query()]) -> list[SightingInfo]:
     """One sighting of each tracklet that a camera saw in a window, newest first."""
-    case = require_open(caller.find_case(wanted.case))
+    case = caller.require_case(wanted.case)
     window = Scope.parse(cameras=[wanted.camera], start=wanted.start, end=wanted.end)
     scope = caller.access.narrow(window)
+    approval = caller.service.width.allow(scope, case=case.id, account=caller.account.name)
     newest = caller.service.city.gallery.latest(PER_TRACKLET * wanted.limit, scope)
     seen = _best_of_tracklets(newest)[: wanted.limit]
-    details = {"scope": scope.as_dict(), "sightings": [one.id for one in seen]}
+    details = {
+        "scope": scope.as_dict(),
+        "sightings": [one.id for one in seen],
+        "approval": approval.id if approval else None,
+    }
     caller.record("browsed", details, case=case.id, units=scope.units)
     return [SightingInfo.model_validate(one) for one in seen]
 
@@ -78,9 +116,9 @@ def _best_of_tracklets(sightings: list[Sighting]) -> list[Sighting]:
 
 
 @router.get("/{identifier}", summary="A sighting")
-def sighting(identifier: str, caller: Searcher) -> SightingInfo:
-    """The facts of one sighting."""
-    return SightingInfo.model_validate(find_sightings(caller, [identifier])[0])
+def sighting(identifier: str, case: OpenCase, caller: Searcher) -> SightingInfo:
+    """The facts of one sighting, for an open case; the audit records the view."""
+    return SightingInfo.model_validate(guard_view(caller, identifier, case, "sighting_viewed"))
 
 
 @router.get(
@@ -89,11 +127,10 @@ def sighting(identifier: str, caller: Searcher) -> SightingInfo:
     response_class=FileResponse,
     responses={200: {"content": {"image/jpeg": {}}}},
 )
-def crop(identifier: str, caller: Searcher) -> Response:
-    """The crop as JPEG; the audit records the view."""
-    found = find_sightings(caller, [identifier])[0]
+def crop(identifier: str, case: OpenCase, caller: Searcher) -> Response:
+    """The crop as JPEG, for an open case; the audit's entry is durable before the first byte."""
     crops = caller.service.city.crops
-    if not found.crop or found.crop not in crops:
-        raise not_found("crop")
-    caller.service.views.add(caller.account.name, found.unit, found.id)
+    found = guard_view(
+        caller, identifier, case, "crops_viewed", there=lambda one: one.crop in crops
+    )
     return FileResponse(crops.path(found.crop), media_type="image/jpeg")
