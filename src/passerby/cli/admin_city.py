@@ -159,6 +159,10 @@ class Backup(Result, OfCity):
         with self.open() as city, tqdm(unit="B", unit_scale=True) as bar:
             manifest = back_up(city, self.target, progress=bar.update)
         words = f"{self.target}: {manifest.sightings} sightings, {len(manifest.files)} files"
+        if manifest.left_out:
+            words += f"\nnot in it: {', '.join(manifest.left_out)}"
+        if "service.key" not in manifest.files:
+            words += "\nnot in it: the audit's key, which is not in the city's folder"
         if not manifest.catalogue:
             words += (
                 "\nthe catalogue is a PostgreSQL database and is not in it: keep it with pg_dump"
@@ -168,6 +172,7 @@ class Backup(Result, OfCity):
             "bytes": manifest.size,
             "sightings": manifest.sightings,
             "catalogue": manifest.catalogue,
+            "left_out": manifest.left_out,
         }
         self.show(facts, words)
 
@@ -180,6 +185,9 @@ class Restore:
     """Folder or .tar file that `passerby admin backup` wrote."""
     city: Annotated[Path | None, tyro.conf.Positional] = None
     """New folder for the city. Without it the backup is only verified."""
+    database: str | None = None
+    """Address of the PostgreSQL database with the city's catalogue, for a backup without one:
+    postgresql://USER@HOST:PORT/NAME. The restored city works on that database."""
 
     def main(self) -> None:
         """Restore or verify, and say what is in the backup."""
@@ -190,6 +198,8 @@ class Restore:
             if self.city is None:
                 manifest = check(self.backup, progress=bar.update)
             else:
-                manifest = restore(self.backup, self.city, progress=bar.update)
+                manifest = restore(
+                    self.backup, self.city, database=self.database, progress=bar.update
+                )
         where = "is whole" if self.city is None else f"is restored in {self.city}"
         print(f"{self.backup} {where}: {manifest.sightings} sightings, {len(manifest.files)} files")
