@@ -33,6 +33,11 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Address]
     yield Address(where=parse_address(server.local_address(server.create())))
 
 
+# of revision 0003
+NEW = {"audit": ("mac",), "searches": ("digest",), "accounts": ("must_change", "code_until")}
+NEW_TABLES = ("checksums", "looks")
+
+
 def at_revision(address: Address, revision: str) -> sa.Engine:
     """The catalogue as a program of that revision left it, with rows in every kind of table."""
     engine = open_engine(address)
@@ -64,8 +69,10 @@ def fill(connection: sa.Connection) -> None:
 def rows(engine: sa.Engine) -> dict[str, list[tuple[object, ...]]]:
     with engine.connect() as connection:
         return {
-            table.name: [tuple(row) for row in connection.execute(sa.select(table))]
+            table.name: [tuple(row) for row in connection.execute(sa.select(*columns))]
             for table in METADATA.sorted_tables
+            if (columns := [one for one in table.c if one.key not in NEW.get(table.name, ())])
+            and table.name not in NEW_TABLES
         }
 
 

@@ -35,7 +35,16 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 
 from passerby.service.guards import BodyLimit, add_error_answers, add_guards
 from passerby.service.http import Service
-from passerby.service.routes import accounts, audit, cases, exports, map, search, sightings
+from passerby.service.routes import (
+    accounts,
+    audit,
+    cases,
+    exports,
+    map,
+    pictures,
+    search,
+    sightings,
+)
 from passerby.service.server import configure
 
 STATIC = Path(__file__).parent / "static"
@@ -52,7 +61,7 @@ places are WGS 84 longitude and latitude. Every refusal is a `Problem`: `code`, 
 ROUTERS = (  # in the order of the API's description
     accounts.session_router,
     map.router,
-    search.pictures_router,
+    pictures.router,
     search.router,
     search.trajectory_router,
     exports.router,

@@ -1,14 +1,12 @@
-"""The operator's way: upload a picture, search, give feedback, follow the person's path."""
+"""The operator's way: search, give feedback, follow the person's path."""
 
 from dataclasses import replace
 from math import isfinite
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, Field
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from passerby.city import Match, Trajectory
 from passerby.city.search import Per
@@ -20,59 +18,18 @@ from passerby.service.http import (
     PROBLEMS,
     Answer,
     Caller,
-    Problem,
     ScopeModel,
     Searcher,
     Time,
     rounded,
 )
 from passerby.service.inputs import Name, Names, Number, Wanted
-from passerby.service.pictures import QueryPicture
 from passerby.service.routes.sightings import SightingInfo, find_sightings
 from passerby.service.searches import Query, Search
 from passerby.times import format_time
 
-pictures_router = APIRouter(prefix="/api/pictures", tags=["search"], responses=PROBLEMS)
 router = APIRouter(prefix="/api/searches", tags=["search"], responses=PROBLEMS)
 trajectory_router = APIRouter(prefix="/api/searches", tags=["trajectory"], responses=PROBLEMS)
-
-
-class PersonBox(BaseModel):
-    """A person that the detector saw in the picture."""
-
-    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 in pixels")
-    score: Annotated[float, rounded(4)]
-
-
-class PictureInfo(BaseModel):
-    """An uploaded picture, ready to be searched for."""
-
-    id: str = Field(description="names the picture in a search; it is held in memory for a while")
-    width: int
-    height: int
-    people: list[PersonBox] = Field(description="best first; empty without a detector")
-    detected: bool = Field(description="whether a detector looked at the picture")
-    warnings: list[str] = Field(
-        description="unlike_a_crop, low_resolution, low_contrast: the answer may be poor"
-    )
-
-    @classmethod
-    def of(cls, picture: QueryPicture) -> "PictureInfo":
-        """Return what the page needs of a picture."""
-        height, width = picture.image.shape[:2]
-        people = picture.people
-        boxes = [] if people is None else people.boxes.tolist()
-        scores = [] if people is None else people.scores.tolist()
-        return cls(
-            id=picture.id,
-            width=width,
-            height=height,
-            people=[
-                PersonBox(box=box, score=score) for box, score in zip(boxes, scores, strict=True)
-            ],
-            detected=people is not None,
-            warnings=list(picture.warnings),
-        )
 
 
 Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
@@ -146,6 +103,7 @@ class SearchInfo(BaseModel):
     group: Per
     verdict: str = Field(description="empty, weak (no good match), found, or uncalibrated")
     revision: int
+    forgotten: int = Field(description="sightings of the answer that were deleted since")
     confirmed: list[str]
     rejected: list[str]
     cameras: list[str] = Field(description="cameras that the scope searched")
@@ -172,6 +130,7 @@ class SearchInfo(BaseModel):
             group=query.group,
             verdict=search.verdict,
             revision=search.revision,
+            forgotten=search.forgotten,
             confirmed=list(search.confirmed),
             rejected=list(search.rejected),
             cameras=list(found.cameras),
@@ -253,75 +212,6 @@ class TrajectoryInfo(PathInfo):
 
 
 # routes ------------------------------------------------------------------------------------------
-
-
-FORM: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {
-                    "file": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": "JPEG, PNG, WebP, BMP or TIFF",
-                    }
-                },
-            }
-        }
-    },
-}
-
-
-class _FormInMemory(MultiPartParser):
-    """Parses a form without a temporary file; the limit on request bodies bounds the memory."""
-
-    spool_max_size = 2**40  # the base class moves what is larger than this to a file
-
-
-async def read_form(request: Request, _caller: Searcher) -> bytes:
-    """Return the bytes of the one file of a form; they never touch the disk.
-
-    FastAPI's own way to take files writes those above 1 MB to a temporary file.
-
-    Raises:
-        Refusal: 422 for what is no form with one file.
-    """
-    try:
-        parser = _FormInMemory(request.headers, request.stream(), max_files=1, max_fields=0)
-        form = await parser.parse()
-        file = form.get("file")
-        if isinstance(file, UploadFile):
-            return await file.read()
-    except (MultiPartException, KeyError, ValueError, LookupError):
-        pass
-    raise Refusal(
-        422,
-        "malformed",
-        "The request is no form with one file.",
-        "Send multipart/form-data with the picture in the field 'file'.",
-    )
-
-
-@pictures_router.post(
-    "",
-    summary="Upload a query picture",
-    status_code=201,
-    responses={
-        413: {"model": Problem, "description": "Too large, in bytes or in pixels"},
-        415: {"model": Problem, "description": "Not a picture"},
-        422: {"model": Problem, "description": "Unreadable, too small, or no person in it"},
-    },
-    openapi_extra={"requestBody": FORM},
-)
-def add(
-    caller: Searcher,
-    file: Annotated[bytes, Depends(read_form)],
-) -> PictureInfo:
-    """Check a picture and hold it in memory for a search; it is never written to disk."""
-    return PictureInfo.of(caller.service.pictures.add(file, caller.account.name))
 
 
 @router.post("", summary="Search for a person", status_code=201)

@@ -66,4 +66,6 @@ export async function download(path, body) {
   return response.headers.get("X-Audit-Number");
 }
 
-export const cropUrl = (id) => `/api/sightings/${encodeURIComponent(id)}/crop`;
+/** Where a sighting's picture is; it is shown for an open case only. */
+export const cropUrl = (id, caseId) =>
+  `/api/sightings/${encodeURIComponent(id)}/crop?case=${encodeURIComponent(caseId ?? "")}`;

@@ -104,7 +104,7 @@ const resultSide = (match, frames, frame, choose) =>
     "figure",
     { class: "compare-side" },
     h("figcaption", {}, t("compare.result", { n: match.rank })),
-    h("div", { class: "compare-stage" }, h("img", { src: cropUrl(frames[frame]), alt: t("results.crop", { n: match.rank }) })),
+    h("div", { class: "compare-stage" }, h("img", { src: cropUrl(frames[frame], state.search.case), alt: t("results.crop", { n: match.rank }) })),
     frames.length > 1
       ? h(
           "div",
@@ -113,7 +113,7 @@ const resultSide = (match, frames, frame, choose) =>
             h(
               "button",
               { type: "button", "aria-pressed": String(i === frame), "aria-label": t("compare.frame", { n: i + 1 }), "data-key": `frame:${i}`, onclick: () => choose(i) },
-              h("img", { src: cropUrl(id), alt: "" }),
+              h("img", { src: cropUrl(id, state.search.case), alt: "" }),
             ),
           ),
         )
