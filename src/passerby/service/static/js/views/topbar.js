@@ -58,12 +58,16 @@ function account() {
     await remove("/api/session").catch(() => {});
     location.reload(); // nothing of the session stays in the page
   };
+  const ownPassword = (event) => {
+    event.preventDefault();
+    changePassword();
+  };
   return h(
     "div",
     { class: "row top-account" },
     h(
-      "button",
-      { type: "button", class: "top-who", title: t("password.title"), "data-key": "password", onclick: changePassword },
+      "a",
+      { href: "#", class: "top-who", title: t("password.title"), "data-key": "password", onclick: ownPassword },
       h("strong", {}, name),
       h("span", { class: "hint" }, t(`role.${role}`)),
     ),
