@@ -7,6 +7,8 @@ from passerby.errors import InputError
 
 DAY_MS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
+LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 
 
 def now() -> int:
@@ -25,14 +27,15 @@ def parse_time(value: str | int | datetime, what: str = "time") -> int:
         InputError: The text is not ISO 8601, or the time has no zone.
     """
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return _in_range(value, what)
     moment = value
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.strip())
         except ValueError:
             raise InputError(
-                f"{what} '{value}' is no ISO 8601 time; write it like 2026-05-01T08:00:00+08:00"
+                f"{what} '{value[:80]}' is no ISO 8601 time; "
+                "write it like 2026-05-01T08:00:00+08:00"
             ) from None
     if not isinstance(moment, datetime):
         raise InputError(f"{what} must be an ISO 8601 text with an offset, not {value!r}")
@@ -40,7 +43,14 @@ def parse_time(value: str | int | datetime, what: str = "time") -> int:
         raise InputError(
             f"{what} '{value}' has no time zone; add the offset, for example +08:00 or Z"
         )
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+    return _in_range((moment - EPOCH) // timedelta(milliseconds=1), what)
+
+
+def _in_range(milliseconds: int, what: str) -> int:
+    """Return the time; refuse one that has no ISO 8601 text in UTC."""
+    if not FIRST <= milliseconds <= LAST:
+        raise InputError(f"{what} lies outside the years 1 to 9999 in UTC; give another")
+    return milliseconds
 
 
 def format_time(milliseconds: int) -> str:

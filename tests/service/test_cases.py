@@ -91,7 +91,7 @@ def search(client: Any, case_id: str, scope: dict[str, Any]) -> Any:
     ("scope", "wide"),
     [
         ({"units": ["9901"], **HOUR}, False),
-        ({"units": ["9901", "9902"], **HOUR}, False),
+        ({"units": ["9901", "9902"], **HOUR}, True),
         ({**HOUR}, True),
         ({"units": ["99"], **HOUR}, True),
         ({"units": ["9901"]}, True),

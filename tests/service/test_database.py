@@ -35,6 +35,11 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Address]
     yield Address(where=parse_address(server.local_address(server.create())))
 
 
+# of later revisions
+NEW = {"audit": ("mac",), "searches": ("digest",), "accounts": ("must_change", "code_until")}
+NEW_TABLES = ("checksums", "looks", "cameras", "clips", "settings")
+
+
 def at_revision(address: Address, revision: str) -> sa.Engine:
     """The catalogue as a program of that revision left it, with rows in every kind of table."""
     engine = open_engine(address)
@@ -69,9 +74,10 @@ def rows(engine: sa.Engine) -> dict[str, list[tuple[object, ...]]]:
     """The rows of the tables that no later revision makes anew."""
     with engine.connect() as connection:
         return {
-            table.name: [tuple(row) for row in connection.execute(sa.select(table))]
+            table.name: [tuple(row) for row in connection.execute(sa.select(*columns))]
             for table in METADATA.sorted_tables
-            if table.name not in ("cameras", "clips", "settings")
+            if (columns := [one for one in table.c if one.key not in NEW.get(table.name, ())])
+            and table.name not in NEW_TABLES
         }
 
 

@@ -113,8 +113,8 @@ def test_no_answer_names_what_lies_outside(
 
 def test_sightings_and_crops_outside_do_not_exist(bob: Any) -> None:
     inside, beyond, nothing = "p1-C01-0", "p1-C05-0", "p9-C01-0"
-    assert bob.get(f"/api/sightings/{inside}").status_code == 200
-    for path in ("/api/sightings/{}", "/api/sightings/{}/crop"):
+    assert bob.get(f"/api/sightings/{inside}?case=B-1").status_code == 200
+    for path in ("/api/sightings/{}?case=B-1", "/api/sightings/{}/crop?case=B-1"):
         hidden, absent = bob.get(path.format(beyond)), bob.get(path.format(nothing))
         assert hidden.status_code == absent.status_code == 404
         assert hidden.json() == absent.json()

@@ -176,6 +176,34 @@ def test_an_administrator_adds_an_account(page: Any, app: FastAPI) -> None:
     page.wait_for_selector("td >> text=new.person")
 
 
+def test_a_one_time_password_is_changed_before_anything_else(page: Any, app: FastAPI) -> None:
+    accounts = app.state.service.accounts
+    code = accounts.set_password("bob", code_hours=1)
+    page.fill("input[name=name]", "bob")
+    page.fill("input[name=password]", code)
+    page.click("button[type=submit]")
+    page.wait_for_selector("h1 >> text=Your password")
+    assert page.locator(".desk").count() == 0
+    page.click("text=中文")
+    page.wait_for_selector("h1 >> text=您的密码")
+    page.click("text=EN")
+    for values in (("one long password", "another password"), ("my own password 1",) * 2):
+        for place, value in enumerate(values):
+            page.fill(f"input[type=password] >> nth={place}", value)
+        page.click("button[type=submit]")
+        if values[0] != values[1]:
+            page.wait_for_selector(".notice.bad >> text=differ")
+    page.wait_for_selector(".desk")
+    # and once more, by choice
+    page.click("[data-key=password]")
+    for place, value in enumerate(("my own password 1", *("my own password 2",) * 2)):
+        page.fill(f"dialog input >> nth={place}", value)
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("dialog", state="detached")
+    page.wait_for_selector(".desk")
+    assert accounts.verify("bob", "my own password 2") is not None
+
+
 def test_a_supervisor_reads_the_audit(page: Any, ann: Any) -> None:
     enter(page, "sue")
     page.click("[data-key='page:audit']")

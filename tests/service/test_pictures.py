@@ -1,7 +1,9 @@
 """Query pictures: what cannot be used is refused with a reason; nothing reaches the disk."""
 
 import io
+import stat
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -168,7 +170,78 @@ def test_nothing_of_a_query_is_written(ann: Any, city: City) -> None:
 
     before = files()
     ann.search("A-1")
-    assert {path.name for path in files() - before} <= {"audit.head"}
+    assert {path.name for path in files() - before} <= {"audit.heads"}
+
+
+def holding(marker: bytes, *folders: Path) -> list[str]:
+    """The files that hold some bytes: below folders, and all that this process has open."""
+    found = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
+    names = []
+    for path in [*found, *Path("/proc/self/fd").iterdir()]:
+        try:
+            if stat.S_ISREG(path.stat().st_mode) and marker in path.read_bytes():
+                names.append(str(path.resolve()))
+        except OSError:
+            continue  # closed meanwhile
+    return names
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc on this machine")
+def test_a_large_picture_is_in_no_file_and_no_open_descriptor(
+    make_app: Callable[..., FastAPI],
+    ann: Any,
+    city: City,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Looked for while the picture is worked on, also in files that are deleted but open."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    data = encoded(1500, 1500)
+    assert len(data) > 6_000_000, "far beyond what a form keeps in memory by default"
+    marker = data[3_000_000:3_000_064]
+    with tempfile.TemporaryFile() as control:
+        control.write(data)
+        control.flush()
+        assert holding(marker, tmp_path), "the search itself finds an open, deleted file"
+    looked: list[list[str]] = []
+
+    class Spy(Detector):
+        name = "spy"
+
+        def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+            looked.append(holding(marker, tmp_path))
+            box = np.array([[400, 100, 1000, 1400]], np.float32)
+            return [Detections(boxes=box, scores=np.array([0.9], np.float32)) for _ in frames]
+
+    client = type(ann)(make_app(detector=Spy()))
+    client.sign_in("ann", "a long enough password")
+    answer = send(client, data)
+    assert answer.status_code == 201, answer.text
+    body = {"case": "A-1", "pictures": [{"id": answer.json()["id"]}]}
+    assert client.post("/api/searches", json=body).status_code == 201
+    assert looked == [[]]
+    assert holding(marker, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"file": "a text"},
+        {"other": ("q.png", b"x", "image/png")},
+        {"file": [("a.png", b"x", "image/png"), ("b.png", b"x", "image/png")]},
+    ],
+)
+def test_a_form_with_anything_but_one_file_is_refused(ann: Any, parts: dict[str, Any]) -> None:
+    given = parts.get("file")
+    if isinstance(given, list):
+        answer = ann.post("/api/pictures", files=[("file", one) for one in given])
+    elif isinstance(given, str):
+        answer = ann.post("/api/pictures", data=parts)
+    else:
+        answer = ann.post("/api/pictures", files=parts or None)
+    assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
 
 
 def test_how_many_pictures(ann: Any) -> None:

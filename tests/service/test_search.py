@@ -288,7 +288,7 @@ def test_what_was_done_is_in_the_audit(ann: Any, app: FastAPI) -> None:
     found = ann.search("A-1")
     ann.get(f"/api/searches/{found['id']}/trajectory")
     for name in ("p1-C01-0", "p1-C01-1", "p2-C08-0"):
-        assert ann.get(f"/api/sightings/{name}/crop").status_code == 200
+        assert ann.get(f"/api/sightings/{name}/crop?case=A-1").status_code == 200
     ann.get("/api/sightings", params={"case": "A-1", "camera": "C01"})
     ann.delete("/api/session")
     entries = app.state.service.audit.entries()
@@ -298,8 +298,8 @@ def test_what_was_done_is_in_the_audit(ann: Any, app: FastAPI) -> None:
         "case_opened",
         "searched",
         "traced",
+        *["crops_viewed"] * 3,
         "browsed",
-        "crops_viewed",
         "signed_out",
     ]
     by_action = {entry.action: entry for entry in entries}
@@ -308,7 +308,9 @@ def test_what_was_done_is_in_the_audit(ann: Any, app: FastAPI) -> None:
     assert len(searched.details["pictures"][0]) == 64
     assert searched.details["model"]
     assert len(searched.details["results"]) == 32
-    assert by_action["crops_viewed"].details["sightings"] == ["p1-C01-0", "p1-C01-1", "p2-C08-0"]
+    views = [one for one in reversed(entries) if one.action == "crops_viewed"]
+    assert [one.details["sightings"] for one in views] == [["p1-C01-0"], ["p1-C01-1"], ["p2-C08-0"]]
+    assert {one.case for one in views} == {"A-1"}
     assert app.state.service.audit.verify().intact
 
 

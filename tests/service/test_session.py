@@ -12,9 +12,10 @@ from fastapi.testclient import TestClient
 
 from passerby.city import City
 from passerby.errors import InputError
-from passerby.service import accounts
-from passerby.service.accounts import FAILURES_BY_ACCOUNT, SECRET_FILE, Accounts
+from passerby.service import accounts, sessions
+from passerby.service.accounts import Accounts
 from passerby.service.app import create_first_accounts, open_demo
+from passerby.service.sessions import FAILURES_BY_ACCOUNT, SECRET_FILE
 from passerby.service.settings import Settings
 
 PASSWORD = "a long enough password"
@@ -162,7 +163,7 @@ def test_idle_and_long_sessions_end(
 ) -> None:
     client = TestClient(make_app(settings=Settings(idle_minutes=10, session_hours=1)))
     post(client)
-    start = accounts.now()
+    start = sessions.now()
     for minutes, status in (
         (9, 200),
         (18, 200),
@@ -172,7 +173,7 @@ def test_idle_and_long_sessions_end(
         (54, 200),
         (61, 401),
     ):
-        monkeypatch.setattr(accounts, "now", lambda later=minutes: start + later * 60_000)
+        monkeypatch.setattr(sessions, "now", lambda later=minutes: start + later * 60_000)
         assert client.get("/api/session").status_code == status, minutes
     monkeypatch.undo()
 
@@ -182,8 +183,8 @@ def test_an_idle_session_ends(
 ) -> None:
     client = TestClient(make_app(settings=Settings(idle_minutes=10)))
     post(client)
-    start = accounts.now()
-    monkeypatch.setattr(accounts, "now", lambda: start + 11 * 60_000)
+    start = sessions.now()
+    monkeypatch.setattr(sessions, "now", lambda: start + 11 * 60_000)
     assert client.get("/api/session").status_code == 401
 
 

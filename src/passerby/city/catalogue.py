@@ -129,6 +129,16 @@ class SettingRow(Base):
     value: Mapped[str]
 
 
+class ChecksumRow(Base):
+    """The checksum of one table, see :mod:`passerby.city.checksums`."""
+
+    __tablename__ = "checksums"
+
+    table: Mapped[str] = mapped_column(String(64), primary_key=True)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str] = mapped_column(String(64))
+
+
 def write_map(
     session: Session, units: UnitTree, cameras: dict[str, Camera], streets: list[Street]
 ) -> None:

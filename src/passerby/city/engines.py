@@ -15,6 +15,8 @@ from passerby.errors import InputError, MissingExtraError
 try:
     import sqlalchemy as sa
     from sqlalchemy import event
+
+    from passerby.city import checksums
 except ImportError:
     raise MissingExtraError("sqlalchemy", "city") from None
 
@@ -54,9 +56,12 @@ def open_engine(address: Address, *, upgrading: bool = False) -> sa.Engine:
         InputError: The address cannot be used.
     """
     if isinstance(address.where, Path):
-        return _sqlite(address.where, foreign_keys=not upgrading)
-    timeout = None if upgrading else 2 * WAIT
-    return _postgresql(address.where, address.password, timeout=timeout, place=str(address))
+        engine = _sqlite(address.where, foreign_keys=not upgrading)
+    else:
+        timeout = None if upgrading else 2 * WAIT
+        engine = _postgresql(address.where, address.password, timeout=timeout, place=str(address))
+    checksums.maintain(engine)
+    return engine
 
 
 def _sqlite(path: Path, *, foreign_keys: bool) -> sa.Engine:
@@ -68,7 +73,13 @@ def _sqlite(path: Path, *, foreign_keys: bool) -> sa.Engine:
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN comes too late
         keys = "ON" if foreign_keys else "OFF"
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={keys}"):
+        # secure_delete: what retention strips from a search must not stay in the file's free pages
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"foreign_keys={keys}",
+            "secure_delete=ON",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -4,87 +4,55 @@ A backup is consistent although the service runs meanwhile, because of its order
 the catalogue come first: an audit head that is older than the audit is no fault, a newer one would
 be one. Then come the catalogue, through SQLite's own backup, and a snapshot of the gallery. The
 crops come last: the crop of a sighting is on the disk before the sighting is.
+
+A backup to restore is hostile input. Only files of a fixed list of names come back, for their owner
+alone, none larger than the manifest says. What points to somewhere else does not: no address of a
+database, of a gallery's server or of a collector of audit heads, no session. So a drill beside the
+live city cannot reach it.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import sqlite3
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 import passerby
-from passerby.city.address import CATALOGUE, PASSWORD_FILE, has_city
+from passerby.city import copying
+from passerby.city.address import CATALOGUE, Address, has_city, write_address
+from passerby.city.backup_files import (
+    HEADS,
+    MANIFEST,
+    PLAIN,
+    STORES,
+    TEMPORARY,
+    Hashing,
+    Manifest,
+    Progress,
+    Put,
+    check_name,
+    files_of,
+    read_manifest,
+    skip,
+    write,
+    writing,
+)
 from passerby.city.city import GALLERY, City
 from passerby.city.crops import SCENE
+from passerby.city.engines import open_engine
 from passerby.city.gallery import EmbeddedGallery
-from passerby.errors import InputError
-from passerby.files import making_folder, replacing, sync
+from passerby.errors import InputError, one_line
+from passerby.files import making_folder
 from passerby.times import now
 
-MANIFEST = "manifest.json"
-FORMAT = 1
-PIECE = 1 << 20  # bytes read at once
-# files of a city's folder that are no part of a backup: locks, drafts, SQLite's own files
-_TEMPORARY = (".lock", ".new", ".tmp", ".part", "-wal", "-shm", "-journal")
+__all__ = ["Manifest", "back_up", "check", "read_manifest", "restore"]
 
-Progress = Callable[[int], object]
-"""Called with the size of each file."""
-Put = Callable[[str, int, IO[bytes]], None]
-"""Stores one file: its path in the city's folder, its size, its content."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
-    """What a backup holds.
-
-    Attributes:
-        created: Milliseconds since the epoch, UTC.
-        version: Of Passerby.
-        sightings: Number of sightings in the gallery's snapshot.
-        model: Id of the network of the gallery's vectors.
-        catalogue: Whether the catalogue is in the backup; one in PostgreSQL is not.
-        files: Size in bytes and SHA-256 by path in the city's folder.
-    """
-
-    created: int
-    version: str
-    sightings: int
-    model: str | None
-    catalogue: bool
-    files: dict[str, tuple[int, str]]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(size for size, _ in self.files.values())
-
-    def as_json(self) -> bytes:
-        """The manifest as it is stored."""
-        body = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps({"format": FORMAT, **body}, indent=1).encode()
-
-    @classmethod
-    def parse(cls, text: bytes, backup: Path) -> "Manifest":
-        """Read a stored manifest.
-
-        Raises:
-            InputError: It is no manifest of this version.
-        """
-        try:
-            body: dict[str, Any] = json.loads(text)
-            if body.pop("format") == FORMAT:
-                files = {name: (size, digest) for name, (size, digest) in body.pop("files").items()}
-                return cls(files=files, **body)
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"the manifest of the backup {backup} cannot be read") from None
-        raise InputError(f"the backup {backup} is of another version of Passerby")
+POINTING = ("audit_syslog", "audit_url")  # settings of the service that name another machine
 
 
 def back_up(city: City, target: Path, *, progress: Progress = lambda _: None) -> Manifest:
@@ -99,34 +67,37 @@ def back_up(city: City, target: Path, *, progress: Progress = lambda _: None) ->
         progress: Called with the size of each stored file.
 
     Raises:
-        InputError: The target exists, or a crop is damaged.
+        InputError: The target exists, or a crop is damaged or missing.
     """
     if target.exists():
         raise InputError(f"{target} exists already; name a new folder or a new .tar file")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _writing(target) as put, tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    with writing(target) as put, tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         files: dict[str, tuple[int, str]] = {}
 
         def store(name: str, path: Path) -> None:
             with path.open("rb") as file:
-                source = _Hashing(file)
+                source = Hashing(file)
                 put(name, os.fstat(file.fileno()).st_size, source)  # type: ignore[arg-type]
             files[name] = source.summary
             progress(source.size)
 
-        has_catalogue = _store_catalogue(city, Path(scratch), store)
-        sightings, model = _store_gallery(city, Path(scratch), store)
+        left_out = _store_catalogue(city, Path(scratch), store)
+        snapshot = _store_gallery(city, Path(scratch), store)
         for shelf in sorted(city.crops.folder.glob("[0-9a-f][0-9a-f]")):
             for path in sorted(shelf.glob("[0-9a-f]*.jpg")):  # crops and scenes; drafts have a dot
                 _store_crop(path, f"crops/{shelf.name}/{path.name}", store, files)
-        manifest = Manifest(
-            created=now(),
-            version=passerby.__version__,
-            sightings=sightings,
-            model=model,
-            catalogue=has_catalogue,
-            files=dict(sorted(files.items())),
-        )
+        with closing(EmbeddedGallery(snapshot)) as gallery:
+            _require_crops(city, gallery, files)
+            manifest = Manifest(
+                created=now(),
+                version=passerby.__version__,
+                sightings=gallery.count(),
+                model=gallery.model_id,
+                catalogue=CATALOGUE in files,
+                files=dict(sorted(files.items())),
+                left_out=left_out,
+            )
         text = Path(scratch) / MANIFEST
         text.write_bytes(manifest.as_json())
         with text.open("rb") as file:
@@ -134,47 +105,103 @@ def back_up(city: City, target: Path, *, progress: Progress = lambda _: None) ->
     return manifest
 
 
-def _store_catalogue(city: City, scratch: Path, store: Callable[[str, Path], None]) -> bool:
-    """Store the files beside the catalogue, then the catalogue; False when it is elsewhere."""
-    files = [
-        path
-        for path in sorted(city.folder.iterdir())
-        if path.is_file() and not path.name.startswith(".")  # drafts begin with a dot
-    ]
-    for path in files:
-        own = path.name in (CATALOGUE, PASSWORD_FILE) or path.name.endswith(_TEMPORARY)
-        if not own and path.suffix != ".sqlite":
-            store(path.name, path)
-    for path in files:
-        if path.suffix != ".sqlite":
+def _store_catalogue(city: City, scratch: Path, store: Callable[[str, Path], None]) -> list[str]:
+    """Store the catalogue and the files beside it; returns the names of those left out."""
+    there = {path.name for path in city.folder.iterdir() if path.is_file()}
+    for name in HEADS:
+        if name in there:
+            store(name, city.folder / name)
+    for name in STORES:
+        if name not in there:
             continue
-        copy = scratch / path.name
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as file:
+        copy = scratch / name
+        with (
+            closing(sqlite3.connect(city.folder / name)) as source,
+            closing(sqlite3.connect(copy)) as file,
+        ):
             source.backup(file)
-            if path.name == CATALOGUE:  # a restored city uses the gallery of its own folder
-                file.execute("DELETE FROM settings WHERE key = ?", (GALLERY,))
-                file.commit()
-        store(path.name, copy)
+        if name == CATALOGUE:
+            _detach(copy)
+        store(name, copy)
         copy.unlink()
-    return (city.folder / CATALOGUE).is_file()
+    for name in PLAIN:
+        if name in there:
+            store(name, city.folder / name)
+    known = {*HEADS, *STORES, *PLAIN}
+    return sorted(
+        name
+        for name in there - known
+        if not name.startswith(".") and not name.endswith(TEMPORARY)  # drafts begin with a dot
+    )
 
 
-def _store_gallery(
-    city: City, scratch: Path, store: Callable[[str, Path], None]
-) -> tuple[int, str | None]:
-    """Store a snapshot of the gallery; returns its number of sightings and its model."""
+def _detach(catalogue: Path) -> None:
+    """Remove what points to other machines from a copied catalogue, and its sessions.
+
+    Raises:
+        InputError: The file is no catalogue, or holds what none of ours does.
+    """
+    engine = open_engine(Address(where=catalogue))
+    try:
+        with engine.execution_options(immediate=True).begin() as connection:
+            connection.exec_driver_sql("PRAGMA trusted_schema=OFF")
+            kinds = "SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+            strange = [
+                name
+                for kind, name in connection.exec_driver_sql(kinds)
+                if kind == "view" or name not in ("audit_no_update", "audit_no_delete")
+            ]
+            if strange:
+                raise InputError(f"the catalogue holds '{strange[0]}', which Passerby never made")
+            rows = connection.exec_driver_sql("SELECT key, value FROM settings")
+            settings = {str(key): str(value) for key, value in rows}
+            if GALLERY in settings:  # a restored city uses the gallery of its own folder
+                connection.exec_driver_sql("DELETE FROM settings WHERE key = ?", (GALLERY,))
+            service = json.loads(settings.get("service", "{}"))
+            if any(service.get(name) for name in POINTING):
+                service |= dict.fromkeys(POINTING, "")
+                values = (json.dumps(service), "service")
+                connection.exec_driver_sql("UPDATE settings SET value = ? WHERE key = ?", values)
+            tables = "SELECT name FROM sqlite_master WHERE name = 'sessions'"
+            if connection.exec_driver_sql(tables).first():
+                connection.exec_driver_sql("DELETE FROM sessions")
+        with engine.connect() as connection:  # one file, with nothing beside it
+            connection.connection.driver_connection.execute("PRAGMA journal_mode=DELETE")  # type: ignore[union-attr]
+    except (sqlite3.Error, SQLAlchemyError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the catalogue cannot be used: {one_line(error)}") from None
+    finally:
+        engine.dispose()
+
+
+def _store_gallery(city: City, scratch: Path, store: Callable[[str, Path], None]) -> Path:
+    """Store a snapshot of the gallery; returns its folder."""
     snapshot = scratch / "gallery"
     city.gallery.snapshot(snapshot)
-    gallery = EmbeddedGallery(snapshot)
-    try:
-        sightings, model = gallery.count(), gallery.model_id
-    finally:
-        gallery.close()
     for path in sorted(snapshot.rglob("*")):
-        if path.is_file() and not path.name.endswith(_TEMPORARY):
+        if path.is_file() and not path.name.endswith(TEMPORARY):
             store(str(path.relative_to(scratch)), path)
-    shutil.rmtree(snapshot)
-    return sightings, model
+    return snapshot
+
+
+def _require_crops(
+    city: City, snapshot: EmbeddedGallery, files: dict[str, tuple[int, str]]
+) -> None:
+    """Refuse a backup without the crop of one of its sightings.
+
+    The crop of a sighting that was deleted meanwhile is not missed.
+    """
+    for window in copying.windows(snapshot):
+        named = {one.crop: one.id for one in snapshot.latest(snapshot.count(window), window)}
+        lost = [crop for crop in named if crop and f"crops/{crop[:2]}/{crop}.jpg" not in files]
+        lost = sorted(city.gallery.crops_used(lost)) if lost else []
+        if lost:
+            raise InputError(
+                f"{len(lost)} crops are missing, first that of sighting '{named[lost[0]]}'; "
+                "'passerby admin verify' names all; restore them from an older backup, or delete "
+                "their sightings"
+            )
 
 
 def _store_crop(
@@ -197,123 +224,74 @@ def check(backup: Path, *, progress: Progress = lambda _: None) -> Manifest:
     Raises:
         InputError: It is no backup, or a file is damaged, missing or not in the manifest.
     """
-    return _verify(backup, _skip, progress)
+    return _verify(backup, read_manifest(backup), skip, progress)
 
 
-def restore(backup: Path, folder: Path, *, progress: Progress = lambda _: None) -> Manifest:
+def restore(
+    backup: Path,
+    folder: Path,
+    *,
+    database: str | None = None,
+    progress: Progress = lambda _: None,
+) -> Manifest:
     """Make a city's folder from a backup; it appears when every file is there and verified.
 
+    The folder and its files are for their owner alone. The city is detached: its catalogue and its
+    gallery are those of the folder, its sessions have ended.
+
+    Args:
+        backup: A folder or a tar file; nothing in it is believed.
+        folder: A new folder.
+        database: Address of the PostgreSQL database that holds the city's catalogue, of a backup
+            that holds none. An address in the backup is never used.
+        progress: Called with the size of each file.
+
     Raises:
-        InputError: The folder exists, or the backup is damaged; nothing is left in the folder.
+        InputError: The folder exists, the backup is damaged, holds what no backup does, or does
+            not fit; nothing is left in the folder.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "holds a city" if has_city(folder) else "is not empty"
         raise InputError(f"the folder {folder} {what}; name a new one to restore into")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with making_folder(folder) as made:
-        return _verify(backup, lambda name, _, file: _write(made / name, file), progress)
-
-
-def _verify(backup: Path, put: Put, progress: Progress) -> Manifest:
-    """Read every file of a backup, store it with ``put``, and compare it with the manifest."""
     manifest = read_manifest(backup)
+    if (CATALOGUE in manifest.files) == (database is not None):
+        have = "has a catalogue of its own; leave --database out"
+        lack = "holds no catalogue; say with --database ADDRESS which database has the city's"
+        raise InputError(f"the backup {backup} {have if database else lack}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
+    if manifest.size > free:
+        raise InputError(
+            f"the backup {backup} needs {manifest.size} bytes, there are {free} free; make room"
+        )
+    with making_folder(folder) as made:
+        made.chmod(0o700)
+        _verify(backup, manifest, lambda name, _, file: write(made / name, file), progress)
+        if database is None:
+            _detach(made / CATALOGUE)
+        else:
+            write_address(made, Address.of(made, database).where)  # type: ignore[arg-type]
+    return manifest
+
+
+def _verify(backup: Path, manifest: Manifest, put: Put, progress: Progress) -> Manifest:
+    """Read every file of a backup, store it with ``put``, and compare it with the manifest."""
+    for name, (size, digest) in manifest.files.items():
+        check_name(backup, name, size, digest)
     left = dict(manifest.files)
-    for name, file in _files_of(backup):
+    for name, size, file in files_of(backup):
         if name == MANIFEST:
             continue
         expected = left.pop(name, None)
-        if expected is None or Path(name).is_absolute() or ".." in Path(name).parts:
+        if expected is None:
             raise InputError(f"the backup {backup} holds '{name}', which its manifest does not")
-        source = _Hashing(file)
-        put(name, expected[0], source)  # type: ignore[arg-type]
+        if size != expected[0]:
+            raise InputError(f"'{name}' in the backup {backup} is damaged; use another backup")
+        source = Hashing(file, most=size)
+        put(name, size, source)  # type: ignore[arg-type]
         if source.summary != expected:
             raise InputError(f"'{name}' in the backup {backup} is damaged; use another backup")
         progress(source.size)
     if left:
         raise InputError(f"'{min(left)}' is missing from the backup {backup}; use another backup")
     return manifest
-
-
-class _Hashing:
-    """A file that is counted and hashed while it is read."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._digest, self.size = file, hashlib.sha256(), 0
-
-    def read(self, size: int = -1) -> bytes:
-        piece = self._file.read(size)
-        self._digest.update(piece)
-        self.size += len(piece)
-        return piece
-
-    @property
-    def summary(self) -> tuple[int, str]:
-        """Size in bytes and SHA-256 of what was read."""
-        return self.size, self._digest.hexdigest()
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[Put]:
-    """Store files in a folder or tar file that appears under its name when everything is there."""
-    if target.suffix != ".tar":
-        with making_folder(target) as made:
-            yield lambda name, _, source: _write(made / name, source)
-        return
-    with replacing(target) as partial, tarfile.open(partial, "w") as tar:
-
-        def put(name: str, size: int, source: IO[bytes]) -> None:
-            info = tarfile.TarInfo(name)
-            info.size, info.mtime, info.mode = size, now() // 1000, 0o600
-            tar.addfile(info, source)
-
-        yield put
-
-
-def _write(path: Path, source: IO[bytes]) -> None:
-    """Write a new file, durable when it returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
-        shutil.copyfileobj(source, file, PIECE)
-    sync(path)
-
-
-def _skip(_name: str, _size: int, source: IO[bytes]) -> None:
-    """Read a file and keep nothing of it."""
-    while source.read(PIECE):
-        pass
-
-
-def read_manifest(backup: Path) -> Manifest:
-    """The manifest of a backup.
-
-    Raises:
-        InputError: It is no backup.
-    """
-    try:
-        if backup.is_dir():
-            return Manifest.parse((backup / MANIFEST).read_bytes(), backup)
-        with tarfile.open(backup, "r:") as tar:
-            file = tar.extractfile(MANIFEST)
-            assert file is not None
-            return Manifest.parse(file.read(), backup)
-    except (OSError, KeyError, tarfile.TarError, AssertionError) as error:
-        raise InputError(f"{backup} is no backup of a city: {error}") from None
-
-
-def _files_of(backup: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Every plain file of a backup, by its path in the city's folder."""
-    if backup.is_dir():
-        for path in sorted(backup.rglob("*")):
-            if path.is_file():
-                with path.open("rb") as file:
-                    yield str(path.relative_to(backup)), file
-        return
-    try:
-        with tarfile.open(backup, "r:") as tar:
-            for member in tar:
-                found = tar.extractfile(member) if member.isfile() else None
-                if found is None:
-                    raise InputError(f"the backup {backup} holds '{member.name}', no plain file")
-                yield member.name, found
-    except tarfile.TarError as error:
-        raise InputError(f"the backup {backup} is damaged: {error}") from None

@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from passerby.city import checksums
 from passerby.city.address import Address
 from passerby.city.engines import DatabaseError, open_engine
 from passerby.errors import InputError, MissingExtraError
@@ -23,6 +24,7 @@ REVISIONS = (
     "0001",
     "0002",
     "0003",
+    "0004",
 )  # of migrations/versions; so that reading them needs no Alembic
 HEAD = REVISIONS[-1]
 BEFORE = "0000"  # a city from before revisions were counted
@@ -86,6 +88,7 @@ def upgrade(address: Address) -> Path | None:
             if found is not None and address.file is not None:
                 copy = _copy(address.file, found)
             _run(connection)
+            checksums.write(connection)
             _check_references(connection)
     finally:
         engine.dispose()

@@ -107,6 +107,7 @@ VERBS: Tree = {
                 "verify or show the audit",
                 {
                     "verify": ("recompute its chain of hashes", "admin_accounts:VerifyAudit"),
+                    "resume": ("let it go on after a loss", "admin_accounts:ResumeAudit"),
                     "show": ("print its newest entries", "admin_accounts:ShowAudit"),
                 },
             ),

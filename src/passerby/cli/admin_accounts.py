@@ -4,6 +4,8 @@ import dataclasses
 import json
 import sys
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -12,6 +14,8 @@ from passerby.cli.common import BY, OfCity, Result, audited
 from passerby.errors import InputError
 
 Name = Annotated[str, tyro.conf.Positional]
+# --unit A B, --unit A --unit B, and both mixed
+Texts = Annotated[list[list[str]], tyro.conf.UseAppendAction]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +26,15 @@ class AddAccount(OfCity):
     """Name to sign in with."""
     role: str = "operator"
     """operator, supervisor or administrator."""
-    unit: list[str] = field(default_factory=list)
+    unit: Texts = field(default_factory=list)
     """Codes of the units it may see; the whole city when none is given."""
 
     def main(self) -> None:
         """Create it, and print the password."""
         from passerby.service.accounts import Accounts
 
-        with audited(self.city) as (city, database, audit):
-            grants = tuple(self.unit) or tuple(unit.code for unit in city.units.roots)
+        with audited(self.city, changing=True) as (city, database, audit):
+            grants = tuple(chain(*self.unit)) or tuple(unit.code for unit in city.units.roots)
             for code in grants:
                 city.units[code]
             password = Accounts(database).create(self.name, self.role, grants)
@@ -46,8 +50,8 @@ class ChangeAccount(OfCity):
     name: Name
     """Name of the account."""
     new_password: bool = False
-    """Generate a new password and print it."""
-    unit: list[str] = field(default_factory=list)
+    """Generate a one-time password and print it; its owner chooses another at sign-in."""
+    unit: Texts = field(default_factory=list)
     """Codes of the units it may see from now on."""
     disable: bool = False
     """It can no longer sign in."""
@@ -57,27 +61,33 @@ class ChangeAccount(OfCity):
     def main(self) -> None:
         """Change what is given, and print the account."""
         from passerby.service.accounts import Accounts
+        from passerby.service.settings import Settings
 
         if self.disable and self.enable:
             raise InputError("--disable and --enable exclude each other; give one")
-        with audited(self.city) as (city, database, audit):
-            accounts = Accounts(database)
-            for code in self.unit:
+        with audited(self.city, changing=True) as (city, database, audit):
+            accounts, units = Accounts(database), tuple(chain(*self.unit))
+            for code in units:
                 city.units[code]
-            if self.unit:
-                accounts.set_grants(self.name, tuple(self.unit))
+            if units:
+                accounts.set_grants(self.name, units)
             if self.disable or self.enable:
                 accounts.set_disabled(self.name, self.disable)
-            password = accounts.set_password(self.name) if self.new_password else None
             account = accounts.get(self.name)
             if account is None:
                 raise InputError(f"there is no account '{self.name}'; list them to see all")
-            details = {"name": account.name, "role": account.role, "disabled": account.disabled}
-            audit.append("account_changed", account=BY, units=account.grants, details=details)
+            if units or self.disable or self.enable:
+                details = {"name": account.name, "role": account.role, "disabled": account.disabled}
+                audit.append("account_changed", account=BY, units=account.grants, details=details)
+            password, hours = None, Settings.read(city).code_hours
+            if self.new_password:
+                reset = {"name": account.name, "by": BY, "hours": hours}
+                audit.append("password_reset", account=BY, units=account.grants, details=reset)
+                password = accounts.set_password(self.name, code_hours=hours)
         state = "disabled" if account.disabled else "active"
         print(f"{account.name} ({account.role}) is {state}, units {', '.join(account.grants)}")
         if password:
-            print(f"new password: {password}")
+            print(f"one-time password, for {hours:g} hours: {password}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +129,7 @@ class OpenCase(OfCity):
         from passerby.service.cases import Cases
         from passerby.service.database import now
 
-        with audited(self.city) as (_, database, audit):
+        with audited(self.city, changing=True) as (_, database, audit):
             owner = Accounts(database).get(self.owner)
             if owner is None:
                 raise InputError(f"there is no account '{self.owner}'; list them to see all")
@@ -157,13 +167,17 @@ class ListCases(Result, OfCity):
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyAudit(Result, OfCity):
-    """Recompute the audit's chain of hashes; status 1 and the first bad entry when it is broken."""
+    """Recompute the audit's chain and compare it with its heads; status 1 when it is broken."""
+
+    heads: Path | None = None
+    """A file of heads that were sent elsewhere, such as a log of syslog, to compare as well."""
 
     def main(self) -> int:
-        """Print whether all entries hold."""
+        """Print whether all entries hold, and what this cannot find."""
         with audited(self.city) as (_, _database, audit):
-            verdict = audit.verify()
+            verdict = audit.verify(self.heads)
         words = f"all {verdict.entries} entries hold; the last digest is {verdict.head}"
+        words = "\n".join([words, *(f"not covered: {one}" for one in verdict.uncovered)])
         if not verdict.intact and not self.json:
             print(
                 f"broken at entry {verdict.broken_at}: {verdict.reason}; "
@@ -173,6 +187,26 @@ class VerifyAudit(Result, OfCity):
         facts = {**dataclasses.asdict(verdict), "intact": verdict.intact}
         self.show(facts, words if verdict.intact else "")
         return 0 if verdict.intact else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeAudit(OfCity):
+    """Let an audit that takes no entry go on, after somebody looked into what was lost.
+
+    The first new entry names the loss; entries that were changed stay marked as such for good.
+    """
+
+    reason: str
+    """What was found out, for the audit."""
+
+    def main(self) -> None:
+        """Resume, and say with which entry."""
+        if len(self.reason.strip()) < 5:
+            raise InputError("--reason is too short; write what was found out")
+        with audited(self.city) as (_, _database, audit):
+            entry = audit.resume(account=BY, reason=self.reason.strip())
+        lost = entry.details["found"] or "nothing was missing"
+        print(f"the audit goes on with entry {entry.number}, which says: {lost}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,32 +232,37 @@ class ShowAudit(Result, OfCity):
 
 @dataclass(frozen=True, kw_only=True)
 class Change(OfCity):
-    """Show the settings of a city's service, or change one; restart the service afterwards."""
+    """Show the settings of a city's service, or change some; restart the service afterwards."""
 
-    set: Annotated[list[str], tyro.conf.arg(metavar="NAME=VALUE")] = field(default_factory=list)
+    set: Annotated[Texts, tyro.conf.arg(metavar="NAME=VALUE")] = field(default_factory=list)
     """Settings to change, such as wide_needs_approval=true or time_zone="Europe/Berlin"."""
 
     def main(self) -> None:
         """Change what is given, and print all settings."""
-        from passerby.service.settings import Settings
+        from passerby.service.settings import Settings, stored
 
-        with audited(self.city) as (city, _, audit):
-            current = Settings.read(city)
-            if self.set:
-                values = dict(_assignment(text) for text in self.set)
-                current = current.changed(values)
-                current.write(city)
+        values = _assignments(list(chain(*self.set)))
+        with audited(self.city, changing=bool(values)) as (city, _, audit):
+            # together, so that a wrong value of an older version can be set anew
+            current = Settings().changed({**stored(city), **values})
+            if values:
                 roots = tuple(unit.code for unit in city.units.roots)
                 audit.append("settings_changed", account=BY, units=roots, details=values)
+                current.write(city)
         for name, value in dataclasses.asdict(current).items():
             print(f"{name:<22} {value}")
 
 
-def _assignment(text: str) -> tuple[str, Any]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise InputError(f"'{text}' sets nothing; write NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+def _assignments(texts: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise InputError(f"'{text[:80]}' sets nothing; write NAME=VALUE")
+        if name in values:
+            raise InputError(f"the setting {name[:80]} is given twice; give it once")
+        try:
+            values[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            values[name] = value
+    return values

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tqdm import tqdm
 
-from passerby.cli.common import OfCity, Result
+from passerby.cli.common import BY, OfCity, Result, audited
 from passerby.errors import InputError
 
 RETENTION = "retention_days"
@@ -76,17 +76,26 @@ class Stats(Result, OfCity):
 
 @dataclass(frozen=True, kw_only=True)
 class Verify(OfCity):
-    """Read a gallery in full and name what is damaged; status 1 when anything is."""
+    """Read a whole city and name what is damaged or missing; status 1 when anything is.
+
+    Sightings and vectors, the bytes of every crop, the catalogue's tables, the audit, and the
+    accounts' rights, cases and approvals against the audit.
+    """
 
     def main(self) -> int:
         """Print the faults and their number."""
-        with self.open() as city:
-            faults = city.gallery.verify()
-            sightings = city.gallery.count()
-        for fault in faults:
-            print(f"passerby admin verify: {fault}", file=sys.stderr)
-        print(f"{sightings} sightings, {len(faults)} faults")
-        return 1 if faults else 0
+        from passerby.service.verification import faults
+
+        found = 0
+        with audited(self.city) as (city, database, audit):
+            for fault in faults(city, database, audit):
+                print(f"passerby admin verify: {fault}", file=sys.stderr)
+                found += 1
+            sightings, uncovered = city.gallery.count(), audit.verify().uncovered
+        print(f"{sightings} sightings, {found} faults")
+        for one in uncovered:
+            print(f"passerby admin verify: not covered: {one}", file=sys.stderr)
+        return 1 if found else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +110,17 @@ class Retention(OfCity):
     def main(self) -> None:
         """Delete, or count, what is too old."""
         from passerby.city import Scope
+        from passerby.service.retention import strip_searches
         from passerby.times import format_time
 
-        with self.open() as city:
+        with audited(self.city, changing=not self.dry_run) as (city, database, audit):
             days = self.days if self.days is not None else city.setting(RETENTION)
             if days is None:
                 raise InputError("this city has no retention yet; set it with --days N")
-            if days <= 0:
-                raise InputError(f"--days {days} would delete everything; give a positive number")
+            if not 0 < days < 1e6:  # nor NaN
+                raise InputError(
+                    f"--days {days} cannot be kept; give a number above 0 and below a million"
+                )
             before = int(time.time() * 1000 - days * DAY_MS)
             when = format_time(before)
             if self.dry_run:
@@ -116,9 +128,15 @@ class Retention(OfCity):
                 return
             if self.days is not None:
                 city.set_setting(RETENTION, self.days)
+            roots = tuple(unit.code for unit in city.units.roots)
+            details = {"before": when, "days": days}
+            audit.append("retention", account=BY, units=roots, details=details)
             gone = city.drop_before(before)
             freed = city.compact()
+            searches, results = strip_searches(database, city.gallery)
         print(f"{gone} sightings older than {when} deleted, {freed} bytes freed")
+        if searches:
+            print(f"{results} of their ids taken out of {searches} stored searches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +177,10 @@ class Backup(Result, OfCity):
         with self.open() as city, tqdm(unit="B", unit_scale=True) as bar:
             manifest = back_up(city, self.target, progress=bar.update)
         words = f"{self.target}: {manifest.sightings} sightings, {len(manifest.files)} files"
+        if manifest.left_out:
+            words += f"\nnot in it: {', '.join(manifest.left_out)}"
+        if "service.key" not in manifest.files:
+            words += "\nnot in it: the audit's key, which is not in the city's folder"
         if not manifest.catalogue:
             words += (
                 "\nthe catalogue is a PostgreSQL database and is not in it: keep it with pg_dump"
@@ -168,6 +190,7 @@ class Backup(Result, OfCity):
             "bytes": manifest.size,
             "sightings": manifest.sightings,
             "catalogue": manifest.catalogue,
+            "left_out": manifest.left_out,
         }
         self.show(facts, words)
 
@@ -180,6 +203,9 @@ class Restore:
     """Folder or .tar file that `passerby admin backup` wrote."""
     city: Annotated[Path | None, tyro.conf.Positional] = None
     """New folder for the city. Without it the backup is only verified."""
+    database: str | None = None
+    """Address of the PostgreSQL database with the city's catalogue, for a backup without one:
+    postgresql://USER@HOST:PORT/NAME. The restored city works on that database."""
 
     def main(self) -> None:
         """Restore or verify, and say what is in the backup."""
@@ -190,6 +216,8 @@ class Restore:
             if self.city is None:
                 manifest = check(self.backup, progress=bar.update)
             else:
-                manifest = restore(self.backup, self.city, progress=bar.update)
+                manifest = restore(
+                    self.backup, self.city, database=self.database, progress=bar.update
+                )
         where = "is whole" if self.city is None else f"is restored in {self.city}"
         print(f"{self.backup} {where}: {manifest.sightings} sightings, {len(manifest.files)} files")

@@ -1,5 +1,6 @@
 """``passerby admin gallery``: add to, check, copy, switch and take over a store of sightings."""
 
+import re
 import sys
 import time
 from contextlib import ExitStack, closing
@@ -14,8 +15,12 @@ from passerby.cli.common import OfCity, Result, advance
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
-    from passerby.city import Gallery
+    from passerby.city import City, Gallery
+    from passerby.city.gallery.records import Batch
     from passerby.city.reembedding import Reembedding
+
+LONGEST_ID = 200
+_CROP = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +44,37 @@ class Add(OfCity):
             tqdm(total=rows_in(self.table), unit=" sightings", file=sys.stderr) as bar,
         ):
             for part in read_sightings(self.table, model=self.model, at_once=self.at_once):
+                _check_rows(city, part)
                 new += city.add_sightings(part)
                 bar.update(len(part))
             print(f"{new} sightings added, {city.gallery.count()} in all")
+
+
+def _check_rows(city: "City", part: "Batch") -> None:
+    """Refuse rows that claim another unit than their camera's, no crop's name, or a huge id.
+
+    A table is brought from outside. A row that names a unit of its own would show a camera's
+    people to whoever may see that unit.
+    """
+    columns = part.columns
+    names = ("id", "camera", "unit", "crop")
+    for name, camera, unit, crop in zip(*(columns[one] for one in names), strict=True):
+        if len(name) > LONGEST_ID:
+            raise InputError(
+                f"a sighting's id has {len(name)} characters, '{name[:40]}...'; use at most "
+                f"{LONGEST_ID}"
+            )
+        stands = city.camera(camera).unit
+        if unit and unit != stands:
+            raise InputError(
+                f"sighting '{name}' claims the unit '{unit}', its camera '{camera}' stands in "
+                f"'{stands}'; leave the column 'unit' out or correct it"
+            )
+        if crop and not _CROP.fullmatch(crop):
+            raise InputError(
+                f"sighting '{name}' has the crop '{crop[:80]}', which is no SHA-256 of 64 "
+                "hexadecimal digits; leave it empty where there is none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,18 +96,31 @@ class OfNetwork:
 
 
 @contextmanager
-def audited(folder: Path) -> "Iterator[tuple[City, Database, Audit]]":
+def audited(folder: Path, *, changing: bool = False) -> "Iterator[tuple[City, Database, Audit]]":
     """Open a city, the service's tables in it, and its audit.
 
+    Args:
+        folder: The city's folder.
+        changing: The block changes what the audit records; it is not entered where the audit is
+            not as it was left.
+
     Raises:
-        InputError: There is no city in the folder, or the service is not installed.
+        InputError: There is no city in the folder, the service is not installed, or the audit
+            takes no entry.
     """
     from passerby.city import City
     from passerby.service.audit import Audit
+    from passerby.service.audit_heads import Forwarder
     from passerby.service.database import Database
+    from passerby.service.settings import stored
 
     with City.open(folder) as city, closing(Database.of(city)) as database:
-        yield city, database, Audit(database, city.folder)
+        # unchecked: a wrong setting must not stop the verb that sets it anew
+        syslog, url = (str(stored(city).get(f"audit_{name}", "")) for name in ("syslog", "url"))
+        with closing(Audit(database, city.folder, Forwarder(syslog=syslog, url=url))) as audit:
+            if changing:
+                audit.check()
+            yield city, database, audit
 
 
 def resolve(name: str, *, said: bool = False) -> "CropTable":

@@ -4,7 +4,8 @@ import contextlib
 import ipaddress
 import socket
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
@@ -16,6 +17,7 @@ from passerby.errors import InputError
 from passerby.ingest.detector import Detector
 from passerby.runtime import Embedder
 from passerby.service.app import create_app, create_first_accounts, open_demo
+from passerby.service.server import configure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,8 @@ class Serve(OfCity):
     """Address to listen on."""
     port: int = 8000
     """Port to listen on; 0 takes a free one."""
+    proxy: list[str] = field(default_factory=list)
+    """Addresses of the proxies before the service whose X-Forwarded-For is believed."""
     allow_remote: bool = False
     """Allow an address that other machines can reach; put a proxy with TLS before it."""
     model: str = "default"
@@ -49,7 +53,13 @@ class Serve(OfCity):
             detector=Detector.load(self.detector) if self.detector else None,
             second_stage=SecondStage.load(self.second_stage) if self.second_stage else None,
         )
-        run(app, host=self.host, port=self.port, allow_remote=self.allow_remote)
+        run(
+            app,
+            host=self.host,
+            port=self.port,
+            allow_remote=self.allow_remote,
+            proxies=self.proxy,
+        )
 
 
 def check_host(host: str, *, allow_remote: bool) -> None:
@@ -69,8 +79,24 @@ def check_host(host: str, *, allow_remote: bool) -> None:
         )
 
 
+def _proxy(text: str) -> str:
+    """Return a proxy's address or network; refuse a name, and "*", which would be anybody."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise InputError(
+            f"--proxy {text} is no IP address and no network such as 10.0.0.0/24; name the proxy"
+        ) from None
+
+
 def run(
-    app: FastAPI, *, host: str, port: int, allow_remote: bool = False, demo: bool = False
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    allow_remote: bool = False,
+    proxies: Sequence[str] = (),
+    demo: bool = False,
 ) -> None:
     """Serve a city's application until interrupted; prints the address, and new passwords once.
 
@@ -79,6 +105,7 @@ def run(
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
         allow_remote: the address may be one that other machines reach.
+        proxies: addresses of proxies whose word about a client's address is believed.
         demo: simulated people: new passwords for the two accounts and an open case.
 
     Raises:
@@ -96,8 +123,12 @@ def run(
     if allow_remote:
         print("passerby serve: plain HTTP; TLS is the proxy's work", file=sys.stderr)
     sys.stdout.flush()
-    config = uvicorn.Config(
-        app, log_level="warning", server_header=False, timeout_graceful_shutdown=5
+    config = configure(
+        app,
+        proxies=[_proxy(one) for one in proxies],
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,
     )
     with contextlib.suppress(KeyboardInterrupt):  # raised again after the graceful stop
         uvicorn.Server(config).run(sockets=[listener])

@@ -17,7 +17,8 @@ EXCERPT = 10.0  # seconds that are played
 WIDEST = 960  # pixels of what is played
 FASTEST = 30  # frames a second of what is played
 MOST_DECODED = 6000  # frames that may be decoded to reach the place in the clip
-ENCODERS = (("libx264", "mp4"), ("libopenh264", "mp4"), ("libvpx", "webm"))  # the first there is
+# the first there is; x264 is GPL, so it is the last resort of a build that has nothing else
+ENCODERS = (("libvpx", "webm"), ("libopenh264", "mp4"), ("libx264", "mp4"))
 
 
 def remember_clip(city: City, content: str, path: Path) -> None:
@@ -58,8 +59,7 @@ def cut_excerpt(path: Path, position: float, *, seconds: float = EXCERPT) -> tup
         seconds: Length of the excerpt.
 
     Returns:
-        The file, with H.264 in MP4 where FFmpeg can write it and else VP8 in WebM, and its media
-        type.
+        The file, VP8 in WebM or what else FFmpeg can write, and its media type.
 
     Raises:
         InputError: The clip cannot be read there.

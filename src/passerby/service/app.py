@@ -13,19 +13,16 @@ from passerby.city.networks import Networks
 from passerby.errors import InputError, MissingExtraError
 from passerby.ingest.detector import Detector
 from passerby.runtime import Embedder
-from passerby.service.accounts import (
-    Accounts,
-    FailedSignIns,
-    Sessions,
-    generate_password,
-    read_secret,
-)
-from passerby.service.audit import Audit, CropViews
+from passerby.service.accounts import Accounts, generate_password
+from passerby.service.audit import Audit
+from passerby.service.audit_heads import Forwarder
 from passerby.service.cases import LONGEST_DAYS, Approvals, Cases
 from passerby.service.database import Database, now
 from passerby.service.pictures import QueryPictures
 from passerby.service.searches import Searches
+from passerby.service.sessions import FailedSignIns, Sessions, read_secret
 from passerby.service.settings import Settings
+from passerby.service.width import Width
 
 try:
     import uvicorn
@@ -36,8 +33,20 @@ try:
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise MissingExtraError("fastapi", "service") from error
 
-from passerby.service.http import BodyLimit, Service, add_error_answers, add_guards
-from passerby.service.routes import accounts, audit, cameras, cases, exports, map, search, sightings
+from passerby.service.guards import BodyLimit, add_error_answers, add_guards
+from passerby.service.http import Service
+from passerby.service.routes import (
+    accounts,
+    audit,
+    cameras,
+    cases,
+    exports,
+    map,
+    pictures,
+    search,
+    sightings,
+)
+from passerby.service.server import configure
 
 STATIC = Path(__file__).parent / "static"
 OPERATOR, SUPERVISOR = "operator", "supervisor"
@@ -54,7 +63,7 @@ ROUTERS = (  # in the order of the API's description
     accounts.session_router,
     map.router,
     cameras.router,
-    search.pictures_router,
+    pictures.router,
     search.router,
     search.trajectory_router,
     exports.router,
@@ -96,7 +105,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        service.views.flush()
+        service.audit.close()
 
     app = FastAPI(
         title="Passerby",
@@ -127,8 +136,9 @@ def _assemble(
 ) -> Service:
     """Build the service's parts."""
     database = Database.of(city)
-    audit = Audit(database, city.folder)
-    accounts = Accounts(database)
+    heads = Forwarder(syslog=settings.audit_syslog, url=settings.audit_url)
+    audit = Audit(database, city.folder, heads)
+    accounts, approvals = Accounts(database), Approvals(database, settings)
     return Service(
         city=city,
         networks=networks,
@@ -138,11 +148,11 @@ def _assemble(
         sessions=Sessions(database, accounts, read_secret(city.folder), settings),
         failed_sign_ins=FailedSignIns(),
         cases=Cases(database),
-        approvals=Approvals(database, settings),
+        approvals=approvals,
         audit=audit,
         pictures=QueryPictures(settings, detector),
         searches=Searches(city, networks, database, settings, second_stage),
-        views=CropViews(audit),
+        width=Width(city, database, settings, approvals),
     )
 
 
@@ -223,7 +233,7 @@ def served(app: FastAPI) -> Iterator[str]:
         InputError: the app did not start; its own message says why.
     """
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    server = uvicorn.Server(configure(app, log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

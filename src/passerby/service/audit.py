@@ -1,99 +1,80 @@
-"""The audit: an append-only chain of entries; each entry holds the hash of the entry before it."""
+"""The audit: an append-only chain of entries; each entry holds the hash of the entry before it.
 
-import hashlib
+Each entry also has a code that needs a key from outside of the database, and each commit leaves its
+head in a file outside of the database, see :mod:`passerby.service.audit_heads`. Before each append
+the chain's end is compared with the last head. An audit that was cut, emptied or rewritten takes no
+further entry, so the service allows nothing until somebody has looked.
+"""
+
 import json
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from filelock import FileLock
 
-from passerby.files import write_json
+from passerby.errors import InputError
+from passerby.service.audit_chain import (
+    OLD_HEAD_FILE,
+    RESUMED,
+    START,
+    Entry,
+    Verdict,
+    Verifier,
+    entry_of,
+    fault,
+    last_entry,
+    next_entry,
+    read_old_head,
+)
+from passerby.service.audit_heads import Forwarder, Heads, Key, heads_path, make_key, read_key
 from passerby.service.database import AUDIT, Database, now
 
-HEAD_FILE = "audit.head"  # number and digest of the last entry, beside the database
-LOCK_FILE = "audit.lock"
-START = "0" * 64
-ROWS_AT_ONCE = 5_000
-VIEWS_IN_ENTRY = 200
-VIEW_WAIT = 60_000  # ms that the view of a crop may wait for its entry
+__all__ = ["START", "Audit", "AuditError", "Entry", "Verdict"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One recorded action.
+class AuditError(InputError):
+    """The audit is not as it was left: nothing can be recorded, so nothing is allowed."""
 
-    Attributes:
-        number: 1, 2, 3, ... without gaps.
-        time: ms since the epoch, UTC.
-        account: who acted.
-        action: one word, such as "searched" or "exported".
-        case: number of the case; None for an action without a case.
-        units: codes of the units concerned; they decide which supervisors may read the entry.
-        details: plain JSON that depends on the action: hashes of query pictures, the model, ids of
-            results, the window, the format of an export, ...
-        previous: digest of the entry before this one; 64 zeros for the first.
-        digest: SHA-256 of all other attributes in canonical JSON.
-    """
-
-    number: int
-    time: int
-    account: str
-    action: str
-    case: str | None
-    units: tuple[str, ...]
-    details: dict[str, Any]
-    previous: str
-    digest: str = ""
-
-    def expected_digest(self) -> str:
-        """Return the SHA-256 of the entry without its digest, in canonical JSON.
-
-        Canonical means sorted keys, no spaces, UTF-8.
-        """
-        body = {key: value for key, value in vars(self).items() if key != "digest"}
-        body["units"] = list(self.units)
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the audit is not as it was left: {reason}; nothing is recorded and nothing is done "
+            "until somebody has looked: passerby admin audit verify CITY"
+        )
+        self.reason = reason
 
 
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """The result of :meth:`Audit.verify`.
+@dataclass(kw_only=True)
+class _Wish:
+    """An entry that waits to be written, and what became of it."""
 
-    Attributes:
-        entries: how many entries are intact, from the first on.
-        head: digest of the last of them.
-        broken_at: number of the first entry that is not intact; None for an intact chain.
-        reason: what is wrong with it.
-    """
-
-    entries: int
-    head: str
-    broken_at: int | None = None
-    reason: str = ""
-
-    @property
-    def intact(self) -> bool:
-        """Whether the whole chain is intact."""
-        return self.broken_at is None
+    values: dict[str, Any]
+    entry: Entry | None = None
+    error: Exception | None = None
 
 
 class Audit:
     """Append, read and verify the chain of one city.
 
-    The database's write lock orders the entries of all machines in one chain. Each machine also
-    keeps an audit head in the city's folder: number and digest of the last entry that it wrote. A
-    person who can change the database alone cannot change that file.
+    The database's write lock orders the entries of all machines in one chain. All machines of a
+    city need the same key; each has a file of heads of its own.
     """
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(
+        self, database: Database, folder: Path, forwarder: Forwarder | None = None
+    ) -> None:
         self.database = database
-        self.head_path = folder / HEAD_FILE
-        self._lock = FileLock(folder / LOCK_FILE)
+        self.folder = folder
+        self.heads = Heads(heads_path(folder))
+        self.forwarder = forwarder or Forwarder()
+        self._lock = FileLock(self.heads.path.with_suffix(".lock"))
+        self._turn = threading.Lock()
+        self._pending: list[_Wish] = []
+        self._queue = threading.Lock()
+
+    # append --------------------------------------------------------------------------------------
 
     def append(
         self,
@@ -104,36 +85,156 @@ class Audit:
         units: tuple[str, ...] = (),
         details: dict[str, Any] | None = None,
     ) -> Entry:
-        """Add one entry and store it as the audit head; both are durable when this returns.
+        """Add one entry; it and its head are durable when this returns.
 
-        One lock covers both writes. Without it, a slower thread could store an older entry as the
-        head.
+        Entries of several threads at once share one commit: whoever gets the turn writes all that
+        wait, so that sixty crops of a page cost a few commits.
+
+        Raises:
+            AuditError: the chain's end is not that of the last head.
         """
         # The hash covers what a reader gets: tuples, for example, come back as lists.
-        plain = json.loads(json.dumps(details or {}))
+        values = {
+            "time": now(),
+            "account": account,
+            "action": action,
+            "case": case,
+            "units": tuple(units),
+            "details": json.loads(json.dumps(details or {})),
+        }
+        wish = _Wish(values=values)
+        with self._queue:
+            self._pending.append(wish)
+        with self._turn:
+            if wish.entry is None and wish.error is None:
+                with self._queue:
+                    batch, self._pending = self._pending, []
+                self._write(batch)
+        if wish.error is not None:
+            raise wish.error
+        assert wish.entry is not None
+        return wish.entry
+
+    def _write(self, batch: list[_Wish]) -> None:
+        """Write a batch in one commit; after a fault each alone, so that one spoils no other."""
+        try:
+            self._commit(batch)
+        except Exception as error:  # every waiting thread gets it
+            if len(batch) == 1 or isinstance(error, AuditError):
+                for wish in batch:
+                    wish.error = error
+                return
+            for wish in batch:
+                self._write([wish])
+
+    def _commit(self, batch: list[_Wish]) -> None:
+        # One lock covers the entry and its head. Without it a slower thread could leave an older
+        # head after a newer one.
         with self._lock:
             with self.database.write() as connection:
-                columns = sa.select(AUDIT.c.number, AUDIT.c.digest)
-                last = connection.execute(columns.order_by(AUDIT.c.number.desc()).limit(1)).first()
-                body = Entry(
-                    number=last.number + 1 if last else 1,
-                    time=now(),
-                    account=account,
-                    action=action,
-                    case=case,
-                    units=tuple(units),
-                    details=plain,
-                    previous=last.digest if last else START,
+                last = last_entry(connection)
+                key = self._checked_key(connection, last)
+                entries = []
+                for wish in batch:
+                    last = next_entry(last, wish.values, key)
+                    entries.append(last)
+                rows = [{**vars(entry), "units": list(entry.units)} for entry in entries]
+                connection.execute(AUDIT.insert(), rows)
+            self.heads.append(entries[-1].head)
+        self.forwarder.send(entries[-1].head)
+        for wish, entry in zip(batch, entries, strict=True):
+            wish.entry = entry
+
+    def check(self) -> None:
+        """Refuse to go on where the chain's end is not that of the last head.
+
+        Raises:
+            AuditError: it is not.
+        """
+        with self._lock, self.database.read() as connection:
+            self._compare(connection, last_entry(connection), read_key(self.folder))
+
+    def _checked_key(self, connection: sa.Connection, last: Entry | None) -> Key:
+        """Compare the chain's end with the last head; return the key, or make the first one."""
+        key = read_key(self.folder)
+        self._compare(connection, last, key)
+        return key or make_key(self.folder, last.number + 1 if last else 1)
+
+    def _compare(self, connection: sa.Connection, last: Entry | None, key: Key | None) -> None:
+        if key is None and last is not None and last.mac is not None:
+            raise AuditError("its key is missing")
+        head = self.heads.last()
+        number, digest = (head.number, head.digest) if head else self._old_head(key, last)
+        if (last.number if last else 0) < number:
+            raise AuditError(f"entries {last.number + 1 if last else 1} to {number} are missing")
+        after = AUDIT.c.number >= max(number, 1)
+        for row in connection.execute(sa.select(AUDIT).where(after).order_by(AUDIT.c.number)):
+            entry = entry_of(row)
+            if entry.number == number:
+                if entry.digest != digest:
+                    raise AuditError(f"entry {number} differs from the audit head")
+            elif reason := fault(entry, number + 1, digest, key):
+                raise AuditError(f"entry {entry.number}: {reason}")
+            number, digest = entry.number, entry.digest
+
+    def _old_head(self, key: Key | None, last: Entry | None) -> tuple[int, str]:
+        """Number and digest of the last entry where no head was ever written with a key."""
+        if last is None:
+            return 0, START
+        if key is not None and last.mac is not None:
+            raise AuditError("its heads are missing")
+        old = read_old_head(self.folder)
+        if old is None:
+            raise AuditError("its heads are missing")
+        return old
+
+    def adopt_head(self) -> None:
+        """Store the last entry as this folder's first head, after the folder has joined a city.
+
+        Raises:
+            InputError: the folder has not the city's key.
+        """
+        with self._lock, self.database.read() as connection:
+            last, key = last_entry(connection), read_key(self.folder)
+            if last is None:
+                return
+            if last.mac is not None and (key is None or key.code(last.digest) != last.mac):
+                raise InputError(
+                    "this folder has not the key of the city's audit; copy 'service.key' of the "
+                    "city's first machine into it, then join again"
                 )
-                entry = replace(body, digest=body.expected_digest())
-                row = {**vars(entry), "units": list(entry.units)}
-                connection.execute(AUDIT.insert().values(row))
-            self._write_head(entry)
+            self.heads.append(last.head)
+
+    def resume(self, *, account: str, reason: str) -> Entry:
+        """Let an audit go on after a loss that was looked into; the first new entry names the loss.
+
+        The old heads are kept under another name.
+        """
+        found = self.verify()
+        with self._lock:
+            aside = self.heads.set_aside()
+            (self.folder / OLD_HEAD_FILE).unlink(missing_ok=True)
+            with self.database.write() as connection:
+                last = last_entry(connection)
+                key = read_key(self.folder) or make_key(self.folder, last.number + 1 if last else 1)
+                details = {
+                    "reason": reason,
+                    "found": found.reason,
+                    "at": found.broken_at,
+                    "heads": aside.name if aside else "",
+                }
+                values = {"time": now(), "account": account, "action": RESUMED, "case": None}
+                entry = next_entry(last, {**values, "units": (), "details": details}, key)
+                connection.execute(AUDIT.insert().values({**vars(entry), "units": []}))
+            self.heads.append(entry.head)
+        self.forwarder.send(entry.head)
         return entry
 
-    def _write_head(self, entry: Entry) -> None:
-        """Store the audit head; with it, :meth:`verify` also detects a chain that was cut short."""
-        write_json(self.head_path, {"number": entry.number, "digest": entry.digest})
+    def close(self) -> None:
+        """Send the last head away, where heads are sent."""
+        self.forwarder.close()
+
+    # read ----------------------------------------------------------------------------------------
 
     def entries(self, *, before: int | None = None, limit: int | None = None) -> list[Entry]:
         """Return entries, newest first; with ``before``, those with a smaller number."""
@@ -143,118 +244,17 @@ class Audit:
         if limit is not None:
             query = query.limit(limit)
         with self.database.read() as connection:
-            return [_entry(row) for row in connection.execute(query)]
+            return [entry_of(row) for row in connection.execute(query)]
 
-    def verify(self) -> Verdict:
-        """Recompute the chain from its start and find the first entry that is not intact."""
-        head = self._read_head()  # before the chain, which may grow meanwhile
-        previous, count, digest_at_head = START, 0, ""
+    def verify(self, elsewhere: Path | None = None) -> Verdict:
+        """Recompute the chain from its start and find the first entry that is not intact.
+
+        Args:
+            elsewhere: a file of heads that were sent away, such as a log of syslog.
+
+        Raises:
+            InputError: that file cannot be read.
+        """
+        verifier = Verifier(self.folder, self.heads, read_key(self.folder), elsewhere)
         with self.database.read() as connection:
-            for entry in _in_order(connection):
-                reason = _fault(entry, count + 1, previous)
-                if reason:
-                    return Verdict(entries=count, head=previous, broken_at=count + 1, reason=reason)
-                previous, count = entry.digest, count + 1
-                if head and head["number"] == count:
-                    digest_at_head = previous
-        broken_at, reason = _head_fault(head, count, digest_at_head)
-        return Verdict(entries=count, head=previous, broken_at=broken_at, reason=reason)
-
-    def adopt_head(self) -> None:
-        """Store the last entry as this folder's audit head, after the folder has joined a city."""
-        with self._lock:
-            last = self.entries(limit=1)
-            if last:
-                self._write_head(last[0])
-
-    def _read_head(self) -> dict[str, Any] | None:
-        """The audit head; empty where the file is damaged, None where it is missing."""
-        try:
-            head = json.loads(self.head_path.read_text(encoding="utf-8"))
-            return {"number": int(head["number"]), "digest": str(head["digest"])}
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError):
-            return {}
-
-
-def _head_fault(
-    head: dict[str, Any] | None, count: int, digest_at_head: str
-) -> tuple[int | None, str]:
-    """Compare the audit head with a chain of ``count`` intact entries.
-
-    An old head is no fault: another machine may have written since, or the power failed before the
-    newer head was stored. But the entry of that number must have the digest of the head.
-
-    Returns:
-        The number of the entry that is not intact, or None, and the reason.
-    """
-    if head is None:
-        return (count + 1, "the audit head is missing") if count else (None, "")
-    if not head:
-        return count + 1, "the audit head is damaged"
-    if head["number"] > count:
-        return count + 1, f"entries {count + 1} to {head['number']} are missing"
-    if digest_at_head != head["digest"]:
-        return head["number"], f"entry {head['number']} differs from the audit head"
-    return None, ""
-
-
-def _in_order(connection: sa.Connection) -> Iterator[Entry]:
-    """Every entry from the first, at most :data:`ROWS_AT_ONCE` in memory at a time."""
-    last = -(2**62)
-    query = sa.select(AUDIT).order_by(AUDIT.c.number).limit(ROWS_AT_ONCE)
-    while rows := connection.execute(query.where(AUDIT.c.number > last)).all():
-        yield from map(_entry, rows)
-        last = rows[-1].number
-
-
-def _fault(entry: Entry, number: int, previous: str) -> str:
-    if entry.number != number:
-        return "an entry is missing"
-    if entry.previous != previous:
-        return "the entry does not follow the one before it"
-    if entry.digest != entry.expected_digest():
-        return "the entry was changed"
-    return ""
-
-
-def _entry(row: sa.Row[Any]) -> Entry:
-    values = dict(row._mapping)
-    return Entry(**{**values, "units": tuple(values["units"])})
-
-
-class CropViews:
-    """Collects the views of crops; one audit entry records many of them.
-
-    A page shows dozens of crops at once. An entry for each would fill the audit.
-    """
-
-    def __init__(self, audit: Audit) -> None:
-        self.audit = audit
-        # account -> time of the first view, unit of each viewed sighting
-        self._pending: dict[str, tuple[int, dict[str, str]]] = {}
-        self._lock = threading.Lock()
-
-    def add(self, account: str, unit: str, sighting: str) -> None:
-        """Add one view; write an entry when there are many, or the first has waited long."""
-        present = now()
-        with self._lock:
-            since, units = self._pending.setdefault(account, (present, {}))
-            units[sighting] = unit
-            due = len(units) >= VIEWS_IN_ENTRY or present - since > VIEW_WAIT
-        if due:
-            self.flush(account)
-
-    def flush(self, account: str | None = None) -> None:
-        """Write the collected views of one account, or of all accounts, to the audit."""
-        with self._lock:
-            names = [name for name in self._pending if account in (None, name)]
-            taken = {name: self._pending.pop(name)[1] for name in names}
-        for name, units in taken.items():
-            self.audit.append(
-                "crops_viewed",
-                account=name,
-                units=tuple(sorted(set(units.values()))),
-                details={"sightings": sorted(units)},
-            )
+            return verifier.verify(connection)

@@ -190,14 +190,6 @@ class Approval:
         return (self.case, self.account) == (case, account) and inside and early and late
 
 
-def is_wide(scope: Scope, units: UnitTree, settings: Settings) -> bool:
-    """Return whether a narrowed scope is the whole city, or its window is open or too long."""
-    if scope.start is None or scope.end is None:
-        return True
-    long = scope.end - scope.start > settings.wide_hours * 3_600_000
-    return long or any(units[code].parent is None for code in scope.units)
-
-
 class Approvals:
     """The approvals of one city."""
 
@@ -266,24 +258,9 @@ class Approvals:
         """Return every request, newest first."""
         return self._select(sa.true())
 
-    def check(self, scope: Scope, *, case: str, account: str, units: UnitTree) -> Approval | None:
-        """Return the approval that allows a search; None for a search that needs no approval.
-
-        Raises:
-            Refusal: 403 ``approval_needed``.
-        """
-        if not self.settings.wide_needs_approval or not is_wide(scope, units, self.settings):
-            return None
-        own = self._select((APPROVALS.c.case == case) & (APPROVALS.c.account == account))
-        for approval in own:
-            if approval.allows(scope, case, account, units):
-                return approval
-        raise Refusal(
-            403,
-            "approval_needed",
-            "A search this wide needs a supervisor's approval.",
-            "Choose smaller units or a shorter window, or ask for approval.",
-        )
+    def of(self, case: str, account: str) -> list[Approval]:
+        """Return the requests of an account for a case, newest first."""
+        return self._select((APPROVALS.c.case == case) & (APPROVALS.c.account == account))
 
     def _one(self, identifier: int) -> Approval:
         approval = self.get(identifier)

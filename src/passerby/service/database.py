@@ -27,6 +27,9 @@ ACCOUNTS = sa.Table(
     sa.Column("password", sa.Text, nullable=False),  # argon2id, with its own salt and cost
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+    # the password is an administrator's or a one-time code: it is good for choosing another
+    sa.Column("must_change", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("code_until", sa.BigInteger),  # ms; the password is a code that ends then
 )
 GRANTS = sa.Table(
     "grants",
@@ -81,6 +84,7 @@ SEARCHES = sa.Table(
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("audit", NUMBER, nullable=False),
     sa.Column("record", sa.JSON, nullable=False),  # scope, ids and scores, judgements; no vectors
+    sa.Column("digest", sa.String(64)),  # SHA-256 of the record; None from before there were any
     sa.Index("searches_of_account", "account", "created"),
 )
 AUDIT = sa.Table(
@@ -95,6 +99,19 @@ AUDIT = sa.Table(
     sa.Column("details", sa.JSON, nullable=False),
     sa.Column("previous", sa.String(64), nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("mac", sa.String(64)),  # HMAC of the digest; None from before there was a key
+)
+LOOKS = sa.Table(
+    "looks",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("case", sa.String(64), nullable=False),
+    sa.Column("account", sa.String(64), nullable=False),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("cameras", sa.JSON, nullable=False),
+    sa.Column("start", sa.BigInteger, nullable=False),
+    sa.Column("end", sa.BigInteger, nullable=False),
+    sa.Index("looks_of_case", "case", "time"),
 )
 
 

@@ -1,57 +1,29 @@
 """What every route needs: the service's parts, the caller, shared models, errors, headers."""
 
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
-from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import Depends, Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from starlette.exceptions import HTTPException
 
 from passerby.city import City, Scope
-from passerby.city.engines import DatabaseError
-from passerby.city.gallery import AwayError, StoreError
 from passerby.city.networks import Networks
-from passerby.errors import InputError
 from passerby.service.access import Access, Refusal, not_found
-from passerby.service.accounts import (
-    COOKIE,
-    Account,
-    Accounts,
-    FailedSignIns,
-    Session,
-    Sessions,
-)
-from passerby.service.audit import Audit, CropViews, Entry
-from passerby.service.cases import Approvals, Case, Cases
+from passerby.service.accounts import Account, Accounts
+from passerby.service.audit import Audit, Entry
+from passerby.service.cases import Approvals, Case, Cases, require_open
 from passerby.service.database import Database
+from passerby.service.inputs import Moment, Name, Names, Wanted
 from passerby.service.pictures import QueryPictures
 from passerby.service.searches import Searches
+from passerby.service.sessions import COOKIE, FailedSignIns, Session, Sessions
 from passerby.service.settings import Settings
+from passerby.service.width import Width
 from passerby.times import format_time
 
-LOG = logging.getLogger("passerby.service")
-VERIFY = "Tell an administrator: 'passerby admin verify' names what is damaged in the city."
 TOKEN_HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; font-src 'self'; "
-    "img-src 'self' data: blob:; media-src blob:; connect-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": CONTENT_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), interest-cohort=()",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +42,7 @@ class Service:
     audit: Audit
     pictures: QueryPictures
     searches: Searches
-    views: CropViews
+    width: Width
 
 
 # the caller ------------------------------------------------------------------------------------
@@ -117,6 +89,14 @@ class Caller:
             raise not_found("case")
         return case
 
+    def require_case(self, identifier: str) -> Case:
+        """Return an open case of the account: without one nobody is shown to anybody.
+
+        Raises:
+            Refusal: 404 for none that the account may see, 403 for one that is closed or expired.
+        """
+        return require_open(self.find_case(identifier))
+
     def record(
         self,
         action: str,
@@ -135,29 +115,51 @@ class Caller:
         )
 
 
-def get_caller(request: Request, service: TheService) -> Caller:
-    """Return the caller of a request.
+def get_signed_in(request: Request, service: TheService) -> Caller:
+    """Return the caller of a request, also one who has yet to choose a password.
 
     Raises:
         Refusal: 401 without a session; 403 for a change without the session's token.
+        AuditError: a change while the audit is not as it was left; nothing is changed then.
     """
     cookie = request.cookies.get(COOKIE)
     session = service.sessions.find(cookie) if cookie else None
     if session is None:
         raise Refusal(401, "signed_out", "You are not signed in.", "Sign in again.")
-    token = request.headers.get(TOKEN_HEADER)
-    if request.method not in SAFE_METHODS and not service.sessions.check_token(session, token):
-        raise Refusal(
-            403,
-            "forged",
-            "The request did not come from this page.",
-            f"Reload the page; programs send the session's token as {TOKEN_HEADER}.",
-        )
+    if request.method not in SAFE_METHODS:
+        token = request.headers.get(TOKEN_HEADER)
+        if not service.sessions.check_token(session, token):
+            raise Refusal(
+                403,
+                "forged",
+                "The request did not come from this page.",
+                f"Reload the page; programs send the session's token as {TOKEN_HEADER}.",
+            )
+        service.audit.check()
     service.city.refresh()  # the command line may have moved a camera
     histories = service.city.history.items()
     units = {name: tuple(one.unit for one in history) for name, history in histories}
     access = Access.of(service.city.units, session.account.grants, units)
     return Caller(service=service, session=session, account=session.account, access=access)
+
+
+SignedIn = Annotated[Caller, Depends(get_signed_in)]
+
+
+def get_caller(caller: SignedIn) -> Caller:
+    """Return the caller of a request, whose password is known to nobody else.
+
+    Raises:
+        Refusal: 403 for an account whose password an administrator gave.
+    """
+    if caller.account.must_change:
+        raise Refusal(
+            403,
+            "password_change_needed",
+            "This account has a one-time password.",
+            "Choose a password of your own first.",
+        )
+    return caller
 
 
 AnyCaller = Annotated[Caller, Depends(get_caller)]
@@ -211,15 +213,15 @@ class Problem(BaseModel):
     what_to_do: str = Field(description="One sentence: what to do about it.")
 
 
-class ScopeModel(BaseModel):
+class ScopeModel(Wanted):
     """Where and when to look; nothing named means all that the account may see."""
 
-    units: list[str] = Field(default=[], description="unit codes of any level")
-    cameras: list[str] = Field(default=[], description="camera ids; with units: both hold")
-    start: str | None = Field(default=None, description="ISO 8601 with an offset")
-    end: str | None = Field(default=None, description="ISO 8601 with an offset; not included")
+    units: Names = Field(default=[], description="unit codes of any level")
+    cameras: Names = Field(default=[], description="camera ids; with units: both hold")
+    start: Moment | None = Field(default=None, description="ISO 8601 with an offset")
+    end: Moment | None = Field(default=None, description="ISO 8601 with an offset; not included")
     quality: float | None = Field(default=None, ge=0, le=1, description="the least quality")
-    attributes: list[tuple[str, str]] = Field(
+    attributes: Annotated[list[tuple[Name, Name]], Field(max_length=100)] = Field(
         default=[], description="(name, value); several values of one name mean any of them"
     )
 
@@ -233,160 +235,18 @@ class ScopeModel(BaseModel):
         return cls(**scope.as_dict())
 
 
-# errors ------------------------------------------------------------------------------------------
-
-
-def answer(refusal: Refusal) -> JSONResponse:
-    """Return a refusal as a response."""
-    headers = {"Cache-Control": "no-store"}
-    if refusal.retry_after is not None:
-        headers["Retry-After"] = str(refusal.retry_after)
-    body = Problem(code=refusal.code, error=refusal.error, what_to_do=refusal.what_to_do)
-    return JSONResponse(body.model_dump(), status_code=refusal.status, headers=headers)
-
-
-def add_error_answers(app: FastAPI) -> None:
-    """Answer every error with a :class:`Problem`; none shows a stack or a path of the machine."""
-
-    @app.exception_handler(Refusal)
-    async def refused(_request: Request, refusal: Refusal) -> Response:
-        return answer(refusal)
-
-    @app.exception_handler(InputError)
-    async def bad_input(request: Request, error: InputError) -> Response:
-        error_text, remedy = _explained(request, error)
-        return answer(Refusal(422, "bad_input", error_text, remedy or "Change the request."))
-
-    @app.exception_handler(AwayError)
-    async def store_away(_request: Request, error: AwayError) -> Response:
-        return _try_later("store_away", "The gallery's server does not answer.", error)
-
-    @app.exception_handler(DatabaseError)
-    async def database_fault(_request: Request, error: DatabaseError) -> Response:
-        text = "The city's database does not answer as it should."
-        return _try_later("database_fault", text, error)
-
-    @app.exception_handler(StoreError)
-    async def store_fault(request: Request, error: StoreError) -> Response:
-        LOG.error("%s", error)
-        return answer(Refusal(500, "store_fault", _explained(request, error)[0], VERIFY))
-
-    @app.exception_handler(RequestValidationError)
-    async def malformed(_request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "body")
-        text = f"The request is malformed at '{where}': {first['msg']}."
-        remedy = "Compare it with the description at /api/openapi.json."
-        return answer(Refusal(422, "malformed", text, remedy))
-
-    @app.exception_handler(HTTPException)
-    async def other(_request: Request, error: HTTPException) -> Response:
-        remedy = "Look at the address." if error.status_code == 404 else "Change the request."
-        return answer(Refusal(error.status_code, "http", f"{error.detail}.", remedy))
-
-
-def _try_later(code: str, text: str, error: InputError) -> JSONResponse:
-    """Log a fault that may pass; the answer does not name the server."""
-    LOG.error("%s", error)
-    return answer(Refusal(503, code, text, "Try again in a minute.", retry_after=60))
-
-
-def _explained(request: Request, error: InputError) -> tuple[str, str]:
-    """What was wrong and, where the error says it, what to do; without the city's folder."""
-    folder = str(request.app.state.service.city.folder)
-    text, _, remedy = " ".join(str(error).replace(folder, "the city").split()).partition("; ")
-    return _sentence(text), _sentence(remedy) if remedy else ""
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return (text[:1].upper() + text[1:]).rstrip(".") + "."
-
-
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": words}
     for status, words in {
+        400: "Not a request that can be read",
         401: "Not signed in, or the session has ended",
         403: "Not allowed, no valid case, an approval is needed, or a missing token",
         404: "No such thing among those the account may see",
+        408: "The request did not arrive in time",
+        409: "What the request builds on is no longer so",
+        413: "The request is too large",
         422: "Bad input",
         500: "The city's stored data cannot be used",
-        503: "The city's database does not answer",
+        503: "The city's database does not answer, or the audit is not as it was left",
     }.items()
 }
-
-
-# guards ------------------------------------------------------------------------------------------
-
-Next = Callable[[Request], Awaitable[Response]]
-
-
-def add_guards(app: FastAPI, settings: Settings) -> None:
-    """Add security headers to every answer; refuse changes that another site's page sends."""
-
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Next) -> Response:
-        refusal = _cross_site(request) if request.method not in SAFE_METHODS else None
-        response = answer(refusal) if refusal else await call_next(request)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        kind = "no-store" if request.url.path.startswith("/api/") else "no-cache"
-        response.headers.setdefault("Cache-Control", kind)
-        if settings.secure_cookies:
-            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-        return response
-
-
-def _cross_site(request: Request) -> Refusal | None:
-    """Refuse a request that, as the browser says, another site's page sent; also a sign-in."""
-    origin = request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if foreign or request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
-        return Refusal(
-            403, "cross_site", "The request came from another site.", "Use the service's own page."
-        )
-    return None
-
-
-class BodyLimit:
-    """ASGI middleware that refuses a request body above a size, declared or streamed."""
-
-    def __init__(self, app: Any, *, most: int) -> None:
-        self.app = app
-        self.most = most
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass the request on while it stays below the limit."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self.most:
-            await self._refuse()(scope, receive, send)
-            return
-        seen, refused = 0, False
-
-        async def counted() -> Any:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.most:
-                raise HTTPException(413)  # ends the reading; ``checked`` sends the answer
-            return message
-
-        async def checked(message: Any) -> None:
-            nonlocal refused
-            if seen <= self.most:
-                await send(message)
-            elif not refused:
-                refused = True
-                await self._refuse()(scope, receive, send)
-
-        await self.app(scope, counted, checked)
-
-    def _refuse(self) -> JSONResponse:
-        limit = f"{self.most / 2**20:.0f} MB"
-        text, remedy = f"The upload is larger than {limit}.", f"Give a file of at most {limit}."
-        response = answer(Refusal(413, "too_large", text, remedy))
-        response.headers.update(HEADERS)
-        return response

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from passerby.city import catalogue, schema
 from passerby.city.address import ADDRESS_FILE, CATALOGUE, Address, write_address
 from passerby.city.catalogue import FORMAT
+from passerby.city.checksums import CHECKSUMS
 from passerby.city.engines import DatabaseError, open_engine
 from passerby.errors import InputError
 from passerby.service.audit import Audit
@@ -77,7 +78,8 @@ def _copy(source: Address, target: Address) -> dict[str, int]:
         ):
             if new.execute(sa.select(catalogue.SettingRow).filter_by(key=FORMAT)).first():
                 raise InputError(f"there is a city in the database {target} already")
-            copied = {table.name: _copy_table(table, old, new) for table in METADATA.sorted_tables}
+            tables = [one for one in METADATA.sorted_tables if one.name != CHECKSUMS]
+            copied = {table.name: _copy_table(table, old, new) for table in tables}
             if new.dialect.name == "postgresql":
                 _set_counters(new)
     finally:
@@ -111,7 +113,7 @@ def _parents_first(units: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _set_counters(new: sa.Connection) -> None:
     """Set PostgreSQL's counters, so that new rows are numbered after the copied ones."""
-    for table, column in (("approvals", "id"), ("streets", "number")):
+    for table, column in (("approvals", "id"), ("looks", "id"), ("streets", "number")):
         new.exec_driver_sql(
             f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "
             f"coalesce(max({column}), 0) + 1, false) FROM {table}"

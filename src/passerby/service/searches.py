@@ -4,6 +4,7 @@ One answer stays one value on its way: :class:`passerby.city.Found` comes from t
 of a :class:`Search`, is stored, and is what the routes, the exports and the audit read.
 """
 
+import json
 import secrets
 import threading
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from passerby.city.sightings import FloatArray
 from passerby.errors import InputError
 from passerby.service.access import Refusal
 from passerby.service.database import SEARCHES, Database, now
+from passerby.service.retention import record_digest
 from passerby.service.settings import Settings
 
 MOST_IN_MEMORY = 500
@@ -64,6 +66,7 @@ class Search:
         rejected: ids of sightings that show another person, as the operator says.
         revision: how often the operator has given feedback.
         audit: number of the audit's entry for the search or its last feedback.
+        forgotten: how many sightings of the answer were deleted since.
     """
 
     id: str
@@ -74,6 +77,7 @@ class Search:
     rejected: tuple[str, ...] = ()
     revision: int = 0
     audit: int = 0
+    forgotten: int = 0
 
     @property
     def result_ids(self) -> list[str]:
@@ -261,7 +265,9 @@ class Searches:
             "confirmed": search.confirmed,
             "rejected": search.rejected,
             "revision": search.revision,
+            "forgotten": search.forgotten,
         }
+        record = json.loads(json.dumps(record))  # the digest covers what a reader gets
         row = {
             "id": search.id,
             "account": query.account,
@@ -269,6 +275,7 @@ class Searches:
             "created": search.created,
             "audit": search.audit,
             "record": record,
+            "digest": record_digest(record),
         }
         with self.database.write() as connection:
             connection.execute(SEARCHES.delete().where(SEARCHES.c.id == search.id))
@@ -314,4 +321,5 @@ def _search(row: sa.Row[Any]) -> Search:
         rejected=tuple(record["rejected"]),
         revision=record["revision"],
         audit=row.audit,
+        forgotten=record.get("forgotten", 0),
     )

@@ -9,6 +9,7 @@ import passerby
 from passerby.service.access import Access
 from passerby.service.audit import Entry
 from passerby.service.http import PROBLEMS, Answer, Caller, Time, allowed
+from passerby.service.inputs import Name, Number, Wanted
 
 router = APIRouter(prefix="/api/audit", tags=["audit"], responses=PROBLEMS)
 health_router = APIRouter(prefix="/api/health", tags=["health"])
@@ -37,16 +38,17 @@ class VerdictInfo(Answer):
     head: str = Field(description="digest of the last entry that holds")
     broken_at: int | None = Field(description="number of the first entry that does not hold")
     reason: str
+    uncovered: list[str] = Field(description="what this verification cannot find")
 
 
-class Filter(BaseModel):
+class Filter(Wanted):
     """Which entries to read."""
 
-    before: int | None = Field(default=None, description="only entries numbered below this")
+    before: Number | None = Field(default=None, description="only entries numbered below this")
     limit: Annotated[int, Field(ge=1, le=500)] = 100
-    account: str | None = None
-    action: str | None = None
-    case: str | None = None
+    account: Name | None = None
+    action: Name | None = None
+    case: Name | None = None
 
     def matches(self, entry: Entry) -> bool:
         """Return whether an entry passes the filter."""
@@ -73,6 +75,7 @@ class Condition(BaseModel):
     sightings: int
     gallery_bytes: int
     audit_intact: bool
+    audit_heads: str = Field(description="why heads of the audit cannot be sent away, or empty")
 
 
 def _visible(entry: Entry, access: Access) -> bool:
@@ -85,7 +88,6 @@ def _visible(entry: Entry, access: Access) -> bool:
 def entries(caller: Auditor, wanted: Annotated[Filter, Query()]) -> list[EntryInfo]:
     """Entries that concern only the account's units. The audit records the reading, too."""
     service = caller.service
-    service.views.flush()
     found = [
         entry
         for entry in service.audit.entries(before=wanted.before)
@@ -120,4 +122,5 @@ def condition(caller: Monitor) -> Condition:
         sightings=stats.sightings,
         gallery_bytes=stats.bytes,
         audit_intact=service.audit.verify().intact,
+        audit_heads=service.audit.forwarder.failed,
     )

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from passerby.service.access import not_found
-from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Answer, Caller, ScopeModel, Time, allowed
+from passerby.service.inputs import Moment, Name, Number, Wanted
 from passerby.times import parse_time
 
 router = APIRouter(prefix="/api", tags=["cases"], responses=PROBLEMS)
@@ -15,13 +15,13 @@ CaseWorker = Annotated[Caller, Depends(allowed("cases"))]
 Approver = Annotated[Caller, Depends(allowed("approve"))]
 
 
-class NewCase(BaseModel):
+class NewCase(Wanted):
     """A case to open."""
 
     id: Annotated[str, Field(description="the file number", max_length=64)]
     purpose: Annotated[str, Field(description="what for", max_length=2000)]
     legal_basis: Annotated[str, Field(description="on what ground", max_length=2000)]
-    expires: Annotated[str, Field(description="ISO 8601 with an offset")]
+    expires: Annotated[Moment, Field(description="ISO 8601 with an offset")]
 
 
 class CaseInfo(Answer):
@@ -37,15 +37,15 @@ class CaseInfo(Answer):
     is_open: bool
 
 
-class NewApproval(BaseModel):
+class NewApproval(Wanted):
     """A request for a wide search."""
 
-    case: str
+    case: Name
     scope: ScopeModel
     reason: Annotated[str, Field(max_length=2000)]
 
 
-class Decision(BaseModel):
+class Decision(Wanted):
     """A supervisor's answer."""
 
     approve: bool
@@ -113,7 +113,7 @@ def approvals(caller: CaseWorker) -> list[ApprovalInfo]:
 @router.post("/approvals", summary="Ask for a wide search", status_code=201)
 def ask(new: NewApproval, caller: CaseWorker) -> ApprovalInfo:
     """Ask a supervisor to agree to a search of the whole city or of a long window."""
-    case = require_open(caller.find_case(new.case))
+    case = caller.require_case(new.case)
     scope = caller.access.narrow(new.scope.scope())
     approval = caller.service.approvals.request(
         scope, case=case.id, account=caller.account.name, reason=new.reason
@@ -124,7 +124,7 @@ def ask(new: NewApproval, caller: CaseWorker) -> ApprovalInfo:
 
 
 @router.post("/approvals/{identifier}/decision", summary="Approve or refuse")
-def decide(identifier: int, decision: Decision, caller: Approver) -> ApprovalInfo:
+def decide(identifier: Number, decision: Decision, caller: Approver) -> ApprovalInfo:
     """Decide another account's request; nobody decides their own."""
     approvals = caller.service.approvals
     approval = approvals.get(identifier)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from passerby.city import City, Trajectory
-from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Caller, allowed
-from passerby.service.routes.search import find_search
+from passerby.service.inputs import Wanted
+from passerby.service.routes.search import find_search, look_again
 from passerby.service.searches import Search
 from passerby.times import format_time
 
@@ -26,7 +26,7 @@ Origin = dict[str, str | int]  # where an export comes from; every file holds it
 NOTE = "A result is a lead. A person has to verify it before anything is done on its ground."
 
 
-class Wish(BaseModel):
+class Wish(Wanted):
     """What to export."""
 
     format: Literal["json", "csv", "geojson"]
@@ -42,7 +42,7 @@ class Wish(BaseModel):
 def export(identifier: str, wish: Wish, caller: Exporter) -> Response:
     """A file with the results and the path, who exported it, why, when, and the audit's number."""
     search = find_search(caller, identifier)
-    case = require_open(caller.find_case(search.query.case))
+    case = look_again(caller, search)
     wanted = wish.trajectory and wish.format != "csv"
     path = caller.service.searches.trace(search) if wanted else None
     shown = {*search.result_ids, *([one.id for one in path.sightings] if path else [])}

@@ -15,6 +15,7 @@ from passerby.city.gallery import Coverage
 from passerby.city.recorded import Recording, recorded
 from passerby.service.access import Access
 from passerby.service.http import PROBLEMS, Answer, AnyCaller, Searcher
+from passerby.service.inputs import Moment, Names
 from passerby.times import format_time
 
 MOST_SPANS = 100
@@ -156,11 +157,11 @@ def _landscape(path: Path) -> list[dict[str, Any]]:
 @router.get("/coverage", summary="What each camera saw")
 def coverage(
     caller: Searcher,
-    start: Annotated[str | None, Query(description="ISO 8601 with an offset")] = None,
-    end: Annotated[str | None, Query(description="ISO 8601 with an offset; not included")] = None,
-    unit: Annotated[
-        list[str] | None, Query(description="codes; all that is granted if none")
+    start: Annotated[Moment | None, Query(description="ISO 8601 with an offset")] = None,
+    end: Annotated[
+        Moment | None, Query(description="ISO 8601 with an offset; not included")
     ] = None,
+    unit: Annotated[Names | None, Query(description="codes; all that is granted if none")] = None,
 ) -> list[CameraCoverage]:
     """Sightings per camera in a window, also for cameras that saw nothing."""
     scope = caller.access.narrow(Scope.parse(units=unit or (), start=start, end=end))

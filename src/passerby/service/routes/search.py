@@ -1,94 +1,69 @@
-"""The operator's way: upload a picture, search, give feedback, follow the person's path."""
+"""The operator's way: search, give feedback, follow the person's path."""
 
 from dataclasses import replace
 from math import isfinite
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, File, UploadFile
+from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, Field
 
 from passerby.city import Match, Trajectory
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
-from passerby.ingest.query import Box
 from passerby.runtime import Embedder
 from passerby.service.access import Refusal, not_found
-from passerby.service.cases import require_open
-from passerby.service.http import PROBLEMS, Answer, Caller, ScopeModel, Searcher, Time, rounded
-from passerby.service.pictures import QueryPicture
+from passerby.service.cases import Case
+from passerby.service.http import (
+    PROBLEMS,
+    Answer,
+    Caller,
+    ScopeModel,
+    Searcher,
+    Time,
+    rounded,
+)
+from passerby.service.inputs import Name, Names, Number, Wanted
 from passerby.service.routes.sightings import SightingInfo, find_sightings
 from passerby.service.searches import Query, Search
 from passerby.times import format_time
 
-pictures_router = APIRouter(prefix="/api/pictures", tags=["search"], responses=PROBLEMS)
 router = APIRouter(prefix="/api/searches", tags=["search"], responses=PROBLEMS)
 trajectory_router = APIRouter(prefix="/api/searches", tags=["trajectory"], responses=PROBLEMS)
 
 
-class PersonBox(BaseModel):
-    """A person that the detector saw in the picture."""
-
-    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 in pixels")
-    score: Annotated[float, rounded(4)]
+Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
-class PictureInfo(BaseModel):
-    """An uploaded picture, ready to be searched for."""
-
-    id: str = Field(description="names the picture in a search; it is held in memory for a while")
-    width: int
-    height: int
-    people: list[PersonBox] = Field(description="best first; empty without a detector")
-    detected: bool = Field(description="whether a detector looked at the picture")
-    warnings: list[str] = Field(
-        description="unlike_a_crop, low_resolution, low_contrast: the answer may be poor"
-    )
-
-    @classmethod
-    def of(cls, picture: QueryPicture) -> "PictureInfo":
-        """Return what the page needs of a picture."""
-        height, width = picture.image.shape[:2]
-        people = picture.people
-        boxes = [] if people is None else people.boxes.tolist()
-        scores = [] if people is None else people.scores.tolist()
-        return cls(
-            id=picture.id,
-            width=width,
-            height=height,
-            people=[
-                PersonBox(box=box, score=score) for box, score in zip(boxes, scores, strict=True)
-            ],
-            detected=people is not None,
-            warnings=list(picture.warnings),
-        )
-
-
-class PictureChoice(BaseModel):
+class PictureChoice(Wanted):
     """An uploaded picture and the person in it."""
 
-    id: str
-    box: Box | None = Field(default=None, description="pixels; the whole picture without one")
+    id: Name
+    box: tuple[Pixel, Pixel, Pixel, Pixel] | None = Field(
+        default=None, description="x0, y0, x1, y1 in pixels; the whole picture without one"
+    )
 
 
-class NewSearch(BaseModel):
+class NewSearch(Wanted):
     """A person, a place, a window, and the case that allows it."""
 
-    case: str
-    pictures: list[PictureChoice] = Field(default=[], description="all of the same person")
-    sightings: list[str] = Field(default=[], description="sightings of the gallery as the query")
+    case: Name
+    pictures: Annotated[list[PictureChoice], Field(max_length=100)] = Field(
+        default=[], description="all of the same person"
+    )
+    sightings: Names = Field(default=[], description="sightings of the gallery as the query")
     scope: ScopeModel = ScopeModel()
-    limit: Annotated[int, Field(ge=1, description="longest list wanted")] = 50
+    limit: Annotated[Number, Field(description="longest list wanted")] = 50
     group: Per = Field(
         default="tracklet", description="one match a tracklet, a visit to a camera, or a sighting"
     )
 
 
-class Judgement(BaseModel):
+class Judgement(Wanted):
     """The operator's feedback on the results; each call replaces the earlier one."""
 
-    confirmed: list[str] = Field(default=[], description="ids that show the person")
-    rejected: list[str] = Field(default=[], description="ids that do not")
+    confirmed: Names = Field(default=[], description="ids that show the person")
+    rejected: Names = Field(default=[], description="ids that do not")
 
 
 class MatchInfo(SightingInfo):
@@ -128,6 +103,7 @@ class SearchInfo(BaseModel):
     group: Per
     verdict: str = Field(description="empty, weak (no good match), found, or uncalibrated")
     revision: int
+    forgotten: int = Field(description="sightings of the answer that were deleted since")
     confirmed: list[str]
     rejected: list[str]
     cameras: list[str] = Field(description="cameras that the scope searched")
@@ -157,6 +133,7 @@ class SearchInfo(BaseModel):
             group=query.group,
             verdict=search.verdict,
             revision=search.revision,
+            forgotten=search.forgotten,
             confirmed=list(search.confirmed),
             rejected=list(search.rejected),
             cameras=list(found.cameras),
@@ -242,33 +219,13 @@ class TrajectoryInfo(PathInfo):
 # routes ------------------------------------------------------------------------------------------
 
 
-@pictures_router.post(
-    "",
-    summary="Upload a query picture",
-    status_code=201,
-    responses={
-        413: {"description": "Too large, in bytes or in pixels"},
-        415: {"description": "Not a picture"},
-        422: {"description": "Unreadable, too small, or no person in it"},
-    },
-)
-def add(
-    caller: Searcher,
-    file: Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP or TIFF")],
-) -> PictureInfo:
-    """Check a picture and hold it in memory for a search; it is never written to disk."""
-    return PictureInfo.of(caller.service.pictures.add(file.file.read(), caller.account.name))
-
-
 @router.post("", summary="Search for a person", status_code=201)
 def make(new: NewSearch, caller: Searcher) -> SearchInfo:
     """Embed the query, narrow the scope to the grants, search, record the search in the audit."""
     service, account = caller.service, caller.account
-    case = require_open(caller.find_case(new.case))
+    case = caller.require_case(new.case)
     scope = caller.access.narrow(new.scope.scope())
-    approval = service.approvals.check(
-        scope, case=case.id, account=account.name, units=service.city.units
-    )
+    approval = service.width.allow(scope, case=case.id, account=account.name)
     embedder = service.networks.now()
     vectors, digests = _embed(new, caller, embedder)
     query = Query(
@@ -341,8 +298,19 @@ def find_search(caller: Caller, identifier: str) -> Search:
     return search
 
 
+def look_again(caller: Caller, search: Search) -> Case:
+    """Return the open case of a search whose scope may still be looked at.
+
+    Raises:
+        Refusal: 403 for a case that is no longer open, or an approval that has lapsed.
+    """
+    case = caller.require_case(search.query.case)
+    caller.service.width.allow(search.query.scope, case=case.id, account=caller.account.name)
+    return case
+
+
 @router.get("", summary="The account's searches")
-def searches(caller: Searcher, case: str | None = None) -> list[SearchLine]:
+def searches(caller: Searcher, case: Name | None = None) -> list[SearchLine]:
     """The account's searches, newest first; with ``case``, those of one case."""
     return [
         SearchLine(
@@ -361,15 +329,19 @@ def searches(caller: Searcher, case: str | None = None) -> list[SearchLine]:
 
 @router.get("/{identifier}", summary="A search")
 def read(identifier: str, caller: Searcher) -> SearchInfo:
-    """A search of the account with its present answer."""
-    return SearchInfo.of(find_search(caller, identifier))
+    """A search of the account with its present answer, while its case is open."""
+    search = find_search(caller, identifier)
+    case = caller.require_case(search.query.case)
+    details = {"search": search.id, "results": search.result_ids}
+    caller.record("search_read", details, case=case.id, units=search.query.scope.units)
+    return SearchInfo.of(search)
 
 
 @router.put("/{identifier}/judgement", summary="Confirm and reject")
 def apply_feedback(identifier: str, judgement: Judgement, caller: Searcher) -> SearchInfo:
     """Set which sightings show the person and which do not; the search is repeated with it."""
     search = find_search(caller, identifier)
-    require_open(caller.find_case(search.query.case))
+    look_again(caller, search)
     confirmed, rejected = tuple(judgement.confirmed), tuple(judgement.rejected)
     again = caller.service.searches.apply_feedback(search, confirmed, rejected)
     details = {"confirmed": confirmed, "rejected": rejected}
@@ -383,6 +355,7 @@ def trajectory(identifier: str, caller: Searcher) -> TrajectoryInfo:
     Confirmed sightings are on every path, rejected ones on none.
     """
     search = find_search(caller, identifier)
+    look_again(caller, search)
     found = caller.service.searches.trace(search)
     details = {"search": search.id, "sightings": [one.id for one in found.sightings]}
     caller.record("traced", details, case=search.query.case, units=search.query.scope.units)

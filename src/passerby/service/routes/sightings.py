@@ -7,17 +7,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from passerby.city import Scope, Sighting
 from passerby.city.gallery import UnknownSightingError
 from passerby.errors import InputError
 from passerby.ingest.excerpts import cut_excerpt, find_clip
 from passerby.service.access import Refusal, not_found
-from passerby.service.cases import require_open
 from passerby.service.http import PROBLEMS, Answer, Caller, Searcher, Time, rounded
+from passerby.service.inputs import Moment, Name, Wanted
 
 router = APIRouter(prefix="/api/sightings", tags=["sightings"], responses=PROBLEMS)
+OpenCase = Annotated[Name, Query(description="number of an open case of the account")]
 PER_TRACKLET = 5  # sightings read for each tracklet wanted
 _cutting = BoundedSemaphore(2)  # excerpts that are cut at the same time
 PATIENCE = 20.0  # seconds for which a request waits for its turn
@@ -53,13 +54,13 @@ class SightingDetails(SightingInfo):
     context: ContextInfo | None = Field(description="none for a sighting that is of no clip")
 
 
-class Browse(BaseModel):
+class Browse(Wanted):
     """A camera and a window, for a case."""
 
-    case: Annotated[str, Field(description="an open case")]
-    camera: str
-    start: str | None = Field(default=None, description="ISO 8601 with an offset")
-    end: str | None = Field(default=None, description="ISO 8601 with an offset; not included")
+    case: Annotated[Name, Field(description="an open case")]
+    camera: Name
+    start: Moment | None = Field(default=None, description="ISO 8601 with an offset")
+    end: Moment | None = Field(default=None, description="ISO 8601 with an offset; not included")
     limit: Annotated[int, Field(ge=1, le=200)] = 60
 
 
@@ -81,42 +82,48 @@ def find_sightings(caller: Caller, ids: list[str]) -> list[Sighting]:
 def guard_view(
     caller: Caller,
     identifier: str,
+    case: str,
     action: str,
     *,
     there: Callable[[Sighting], bool] = lambda _: True,
 ) -> Sighting:
-    """Return a sighting of which something may be shown; the audit records the view.
+    """Return a sighting that may be shown; the audit's entry of the view is durable by then.
 
     Every route that sends a picture, a scene or a clip of a sighting calls this before it sends.
 
     Args:
         caller: who looks.
         identifier: id of the sighting.
+        case: number of an open case of the caller.
         action: the word for the audit, such as "crops_viewed".
         there: whether what is to be shown exists.
 
     Raises:
-        Refusal: 404 for a sighting that the account may not see, or nothing to show.
+        Refusal: 404 for a case or sighting that the account may not see, or nothing to show; 403
+            for a case that is closed or has expired.
     """
+    opened = caller.require_case(case)
     found = find_sightings(caller, [identifier])[0]
     if not there(found):
         raise not_found("picture")
-    if action == "crops_viewed":  # dozens at once; one entry records them
-        caller.service.views.add(caller.account.name, found.unit, found.id)
-    else:
-        caller.record(action, {"sightings": [found.id]}, units=(found.unit,))
+    caller.record(action, {"sightings": [found.id]}, case=opened.id, units=(found.unit,))
     return found
 
 
 @router.get("", summary="Browse a camera")
 def browse(caller: Searcher, wanted: Annotated[Browse, Query()]) -> list[SightingInfo]:
     """One sighting of each tracklet that a camera saw in a window, newest first."""
-    case = require_open(caller.find_case(wanted.case))
+    case = caller.require_case(wanted.case)
     window = Scope.parse(cameras=[wanted.camera], start=wanted.start, end=wanted.end)
     scope = caller.access.narrow(window)
+    approval = caller.service.width.allow(scope, case=case.id, account=caller.account.name)
     newest = caller.service.city.gallery.latest(PER_TRACKLET * wanted.limit, scope)
     seen = _best_of_tracklets(newest)[: wanted.limit]
-    details = {"scope": scope.as_dict(), "sightings": [one.id for one in seen]}
+    details = {
+        "scope": scope.as_dict(),
+        "sightings": [one.id for one in seen],
+        "approval": approval.id if approval else None,
+    }
     caller.record("browsed", details, case=case.id, units=scope.units)
     return [SightingInfo.model_validate(one) for one in seen]
 
@@ -132,9 +139,9 @@ def _best_of_tracklets(sightings: list[Sighting]) -> list[Sighting]:
 
 
 @router.get("/{identifier}", summary="A sighting")
-def sighting(identifier: str, caller: Searcher) -> SightingDetails:
-    """The facts of one sighting, and whether its scene and its clip can be shown."""
-    found = find_sightings(caller, [identifier])[0]
+def sighting(identifier: str, case: OpenCase, caller: Searcher) -> SightingDetails:
+    """The facts of one sighting, for an open case, and whether its scene and clip can be shown."""
+    found = guard_view(caller, identifier, case, "sighting_viewed")
     facts = SightingInfo.model_validate(found).model_dump()
     return SightingDetails(**facts, context=_context(caller, found))
 
@@ -171,10 +178,12 @@ def _clip(caller: Caller, found: Sighting) -> tuple[Path, float] | None:
     response_class=FileResponse,
     responses={200: {"content": {"image/jpeg": {}}}},
 )
-def crop(identifier: str, caller: Searcher) -> Response:
-    """The crop as JPEG; the audit records the view."""
+def crop(identifier: str, case: OpenCase, caller: Searcher) -> Response:
+    """The crop as JPEG, for an open case; the audit's entry is durable before the first byte."""
     crops = caller.service.city.crops
-    found = guard_view(caller, identifier, "crops_viewed", there=lambda one: one.crop in crops)
+    found = guard_view(
+        caller, identifier, case, "crops_viewed", there=lambda one: one.crop in crops
+    )
     return FileResponse(crops.path(found.crop), media_type="image/jpeg")
 
 
@@ -184,11 +193,15 @@ def crop(identifier: str, caller: Searcher) -> Response:
     response_class=FileResponse,
     responses={200: {"content": {"image/jpeg": {}}}},
 )
-def scene(identifier: str, caller: Searcher) -> Response:
-    """A small picture of the frame as JPEG, without the box; the audit records the view."""
+def scene(identifier: str, case: OpenCase, caller: Searcher) -> Response:
+    """A small picture of the frame as JPEG, without the box, for an open case; audited."""
     crops = caller.service.city.crops
     found = guard_view(
-        caller, identifier, "scenes_viewed", there=lambda one: bool(crops.scene_path(one.crop))
+        caller,
+        identifier,
+        case,
+        "scenes_viewed",
+        there=lambda one: bool(crops.scene_path(one.crop)),
     )
     path = crops.scene_path(found.crop)
     if path is None:  # deleted with its crop meanwhile
@@ -202,14 +215,14 @@ def scene(identifier: str, caller: Searcher) -> Response:
     response_class=Response,
     responses={200: {"content": {"video/mp4": {}, "video/webm": {}}}},
 )
-def clip(identifier: str, caller: Searcher) -> Response:
-    """The seconds around a sighting as a small video; the audit records the view.
+def clip(identifier: str, case: OpenCase, caller: Searcher) -> Response:
+    """The seconds around a sighting as a small video, for an open case; audited.
 
     The clip is the file that was ingested, where it still lies unchanged. An administrator can
     switch this off (setting ``play_clips``).
     """
     found = guard_view(
-        caller, identifier, "clips_played", there=lambda one: _clip(caller, one) is not None
+        caller, identifier, case, "clips_played", there=lambda one: _clip(caller, one) is not None
     )
     known = _clip(caller, found)
     if known is None:  # moved away meanwhile

@@ -69,7 +69,10 @@ export async function download(path, body) {
 /** Fetch a video as a file for a player; the page's policy lets it play nothing else. */
 export const video = async (path) => (await send("GET", path)).blob();
 
-export const sightingUrl = (id) => `/api/sightings/${encodeURIComponent(id)}`;
-export const cropUrl = (id) => `${sightingUrl(id)}/crop`;
-export const sceneUrl = (id) => `${sightingUrl(id)}/scene`;
-export const clipUrl = (id) => `${sightingUrl(id)}/clip`;
+/** Where a sighting is, or a part of it such as "crop"; it is shown for an open case only. */
+const ofSighting = (part) => (id, caseId) =>
+  `/api/sightings/${encodeURIComponent(id)}${part}?case=${encodeURIComponent(caseId ?? "")}`;
+export const sightingUrl = ofSighting("");
+export const cropUrl = ofSighting("/crop");
+export const sceneUrl = ofSighting("/scene");
+export const clipUrl = ofSighting("/clip");

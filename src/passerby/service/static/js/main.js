@@ -3,7 +3,7 @@ import { get } from "./api.js";
 import { desk, loadDesk } from "./desk.js";
 import { fill } from "./dom.js";
 import { firstLanguage } from "./i18n.js";
-import { signIn } from "./views/signin.js";
+import { choosePassword, signIn } from "./views/signin.js";
 import { state, subscribe, update } from "./state.js";
 
 const root = document.querySelector("#app");
@@ -25,6 +25,10 @@ let built = null; // the desk and its account; it stays while a session that end
 async function show() {
   if (!state.session) {
     fill(root, signIn());
+    return;
+  }
+  if (state.session.account.must_change) {
+    fill(root, choosePassword());
     return;
   }
   const { name } = state.session.account;
@@ -49,7 +53,7 @@ subscribe(["theme"], () => {
 subscribe(["language"], () => {
   localStorage.setItem("passerby.language", state.language);
   applyAppearance();
-  if (!state.session) fill(root, signIn());
+  if (!state.session || state.session.account.must_change) show();
 });
 subscribe(["session"], show);
 

@@ -153,6 +153,6 @@ export function visitOf(match) {
   return at < 0 ? null : at + 1;
 }
 
-/** Take a sighting of the gallery as the only query picture. */
-export const addSighting = ({ id }) =>
-  update({ pictures: [{ key: `sighting:${id}`, sighting: id, url: cropUrl(id), warnings: [] }] });
+/** Take a sighting of the gallery as the only query picture; it was seen for `caseId`. */
+export const addSighting = ({ id }, caseId) =>
+  update({ pictures: [{ key: `sighting:${id}`, sighting: id, url: cropUrl(id, caseId), warnings: [] }] });

@@ -22,7 +22,7 @@ async function verify(verdict) {
     fill(
       verdict,
       found.intact
-        ? h("span", { class: "chip good" }, icon("check"), h("span", {}, t("audit.intact", { n: number(found.entries) })))
+        ? h("span", { class: "chip good", title: found.uncovered.join("\n") }, icon("check"), h("span", {}, t("audit.intact", { n: number(found.entries) })))
         : h("span", { class: "chip bad" }, icon("warning"), h("span", {}, t("audit.broken", { n: found.broken_at, reason: found.reason }))),
     );
   } catch (error) {

@@ -72,7 +72,7 @@ const tile = (one, close) =>
   h(
     "li",
     {},
-    h("img", { src: cropUrl(one.id), alt: t("browse.seen", { time: clock(Date.parse(one.time)) }), loading: "lazy" }),
+    h("img", { src: cropUrl(one.id, state.caseId), alt: t("browse.seen", { time: clock(Date.parse(one.time)) }), loading: "lazy" }),
     h("span", { class: "hint" }, clock(Date.parse(one.time))),
-    button(t("browse.take"), () => (addSighting(one), close()), { kind: "small", icon: icon("similar") }),
+    button(t("browse.take"), () => (addSighting(one, state.caseId), close()), { kind: "small", icon: icon("similar") }),
   );

@@ -38,7 +38,7 @@ export function card(match) {
           compare(match);
         },
       },
-      h("img", { src: cropUrl(match.id), alt: t("results.crop", { n: match.rank }), loading: "lazy" }),
+      h("img", { src: cropUrl(match.id, state.search.case), alt: t("results.crop", { n: match.rank }), loading: "lazy" }),
       h("span", { class: "rank" }, match.rank),
       match.members.length ? h("span", { class: "members", title: t("results.members") }, `+${match.members.length}`) : null,
     ),
@@ -64,7 +64,7 @@ export function card(match) {
           "aria-pressed": String(verdict === "rejected"),
           "data-key": `reject:${match.id}`,
         }),
-        button(null, (event) => (event.stopPropagation(), addSighting(match)), {
+        button(null, (event) => (event.stopPropagation(), addSighting(match, state.search.case)), {
           icon: icon("similar"),
           kind: "quiet small square",
           label: t("results.similar"),

@@ -40,7 +40,7 @@ export function compare(first) {
       frame = i;
       draw();
     };
-    if (scene.id !== frames[frame]) scene = { id: frames[frame], element: sceneOf(frames[frame]) };
+    if (scene.id !== frames[frame]) scene = { id: frames[frame], element: sceneOf(frames[frame], state.search.case) };
     fill(stage, querySide(), resultSide(match, frames, frame, choose), facts(match), scene.element);
     const verdict = verdictOf(match);
     fill(
@@ -107,7 +107,7 @@ const resultSide = (match, frames, frame, choose) =>
     "figure",
     { class: "compare-side" },
     h("figcaption", {}, t("compare.result", { n: match.rank })),
-    h("div", { class: "compare-stage" }, h("img", { src: cropUrl(frames[frame]), alt: t("results.crop", { n: match.rank }) })),
+    h("div", { class: "compare-stage" }, h("img", { src: cropUrl(frames[frame], state.search.case), alt: t("results.crop", { n: match.rank }) })),
     frames.length > 1
       ? h(
           "div",
@@ -116,7 +116,7 @@ const resultSide = (match, frames, frame, choose) =>
             h(
               "button",
               { type: "button", "aria-pressed": String(i === frame), "aria-label": t("compare.frame", { n: i + 1 }), "data-key": `frame:${i}`, onclick: () => choose(i) },
-              h("img", { src: cropUrl(id), alt: "" }),
+              h("img", { src: cropUrl(id, state.search.case), alt: "" }),
             ),
           ),
         )

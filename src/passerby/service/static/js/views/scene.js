@@ -6,7 +6,7 @@ import { icon } from "../icons.js";
 import { problemText } from "../problems.js";
 
 /** A figure that fills itself; nothing where nothing of the scene is kept. */
-export function sceneOf(id) {
+export function sceneOf(id, caseId) {
   const stage = h("div", { class: "scene-stage" });
   const hint = h("p", { class: "hint", role: "status" });
   const controls = h("div", { class: "scene-controls" });
@@ -17,7 +17,7 @@ export function sceneOf(id) {
     release();
     fill(
       stage,
-      h("img", { src: sceneUrl(id), alt: t("scene.alt") }),
+      h("img", { src: sceneUrl(id, caseId), alt: t("scene.alt") }),
       details.box ? h("span", { class: "scene-box", style: place(details.box, details.context) }) : null,
     );
   };
@@ -29,7 +29,7 @@ export function sceneOf(id) {
     fill(controls, h("p", { class: "hint" }, t("scene.loading")));
     hint.textContent = "";
     try {
-      const file = await video(clipUrl(id));
+      const file = await video(clipUrl(id, caseId));
       if (!figure.isConnected) return;
       address = URL.createObjectURL(file);
       const player = h("video", { src: address, controls: true, autoplay: true, "aria-label": t("scene.clip") });
@@ -51,7 +51,7 @@ export function sceneOf(id) {
         : h("p", { class: "hint" }, t("scene.no_clip")),
     );
   };
-  get(sightingUrl(id))
+  get(sightingUrl(id, caseId))
     .then((details) => {
       if (!details.context || !(details.context.scene || details.context.clip)) return;
       stage.style.aspectRatio = `${details.context.width} / ${details.context.height}`;

@@ -6,6 +6,7 @@ import { t } from "../i18n.js";
 import { icon, mark } from "../icons.js";
 import { state, update } from "../state.js";
 import { problemText } from "../problems.js";
+import { newPassword, setPassword } from "./password.js";
 import { languageSwitch, themeSwitch } from "./topbar.js";
 
 /** The screen that is shown without a session. */
@@ -48,6 +49,46 @@ export function signIn() {
     h("p", { class: "notice" }, icon("shield"), h("span", {}, t("signin.notice"))),
   );
   requestAnimationFrame(() => name.focus());
+  return h(
+    "main",
+    { class: "signin" },
+    h("div", { class: "signin-tools row" }, languageSwitch(), themeSwitch()),
+    backdrop(),
+    form,
+  );
+}
+
+/** The screen after a one-time password: nothing else opens before the owner has chosen another. */
+export function choosePassword() {
+  const problem = h("p", { class: "notice bad", role: "alert", hidden: true });
+  const [first, second] = [newPassword(), newPassword()];
+  const submit = button(t("password.submit"), null, { kind: "primary wide", type: "submit" });
+
+  async function send(event) {
+    event.preventDefault();
+    submit.disabled = true;
+    try {
+      const session = await setPassword(first, second);
+      update({ problem: null, session });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      showProblem(problem, problemText(error));
+    } finally {
+      submit.disabled = false;
+    }
+  }
+
+  const form = h(
+    "form",
+    { class: "signin-card", onsubmit: send },
+    h("div", { class: "row" }, mark(), h("h1", {}, t("password.title"))),
+    h("p", { class: "notice" }, icon("shield"), h("span", {}, t("password.why"))),
+    problem,
+    field("password.new", first),
+    field("password.again", second),
+    submit,
+  );
+  requestAnimationFrame(() => first.focus());
   return h(
     "main",
     { class: "signin" },

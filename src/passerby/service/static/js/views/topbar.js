@@ -4,6 +4,7 @@ import { button, fill, h, segmented } from "../dom.js";
 import { nameOf, t } from "../i18n.js";
 import { icon, mark } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
+import { changePassword } from "./password.js";
 
 export const languageSwitch = () =>
   segmented([["en", "EN"], ["zh", "中文"]], state.language, (language) => update({ language }), t("top.language"));
@@ -58,10 +59,19 @@ function account() {
     await remove("/api/session").catch(() => {});
     location.reload(); // nothing of the session stays in the page
   };
+  const ownPassword = (event) => {
+    event.preventDefault();
+    changePassword();
+  };
   return h(
     "div",
     { class: "row top-account" },
-    h("div", { class: "top-who" }, h("strong", {}, name), h("span", { class: "hint" }, t(`role.${role}`))),
+    h(
+      "a",
+      { href: "#", class: "top-who", title: t("password.title"), "data-key": "password", onclick: ownPassword },
+      h("strong", {}, name),
+      h("span", { class: "hint" }, t(`role.${role}`)),
+    ),
     button(null, signOut, { icon: icon("exit"), kind: "quiet square", label: t("top.sign_out") }),
   );
 }
