@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from passerby.city import Calibration, City, Scope, Sighting
-from passerby.city.clocks import LEAST_PAIRS, ClockEstimate, estimate_clocks
+from passerby.city.clocks import LEAST_PEOPLE, ClockEstimate, estimate_clocks
 from passerby.cli import main
 from passerby.errors import InputError
 
@@ -63,7 +63,7 @@ def test_clocks_that_are_off_are_found_and_the_others_are_left(city: City, seed:
         assert found[name].refusal == "" and found[name].differs
         assert abs(found[name].offset - off) < 20
         assert found[name].low <= off <= found[name].high
-        assert found[name].pairs >= LEAST_PAIRS and min(found[name].there, found[name].back) >= 2
+        assert found[name].people >= LEAST_PEOPLE and min(found[name].there, found[name].back) >= 2
     assert not any(one.differs for name, one in found.items() if name not in skew)
     proposed = [one for one in found.values() if not one.refusal]
     covered = [one.low <= skew.get(one.camera, 0.0) <= one.high for one in proposed]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 GALLERY = "gallery"  # setting: address of a gallery on a server, instead of one in the folder
 SIMULATED = "simulated"  # setting: the city and its times are made up
 CAMERAS = "cameras"  # setting: how often the cameras were changed
+SIMULATION = "simulation.json"  # lies beside the maps of a simulated city
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
 UNFINISHED = "unfinished"  # folder of the positions of recordings whose ingest goes on
 EVERYWHERE = Scope()
@@ -107,7 +108,10 @@ class City:
         lines = [] if streets is None else streets_from_geojson(streets)
         folder.mkdir(parents=True, exist_ok=True)
         create_catalogue(folder, Address.of(folder, database), tree, placed, lines)
-        return cls.open(folder)
+        city = cls.open(folder)
+        if isinstance(units, str | Path) and (Path(units).parent / SIMULATION).exists():
+            city.set_setting(SIMULATED, True)
+        return city
 
     @classmethod
     def from_simulation(
@@ -122,7 +126,6 @@ class City:
             streets=tree / "streets.geojson",
             database=database,
         )
-        city.set_setting(SIMULATED, True)
         landscape = tree / LANDSCAPE
         if landscape.exists():
             shutil.copyfile(landscape, city.folder / LANDSCAPE)

@@ -24,14 +24,14 @@ from passerby.city.sightings import FloatArray, Scope
 from passerby.errors import InputError
 from passerby.metrics import Calibration
 
-LEAST_PAIRS = 8  # people who pass the camera and another one
+LEAST_PEOPLE = 8  # people who pass the camera and another one
 LEAST_BACK = 0.15  # of them in the rarer direction: there and back tell a walk from a clock
 LEAST_GAIN = 8.0  # log likelihood by which an offset must be better than none
 WIDEST = 90.0  # seconds of an interval that still says something
 MOST_TRACKLETS = 20_000
 SAME = 0.5  # share of pairs that are taken to be one person
 STEP, FINE = 5.0, 1.0  # seconds of the grid, and around its best point
-MODEL = 5.0  # seconds that the walking model may be wrong by
+MODEL = 10.0  # seconds that the walking model may be wrong by
 USUAL = 10.0  # seconds by which a clock that is right is off
 ROUNDS = 20
 DRAWS = 200
@@ -48,9 +48,10 @@ class ClockEstimate:
         offset: Seconds to add to its clock; the median of all cameras is taken to be right.
         low: Lower bound of the 95 % interval, given the clocks of the other cameras.
         high: Upper bound.
-        pairs: Number of people seen here and by another camera that fit the estimate.
-        there: How many of them were here first.
-        back: How many of them were here last.
+        people: Number of people seen here and by another camera who fit the estimate.
+        pairs: Number of their pairs of tracklets, one here and one there.
+        there: How many of these pairs began here.
+        back: How many of them ended here.
         refusal: Why this is no proposal; empty where it is one.
     """
 
@@ -58,6 +59,7 @@ class ClockEstimate:
     offset: float
     low: float
     high: float
+    people: int
     pairs: int
     there: int
     back: int
@@ -136,7 +138,7 @@ def estimate_clocks(
     rng = np.random.default_rng(0)
     draws = rng.exponential(size=(DRAWS, len(tracks)))
     refits = np.array(
-        [_refined(pairs, offsets, likelihood, draw[pairs.person]) for draw in draws[:REFITS]]
+        [_refined(pairs, offsets, likelihood, draw[pairs.person])[1] for draw in draws[:REFITS]]
     )
     return [
         _estimate(
@@ -286,23 +288,37 @@ def _own(pairs: Pairs, camera: int, offsets: FloatArray64) -> _Own:
 
 
 def _offsets(pairs: Pairs, count: int, likelihood: _Likelihood) -> FloatArray64:
-    """(C,) offsets in seconds that explain most pairs: one camera at a time, then all at once."""
-    offsets, grid = np.zeros(count), _grid(likelihood.within)
+    """(C,) offsets in seconds that explain most pairs.
+
+    The pairs know only differences. So the search also begins with each clock that seems off as the
+    one that is right, and the offsets with the largest sum of likelihoods and priors stay.
+    """
+    ones = np.ones(len(pairs.between))
+    best = _ascent(pairs, np.zeros(count), likelihood)
+    others = [best - offset for offset in dict.fromkeys(best.tolist()) if abs(offset) > USUAL]
+    found = [best, *(_ascent(pairs, start, likelihood) for start in others)]
+    refined = [_refined(pairs, start, likelihood, ones) for start in found]
+    return min(refined, key=lambda one: one[0])[1]
+
+
+def _ascent(pairs: Pairs, start: FloatArray64, likelihood: _Likelihood) -> FloatArray64:
+    """(C,) offsets of the grid, improved one camera at a time until nothing changes."""
+    offsets, grid = start.copy(), _grid(likelihood.within)
     for _ in range(ROUNDS):
         before = offsets.copy()
-        for camera in range(count):
+        for camera in range(len(offsets)):
             own = _own(pairs, camera, offsets)
             total = likelihood.of(own, grid).sum(axis=1) + _prior(grid)
             offsets[camera] = grid[int(total.argmax())]
         if (offsets == before).all():
             break
-    return _refined(pairs, offsets, likelihood, np.ones(len(pairs.between)))
+    return offsets
 
 
 def _refined(
     pairs: Pairs, start: FloatArray64, likelihood: _Likelihood, weights: FloatArray64
-) -> FloatArray64:
-    """(C,) offsets near others that are best for weighted pairs, all clocks at once."""
+) -> tuple[float, FloatArray64]:
+    """The loss, and (C,) offsets near others that are best for weighted pairs, all at once."""
 
     def loss(offsets: FloatArray64) -> tuple[float, FloatArray64]:
         seconds = pairs.between + offsets[pairs.second] - offsets[pairs.first]
@@ -317,8 +333,7 @@ def _refined(
 
     bounds = [(offset - NEAR, offset + NEAR) for offset in start]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    refined: FloatArray64 = found.x
-    return refined
+    return float(found.fun), found.x
 
 
 def _grid(within: float) -> FloatArray64:
@@ -342,6 +357,7 @@ def _estimate(name: str, number: int, own: _Own, fit: _Fit) -> ClockEstimate:
     fits = likelihood.of(own, np.array([best]))[0] > 0
     there = int(np.count_nonzero(fits & (own.sign * own.seconds(best) < 0)))
     pairs = int(np.count_nonzero(fits))
+    people = len(np.unique(own.pairs.person[fits]))
     low, high, gain = best, best, 0.0
     if pairs:
         two = likelihood.of(own, np.array([best, 0.0])).sum(axis=1)
@@ -354,8 +370,8 @@ def _estimate(name: str, number: int, own: _Own, fit: _Fit) -> ClockEstimate:
         low = min(best, bounds[0][0], bounds[1][0]) - MODEL
         high = max(best, bounds[0][1], bounds[1][1]) + MODEL
     refusal = ""
-    if pairs < LEAST_PAIRS:
-        refusal = f"only {pairs} people pass it and another camera; {LEAST_PAIRS} are needed"
+    if people < LEAST_PEOPLE:
+        refusal = f"only {people} people pass it and another camera; {LEAST_PEOPLE} are needed"
     elif min(there, pairs - there) < LEAST_BACK * pairs:
         refusal = "people pass it in one direction only, so a walk cannot be told from a clock"
     elif high - low > WIDEST:
@@ -367,6 +383,7 @@ def _estimate(name: str, number: int, own: _Own, fit: _Fit) -> ClockEstimate:
         offset=float(best),
         low=float(low),
         high=float(high),
+        people=people,
         pairs=pairs,
         there=there,
         back=pairs - there,

@@ -94,12 +94,12 @@ class Clock(Result, OfCity):
                 within=self.within,
             )
         found = [one for one in every if self.camera in (None, one.camera)]
-        rows = [["camera", "offset", "95 % interval", "people", "there", "back", ""]]
+        rows = [["camera", "offset", "95 % interval", "people", "pairs", "there", "back", ""]]
         for one in found:
             interval = f"{one.low:+.0f} to {one.high:+.0f} s"
             offset = "?" if one.refusal else f"{one.offset:+.0f} s"
             says = one.refusal or ("off" if one.differs else "as it is")
-            counts = map(str, (one.pairs, one.there, one.back))
+            counts = map(str, (one.people, one.pairs, one.there, one.back))
             rows.append([one.camera, offset, interval, *counts, says])
         facts = [one.as_dict() for one in found]
         self.show(facts, aligned(rows) if found else "nobody was seen by this camera")
