@@ -42,6 +42,10 @@ def test_two_machines_share_accounts_settings_and_audit(
         Audit(database, city.folder).append("searched", account="ann")
     address = json.loads((city.folder / "database.json").read_text())["address"]
     second = tmp_path / "second"
+    assert main(["admin", "database", "join", str(second), "--database", address]) == 2
+    assert "service.key" in capsys.readouterr().err
+    assert not (second / "database.json").exists()
+    shutil.copy(city.folder / "service.key", second / "service.key")
     assert main(["admin", "database", "join", str(second), "--database", address]) == 0
     with City.open(second) as other, closing(Database.of(other)) as database:
         assert list(other.units) == list(city.units)

@@ -54,14 +54,17 @@ class Upgrade(OfCity):
 
 @dataclass(frozen=True, kw_only=True)
 class Join(OfCity):
-    """Let a folder of this machine belong to the city of a shared database."""
+    """Let a folder of this machine belong to the city of a shared database.
+
+    Copy `service.key` of the city's first machine into the folder before.
+    """
 
     database: str
     """Address of the database: postgresql://USER@HOST:PORT/NAME, without a password."""
 
     def main(self) -> None:
         """Join, and name the city's database."""
-        from passerby.city.address import Address, has_city
+        from passerby.city.address import ADDRESS_FILE, Address, has_city
         from passerby.city.catalogue import join_catalogue
         from passerby.service.audit import Audit
         from passerby.service.database import Database
@@ -70,8 +73,12 @@ class Join(OfCity):
             raise InputError(f"there is a city in {self.city} already; name a new folder")
         address = Address.of(self.city, self.database)
         join_catalogue(self.city, address)
-        with closing(Database(address)) as database:
-            Audit(database, self.city).adopt_head()
+        try:
+            with closing(Database(address)) as database:
+                Audit(database, self.city).adopt_head()
+        except InputError:
+            (self.city / ADDRESS_FILE).unlink(missing_ok=True)
+            raise
         print(f"{self.city} belongs to the city of {address}")
 
 

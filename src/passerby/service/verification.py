@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from passerby.city import City, checksums, copying
+from passerby.city.gallery import StoreError
 from passerby.files import sha256
 from passerby.service.audit import Audit
 from passerby.service.audit_chain import Entry, in_order
@@ -35,7 +36,11 @@ def faults(city: City, database: Database, audit: Audit) -> Iterator[str]:
 def crop_faults(city: City) -> Iterator[str]:
     """Yield the crops that are missing, and those whose bytes are not those of their name."""
     for window in copying.windows(city.gallery):
-        for one in city.gallery.latest(city.gallery.count(window), window):
+        try:
+            seen = city.gallery.latest(city.gallery.count(window), window)
+        except StoreError:
+            continue  # ``Gallery.verify`` names the rows that cannot be read
+        for one in seen:
             if one.crop and one.crop not in city.crops:
                 yield f"the crop of sighting '{one.id}' is missing"
     for path in sorted(city.crops.folder.glob("[0-9a-f][0-9a-f]/[0-9a-f]*.jpg")):
