@@ -53,6 +53,9 @@ class IngestReport:
     detections: int = 0
     """Boxes above the tracker's strong confidence."""
     tracklets: int = 0
+    """People followed; a long stay is one."""
+    fixed_objects: int = 0
+    """Things that neither move nor change, such as signposts; they are not stored."""
     sightings: int = 0
     """Crops chosen, known ones included."""
     added: int = 0
@@ -133,6 +136,11 @@ def ingest_clip(
     )
     frames = _read(clip, begin, options, report)
     _track(frames, detector, options.tracklets, sink, on_progress)
+    if report.fixed_objects:
+        report.notices.append(
+            f"{report.fixed_objects} fixed objects were left out: they neither moved nor changed "
+            f"for {options.tracklets.fixed_ms // 1000} s, as signposts and parked cars do"
+        )
     if not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
@@ -146,7 +154,7 @@ def _track(
     on_progress: Progress | None,
 ) -> None:
     """Read the clip once and give the sink each tracklet as it ends."""
-    builder, report = TrackletBuilder(options), sink.report
+    builder, report = TrackletBuilder(options, sink.embedder.embed), sink.report
     while frames := list(islice(source, FRAMES_AT_ONCE)):
         with report.stage("detect"):
             found = detector.detect([frame.image for frame in frames])
@@ -160,6 +168,7 @@ def _track(
             on_progress(report)
     sink.waiting += builder.close()
     sink.flush(1)
+    report.fixed_objects = builder.fixed_objects
 
 
 @dataclass(kw_only=True)
@@ -176,6 +185,8 @@ class _Sink:
     on_stored: Stored | None
     waiting: list[Tracklet] = field(default_factory=list)
     """Tracklets that are not stored yet."""
+    tracks: set[int] = field(default_factory=set)
+    """Numbers of the tracks of all tracklets; the parts of a long stay are one tracklet there."""
 
     def flush(self, least: int) -> None:
         """Store the waiting tracklets when they have at least so many crops."""
@@ -184,6 +195,7 @@ class _Sink:
         with self.report.stage("store"):
             facts, jpegs = self._take()
             stored = store(self.city, self.embedder, facts, jpegs)
+        self.report.tracklets = len(self.tracks)
         self.report.sightings += len(stored.ids)
         self.report.added += stored.added
         self.report.notices += stored.problems.values()
@@ -194,8 +206,8 @@ class _Sink:
         """The sightings of the waiting tracklets and their JPEG files."""
         facts, jpegs = [], []
         for tracklet in self.waiting:
-            name = f"{self.name}-{tracklet.track:05d}-{tracklet.part:03d}"
-            self.report.tracklets += 1
+            name = f"{self.name}-{tracklet.track:05d}"
+            self.tracks.add(tracklet.track)
             for crop in tracklet.crops:
                 jpegs.append(encode_jpeg(enhance(crop.image) if self.enhance else crop.image))
                 facts.append(
