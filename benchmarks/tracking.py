@@ -93,7 +93,6 @@ def follow_supervision(least: float = 0.4, **options: Any) -> Follow:
 
     options = {
         "track_activation_threshold": 0.4,
-        "lost_track_buffer": 60,
         "minimum_matching_threshold": 0.9,
         **options,
     }
@@ -125,7 +124,7 @@ def follow_norfair(least: float = 0.4, **options: Any) -> Follow:
     """norfair, by overlap; only boxes of this frame are given, not predictions."""
     import norfair
 
-    options = {"distance_threshold": 0.9, "hit_counter_max": 20, **options}
+    options = {"distance_threshold": 0.8, "hit_counter_max": 10, **options}
     tracker = norfair.Tracker(distance_function="iou", **options)
 
     def step(number: int, found: Detections, image: np.ndarray | None) -> tuple[Any, Any]:
@@ -237,8 +236,9 @@ def stored(clip: Clip, found: list[Detections], looks: Looks) -> Counter[str]:
 PEERS: dict[str, Callable[[], Follow]] = {
     "supervision ByteTrack": follow_supervision,
     "trackers ByteTrack": lambda: follow_trackers("ByteTrackTracker"),
-    "trackers OC-SORT": lambda: follow_trackers("OCSORTTracker"),
+    "trackers OC-SORT": lambda: follow_trackers("OCSORTTracker", minimum_iou_threshold=0.1),
     "norfair": follow_norfair,
+    "norfair, twice the memory": lambda: follow_norfair(hit_counter_max=20),
 }
 
 
