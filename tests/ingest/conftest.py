@@ -75,8 +75,10 @@ def figures(count: int) -> NDArray[np.float64]:
     return colours / colours.max(axis=2, keepdims=True) * 230
 
 
-def draw(path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int = 0) -> Path:
-    """Write a clip in which figures cross one after the other on two lanes."""
+def draw(
+    path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int = 0, posts: int = 0
+) -> Path:
+    """Write a clip in which figures cross one after the other on two lanes; posts stand below."""
     height, width = SIZE
     colours = figures(people)
     length = frames or (people // 2 + 1) * gap + 40
@@ -86,6 +88,8 @@ def draw(path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int 
         stream.options = {"crf": "12"}
         for number in range(length):
             image = np.full((height, width, 3), 120, np.uint8)
+            for post in range(posts):
+                image[110:150, 40 + 100 * post : 60 + 100 * post] = colours[-1, post % 2]
             for person in range(people):
                 x = (number - gap * (person // 2)) * 12 - 30
                 top = LANES[person % 2]

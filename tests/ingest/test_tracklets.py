@@ -83,6 +83,15 @@ def test_who_stands_for_less_than_a_minute_is_a_person(seconds: int) -> None:
     assert builder.fixed_objects == 0
 
 
+def test_one_of_two_who_stand_goes_on() -> None:
+    def pair(time: int) -> list[tuple[int, int, np.ndarray]]:
+        return [(60, 100, POST), (300 + max(0, time - 25_000) // 40, 100, PERSON)]
+
+    tracklets, builder = build(32, pair)
+    assert sorted(one.track for one in tracklets) == [0] * 4 + [1] * 4
+    assert builder.fixed_objects == 0
+
+
 def test_who_stays_in_place_but_changes_is_a_person() -> None:
     """Someone who turns and gestures at a stall for two minutes."""
 

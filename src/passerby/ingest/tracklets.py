@@ -174,7 +174,7 @@ def _wander(boxes: NDArray[np.float64], place: NDArray[np.float64]) -> float:
     return float(np.median(np.abs(steps).max(axis=1)) / (place[3] - place[1]))
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class _Place:
     box: NDArray[np.float64]
     view: NDArray[np.float32]
