@@ -80,9 +80,16 @@ def figures(count: int) -> NDArray[np.float64]:
 
 
 def draw(
-    path: Path, people: int, *, gap: int = 12, rate: int = 25, frames: int = 0, gop: int = 250
+    path: Path,
+    people: int,
+    *,
+    gap: int = 12,
+    rate: int = 25,
+    frames: int = 0,
+    gop: int = 250,
+    posts: int = 0,
 ) -> Path:
-    """Write a clip in which figures cross one after the other on two lanes."""
+    """Write a clip in which figures cross one after the other on two lanes; posts stand below."""
     height, width = SIZE
     colours = figures(people)
     length = frames or (people // 2 + 1) * gap + 40
@@ -93,6 +100,8 @@ def draw(
         stream.options = {"crf": "12", "g": str(gop), "sc_threshold": "0"}
         for number in range(length):
             image = np.full((height, width, 3), 120, np.uint8)
+            for post in range(posts):
+                image[110:150, 40 + 100 * post : 60 + 100 * post] = colours[-1, post % 2]
             for person in range(people):
                 x = (number - gap * (person // 2)) * 12 - 30
                 top = LANES[person % 2]

@@ -13,7 +13,7 @@ from passerby.ingest.crops import (
     cut,
     encode_jpeg,
     enhance,
-    occlusions,
+    hindrances,
     qualities,
 )
 from passerby.ingest.detector import Detections
@@ -48,9 +48,24 @@ def test_what_lowers_quality() -> None:
     assert quality((100, 100, 180, 300), (120, 50, 200, 250)) == good  # someone behind
 
 
+def detections(*boxes: tuple[float, ...], scores: tuple[float, ...] = ()) -> Detections:
+    confidence = np.array(scores or [0.9] * len(boxes), np.float32)
+    return Detections(boxes=np.array(boxes, np.float32), scores=confidence)
+
+
 def test_occlusion_counts_what_nearer_people_cover() -> None:
-    boxes = np.array([[0, 0, 10, 10], [5, 5, 15, 15], [50, 0, 60, 10]], np.float32)
-    assert occlusions(boxes) == pytest.approx([0.25, 0, 0])
+    boxes = ((0, 0, 10, 10), (5, 5, 15, 15), (50, 0, 60, 10))
+    assert hindrances(detections(*boxes))[0] == pytest.approx([0.25, 0, 0])
+    assert hindrances(detections(*boxes, scores=(0.9, 0.1, 0.9)))[0] == pytest.approx([0, 0, 0])
+
+
+def test_a_box_around_two_people_is_no_good_crop() -> None:
+    left, right, both = (100, 100, 180, 300), (170, 110, 250, 300), (100, 100, 250, 302)
+    assert hindrances(detections(both, left, right))[1] == pytest.approx([0.3, 1, 1])
+    child = (110, 240, 140, 298)  # one in front, not two people
+    assert hindrances(detections(both, left, child))[1] == pytest.approx([1, 1, 1])
+    assert quality(both, left, right) < 0.3 * quality(left, both, right)
+    assert quality(both) < 0.6 * quality(left)  # by its shape alone
 
 
 def test_cut_stays_inside_the_frame() -> None:
@@ -73,11 +88,37 @@ def test_pool_is_bounded_and_keeps_the_best() -> None:
 def test_best_crops_are_apart_and_not_bad() -> None:
     pool = CropPool()
     for time, value in ((0, 0.5), (40, 0.9), (80, 0.88), (400, 0.6), (800, 0.7), (840, 0.1)):
-        pool.add(crop(time, value))
+        pool.add(crop(time, value, np.full((64, 32, 3), 50 + time // 8, np.uint8)))
     assert [one.time for one in pool.best(3)] == [40, 400, 800]
     assert [one.time for one in pool.best(1)] == [40]
     assert 840 not in [one.time for one in pool.best(6)]
     assert CropPool().best(3) == []
+
+
+def test_an_odd_shape_is_not_chosen() -> None:
+    """A box around two people, and that of someone half hidden, among those of one person."""
+    pool = CropPool()
+    for i in range(8):
+        width = {3: 60, 5: 14}.get(i, 32)
+        image = np.full((64, width, 3), 20 * i, np.uint8)
+        box = (0.0, 0.0, float(width), 64.0)
+        pool.add(Crop(frame=i, time=400 * i, box=box, quality=0.8, image=image))
+    chosen = pool.best(6)
+    assert not {3, 5} & {one.frame for one in chosen}
+    assert len(chosen) == 6
+    assert all(one.quality == 0.8 for one in chosen)
+
+
+def test_who_stands_still_has_two_crops_and_who_turns_has_four() -> None:
+    still, turning = CropPool(), CropPool()
+    for i in range(40):
+        noise = RNG.normal(0, 3, (64, 32, 3))
+        still.add(crop(250 * i, 0.8, (90 + noise).clip(0, 255).astype(np.uint8)))
+        seen = np.roll(FRAME[:64, :32], 8 * (i // 10), axis=1)
+        turning.add(crop(250 * i, 0.8, (seen + noise).clip(0, 255).astype(np.uint8)))
+    assert len(still.best(4)) == 2
+    times = [one.time for one in turning.best(4)]
+    assert [time // 2500 for time in times] == [0, 1, 2, 3]
 
 
 def test_another_view_goes_before_a_better_copy_of_the_same() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from passerby.city import City, Scope
+from passerby.city import City, Scope, find, trace
 from passerby.errors import InputError
 from passerby.ingest import ClipOptions, Detector, TrackletOptions, create_small_city, ingest_clip
 from passerby.runtime import Embedder
@@ -113,9 +113,32 @@ def test_every_nth_frame_still_finds_everyone(city: City, clip: Path, ingest: Ca
     assert (report.frames, report.tracklets) == (50, 16)
 
 
-def test_a_long_stay_is_cut(city: City, clip: Path, ingest: Callable) -> None:
+def test_the_parts_of_a_long_stay_are_one_person_on_the_path(
+    city: City, clip: Path, ingest: Callable
+) -> None:
+    """Each figure is cut into three parts; a path from one crop holds all, in one visit."""
     report = ingest(city, clip, tracklets=TrackletOptions(max_tracklet_ms=480))
-    assert report.tracklets > 16
+    ids = all_ids(city)
+    facts = city.gallery.get(ids)
+    assert report.tracklets == len({fact.tracklet for fact in facts}) == 16
+    first = facts[0]
+    own = {fact.id for fact in facts if fact.tracklet == first.tracklet}
+    assert len(own) > 4  # more than one part can have
+    path = trace(city, city.gallery.vectors([first.id]), Scope())
+    (visit,) = path.visits
+    assert {one.id for one in visit.sightings} == own
+    matches = find(city, city.gallery.vectors([first.id]), Scope(), k=1, per="tracklet").matches
+    assert {matches[0].sighting.id, *matches[0].members} <= own
+
+
+def test_fixed_objects_are_counted_and_said(
+    city: City, tmp_path: Path, draw_clip: Callable[..., Path], ingest: Callable
+) -> None:
+    """Two coloured posts stand for three seconds, beside a figure that walks."""
+    path = draw_clip(tmp_path / "posts.mp4", 1, frames=75, posts=2)
+    report = ingest(city, path, tracklets=TrackletOptions(fixed_ms=1000, max_tracklet_ms=500))
+    assert (report.fixed_objects, report.tracklets) == (2, 1)
+    assert any("2 fixed objects were left out" in notice for notice in report.notices)
 
 
 def test_a_clip_without_people_says_so(

@@ -57,14 +57,14 @@ def test_after_the_gap_it_is_another_track() -> None:
 
 
 def test_weak_boxes_go_on_with_a_track_and_begin_none() -> None:
-    weak = [frame((100 + 2 * i, 200, 0.9 if i < 5 else 0.2)) for i in range(20)]
+    weak = [frame((100 + 2 * i, 200, 0.9 if i < 5 else 0.35)) for i in range(20)]
     assert {n for one in follow(weak) for n in one} == {0}
     assert follow([frame((100, 200, 0.4))] * 5) == [[-1]] * 5
     assert follow([frame((100, 200, 0.05))] * 5) == [[-1]] * 5
 
 
 def test_furniture_that_looks_weakly_like_a_person_keeps_no_track() -> None:
-    frames = [frame((300, 200, 0.9))] * 5 + [frame((300, 200, 0.12))] * 100
+    frames = [frame((300, 200, 0.9))] * 5 + [frame((300, 200, 0.35))] * 100
     tracker = Tracker()
     ends = []
     for i, one in enumerate(frames):
@@ -92,16 +92,92 @@ def test_a_child_beside_an_adult_is_not_taken_for_them() -> None:
     assert tracker.update(40, child).tolist() == [1]
 
 
+class Looks:
+    """Appearance of the boxes of each frame, with a count of the vectors asked for."""
+
+    def __init__(self, *rows: np.ndarray) -> None:
+        self.rows, self.asked = np.array(rows, dtype=np.float32), 0
+
+    def __call__(self, which: np.ndarray) -> np.ndarray:
+        self.asked += len(which)
+        return self.rows[which]
+
+
+RED, BLUE, GREEN = np.eye(3, dtype=np.float32)
+
+
 def test_appearance_decides_where_boxes_do_not() -> None:
-    """Two people swap places between frames; their looks tell."""
-    looks = np.eye(2, 4, dtype=np.float32)
-    tracker = Tracker()
-    tracker.update(0, frame((100, 200, 0.9), (125, 200, 0.9)), looks)
-    swapped = tracker.update(40, frame((100, 200, 0.9), (125, 200, 0.9)), looks[::-1])
-    assert swapped.tolist() == [1, 0]
+    """Two people swap places behind each other; their looks tell."""
+    apart = frame((100, 200, 0.9), (180, 200, 0.9))
+    close = frame((130, 200, 0.9), (147, 200, 0.9))
+    for looks, after in (((RED, BLUE), [0, 1]), ((BLUE, RED), [1, 0])):
+        tracker = Tracker()
+        for i in range(5):
+            tracker.update(40 * i, apart, Looks(RED, BLUE))
+        tracker.update(200, close, Looks(*looks))
+        assert tracker.update(240, close, Looks(*looks)).tolist() == after
     plain = Tracker()
-    plain.update(0, frame((100, 200, 0.9), (125, 200, 0.9)))
-    assert plain.update(40, frame((100, 200, 0.9), (125, 200, 0.9))).tolist() == [0, 1]
+    assert [plain.update(40 * i, one).tolist() for i, one in enumerate([apart, close])] == [
+        [0, 1],
+        [0, 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("look", "x", "gap", "number"),
+    [(RED, 260, 5000, 0), (BLUE, 260, 5000, 1), (RED, 260, 9000, 1), (RED, 900, 5000, 1)],
+    ids=["the same", "another", "too late", "too far"],
+)
+def test_who_was_out_of_sight_comes_back_by_appearance(
+    look: np.ndarray, x: float, gap: int, number: int
+) -> None:
+    tracker = Tracker()
+    for i in range(5):
+        assert tracker.update(40 * i, frame((100, 200, 0.9)), Looks(RED)).tolist() == [0]
+    tracker.update(2400, frame(), Looks(RED))
+    assert tracker.ended() == [0]
+    assert tracker.update(160 + gap, frame((x, 200, 0.9)), Looks(look)).tolist() == [number]
+    assert tracker.close() == [number]
+
+
+def test_few_vectors_are_asked_for() -> None:
+    """Two who walk apart are looked at once a second, not in each frame."""
+    tracker, asked = Tracker(), 0
+    for i in range(100):
+        looks = Looks(RED, BLUE)
+        tracker.update(40 * i, frame((100 + i, 200, 0.9), (500 - i, 200, 0.9)), looks)
+        asked += looks.asked
+    assert asked == 2 * 4
+
+
+def test_a_box_too_small_to_show_a_person_is_not_looked_at() -> None:
+    tracker, looks = Tracker(), Looks(RED)
+    small = Detections(
+        boxes=np.array([[100, 200, 106, 216]], np.float32), scores=np.array([0.9], np.float32)
+    )
+    assert [tracker.update(40 * i, small, looks).tolist() for i in range(30)] == [[0]] * 30
+    assert looks.asked == 0
+
+
+def test_a_double_of_a_box_begins_no_track() -> None:
+    both = Detections(
+        boxes=np.array([[80, 150, 120, 250], [82, 152, 124, 240]], np.float32),
+        scores=np.array([0.9, 0.6], np.float32),
+    )
+    assert follow([frame((100, 200, 0.9)), both]) == [[0], [0, -1]]
+
+
+def test_a_flash_ends_soon_and_weak_boxes_do_not_prolong_it() -> None:
+    tracker, ends = Tracker(), []
+    for i in range(30):
+        tracker.update(40 * i, frame((300, 200, 0.9 if i == 0 else 0.35)))
+        ends += [(i, number) for number in tracker.ended()]
+    assert ends == [(8, 0)]  # 0.3 s after its only strong box
+
+
+def test_at_one_frame_a_second_tracks_live_on() -> None:
+    frames = [frame((100 + 10 * i, 200, 0.9)) for i in range(12)]
+    assert {n for one in follow(frames, step=1000) for n in one} == {0}
 
 
 def test_time_must_go_forward() -> None:

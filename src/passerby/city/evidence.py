@@ -178,7 +178,8 @@ def log_odds(evidence: Evidence) -> FloatArray64:
     group = first_group(evidence)
     for model in first:
         group = chances(evidence, group, model)
-    return features(evidence, group) @ np.array(last.weights) + last.intercept
+    odds: FloatArray64 = features(evidence, group) @ np.array(last.weights) + last.intercept
+    return odds
 
 
 def presence(evidence: Evidence) -> float:

@@ -10,7 +10,7 @@ import tyro
 from passerby.errors import InputError
 
 SOURCE_TREE = Path(__file__).resolve().parents[3]
-NOT_BENCHMARKS = {"__init__", "common"}
+NOT_BENCHMARKS = {"__init__", "common", "tracking_clips"}
 
 
 def names() -> list[str]:

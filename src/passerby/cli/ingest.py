@@ -225,6 +225,7 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     return {**report.as_dict(), "lost": report.clip.lost}, (
         f"{report.frames} of {report.clip.decoded} frames, {report.tracklets} tracklets, "
         f"{report.sightings} sightings, {report.added} new in camera {options.camera}"
+        + (f"; {report.fixed_objects} fixed objects left out" if report.fixed_objects else "")
     )
 
 

@@ -59,7 +59,7 @@ class FrameIngest:
         for first in range(0, len(used), FRAMES_AT_ONCE):
             self._look(used, first, builder)
         for tracklet in builder.close() if builder else ():
-            self._keep(tracklet.crops, self._name(tracklet.track, tracklet.part))
+            self._keep(tracklet.crops, self._name(tracklet.track))
         self._flush(1)
         self._summarise(len(ordered) - len(used))
 
@@ -109,7 +109,7 @@ class FrameIngest:
                 self._keep(crops, "")
                 continue
             for tracklet in builder.add(frame, detections):
-                self._keep(tracklet.crops, self._name(tracklet.track, tracklet.part))
+                self._keep(tracklet.crops, self._name(tracklet.track))
         self._flush(SIGHTINGS_AT_ONCE)
 
     def _crops(self, frame: Frame, detections: Detections) -> list[Crop]:
@@ -134,9 +134,9 @@ class FrameIngest:
             )
         return crops
 
-    def _name(self, track: int, part: int) -> str:
+    def _name(self, track: int) -> str:
         whole = sha256("|".join([self.camera, *self._digests]).encode())[:16]
-        return f"{whole}-{track:05d}-{part:03d}"
+        return f"{whole}-{track:05d}"
 
     def _keep(self, crops: Sequence[Crop], tracklet: str) -> None:
         for crop in crops:

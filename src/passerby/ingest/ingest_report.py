@@ -27,6 +27,9 @@ class IngestReport:
     detections: int = 0
     """Boxes above the tracker's strong confidence."""
     tracklets: int = 0
+    """People followed; a long stay is one."""
+    fixed_objects: int = 0
+    """Things that neither move nor change, such as signposts; they are not stored."""
     sightings: int = 0
     """Crops chosen, known ones included."""
     added: int = 0

@@ -145,6 +145,11 @@ def ingest_clip(
     )
     _read_clip(clip, record, detector, options, part, sink, on_progress, overlap=overlap)
     write_clip(city, _finished(record, report))
+    if report.fixed_objects:
+        report.notices.append(
+            f"{report.fixed_objects} fixed objects were left out: they neither moved nor changed "
+            f"for {options.tracklets.fixed_ms // 1000} s, as signposts and parked cars do"
+        )
     if part is None and not report.sightings:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
@@ -175,6 +180,8 @@ def _read_clip(  # noqa: PLR0917 - the stages of one clip
     if overlap:
         frames = ahead(frames, FRAMES_AHEAD, "decode")
     builder = TrackletBuilder(options.tracklets) if part is None else part.builder
+    builder.embed = sink.embedder.embed
+    fixed_before = builder.fixed_objects
     chunks = iter([frames]) if part is None else part.chunks(frames, report)
     with closing(frames), sink:
         for chunk in chunks:
@@ -187,6 +194,7 @@ def _read_clip(  # noqa: PLR0917 - the stages of one clip
                 sink.waiting += builder.close()
             sink.settle()
     report.clip = counts
+    report.fixed_objects += builder.fixed_objects - fixed_before
     _add_notices(report, clip)
 
 

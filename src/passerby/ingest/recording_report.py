@@ -7,7 +7,7 @@ from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.video import FrameCounts
 
 COUNTED = ("decoded", "used", "damaged", "corrupt", "missing")
-SUMMED = ("frames", "detections", "tracklets", "sightings", "added")
+SUMMED = ("frames", "detections", "tracklets", "fixed_objects", "sightings", "added")
 
 
 @dataclass(kw_only=True)
@@ -34,6 +34,8 @@ class RecordingReport:
     """Frames the detector looked at."""
     detections: int = 0
     tracklets: int = 0
+    fixed_objects: int = 0
+    """Things that neither move nor change; they are not stored."""
     sightings: int = 0
     added: int = 0
     """Sightings that were new to the city, in this run."""

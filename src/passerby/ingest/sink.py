@@ -35,6 +35,8 @@ class Sink:
     """Stores while the clip is read; without one, storing is waited for."""
     waiting: list[Tracklet] = field(default_factory=list)
     """Tracklets that are not stored yet."""
+    tracks: set[int] = field(default_factory=set)
+    """Numbers of the tracks so far; the parts of a long stay are one tracklet of the city."""
     _batches: deque[Future[StoredBatch]] = field(default_factory=deque)
     """Batches that are being stored."""
 
@@ -53,8 +55,10 @@ class Sink:
         """Store the waiting tracklets when they have at least so many crops."""
         if sum(len(tracklet.crops) for tracklet in self.waiting) >= least:
             taken, self.waiting = self.waiting, []
+            new = {one.track for one in taken} - self.tracks - set(self.names or ())
+            self.tracks |= new
+            self.report.tracklets += len(new)
             named = [(self._name(tracklet), tracklet) for tracklet in taken]
-            self.report.tracklets += len(taken)
             if self.pool is None:
                 self._count(self._store(named))
                 return
@@ -82,7 +86,7 @@ class Sink:
         base = self.name
         if self.names is not None:
             base = self.names.setdefault(tracklet.track, self.name)
-        return f"{base}-{tracklet.track:05d}-{tracklet.part:03d}"
+        return f"{base}-{tracklet.track:05d}"
 
     def _store(self, named: list[tuple[str, Tracklet]]) -> StoredBatch:
         with self.report.stage("store"):

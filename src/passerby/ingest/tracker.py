@@ -1,15 +1,17 @@
-"""Multi-object tracking by ByteTrack: strong boxes are matched first, then weak ones.
+"""Multi-object tracking by ByteTrack, with appearance where motion leaves a doubt.
 
 Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022,
-algorithm 1, with three departures:
+algorithm 1 (strong boxes are matched first, then weak ones), with these departures:
 
 - The noise of the motion grows with the time between frames, as clips may be read every n-th frame.
 - A last stage matches widened boxes (Yang et al., "Hard to Track Objects with Irregular Motions and
   Similar Appearances", WACV 2023, equation 1), because at low frame rates the next box of a walker
   does not touch the one before.
-- Appearance is used when it is given, as in BoT-SORT (Aharon et al., 2022, equations 8-10).
+- Appearance decides between boxes that overlap several tracks, and brings back a track that was out
+  of sight. Vectors of other boxes are not asked for, because they cost more than the tracker.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,10 +23,22 @@ from passerby.ingest.detector import Detections
 
 FloatArray = NDArray[np.float64]
 IndexPairs = list[tuple[int, int]]
+Appearance = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""Indices of boxes (N,) of the present frame to unit rows (N, D)."""
 
 FRAME_MS = 40.0  # the noise figures are per frame at 25 frames a second; longer steps scale them
 POSITION_NOISE = 1 / 20  # of the box height; DeepSORT's figures, which ByteTrack keeps
 VELOCITY_NOISE = 1 / 160
+CONFIRMED = 3  # strong boxes from which a track is more than a flash
+FLASH_MS = 300  # a track with fewer strong boxes ends after this time without one
+DOUBT = 0.3  # intersection over union with two tracks that leaves a doubt
+WEIGHT = 0.5  # of the cosine, where there is a doubt
+FREE = 0.1  # intersection over union with another box up to which a crop shows one person
+DOUBLE = 0.6  # intersection over union with a matched box from which a box is its double
+SAME_HEIGHT = 0.6  # smaller height over larger that one person may have in two boxes
+REACH = 0.6  # heights a second that someone out of sight moves, beside half a height
+SAMPLE_MS = 1000  # between two looks at someone in full view
+LEAST = np.array([8.0, 24.0])  # width and height of a box whose appearance says something
 _MEASURE = np.eye(4, 8)
 
 
@@ -33,51 +47,74 @@ class TrackerOptions:
     """Thresholds of the association."""
 
     strong: float = 0.5
-    """Boxes of this confidence are matched first."""
-    weak: float = 0.1
+    """Boxes of this confidence are matched first, and begin tracks."""
+    weak: float = 0.3
     """Boxes down to this confidence may continue a track; they never begin one."""
-    begin: float = 0.5
-    """Confidence to begin a track."""
-    overlap: float = 0.2
+    overlap: float = 0.1
     """Intersection over union (times confidence) that strong matches need."""
-    weak_overlap: float = 0.5
+    weak_overlap: float = 0.3
     """Intersection over union that weak matches need."""
     widen: float = 0.5
     """Share of its sides by which a box grows to each side in the last stage."""
     max_gap_ms: int = 2000
     """A track that has no strong box for longer than this ends."""
-    alike: float = 0.75
-    """Cosine from which appearance counts, when vectors are given."""
+    revive_ms: int = 8000
+    """A track that has ended goes on when someone who looks the same appears within this time."""
+    alike: float = 0.45
+    """Cosine from which two crops are taken to show the same person."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class _Track:
     number: int
     motion: "BoxFilter"
+    box: FloatArray
+    """The last one."""
     time: int
     sure: int
     """Time of the last strong box; weak ones alone, often furniture, do not continue a track."""
+    strong: int = 1
+    """Number of strong boxes."""
     lost: bool = False
     vector: NDArray[np.float32] | None = field(default=None, repr=False)
+    looked: int | None = None
+    """Time of the last look at the appearance."""
 
-    def take(self, box: FloatArray, vector: NDArray[np.float32] | None) -> None:
+    def take(self, box: FloatArray, time: int, *, strong: bool) -> None:
         self.motion.correct(box)
-        self.lost = False
-        if vector is not None:
-            mixed = vector if self.vector is None else 0.9 * self.vector + 0.1 * vector
-            self.vector = (mixed / max(float(np.linalg.norm(mixed)), 1e-12)).astype(np.float32)
+        self.box, self.lost = box, False
+        if strong:
+            self.sure, self.strong = time, self.strong + 1
+
+    def look(self, vector: NDArray[np.float32], time: int) -> None:
+        mixed = vector if self.vector is None else 0.8 * self.vector + 0.2 * vector
+        self.vector = (mixed / max(float(np.linalg.norm(mixed)), 1e-12)).astype(np.float32)
+        self.looked = time
 
 
 class _Boxes:
-    """The boxes of one frame in double precision, with their appearance when it is known."""
+    """The boxes of one frame in double precision, their tracks, and their appearance on demand."""
 
-    def __init__(self, detections: Detections, vectors: NDArray[np.float32] | None) -> None:
+    def __init__(self, detections: Detections, appearance: Appearance | None) -> None:
         self.boxes = detections.boxes.astype(np.float64)
         self.scores = detections.scores.astype(np.float64)
-        self.vectors = vectors
+        self.owners: dict[int, _Track] = {}
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        self.large: NDArray[np.bool_] = (sides >= LEAST).all(axis=1) & (appearance is not None)
+        self._appearance = appearance
+        self._known: dict[int, NDArray[np.float32]] = {}
 
-    def vector(self, index: int) -> NDArray[np.float32] | None:
-        return None if self.vectors is None else self.vectors[index]
+    def free(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those boxes that belong to no track yet."""
+        return np.array([i for i in which.tolist() if i not in self.owners], dtype=np.int64)
+
+    def vectors(self, which: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Unit rows of some large boxes; each box is looked at once."""
+        new = [int(i) for i in which if int(i) not in self._known]
+        if new and self._appearance is not None:
+            rows = self._appearance(np.array(new, dtype=np.int64))
+            self._known.update(zip(new, rows, strict=True))
+        return np.array([self._known[int(i)] for i in which], dtype=np.float32)
 
 
 class Tracker:
@@ -87,19 +124,20 @@ class Tracker:
         """Start without tracks."""
         self.options = options or TrackerOptions()
         self._tracks: list[_Track] = []
+        self._gone: list[_Track] = []  # ended, but not for too long to come back
         self._next = 0
         self._time: int | None = None
         self._ended: list[int] = []
 
     def update(
-        self, time: int, detections: Detections, vectors: NDArray[np.float32] | None = None
+        self, time: int, detections: Detections, appearance: Appearance | None = None
     ) -> NDArray[np.int64]:
         """Match the boxes of one frame to tracks.
 
         Args:
             time: Milliseconds, later than the frame before.
             detections: N boxes with their confidence, weak ones included.
-            vectors: (N, D) unit rows of appearance, if known.
+            appearance: Gives unit vectors of boxes of this frame; asked for few of them.
 
         Returns:
             (N,) number of the track of each box, -1 for none.
@@ -108,58 +146,117 @@ class Tracker:
             InputError: The time does not go forward.
         """
         self._advance(time)
-        frame = _Boxes(detections, vectors)
-        numbers = np.full(len(detections), -1, dtype=np.int64)
-        strong = np.flatnonzero(frame.scores >= self.options.strong)
-        weak = np.flatnonzero(
-            (frame.scores >= self.options.weak) & (frame.scores < self.options.strong)
-        )
+        frame = _Boxes(detections, appearance)
+        options, scores = self.options, frame.scores
+        strong = np.flatnonzero(scores >= options.strong)
+        weak = np.flatnonzero((scores >= options.weak) & (scores < options.strong))
         free = list(self._tracks)
         for stage, candidates in (("strong", strong), ("weak", weak), ("widened", strong)):
-            left = candidates[numbers[candidates] < 0]
-            tracks = [track for track in free if stage != "weak" or not track.lost]
+            left, tracks = frame.free(candidates), free
+            if stage == "weak":
+                tracks = [one for one in free if not one.lost and one.strong >= CONFIRMED]
             for row, column in assign(*self._cost(stage, tracks, frame, left)):
                 track, index = tracks[row], int(left[column])
-                track.take(frame.boxes[index], frame.vector(index))
-                track.sure = track.sure if stage == "weak" else time
-                numbers[index] = track.number
-            free = [track for track in free if track.number not in numbers]
+                track.take(frame.boxes[index], time, strong=stage != "weak")
+                frame.owners[index] = track
+            matched = set(frame.owners.values())
+            free = [track for track in free if track not in matched]
         for track in free:
             track.lost = True
-        for index in strong[numbers[strong] < 0].tolist():
-            if frame.scores[index] >= self.options.begin:
-                numbers[index] = self._begin(frame.boxes[index], time, frame.vector(index))
+        self._revive(time, frame, frame.free(strong))
+        self._begin(time, frame, frame.free(strong))
+        self._look(time, frame)
+        numbers = np.full(len(detections), -1, dtype=np.int64)
+        for index, track in frame.owners.items():
+            numbers[index] = track.number
         return numbers
 
     def ended(self) -> list[int]:
-        """Return the numbers of the tracks that have ended since the last call."""
+        """Return the numbers of the tracks that have ended since the last call.
+
+        A track that comes back ends again.
+        """
         ended, self._ended = self._ended, []
         return ended
 
     def close(self) -> list[int]:
         """End all tracks, at the end of a clip, and return those not returned before."""
         self._ended += [track.number for track in self._tracks]
-        self._tracks = []
+        self._tracks, self._gone = [], []
         return self.ended()
 
     def _advance(self, time: int) -> None:
         if self._time is not None and time <= self._time:
             raise InputError(f"frame times must go forward; {time} ms follows {self._time} ms")
         for track in self._tracks:
+            if track.lost:
+                track.motion.mean[6:] = 0  # a size that is not seen does not change
             track.motion.predict(time - track.time)
             track.time = time
         self._time = time
-        earliest = time - self.options.max_gap_ms
-        self._ended += [track.number for track in self._tracks if track.sure < earliest]
-        self._tracks = [track for track in self._tracks if track.sure >= earliest]
+        earliest, flash = time - self.options.max_gap_ms, time - FLASH_MS
+        over = [
+            track
+            for track in self._tracks
+            if track.sure < earliest
+            or (track.strong < CONFIRMED and track.lost and track.sure < flash)
+        ]
+        self._ended += [track.number for track in over]
+        self._tracks = [track for track in self._tracks if track not in over]
+        known = [track for track in self._gone + over if track.vector is not None]
+        self._gone = [track for track in known if track.sure >= time - self.options.revive_ms]
 
-    def _begin(self, box: FloatArray, time: int, vector: NDArray[np.float32] | None) -> int:
-        track = _Track(
-            number=self._next, motion=BoxFilter(box), time=time, sure=time, vector=vector
-        )
-        self._tracks.append(track)
-        self._next += 1
-        return track.number
+    def _revive(self, time: int, frame: _Boxes, new: NDArray[np.int64]) -> None:
+        """Match boxes without a track to tracks out of sight, by appearance within reach."""
+        lost = [track for track in self._tracks if track.lost and track.vector is not None]
+        lost += self._gone
+        new = new[frame.large[new]]
+        if not lost or not len(new):
+            return
+        last, found = np.array([track.box for track in lost]), frame.boxes[new]
+        far = np.hypot(*(_centres(last)[:, None] - _centres(found)[None]).transpose(2, 0, 1))
+        seconds = np.array([time - track.sure for track in lost]) / 1000
+        reach = (0.5 + REACH * seconds)[:, None] * (found[:, 3] - found[:, 1])
+        near = (far < reach) & (_height_ratio(last, found) > SAME_HEIGHT)
+        columns = np.flatnonzero(near.any(axis=0))
+        if not len(columns):
+            return
+        cosine = _vectors(lost) @ frame.vectors(new[columns]).T
+        cost = np.where(near[:, columns], 1.0 - cosine.astype(np.float64), 2.0)
+        for row, column in assign(cost, 1 - self.options.alike):
+            track, index = lost[row], int(new[columns[column]])
+            if track in self._gone:
+                self._gone.remove(track)
+                self._tracks.append(track)
+            track.motion, track.time = BoxFilter(frame.boxes[index]), time
+            track.take(frame.boxes[index], time, strong=True)
+            frame.owners[index] = track
+
+    def _begin(self, time: int, frame: _Boxes, new: NDArray[np.int64]) -> None:
+        """Begin a track for each box that is no double of a matched one."""
+        held = frame.boxes[list(frame.owners)]
+        doubles = overlaps(frame.boxes[new], held).max(axis=1, initial=0) > DOUBLE
+        for index in new[~doubles].tolist():
+            box = frame.boxes[index]
+            track = _Track(number=self._next, motion=BoxFilter(box), box=box, time=time, sure=time)
+            self._tracks.append(track)
+            self._next += 1
+            frame.owners[index] = track
+
+    def _look(self, time: int, frame: _Boxes) -> None:
+        """Look at the appearance of everyone in full view, once a second."""
+        near = overlaps(frame.boxes, frame.boxes[frame.scores >= self.options.weak])
+        alone = frame.large & ((near > FREE).sum(axis=1) <= 1)
+        due = [
+            index
+            for index, track in frame.owners.items()
+            if alone[index]
+            and frame.scores[index] >= self.options.strong
+            and track.strong > 1
+            and (track.looked is None or time - track.looked >= SAMPLE_MS)
+        ]
+        for index, vector in zip(due, frame.vectors(due), strict=True):
+            frame.owners[index].look(vector, time)
 
     def _cost(
         self, stage: str, tracks: list[_Track], frame: _Boxes, chosen: NDArray[np.int64]
@@ -172,23 +269,29 @@ class Tracker:
             return 1 - overlaps(places, found), 1 - options.weak_overlap
         if stage == "widened":
             cost = 1 - overlaps(widened(places, options.widen), widened(found, options.widen))
-            return cost + (_height_ratio(places, found) < 0.6), 1 - options.overlap
+            return cost + (_height_ratio(places, found) < SAME_HEIGHT), 1 - options.overlap
         near = overlaps(places, found)
         cost = 1 - near * frame.scores[chosen]
-        if frame.vectors is not None:
-            alike = self._appearance_cost(tracks, frame.vectors[chosen], near)
-            cost = np.minimum(cost, alike)
+        close = near > DOUBT
+        doubt = close & ((close.sum(axis=0) > 1) | (close.sum(axis=1, keepdims=True) > 1))
+        doubt &= frame.large[chosen]
+        doubt &= np.array([track.vector is not None for track in tracks], dtype=bool)[:, None]
+        rows, columns = np.flatnonzero(doubt.any(axis=1)), np.flatnonzero(doubt.any(axis=0))
+        if len(columns):
+            cosine = _vectors([tracks[row] for row in rows]) @ frame.vectors(chosen[columns]).T
+            pairs = np.ix_(rows, columns)
+            cost[pairs] += np.where(doubt[pairs], WEIGHT * (options.alike - cosine), 0.0)
         return cost, 1 - options.overlap
 
-    def _appearance_cost(
-        self, tracks: list[_Track], vectors: NDArray[np.float32], near: FloatArray
-    ) -> FloatArray:
-        """Half the cosine distance where boxes touch and look alike, else 1."""
-        rows = np.zeros((len(tracks), vectors.shape[1]), dtype=np.float32)
-        for row, track in zip(rows, tracks, strict=True):
-            row[:] = 0 if track.vector is None else track.vector
-        cosine = (rows @ vectors.T).astype(np.float64)
-        return np.where((cosine >= self.options.alike) & (near > 0), (1 - cosine) / 2, 1.0)
+
+def _vectors(tracks: list[_Track]) -> NDArray[np.float32]:
+    """(N, D) appearance of tracks that have one."""
+    return np.array([track.vector for track in tracks], dtype=np.float32)
+
+
+def _centres(boxes: FloatArray) -> FloatArray:
+    centres: FloatArray = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return centres
 
 
 def assign(cost: FloatArray, limit: float) -> IndexPairs:

@@ -1,12 +1,23 @@
 """Tracklets with their best crops, from the detections of each frame."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from passerby.errors import InputError
-from passerby.ingest.crops import Crop, CropPool, cut, qualities
+from passerby.ingest.crops import Crop, CropPool, cut, difference, qualities, thumbnail
 from passerby.ingest.detector import Detections
 from passerby.ingest.frames import Frame
-from passerby.ingest.tracker import Tracker, TrackerOptions
+from passerby.ingest.tracker import Tracker, TrackerOptions, overlaps
+
+STILL = 0.15  # heights by which the centre of a still box wanders; detectors are not more exact
+UNCHANGED = 0.03  # usual difference of the thumbnails of what does not change
+SAME_PLACE = 0.7  # intersection over union of two tracklets of one object
+FORGOTTEN_MS = 600_000  # a place without its object for longer than this is forgotten
+
+Embed = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +34,16 @@ class TrackletOptions:
     min_width: float = 12.0
     """Pixels of width below which a box is not cut out."""
     max_tracklet_ms: int = 10_000
-    """A longer stay is cut into tracklets of this length, so that its start is stored early."""
+    """A longer stay is returned in parts of this length, so that its start is stored early. The
+    parts have the track in common."""
+    fixed_ms: int = 60_000
+    """What neither moves nor changes for this long is a fixed object and left out."""
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.crops < 1 or self.min_detections < 1 or self.max_tracklet_ms < 1:
-            raise InputError("crops, detections and length of a tracklet must be 1 or more")
+        if min(self.crops, self.min_detections, self.max_tracklet_ms, self.fixed_ms) < 1:
+            raise InputError("crops, detections and times of a tracklet must be 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,36 +51,74 @@ class Tracklet:
     """One person in one camera for a while."""
 
     track: int
-    """Number of the track in the clip."""
-    part: int
-    """0, 1, 2 ... when a long track is cut."""
+    """Number of the track in the clip; a long track is cut into several tracklets."""
     detections: int
     crops: list[Crop]
     """The best ones, in order of time."""
+    place: NDArray[np.float64] = field(repr=False, compare=False)
+    """(4,) box in which it began, or of a known still object there."""
+    view: NDArray[np.float32] = field(repr=False, compare=False)
+    """(16, 8, 3) usual thumbnail of the place."""
+    still: bool = False
+    """Neither the box moved nor the picture changed."""
 
 
 @dataclass(kw_only=True)
 class _Running:
     start: int
-    part: int = 0
-    detections: int = 0
+    place: NDArray[np.float64]
+    """(4,) where the pictures of ``views`` are taken, whatever the detector's jitter."""
+    views: list[NDArray[np.float32]] = field(default_factory=list)
+    """Thumbnails of the place, one a second."""
+    viewed: int | None = None
+    """Time of the last of them."""
+    boxes: list[NDArray[np.float32]] = field(default_factory=list)
     pool: CropPool = field(default_factory=CropPool)
+
+    def add(self, frame: Frame, box: NDArray[np.float32], quality: float) -> None:
+        self.boxes.append(box)
+        if self.viewed is None or frame.time - self.viewed >= 1000:
+            self.views.append(thumbnail(cut(frame.image, self.place.astype(np.float32))))
+            self.viewed = frame.time
+        x0, y0, x1, y1 = (round(float(value), 2) for value in box)
+        self.pool.add(
+            Crop(
+                frame=frame.index,
+                time=frame.time,
+                box=(x0, y0, x1, y1),
+                quality=quality,
+                image=cut(frame.image, box),
+                scene=frame.scene,
+            )
+        )
 
 
 class TrackletBuilder:
     """Tracks people and returns each tracklet as soon as it has ended."""
 
-    def __init__(self, options: TrackletOptions | None = None) -> None:
-        """Start without tracks."""
+    def __init__(self, options: TrackletOptions | None = None, embed: Embed | None = None) -> None:
+        """Start without tracks; with ``embed``, appearance helps to track.
+
+        Args:
+            options: What is a tracklet.
+            embed: Turns crops into (N, D) unit rows.
+        """
         self.options = options or TrackletOptions()
+        self.embed = embed
         self._tracker = Tracker(self.options.tracker)
+        self._fixed = FixedObjects(self.options.fixed_ms)
         self._running: dict[int, _Running] = {}
         self._last: int | None = None
         self._needed = self.options.min_detections
 
+    @property
+    def fixed_objects(self) -> int:
+        """Number of fixed objects left out so far."""
+        return self._fixed.count
+
     def add(self, frame: Frame, detections: Detections) -> list[Tracklet]:
         """Add a frame and return the tracklets that have ended."""
-        numbers = self._tracker.update(frame.time, detections)
+        numbers = self._track(frame, detections)
         if self._last is not None:
             in_a_second = 1 + 1000 // (frame.time - self._last)
             self._needed = min(self.options.min_detections, in_a_second)
@@ -80,37 +132,126 @@ class TrackletBuilder:
         rated = qualities(frame.image, detections, which) if len(which) else []
         for index, quality in zip(which.tolist(), rated, strict=True):
             number, box = int(numbers[index]), detections.boxes[index]
-            running = self._running.setdefault(number, _Running(start=frame.time))
-            if frame.time - running.start >= self.options.max_tracklet_ms:
+            running = self._running.get(number)
+            if running and frame.time - running.start >= self.options.max_tracklet_ms:
                 done.append(self._finish(number))
-                running = _Running(start=frame.time, part=running.part + 1)
-                self._running[number] = running
-            running.detections += 1
-            x0, y0, x1, y1 = (round(float(value), 2) for value in box)
-            running.pool.add(
-                Crop(
-                    frame=frame.index,
-                    time=frame.time,
-                    box=(x0, y0, x1, y1),
-                    quality=quality,
-                    image=cut(frame.image, box),
-                    scene=frame.scene,
-                )
-            )
-        return [tracklet for tracklet in done if tracklet is not None]
+                self._running[number] = _Running(start=frame.time, place=running.place)
+            elif running is None:
+                place = self._fixed.place(box.astype(np.float64))
+                self._running[number] = _Running(start=frame.time, place=place)
+            self._running[number].add(frame, box, quality)
+        return self._fixed.pass_on((one for one in done if one), frame.time)
 
     def close(self) -> list[Tracklet]:
         """End all tracklets at the end of the clip, and return them."""
         done = [self._finish(number) for number in self._tracker.close()]
-        return [tracklet for tracklet in done if tracklet is not None]
+        return self._fixed.pass_on((one for one in done if one), None)
+
+    def _track(self, frame: Frame, detections: Detections) -> NDArray[np.int64]:
+        embed = self.embed
+        if embed is None:
+            return self._tracker.update(frame.time, detections)
+
+        def appearance(which: NDArray[np.int64]) -> NDArray[np.float32]:
+            return embed([cut(frame.image, detections.boxes[index]) for index in which])
+
+        return self._tracker.update(frame.time, detections, appearance)
 
     def _finish(self, number: int) -> Tracklet | None:
         running = self._running.pop(number, None)
-        if running is None or running.detections < self._needed:
+        if running is None or len(running.boxes) < self._needed:
             return None
+        boxes = np.array(running.boxes, dtype=np.float64)
+        view = np.median(running.views, axis=0).astype(np.float32)
+        change = np.median([difference(view, one) for one in running.views])
         return Tracklet(
             track=number,
-            part=running.part,
-            detections=running.detections,
+            detections=len(boxes),
             crops=running.pool.best(self.options.crops),
+            place=running.place,
+            view=view,
+            still=bool(change < UNCHANGED) and _wander(boxes, running.place) < STILL,
         )
+
+
+def _wander(boxes: NDArray[np.float64], place: NDArray[np.float64]) -> float:
+    """How far the centres of (N, 4) boxes usually are from that of a place, in heights."""
+    steps = ((boxes - place)[:, :2] + (boxes - place)[:, 2:]) / 2
+    return float(np.median(np.abs(steps).max(axis=1)) / (place[3] - place[1]))
+
+
+@dataclass(kw_only=True, eq=False)
+class _Place:
+    box: NDArray[np.float64]
+    view: NDArray[np.float32]
+    begin: int
+    end: int
+    fixed: bool = False
+    waiting: list[Tracklet] = field(default_factory=list)
+
+    def shows(self, tracklet: Tracklet) -> bool:
+        """Whether the tracklet is of the object of this place."""
+        near = overlaps(self.box[None], tracklet.place[None])[0, 0]
+        return bool(near >= SAME_PLACE) and difference(self.view, tracklet.view) < 2 * UNCHANGED
+
+
+class FixedObjects:
+    """Leaves out what detectors take for people: signposts, parked cars, figures in a shop window.
+
+    Tracklets of what neither moves nor changes wait at their place. They are people when they move
+    or go away before ``limit_ms``, and a fixed object when they stay.
+    """
+
+    def __init__(self, limit_ms: int) -> None:
+        """Start without places."""
+        self.count = 0
+        """Fixed objects found."""
+        self._limit = limit_ms
+        self._places: list[_Place] = []
+
+    def place(self, box: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The (4,) box of a known still object where ``box`` is, or ``box`` itself."""
+        known = np.array([place.box for place in self._places]).reshape(-1, 4)
+        near = overlaps(box[None], known)[0]
+        return known[near.argmax()] if near.max(initial=0) >= SAME_PLACE else box
+
+    def pass_on(self, tracklets: Iterable[Tracklet], time: int | None) -> list[Tracklet]:
+        """Take ended tracklets and return those that are people.
+
+        Args:
+            tracklets: In order of their end.
+            time: Milliseconds; None at the end of the clip, when nothing waits any more.
+        """
+        people = []
+        for one in tracklets:
+            if one.still:
+                self._wait(one)
+            else:
+                people += self._moved(one.track)
+                people.append(one)
+        for place in self._places:
+            if time is None or time - place.end > self._limit:
+                people += place.waiting
+                place.waiting = []
+        self._places = [p for p in self._places if time and time - p.end <= FORGOTTEN_MS]
+        return people
+
+    def _wait(self, one: Tracklet) -> None:
+        begin, end = one.crops[0].time, one.crops[-1].time
+        place = next((place for place in self._places if place.shows(one)), None)
+        if place is None:
+            place = _Place(box=one.place, view=one.view, begin=begin, end=end)
+            self._places.append(place)
+        place.end = end
+        if not place.fixed and end - place.begin >= self._limit:
+            place.fixed = True
+            self.count += 1
+        place.waiting = [] if place.fixed else [*place.waiting, one]
+
+    def _moved(self, track: int) -> list[Tracklet]:
+        """Tracklets that waited where a track was before it moved; that place is none any more."""
+        left = next((p for p in self._places if any(w.track == track for w in p.waiting)), None)
+        if left is None:
+            return []
+        self._places.remove(left)
+        return left.waiting

@@ -1,0 +1,135 @@
+"""Tracklets: parts of a stay, their crops, and the fixed objects among them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from passerby.ingest import TrackletOptions
+from passerby.ingest.detector import Detections
+from passerby.ingest.tracklets import Tracklet, TrackletBuilder
+from passerby.ingest.video import Frame
+
+RNG = np.random.default_rng(7)
+POST = np.kron(RNG.integers(0, 256, (10, 4, 3)), np.ones((10, 10, 1))).astype(np.uint8)  # 100 x 40
+PERSON = np.kron(RNG.integers(0, 256, (10, 4, 3)), np.ones((10, 10, 1))).astype(np.uint8)
+STEP = 200  # milliseconds
+
+
+def scene(time: int, *figures: tuple[int, int, np.ndarray]) -> tuple[Frame, Detections]:
+    """A frame with noise and figures at (x, y), each found with a jitter of two pixels."""
+    noise = np.random.default_rng(time)
+    image = np.full((240, 480, 3), 110) + noise.normal(0, 4, (240, 480, 3))
+    boxes = []
+    for x, y, picture in figures:
+        image[y : y + 100, x : x + 40] = picture + noise.normal(0, 4, picture.shape)
+        boxes.append(np.array([x, y, x + 40, y + 100]) + noise.integers(-2, 3, 4))
+    return (
+        Frame(index=time // STEP, time=time, image=image.clip(0, 255).astype(np.uint8)),
+        Detections(
+            boxes=np.array(boxes, np.float32).reshape(-1, 4),
+            scores=np.full(len(boxes), 0.9, np.float32),
+        ),
+    )
+
+
+def build(
+    seconds: float, figures: Callable[[int], list[tuple[int, int, np.ndarray]]], **options: int
+) -> tuple[list[Tracklet], TrackletBuilder]:
+    builder = TrackletBuilder(TrackletOptions(**options))  # type: ignore[arg-type]
+    done = []
+    for time in range(0, int(1000 * seconds), STEP):
+        done += builder.add(*scene(time, *figures(time)))
+    return done + builder.close(), builder
+
+
+def walk(time: int) -> tuple[int, int, np.ndarray]:
+    """To and fro."""
+    return 20 + abs((time // 50) % 600 - 300), 60, PERSON
+
+
+def test_the_parts_of_a_stay_have_one_track() -> None:
+    tracklets, _ = build(35, lambda time: [walk(time)])
+    assert [one.track for one in tracklets] == [0] * 4
+    times = [crop.time for one in tracklets for crop in one.crops]
+    assert times == sorted(times)
+
+
+def test_a_post_is_left_out_and_counted_and_the_walker_stays() -> None:
+    tracklets, builder = build(90, lambda time: [(400, 100, POST), walk(time)])
+    assert {one.track for one in tracklets} == {1}
+    assert builder.fixed_objects == 1
+
+
+def test_a_post_that_is_found_now_and_then_is_one_object() -> None:
+    """Its tracks end and begin anew; all before and after the minute are of the same object."""
+    tracklets, builder = build(
+        200, lambda time: [(400, 100, POST)] if time % 20_000 < 8_000 else [], fixed_ms=60_000
+    )
+    assert (tracklets, builder.fixed_objects) == ([], 1)
+
+
+@pytest.mark.parametrize("seconds", [25, 55])
+def test_who_stands_for_less_than_a_minute_is_a_person(seconds: int) -> None:
+    """At the end of the clip, or when they go on."""
+    standing, builder = build(seconds, lambda time: [(200, 100, POST)])
+    assert len(standing) == -(-seconds // 10)
+    going, _ = build(
+        seconds + 8,
+        lambda time: [(200 + max(0, time - 1000 * seconds) // 40, 100, POST)],
+    )
+    assert {one.track for one in going} == {0}
+    assert [one.crops[0].time // 10_000 for one in going] == list(range(len(going)))
+    assert builder.fixed_objects == 0
+
+
+def test_one_of_two_who_stand_goes_on() -> None:
+    def pair(time: int) -> list[tuple[int, int, np.ndarray]]:
+        return [(60, 100, POST), (300 + max(0, time - 25_000) // 40, 100, PERSON)]
+
+    tracklets, builder = build(32, pair)
+    assert sorted(one.track for one in tracklets) == [0] * 4 + [1] * 4
+    assert builder.fixed_objects == 0
+
+
+def test_who_stays_in_place_but_changes_is_a_person() -> None:
+    """Someone who turns and gestures at a stall for two minutes."""
+
+    def turning(time: int) -> list[tuple[int, int, np.ndarray]]:
+        return [(200, 100, np.roll(PERSON, 10 * (time // 1000), axis=1))]
+
+    tracklets, builder = build(120, turning)
+    assert len(tracklets) == 12
+    assert builder.fixed_objects == 0
+
+
+def test_two_who_stand_at_one_place_in_turn_are_people() -> None:
+    tracklets, builder = build(
+        110, lambda time: [(200, 100, POST if time < 50_000 else PERSON)] if time % 50_000 else []
+    )
+    assert builder.fixed_objects == 0
+    assert sum(one.detections for one in tracklets) > 500
+
+
+def test_appearance_links_a_person_who_was_hidden() -> None:
+    """Five seconds behind a van; without vectors it is another track."""
+
+    def hidden(time: int) -> list[tuple[int, int, np.ndarray]]:
+        return [] if 4000 <= time < 9000 else [(20 + time // 40, 100, PERSON)]
+
+    def embed(crops: list[np.ndarray]) -> np.ndarray:
+        means = np.array([crop.reshape(-1, 3).mean(axis=0) - 110 for crop in crops])
+        return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+
+    for with_looks, tracks in ((embed, {0}), (None, {0, 1})):
+        builder = TrackletBuilder(embed=with_looks)
+        done = []
+        for time in range(0, 12_000, STEP):
+            done += builder.add(*scene(time, *hidden(time)))
+        assert {one.track for one in done + builder.close()} == tracks
+
+
+def test_bad_options() -> None:
+    for name in ("crops", "min_detections", "max_tracklet_ms", "fixed_ms"):
+        with pytest.raises(ValueError, match="1 or more"):
+            TrackletOptions(**{name: 0})  # type: ignore[arg-type]
