@@ -37,6 +37,13 @@ class Check:
         """Whether there is no error."""
         return not any(finding.level == "error" for finding in self.findings)
 
+    @property
+    def first_error(self) -> str:
+        """The first error, and how many more there are; empty without one."""
+        errors = [finding.text for finding in self.findings if finding.level == "error"]
+        more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
+        return f"{errors[0]}{more}" if errors else ""
+
     def summary(self) -> dict[str, Any]:
         """Return everything in a form for JSON."""
         return {**asdict(self), "ok": self.ok}

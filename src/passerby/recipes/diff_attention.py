@@ -383,4 +383,4 @@ def finish(
     save_attention(attention, card, config.out / ATTENTION)
     report = {"data": training["data"], **summary, "training": training}
     run_folder.write_json(config.out / run_folder.REPORT, report)
-    supervised.keep_checkpoint(config.out)
+    run_folder.keep_checkpoint(config.out)

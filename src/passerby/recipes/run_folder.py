@@ -97,6 +97,17 @@ def is_finished(folder: Path, epochs: int) -> bool:
     return False
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether the run in ``folder`` has a checkpoint or has ended."""
+    return any((folder / name).exists() for name in (CHECKPOINT, REPORT))
+
+
+def keep_checkpoint(folder: Path) -> None:
+    """Put the last checkpoint of a finished run aside, so that more epochs can follow it."""
+    if (folder / CHECKPOINT).exists():
+        (folder / CHECKPOINT).replace(folder / FINISHED)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 

@@ -32,7 +32,6 @@ from passerby.train import (
 from passerby.train.device import find_device
 from passerby.train.evaluation import evaluate_network
 from passerby.train.log import say
-from passerby.train.loop import CHECKPOINT
 
 NO_JITTER = ColourJitter(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
 # how the cameras of one city change the colours of one coat
@@ -46,11 +45,9 @@ class RunOptions(FitOptions):
     """Options of every recipe. A recipe gives a value to those without a default.
 
     Attributes:
-        data: A named simulated set, a folder, or NAME:PATH; several are learned from together, with
-            their people and cameras kept apart.
-        weights: State dictionary the backbone starts from (torchvision, timm, or a model file of
-            passerby, "default" for the bundled one, "imagenet" for the official weights of
-            torchvision or timm); none: random weights.
+        data: A named simulated set, a folder, or NAME:PATH; several with their people kept apart.
+        weights: State dictionary the backbone starts from (torchvision, timm, a model file of
+            Passerby), "default" (the bundled one) or "imagenet" (official); none: random weights.
         threads: CPU threads; 0: torch's own choice. Bit-exact resumption needs the same number.
         identities: P, identities in a batch.
         images: K, pictures of each identity in a batch.
@@ -330,28 +327,22 @@ def check(config: RunOptions, table: CropTable) -> None:
 def check_data(config: RunOptions, table: CropTable, *, labelled: bool) -> None:
     """Stop a run for every error that ``passerby check`` finds in its data, and for no other.
 
-    The pictures are opened too, so that a test after hours does not fail for one of them; not
-    again where a run goes on.
-
     Raises:
         InputError: If there is an error; the message names it.
     """
-    begun = any((config.out / name).exists() for name in (CHECKPOINT, run_folder.REPORT))
     with distributed.main_first():
         found = find_problems(
             table,
             identities=config.identities,
             images=config.images,
             labelled=labelled,
-            pictures=not begun and distributed.is_main(),
+            # before a run begins, so that no test after hours fails for one of them
+            pictures=distributed.is_main() and not run_folder.is_begun(config.out),
             progress=config.progress,
         )
-    wrong = [finding.text for finding in found.findings if finding.level == "error"]
-    if wrong:
-        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
-        raise InputError(
-            f"'{config.data}' cannot be trained on: {wrong[0]}{more}; see 'passerby check'"
-        )
+    if not found.ok:
+        text = f"'{config.data}' cannot be trained on: {found.first_error}; see 'passerby check'"
+        raise InputError(text)
 
 
 def check_weights(config: RunOptions) -> None:
@@ -360,10 +351,9 @@ def check_weights(config: RunOptions) -> None:
     Raises:
         InputError: If there is no such file.
     """
-    named = config.weights in (None, Path("default"), Path(IMAGENET))
-    if named or (config.weights is not None and config.weights.is_file()):
-        return
-    raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
+    start = config.weights or Path("default")
+    if start not in (Path("default"), Path(IMAGENET)) and not start.is_file():
+        raise InputError(f"no weights file at '{config.weights}'; leave --weights out or fix it")
 
 
 def test(
@@ -386,8 +376,7 @@ def test(
 def provenance(config: RunOptions, table: CropTable, origin: dict[str, Any]) -> dict[str, Any]:
     """Describe a training for its card: recipe, commit and options (``origin``), data, machine."""
     train = table.train
-    return {
-        **origin,
+    return origin | {
         "data": table.name,
         "crops": len(train),
         "identities": len(np.unique(train.identity[train.identity > 0])),
@@ -403,16 +392,9 @@ def finish(config: RunOptions, network: nn.Module, card: ModelCard, report: Repo
     if not distributed.is_main():
         return
     figures = report.summary() if report else {}
-    card = replace(card, scores={card.training["data"]: figures} if report else {})
+    data = card.training["data"]
+    card = replace(card, scores={data: figures} if report else {})
     save(network, card, config.out / run_folder.MODEL)  # type: ignore[arg-type]
-    run_folder.write_json(
-        config.out / run_folder.REPORT,
-        {"data": card.training["data"], **figures, "training": card.training},
-    )
-    keep_checkpoint(config.out)
-
-
-def keep_checkpoint(folder: Path) -> None:
-    """Put the last checkpoint of a finished run aside, so that more epochs can follow it."""
-    if (folder / CHECKPOINT).exists():
-        (folder / CHECKPOINT).replace(folder / run_folder.FINISHED)
+    facts = {"data": data, **figures, "training": card.training}
+    run_folder.write_json(config.out / run_folder.REPORT, facts)
+    run_folder.keep_checkpoint(config.out)
