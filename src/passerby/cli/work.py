@@ -90,7 +90,7 @@ def asked_to_stop(
     stop: threading.Event | None = None,
     words: str = "passerby work: ends after the job at hand; again to end at once",
 ) -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets, with a line of words; the second interrupts."""
+    """An event that the first SIGINT or SIGTERM sets, and says so; the second interrupts."""
     stop = stop or threading.Event()
 
     def ask(_number: int, _frame: object) -> None:
