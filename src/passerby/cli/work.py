@@ -72,8 +72,7 @@ def _work(queue: "JobQueue", options: Work) -> None:
         detector = Detector.load(options.detector) if options.detector else None
         following = Embedder.load(options.next_model) if options.next_model else None
         ingester = Ingester(city, Embedder.load(options.model), detector, following)
-        words = "passerby work: ends after the job at hand; again to end at once"
-        with asked_to_stop(threading.Event(), words) as stop:
+        with asked_to_stop() as stop:
             report = work(
                 queue, ingester, stop=stop, until_empty=options.until_empty, on_event=_report
             )
@@ -87,8 +86,12 @@ def _report(what: str, job: "Job", why: str) -> None:
 
 
 @contextmanager
-def asked_to_stop(stop: threading.Event, words: str) -> Iterator[threading.Event]:
-    """Let the first SIGINT or SIGTERM set an event, with a line of words; the second interrupts."""
+def asked_to_stop(
+    stop: threading.Event | None = None,
+    words: str = "passerby work: ends after the job at hand; again to end at once",
+) -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets, and says so; the second interrupts."""
+    stop = stop or threading.Event()
 
     def ask(_number: int, _frame: object) -> None:
         if stop.is_set():
