@@ -304,3 +304,12 @@ def test_a_worker_without_a_detector_leaves_frames_to_others(
     with pytest.raises(SurroundingsError, match=r"1 of 1.*a worker with --detector"):
         Ingester(city, embedder, None)(job, lambda _: None)
     assert Ingester(city, embedder, detector)(job, lambda _: None)["people"] == 1
+
+
+def test_somebody_seen_once_in_slow_frames_is_stored(
+    city: City, folder: Path, bring: Callable[..., Any]
+) -> None:
+    for number in range(3):
+        frame((number, 20 + 110 * number)).save(folder / f"{number}.png")
+    assert bring(options=ClipOptions(rate=1.0)).people == 3
+    assert len({one.tracklet for one in city.gallery.latest(10)}) == 3
