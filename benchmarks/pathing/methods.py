@@ -42,7 +42,7 @@ class Listed:
         groups: dict[str, list[Sighting]] = {}
         for one in sorted(rows, key=lambda one: one.time):
             groups.setdefault(one.tracklet, []).append(one)
-        vectors = np.stack([one.vector for group in groups.values() for one in group])
+        vectors = np.stack([np.asarray(one.vector) for group in groups.values() for one in group])
         crops = np.array([len(group) for group in groups.values()])
         first = np.cumsum([0, *crops[:-1]])
         best = np.maximum.reduceat(vectors @ vectors.T, first, axis=0)

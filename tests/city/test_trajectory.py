@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -209,6 +210,24 @@ def test_a_path_can_be_walked_and_says_why(world: World) -> None:
     assert json.loads(json.dumps(path.as_dict()))["visits"][0]["camera"] == path.visits[0].camera
     for other in path.alternatives:
         assert {v.sightings for v in other.visits} != {v.sightings for v in path.visits}
+
+
+def test_gpx_has_every_visit_twice(world: World) -> None:
+    path = trace(world.city, world.vectors[world.queries[0]], Scope(), calibration=world.curve)
+    root = ElementTree.fromstring(path.to_gpx())
+    name = "{http://www.topografix.com/GPX/1/1}"
+    for points in (root.findall(f"{name}wpt"), root.findall(f"{name}rte/{name}rtept")):
+        places = [(float(p.attrib["lon"]), float(p.attrib["lat"])) for p in points]
+        assert places == [pytest.approx(visit.place, abs=1e-6) for visit in path.visits]
+        assert [p.findtext(f"{name}name") for p in points] == [v.camera for v in path.visits]
+
+
+def test_a_known_leg_has_two_sure_ends(world: World) -> None:
+    for name in world.queries[:10]:
+        path = trace(world.city, world.vectors[name], Scope(), calibration=world.curve)
+        for before, leg, after in zip(path.visits, path.legs, path.visits[1:], strict=False):
+            assert leg.chance == pytest.approx(before.confidence * after.confidence)
+            assert not leg.known or leg.chance >= 0.9
 
 
 def test_confidence_is_earned(world: World) -> None:

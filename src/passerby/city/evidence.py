@@ -3,7 +3,7 @@
 A first guess takes the tracks that the query resembles most. They form a group, and each track is
 compared with the whole group: a track that shows another side of the person resembles some of the
 group though it does not resemble the query. Each round ends in a logistic model whose weights were
-fitted on simulated cities (``passerby bench paths --fit``); the docs tell which and how well its
+fitted on simulated cities (``passerby bench paths --fit``). ``docs/paths.md`` tells how well its
 probabilities hold.
 """
 
@@ -46,7 +46,9 @@ class Model:
 # fitted by `passerby bench paths --fit` on the tuning cities; the order is that of FEATURES
 ROUNDS = (
     Model(
-        weights=(0.178, 0.2839, -1.0534, 0.1771, 0.3518, -4.1019, -1.4072, -1.0267, -0.0318, 0.4593),
+        weights=(
+            0.178, 0.2839, -1.0534, 0.1771, 0.3518, -4.1019, -1.4072, -1.0267, -0.0318, 0.4593,
+        ),
         intercept=2.1779,
     ),
     Model(
@@ -178,8 +180,8 @@ def log_odds(evidence: Evidence) -> FloatArray64:
     group = first_group(evidence)
     for model in first:
         group = chances(evidence, group, model)
-    odds: FloatArray64 = features(evidence, group) @ np.array(last.weights) + last.intercept
-    return odds
+    found: FloatArray64 = features(evidence, group) @ np.array(last.weights) + last.intercept
+    return found
 
 
 def presence(evidence: Evidence) -> float:

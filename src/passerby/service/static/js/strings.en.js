@@ -197,7 +197,7 @@ export default {
   "map.failed_hint": "It needs WebGL. Search and results work without it.",
   "legend.sightings": "Sightings in the window by {level}",
   "legend.camera": "Camera and what it watches",
-  "legend.known": "Shortest way; the time fits a walk",
+  "legend.known": "Shortest way; the time fits a walk, both visits are sure",
   "legend.unknown": "Gap: way not known",
   "camera.saw": "{n} sightings, {from} – {to}",
   "camera.unrecorded": "Did not record in this window",

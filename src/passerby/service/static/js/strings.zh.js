@@ -197,7 +197,7 @@ export default {
   "map.failed_hint": "地图需要 WebGL。检索和结果仍可使用。",
   "legend.sightings": "时段内抓拍数（按{level}）",
   "legend.camera": "摄像机及其视野",
-  "legend.known": "最短路线，用时与步行相符",
+  "legend.known": "最短路线，用时与步行相符，两端目击可靠",
   "legend.unknown": "空缺：去向未知",
   "camera.saw": "{n} 次抓拍，{from} – {to}",
   "camera.unrecorded": "此时段没有录像",
