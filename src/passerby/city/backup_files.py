@@ -29,7 +29,7 @@ HEADS = ("audit.head", "audit.heads")
 PLAIN = (LANDSCAPE, "service.secret", "service.key", "acknowledged")
 STORES = (CATALOGUE, "jobs.sqlite")  # SQLite files
 ELSEWHERE = (ADDRESS_FILE, PASSWORD_FILE)  # belong to the machine, not to the city
-_CROP = re.compile(r"crops/([0-9a-f]{2})/(\1[0-9a-f]{62})\.jpg")
+_CROP = re.compile(r"crops/([0-9a-f]{2})/(\1[0-9a-f]{62})(\.scene)?\.jpg")
 _GALLERY = re.compile(r"gallery/(gallery\.sqlite|acknowledged)")
 TEMPORARY = (".lock", ".new", ".tmp", ".part", "-wal", "-shm", "-journal")
 
@@ -116,7 +116,7 @@ def check_name(backup: Path, name: str, size: int, digest: str) -> None:
     crop = _CROP.fullmatch(name)
     if not crop and name not in (*HEADS, *PLAIN, *STORES) and not _GALLERY.fullmatch(name):
         raise InputError(f"the backup {backup} holds '{name}', which no city has")
-    if crop and (size > MOST_OF_A_CROP or crop[2] != digest):
+    if crop and (size > MOST_OF_A_CROP or (not crop[3] and crop[2] != digest)):
         raise InputError(f"'{name}' in the backup {backup} is damaged; use another backup")
 
 

@@ -134,7 +134,7 @@ def _ingest_recordings(options: Ingest) -> int:
         pass  # it is there, or has been made
     facts, words, status = ingest_tasks(
         folder,
-        manifest.tasks,
+        tuple(replace(task, any_time=options.any_time) for task in manifest.tasks),
         workers=options.workers or manifest.workers,
         again=options.again,
     )

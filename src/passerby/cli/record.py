@@ -37,8 +37,8 @@ class Record(Result):
     """Folder of the city."""
     camera: str
     """Id of the camera."""
-    detector: Path
-    """Person detector, as for `passerby ingest`."""
+    detector: str = "default"
+    """Person detector, as for `passerby ingest`; default: the one that is here."""
     model: str = "default"
     """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
     credentials: Path | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from passerby.city import City
-from passerby.errors import InputError, one_line
+from passerby.errors import one_line
 from passerby.ingest.detector import Detector
 from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.manifest import CameraTask
@@ -55,9 +55,7 @@ def load_networks(task: CameraTask) -> tuple[Detector, Embedder]:
     Raises:
         InputError: There is no detector, or one of them cannot be opened.
     """
-    if task.detector is None:
-        raise InputError(f"camera {task.camera} has no detector; give one")
-    return Detector.load(task.detector), Embedder.load(task.model)
+    return Detector.load(task.detector or "default"), Embedder.load(task.model)
 
 
 def ingest_cameras(
@@ -218,6 +216,7 @@ def _ingest(
             embedder=embedder,
             options=task.options,
             again=again,
+            any_time=task.any_time,
             on_progress=tell,
         )
     except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -87,6 +87,7 @@ class Live:
                 detector=self.detector,
                 embedder=self.embedder,
                 options=self.options,
+                live=True,
             ) as ingest:
                 ingest.report = _carried(report.ingest, ingest.report)
                 report.ingest = ingest.report

@@ -55,6 +55,7 @@ class CameraTask:
     segments: tuple[Segment, ...]
     options: ClipOptions = field(default_factory=ClipOptions)
     detector: str | None = None
+    any_time: bool = False
     model: str = "default"
     notices: tuple[str, ...] = ()
     left_out: int = 0

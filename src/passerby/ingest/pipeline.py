@@ -66,6 +66,10 @@ class Part(Protocol):
     def names(self) -> dict[int, str]:
         """Number of a track -> name of the clip in which its first sightings were stored."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether the clip's file stays where it is, so that it can be played later."""
+
     def chunks(self, frames: Iterator[Frame], report: IngestReport) -> Iterator[Iterator[Frame]]:
         """Yield the frames that are still to be done, a few seconds at a time.
 
@@ -131,7 +135,8 @@ def ingest_clip(
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
     record = _claim(city, clip, camera, begin, how, again=again, report=report)
-    remember_clip(city, record.content, clip.path)
+    if part is None or part.lasting:
+        remember_clip(city, record.content, clip.path)
     sink = Sink(
         city=city,
         embedder=embedder,

@@ -67,6 +67,8 @@ class _Part:
     begin: int
     before: dict[str, Any] | None
     """The report of a run that was killed in this segment."""
+    lasting: bool = True
+    """Whether its file stays where it is."""
 
     @property
     def builder(self) -> TrackletBuilder:
@@ -113,9 +115,13 @@ class RecordingIngest:
         detector: Detector,
         embedder: Embedder,
         options: ClipOptions,
+        again: bool,
+        any_time: bool,
+        live: bool,
         on_progress: Progress | None = None,
     ) -> None:
         """Go on at a position."""
+        self._again, self._any_time, self._live = again, any_time, live
         self.city, self.report, self._position = city, report, position
         self._detector, self._embedder, self._options = detector, embedder, options
         self._on_progress = on_progress
@@ -172,21 +178,32 @@ class RecordingIngest:
         partial = position.partial
         before = partial[1] if partial is not None and partial[0] == key else None
         on_progress = self._on_progress
+        # a live segment has the true time, and not that of the camera's clock
+        off = self.city.camera(self.report.camera, begin).clock if self._live else 0
         return ingest_clip(
             self.city,
             path,
             camera=self.report.camera,
-            start=begin,
+            start=begin - off,
             detector=self._detector,
             embedder=self._embedder,
             options=self._options,
             on_progress=on_progress and (lambda report: on_progress(self.report, report)),
-            part=self._part(key, begin, before),
+            again=self._again,
+            any_time=self._any_time,
+            part=self._part(key, begin, before, lasting=path == segment.path and not self._live),
         )
 
-    def _part(self, key: str, begin: int, before: dict[str, Any] | None) -> _Part:
+    def _part(
+        self, key: str, begin: int, before: dict[str, Any] | None, *, lasting: bool = False
+    ) -> _Part:
         return _Part(
-            tracks=self._tracks, position=self._position, key=key, begin=begin, before=before
+            tracks=self._tracks,
+            position=self._position,
+            key=key,
+            begin=begin,
+            before=before,
+            lasting=lasting,
         )
 
     def _fail(self, segment: Segment, begin: int, why: str) -> None:
@@ -253,6 +270,8 @@ def open_recording(
     embedder: Embedder,
     options: ClipOptions | None = None,
     again: bool = False,
+    any_time: bool = False,
+    live: bool = False,
     on_progress: Progress | None = None,
 ) -> Iterator[RecordingIngest]:
     """Open a recording of a camera where an earlier run left off.
@@ -264,7 +283,11 @@ def open_recording(
         detector: Finds people.
         embedder: The network of the city's gallery.
         options: How the clips are read.
-        again: Begin at the first segment, whatever an earlier run did.
+        again: Begin at the first segment, whatever an earlier run did, and store content that is
+            there from another camera or start.
+        any_time: Take also times before 2000 or in the future.
+        live: The segments are deleted after their ingest, and their times are true, and not those
+            of the camera's clock.
         on_progress: Called after each few frames.
 
     Raises:
@@ -281,6 +304,9 @@ def open_recording(
             detector=detector,
             embedder=embedder,
             options=options,
+            again=again,
+            any_time=any_time,
+            live=live,
             on_progress=on_progress,
         )
 
@@ -295,6 +321,7 @@ def ingest_recording(
     embedder: Embedder,
     options: ClipOptions | None = None,
     again: bool = False,
+    any_time: bool = False,
     on_progress: Progress | None = None,
 ) -> RecordingReport:
     """Bring the segments of a recording into a city, in order.
@@ -311,7 +338,9 @@ def ingest_recording(
         detector: Finds people.
         embedder: The network of the city's gallery.
         options: How the clips are read.
-        again: Do segments again that are done; sightings that are there are not stored twice.
+        again: Do segments again that are done, and store content that is there from another camera
+            or start; sightings that are there are not stored twice.
+        any_time: Take also times before 2000 or in the future.
         on_progress: Called after each few frames.
 
     Raises:
@@ -325,6 +354,7 @@ def ingest_recording(
         embedder=embedder,
         options=options,
         again=again,
+        any_time=any_time,
         on_progress=on_progress,
     ) as recording:
         report = recording.report

@@ -100,7 +100,7 @@ class _Boxes:
         self.scores = detections.scores.astype(np.float64)
         self.owners: dict[int, _Track] = {}
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        large = (sides >= LEAST).all(axis=1)
+        large: NDArray[np.bool_] = np.logical_and.reduce(sides >= LEAST, axis=1)
         self.large = large if appearance is not None else np.zeros_like(large)
         self._appearance = appearance
         self._known: dict[int, NDArray[np.float32]] = {}
