@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from passerby.city import City, Scope, find, trace
+from passerby.city import Calibration, City, Scope, find, trace
 from passerby.errors import InputError
 from passerby.ingest import ClipOptions, Detector, TrackletOptions, create_small_city, ingest_clip
 from passerby.runtime import Embedder
@@ -124,7 +124,8 @@ def test_the_parts_of_a_long_stay_are_one_person_on_the_path(
     first = facts[0]
     own = {fact.id for fact in facts if fact.tracklet == first.tracklet}
     assert len(own) > 4  # more than one part can have
-    path = trace(city, city.gallery.vectors([first.id]), Scope())
+    strict = Calibration(slope=100.0, intercept=-97.0)  # colours are much alike
+    path = trace(city, city.gallery.vectors([first.id]), Scope(), calibration=strict)
     (visit,) = path.visits
     assert {one.id for one in visit.sightings} == own
     matches = find(city, city.gallery.vectors([first.id]), Scope(), k=1, per="tracklet").matches

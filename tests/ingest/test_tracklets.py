@@ -85,7 +85,7 @@ def test_who_stands_for_less_than_a_minute_is_a_person(seconds: int) -> None:
 
 def test_one_of_two_who_stand_goes_on() -> None:
     def pair(time: int) -> list[tuple[int, int, np.ndarray]]:
-        return [(60, 100, POST), (300 + max(0, time - 25_000) // 40, 100, PERSON)]
+        return [(60, 100, POST), (240 + max(0, time - 25_000) // 40, 100, PERSON)]
 
     tracklets, builder = build(32, pair)
     assert sorted(one.track for one in tracklets) == [0] * 4 + [1] * 4
