@@ -33,6 +33,8 @@ class Add(OfCity):
     """Id of the network that made the vectors, for a table without the column `model`."""
     at_once: int = 20_000
     """Sightings made durable in one step."""
+    any_time: bool = False
+    """Also times before 2000 or in the future."""
 
     def main(self) -> None:
         """Add, and say how many are new."""
@@ -45,6 +47,10 @@ class Add(OfCity):
         ):
             for part in read_sightings(self.table, model=self.model, at_once=self.at_once):
                 _check_rows(city, part)
+                times = part.columns["time"]
+                if times and not self.any_time:
+                    what = f"the table '{self.table}' has sightings of"
+                    city.check_times(min(times), max(times), what)
                 new += city.add_sightings(part)
                 bar.update(len(part))
             print(f"{new} sightings added, {city.gallery.count()} in all")
