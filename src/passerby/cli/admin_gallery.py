@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from passerby.cli.common import OfCity, Result, advance
 from passerby.errors import InputError
+from passerby.times import parse_time
 
 if TYPE_CHECKING:
     from passerby.city import City, Gallery
@@ -63,13 +64,14 @@ def _check_rows(city: "City", part: "Batch") -> None:
     people to whoever may see that unit.
     """
     columns = part.columns
-    names = ("id", "camera", "unit", "crop")
-    for name, camera, unit, crop in zip(*(columns[one] for one in names), strict=True):
+    names = ("id", "camera", "unit", "crop", "time")
+    for name, camera, unit, crop, time_ms in zip(*(columns[one] for one in names), strict=True):
         if len(name) > LONGEST_ID:
             raise InputError(
                 f"a sighting's id has {len(name)} characters, '{name[:40]}...'; use at most "
                 f"{LONGEST_ID}"
             )
+        parse_time(time_ms, f"the time of sighting '{name}'")
         stands = city.camera(camera).unit
         if unit and unit != stands:
             raise InputError(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from passerby.city.gallery.records import FIELDS, Batch, attributes_text, box_text
 from passerby.city.sightings import ordered_attributes
-from passerby.errors import InputError, MissingExtraError
+from passerby.errors import InputError, MissingExtraError, one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +60,7 @@ def read_sightings(
         pending = pool.submit(next, batches, None)
         while (batch := pending.result()) is not None:
             pending = pool.submit(next, batches, None)
-            yield _batch(batch, model, path)
+            yield _checked_batch(batch, model, path)
 
 
 def open_table(path: Path) -> Any:
@@ -80,6 +80,21 @@ def open_table(path: Path) -> Any:
     except (ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"'{path}' cannot be read as Parquet: {reason}") from None
+
+
+def _checked_batch(rows: "pa.RecordBatch", model: str | None, path: Path | str) -> Batch:
+    """As :func:`_batch`; a column of another kind than it must be is an InputError too."""
+    from pyarrow import ArrowException
+
+    try:
+        return _batch(rows, model, path)
+    except InputError:
+        raise
+    except (ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"a column of the table '{path}' holds values of another kind than it must: "
+            f"{one_line(error)}"
+        ) from None
 
 
 def _batch(rows: "pa.RecordBatch", model: str | None, path: Path | str) -> Batch:
