@@ -72,7 +72,7 @@ def _check_rows(city: "City", part: "Batch") -> None:
                 f"{LONGEST_ID}"
             )
         parse_time(time_ms, f"the time of sighting '{name}'")
-        stands = city.camera(camera).unit
+        stands = city.camera(camera, time_ms).unit
         if unit and unit != stands:
             raise InputError(
                 f"sighting '{name}' claims the unit '{unit}', its camera '{camera}' stands in "
