@@ -52,6 +52,7 @@ def answer(refusal: Refusal) -> JSONResponse:
 
 def add_error_answers(app: FastAPI) -> None:
     """Answer every error with a :class:`Problem`; none shows a stack or a path of the machine."""
+    _add_store_answers(app)
 
     @app.exception_handler(Refusal)
     async def refused(_request: Request, refusal: Refusal) -> Response:
@@ -61,6 +62,31 @@ def add_error_answers(app: FastAPI) -> None:
     async def bad_input(request: Request, error: InputError) -> Response:
         error_text, remedy = _explained(request, error)
         return answer(Refusal(422, "bad_input", error_text, remedy or "Change the request."))
+
+    @app.exception_handler(Exception)
+    async def fault(_request: Request, _error: Exception) -> Response:
+        remedy = "Try again; if it happens again, tell who runs the service: its log has the error."
+        return answer(Refusal(500, "internal", "The service failed at this request.", remedy))
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part)[:40] for part in first["loc"] if part != "body")[:200]
+        place = f" at '{where}'" if where else ""
+        text = (
+            f"The request is malformed{place}: {first['msg'].removeprefix('Value error, ')[:200]}."
+        )
+        remedy = "Compare it with the description at /api/openapi.json."
+        return answer(Refusal(422, "malformed", text, remedy))
+
+    @app.exception_handler(HTTPException)
+    async def other(_request: Request, error: HTTPException) -> Response:
+        remedy = "Look at the address." if error.status_code == 404 else "Change the request."
+        return answer(Refusal(error.status_code, "http", f"{error.detail}.", remedy))
+
+
+def _add_store_answers(app: FastAPI) -> None:
+    """Answer the faults of the stores; what is wrong with them is for the log."""
 
     @app.exception_handler(AuditError)
     async def audit_fault(_request: Request, error: AuditError) -> Response:
@@ -82,24 +108,6 @@ def add_error_answers(app: FastAPI) -> None:
     async def store_fault(request: Request, error: StoreError) -> Response:
         LOG.error("%s", error)
         return answer(Refusal(500, "store_fault", _explained(request, error)[0], VERIFY))
-
-    @app.exception_handler(Exception)
-    async def fault(_request: Request, _error: Exception) -> Response:
-        remedy = "Try again; if it happens again, tell who runs the service: its log has the error."
-        return answer(Refusal(500, "internal", "The service failed at this request.", remedy))
-
-    @app.exception_handler(RequestValidationError)
-    async def malformed(_request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part)[:40] for part in first["loc"] if part != "body")[:200]
-        text = f"The request is malformed at '{where}': {first['msg'][:200]}."
-        remedy = "Compare it with the description at /api/openapi.json."
-        return answer(Refusal(422, "malformed", text, remedy))
-
-    @app.exception_handler(HTTPException)
-    async def other(_request: Request, error: HTTPException) -> Response:
-        remedy = "Look at the address." if error.status_code == 404 else "Change the request."
-        return answer(Refusal(error.status_code, "http", f"{error.detail}.", remedy))
 
 
 def _try_later(code: str, text: str, error: InputError) -> JSONResponse:

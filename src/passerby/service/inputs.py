@@ -28,24 +28,29 @@ class Wanted(BaseModel):
         return value
 
 
-def check_plain(value: Any, depth: int = 0) -> None:
+def check_plain(value: Any, where: tuple[Any, ...] = ()) -> None:
     """Refuse what JSON in Python allows and no store keeps.
 
     Raises:
         ValueError: half a surrogate pair or a zero byte in a text, a number that is not finite or
-            beyond 2^53, or lists in lists without end.
+            beyond 2^53, or lists in lists without end; it says where.
     """
+    wrong = ""
     if isinstance(value, str):
-        if _NO_TEXT.search(value):
-            raise ValueError("a text holds a character that is none")
+        wrong = "holds a character that is none" if _NO_TEXT.search(value) else ""
     elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError("a number is not finite")
+        wrong = "" if math.isfinite(value) else "is not finite"
     elif isinstance(value, int):
-        if abs(value) > LARGEST:
-            raise ValueError("a number is too large")
+        wrong = "" if abs(value) <= LARGEST else "is too large"
     elif isinstance(value, list | tuple | dict):
-        if depth > MOST_DEPTH:
-            raise ValueError("values are nested too deep")
-        for one in [*value, *value.values()] if isinstance(value, dict) else value:
-            check_plain(one, depth + 1)
+        wrong = "is nested too deep" if len(where) > MOST_DEPTH else ""
+    if wrong:
+        place = ".".join(str(part)[:40] for part in where)[:120]
+        raise ValueError(f"the value at '{place}' {wrong}" if place else f"the value {wrong}")
+    if isinstance(value, dict):
+        for key, one in value.items():
+            check_plain(key, (*where, "a name"))
+            check_plain(one, (*where, key))
+    elif isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            check_plain(one, (*where, number))

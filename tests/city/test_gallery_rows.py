@@ -13,8 +13,6 @@ from passerby.cli import main
 from tests.city.gallery_contract import many
 from tests.city.test_bulk import table_of
 
-pytest_plugins = ("tests.city.conftest",)
-
 
 def add(city: City, table: pa.Table, tmp_path: Path) -> int:
     parquet.write_table(table, tmp_path / "t.parquet")
