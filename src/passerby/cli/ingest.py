@@ -68,8 +68,8 @@ class Ingest(Result):
     clock was set anew, and what follows is placed right after what went before."""
     crops: int = 4
     """Sightings kept of each tracklet, at most."""
-    enhance: bool = False
-    """Raise the exposure of dark crops and calm their noise."""
+    enhance: bool = True
+    """Raise the exposure of dark crops before they are stored."""
     create_city: bool = False
     """Make the city when there is none: one block with this one camera, see --place."""
     place: tuple[float, float] | None = None
@@ -228,6 +228,7 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     return {**report.as_dict(), "lost": report.clip.lost}, (
         f"{report.frames} of {report.clip.decoded} frames, {report.tracklets} tracklets, "
         f"{report.sightings} sightings, {report.added} new in camera {options.camera}"
+        + (f"; {report.enhanced} dark crops were brightened" if report.enhanced else "")
     )
 
 

@@ -58,7 +58,7 @@ class Job:
     every: int = 1
     rate: float | None = None
     crops: int = 4
-    enhance: bool = False
+    enhance: bool = True
     again: bool = False
     any_time: bool = False
 

@@ -37,7 +37,17 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise MissingExtraError("fastapi", "service") from error
 
 from passerby.service.http import BodyLimit, Service, add_error_answers, add_guards
-from passerby.service.routes import accounts, audit, cameras, cases, exports, map, search, sightings
+from passerby.service.routes import (
+    accounts,
+    audit,
+    cameras,
+    cases,
+    enhanced,
+    exports,
+    map,
+    search,
+    sightings,
+)
 
 STATIC = Path(__file__).parent / "static"
 OPERATOR, SUPERVISOR = "operator", "supervisor"
@@ -55,6 +65,7 @@ ROUTERS = (  # in the order of the API's description
     map.router,
     cameras.router,
     search.pictures_router,
+    enhanced.router,
     search.router,
     search.trajectory_router,
     exports.router,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, File, UploadFile
@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from passerby.city import Match, Trajectory
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
+from passerby.ingest.enhancement import enhance
 from passerby.ingest.query import Box
 from passerby.runtime import Embedder
 from passerby.service.access import Refusal, not_found
@@ -69,6 +70,9 @@ class PictureChoice(BaseModel):
 
     id: str
     box: Box | None = Field(default=None, description="pixels; the whole picture without one")
+    enhance: Literal["auto", "off"] = Field(
+        default="auto", description="auto: brighten the person where the picture is dark"
+    )
 
 
 class NewSearch(BaseModel):
@@ -136,6 +140,7 @@ class SearchInfo(BaseModel):
         description="camera -> recorded part of the window, 0..1; null where it is not known"
     )
     query_sightings: list[str]
+    enhanced: list[bool] = Field(description="whether each query picture was brightened")
     matches: list[MatchInfo]
 
     @classmethod
@@ -163,6 +168,7 @@ class SearchInfo(BaseModel):
             silent=list(found.silent),
             recorded=dict(found.recorded),
             query_sightings=list(query.sightings),
+            enhanced=list(query.enhanced),
             matches=[MatchInfo.of(match, rank) for rank, match in enumerate(found.matches, 1)],
         )
 
@@ -270,7 +276,7 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
         scope, case=case.id, account=account.name, units=service.city.units
     )
     embedder = service.networks.now()
-    vectors, digests = _embed(new, caller, embedder)
+    vectors, digests, enhanced = _embed(new, caller, embedder)
     query = Query(
         account=account.name,
         case=case.id,
@@ -280,6 +286,7 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
         group=new.group,
         pictures=digests,
         sightings=tuple(new.sightings),
+        enhanced=enhanced,
     )
     search = service.searches.make(query, vectors)
     details = {"approval": approval.id if approval else None}
@@ -288,8 +295,8 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
 
 def _embed(
     new: NewSearch, caller: Caller, embedder: Embedder
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return (Q, D) vectors of the query, and the hashes of its pictures."""
+) -> tuple[FloatArray, tuple[str, ...], tuple[bool, ...]]:
+    """Return (Q, D) vectors of the query, its pictures' hashes, and which were brightened."""
     service = caller.service
     wanted = len(new.pictures) + len(new.sightings)
     if not 1 <= wanted <= service.settings.most_pictures:
@@ -301,13 +308,16 @@ def _embed(
         )
     chosen = [service.pictures.get(one.id, caller.account.name) for one in new.pictures]
     crops = [picture.crop(choice.box) for picture, choice in zip(chosen, new.pictures, strict=True)]
-    parts = []
-    if crops:
-        parts.append(embedder.embed(crops))
+    better = [
+        enhance(crop) if choice.enhance == "auto" else crop
+        for crop, choice in zip(crops, new.pictures, strict=True)
+    ]
+    enhanced = tuple(after is not before for before, after in zip(crops, better, strict=True))
+    parts = [embedder.embed(better)] if better else []
     if new.sightings:
         find_sightings(caller, new.sightings)
         parts.append(service.city.gallery.vectors(new.sightings, model=embedder.model_id))
-    return np.concatenate(parts), tuple(picture.digest for picture in chosen)
+    return np.concatenate(parts), tuple(picture.digest for picture in chosen), enhanced
 
 
 def _store(caller: Caller, search: Search, action: str, details: dict[str, Any]) -> Search:
@@ -318,6 +328,7 @@ def _store(caller: Caller, search: Search, action: str, details: dict[str, Any])
         "scope": query.scope.as_dict(),
         "pictures": query.pictures,
         "sightings": query.sightings,
+        "enhanced": query.enhanced,
         "model": query.model,
         "results": search.result_ids,
     }
