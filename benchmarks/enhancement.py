@@ -1,8 +1,9 @@
 """Does enhancement help? Plain and enhanced crops that are clean, dark, noisy, blurred or small.
 
-Poor crops are made from good ones and are the queries; the gallery stays as it was. Each enhancement
-sees all queries of a condition and decides itself which ones need it, so what it does to good crops
-counts as well. Rank-1 and mAP of plain and enhanced are compared query by query; the interval
+Poor crops are made from good ones and are the queries; the gallery stays as it was. In the
+conditions ``gallery`` it is the other way round: every second camera of the gallery is dark. Each
+rule sees all crops of a condition and decides itself which ones need it, so what it does to good
+crops counts as well. Rank-1 and mAP of plain and enhanced are compared query by query; the interval
 (95 %) of the difference comes from drawing people anew, with all their queries.
 
 Data are of two kinds:
@@ -11,15 +12,17 @@ Data are of two kinds:
 - real clips: people cut out by the detector and told apart by their tracks, as in
   ``benchmarks/real_people.py``; crops within a quarter of the track do not count.
 
-Rules and their numbers are chosen on ``--choose`` alone and judged on ``--cities`` and ``--clips``.
-``shipped`` is the rule of :mod:`passerby.ingest.enhancement`, ``both`` the mean of its vector and
-the plain one; the others were tried and given up.
+Rules and their numbers (``--candidates``) are chosen on other cities and another clip than those
+they are reported on. ``shipped`` is the rule of :mod:`passerby.ingest.enhancement`, ``both`` the
+mean of its vector and the plain one; the others were tried and given up.
 
 Run: ``passerby bench enhancement --cities CITY ... --clips CLIP ... --detector NETWORK.xml``
 """
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +59,15 @@ class Options:
     model: str = "default"
     """Embedding network: default or a file."""
     candidates: bool = False
-    """Also the rules that were given up and other numbers of the shipped one."""
-    queries: int = 100
+    """Also other numbers of the shipped rule."""
+    queries: int = 80
     """Crops a city or a clip that are made poor, at most."""
-    gallery: int = 400
+    gallery: int = 300
     """Crops a city that are searched, at most."""
     draws: int = 3
     """Draws of the noise."""
+    workers: int = 1
+    """Processes; each measures a city or a clip."""
     out: Path | None = None
     """JSON file to write."""
 
@@ -75,6 +80,8 @@ class Task:
     real: bool
     queries: list[Picture]
     gallery: list[Picture]
+    dark: NDArray[np.bool_]
+    """(G,) crops of the cameras that are dark in some conditions."""
     people: NDArray[np.int64]
     """(Q,) who each query shows."""
     same: NDArray[np.bool_]
@@ -121,6 +128,7 @@ CONDITIONS: dict[str, Poor] = {
     "blurred": lambda image, _: as_pixels(smooth(image, 2)),
     "low resolution": lambda image, _: resized(image, 32),
 }
+DARK_GALLERY: dict[str, Poor] = {"gallery 1/5": dark(5), "gallery 1/12": dark(12)}
 RANDOM = ("dark 1/3", "dark 1/5", "dark 1/12", "noisy")
 
 
@@ -129,7 +137,9 @@ def to_mean(target: float) -> Change:
 
     def change(image: Picture) -> Picture:
         present = brightness(image)
-        return image if present >= target else as_pixels(image * np.float32(target / max(present, 1)))
+        return (
+            image if present >= target else as_pixels(image * np.float32(target / max(present, 1)))
+        )
 
     return change
 
@@ -153,11 +163,9 @@ def sharper(amount: float) -> Change:
 
 
 GIVEN_UP: dict[str, dict[str, Change]] = {
-    "dark": {
-        **{f"to mean {target}": to_mean(target) for target in (40, 80, 100)},
-        "earlier": earlier,
-        "shipped, smoothed": lambda image: enhance(as_pixels(smooth(image, 0.7))),
-    },
+    "clean": {"earlier": earlier},
+    "dark": {"earlier": earlier},
+    "gallery": {"earlier": earlier},
     "noisy": {
         "smoothed": lambda image: as_pixels(smooth(image, 1)),
         "median": lambda image: median_filter(image, (3, 3, 1)),
@@ -168,8 +176,9 @@ GIVEN_UP: dict[str, dict[str, Change]] = {
         "enlarged, sharpened": lambda image: sharper(1)(resized(image, 128)),
     },
 }
-GIVEN_UP["clean"] = {
-    name: change for rules in list(GIVEN_UP.values()) for name, change in rules.items()
+NUMBERS: dict[str, Change] = {
+    **{f"to mean {target}": to_mean(target) for target in (40, 60, 100)},
+    "shipped, smoothed": lambda image: enhance(as_pixels(smooth(image, 0.7))),
 }
 
 
@@ -189,6 +198,7 @@ def city_task(folder: Path, options: Options) -> Task:
         real=False,
         queries=[_read(queries.paths()[row]) for row in chosen],
         gallery=[_read(gallery.paths()[row]) for row in kept],
+        dark=np.asarray(gallery.camera)[kept] % 2 == 1,
         people=people,
         same=same,
         counts=~(same & camera),
@@ -219,6 +229,7 @@ def clip_task(clip: Path, detector: Detector, options: Options) -> Task:
         real=True,
         queries=pictures,
         gallery=pictures,
+        dark=np.arange(len(pictures)) % 2 == 1,
         people=who,
         same=same,
         counts=~(same & near),
@@ -238,10 +249,25 @@ def score(task: Task, queries: NDArray[Any], gallery: NDArray[Any]) -> NDArray[n
 
 def rules_of(condition: str, options: Options) -> dict[str, Change]:
     """The rules that are tried on a condition."""
-    rules: dict[str, Change] = {"plain": lambda image: image, "shipped": enhance}
-    if options.candidates:
-        rules |= GIVEN_UP[condition.split(" 1/")[0]]
-    return rules
+    kind = condition.partition(" 1/")[0]
+    rules: dict[str, Change] = {"plain": lambda image: image, "shipped": enhance, **GIVEN_UP[kind]}
+    return rules | NUMBERS if options.candidates and kind in {"clean", "dark"} else rules
+
+
+def vectors_of(
+    rules: dict[str, Change], pictures: list[Picture], embedder: Embedder
+) -> dict[str, NDArray[np.float32]]:
+    """(N, D) of each rule; what a rule leaves as it is, is not embedded again."""
+    plain = embedder.embed(pictures)
+    result = {}
+    for name, change in rules.items():
+        changed = [change(picture) for picture in pictures]
+        rows = [row for row, (a, b) in enumerate(zip(pictures, changed, strict=True)) if a is not b]
+        vectors = plain.copy()
+        if rows:
+            vectors[rows] = embedder.embed([changed[row] for row in rows])
+        result[name] = vectors
+    return result
 
 
 Scores = dict[str, dict[str, NDArray[np.float64]]]
@@ -257,16 +283,42 @@ def measure(task: Task, embedder: Embedder, options: Options) -> Scores:
         for draw in range(options.draws if condition in RANDOM else 1):
             rng = np.random.default_rng(draw)
             poor = [make_poor(image, rng) for image in task.queries]
-            vectors = {
-                name: embedder.embed([change(image) for image in poor])
-                for name, change in rules_of(condition, options).items()
-            }
+            vectors = vectors_of(rules_of(condition, options), poor, embedder)
             vectors["both"] = vectors["plain"] + vectors["shipped"]
             for name, some in vectors.items():
                 rows.setdefault(name, []).append(score(task, some, gallery))
         result[condition] = {name: np.stack(draws) for name, draws in rows.items()}
         print(f"{task.name}: {condition}", flush=True)
+    return result | _measure_gallery(task, gallery, embedder, options)
+
+
+def _measure_gallery(
+    task: Task, gallery: NDArray[np.float32], embedder: Embedder, options: Options
+) -> Scores:
+    """The conditions in which a part of the gallery is dark, one draw of the noise."""
+    queries = embedder.embed(task.queries)
+    result: Scores = {}
+    for condition, make_poor in DARK_GALLERY.items():
+        rng = np.random.default_rng(0)
+        chosen = np.flatnonzero(task.dark)
+        poor = [make_poor(task.gallery[row], rng) for row in chosen]
+        result[condition] = {}
+        for name, some in vectors_of(rules_of(condition, options), poor, embedder).items():
+            mixed = gallery.copy()
+            mixed[chosen] = some
+            result[condition][name] = score(task, queries, mixed)[None]
+        print(f"{task.name}: {condition}", flush=True)
     return result
+
+
+def one(source: Path, options: Options) -> tuple[Task, Scores]:
+    """Measure a city (a folder) or a clip."""
+    embedder = Embedder.load(options.model)
+    if source.is_dir():
+        task = city_task(source, options)
+    else:
+        task = clip_task(source, Detector.load(options.detector or ""), options)
+    return task, measure(task, embedder, options)
 
 
 def summary(tasks: list[Task], scores: list[Scores]) -> dict[str, Any]:
@@ -325,22 +377,19 @@ def show(table: dict[str, Any]) -> None:
 
 def main(options: Options) -> None:
     """Measure, print and write."""
-    embedder = Embedder.load(options.model)
-    tasks = [city_task(folder, options) for folder in options.cities]
-    if options.clips:
-        detector = Detector.load(options.detector or "")
-        tasks += [clip_task(clip, detector, options) for clip in options.clips]
-    scores = [measure(task, embedder, options) for task in tasks]
-    result: dict[str, Any] = {"model": embedder.model_id, "draws": options.draws, "tables": {}}
+    sources = (*options.cities, *options.clips)
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        done = list(pool.map(one, sources, [options] * len(sources)))
+    result: dict[str, Any] = {"model": options.model, "draws": options.draws, "tables": {}}
     for kind, real in (("simulated", False), ("real", True)):
-        pairs = [(task, one) for task, one in zip(tasks, scores, strict=True) if task.real is real]
-        if not pairs:
+        some = [(task, scores) for task, scores in done if task.real is real]
+        if not some:
             continue
-        table = summary([task for task, _ in pairs], [one for _, one in pairs])
+        table = summary([task for task, _ in some], [scores for _, scores in some])
         result["tables"][kind] = {
-            "data": [task.name for task, _ in pairs],
-            "queries": sum(len(task.queries) for task, _ in pairs),
-            "people": sum(len(np.unique(task.people)) for task, _ in pairs),
+            "data": [task.name for task, _ in some],
+            "queries": sum(len(task.queries) for task, _ in some),
+            "people": sum(len(np.unique(task.people)) for task, _ in some),
             "rules": table,
         }
         print(kind)
