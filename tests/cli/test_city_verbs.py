@@ -191,16 +191,11 @@ def test_every_question_is_in_the_audit(
 
 @pytest.mark.parametrize("verb", ["search", "trace"])
 def test_a_dark_picture_is_brightened_on_request(
-    folder: Path,
-    weights: Path,
-    pictures: list[Path],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    verb: str,
+    folder: Path, weights: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
     audit = pytest.importorskip("passerby.service.audit")
     database = pytest.importorskip("passerby.service.database")
-    dark = tmp_path / "dark.png"
+    dark = folder / "dark.png"
     Image.fromarray(np.asarray(Image.open(pictures[2])) // 12).save(dark)
     words = [verb, folder, pictures[2], dark, "--model", weights, "--json"]
     _, plain, hint = run(capsys, *words)

@@ -3,12 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
 from passerby.errors import InputError
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.enhancement import enhance
 from passerby.service.http import PROBLEMS, Searcher
 
+Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 router = APIRouter(prefix="/api/pictures", tags=["search"], responses=PROBLEMS)
 
 
@@ -25,7 +27,7 @@ def enhanced(
     identifier: str,
     caller: Searcher,
     box: Annotated[
-        list[float] | None,
+        list[Pixel] | None,
         Query(description="x0, y0, x1, y1 in pixels; the whole picture without one"),
     ] = None,
 ) -> Response:
