@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from passerby.city import City
+from passerby.ingest import ClipOptions, IngestReport
+from passerby.ingest.crops import Crop
 from passerby.ingest.enhancement import TARGET, brightness, enhance
+from passerby.ingest.sink import Sink
+from passerby.ingest.tracklets import Tracklet
+from passerby.runtime import Embedder, read_image
 
 CROP = np.random.default_rng(3).integers(0, 200, (96, 48, 3)).astype(np.uint8)
 
@@ -47,3 +53,31 @@ def test_black_stays_black_and_the_rule_has_no_step() -> None:
     assert enhance(black).max() == 0
     below = np.full((64, 32, 3), int(TARGET) - 1, np.uint8)
     assert enhance(below).max() <= TARGET + 1
+
+
+@pytest.mark.parametrize("wished", [True, False])
+def test_dark_crops_of_a_clip_are_stored_bright_and_counted(
+    city: City, embedder: Embedder, wished: bool
+) -> None:
+    assert ClipOptions().enhance, "on by default"
+    crops = [
+        Crop(frame=n, time=1_777_593_600_000 + n, box=(0, 0, 48, 96), quality=0.5, image=image)
+        for n, image in enumerate((CROP, darker(5)))
+    ]
+    report = IngestReport(source="clip", camera="C01")
+    tracklet = Tracklet(track=1, part=0, detections=2, crops=crops)
+    sink = Sink(
+        city=city,
+        embedder=embedder,
+        camera="C01",
+        name="clip",
+        enhance=wished,
+        report=report,
+        waiting=[tracklet],
+    )
+    sink.settle()
+    assert (report.added, report.enhanced) == (2, int(wished))
+    facts = city.gallery.get(["clip-00001-000-0000000", "clip-00001-000-0000001"])
+    before, after = (brightness(read_image(city.crops.path(one.crop))) for one in facts)
+    assert before == pytest.approx(brightness(CROP), abs=2)
+    assert after == pytest.approx(TARGET if wished else brightness(CROP) / 5, abs=3)

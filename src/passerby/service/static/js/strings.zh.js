@@ -71,7 +71,7 @@ export default {
   "person.from_gallery": "来自图库的抓拍",
   "enhance.before": "原图",
   "enhance.after": "提亮后",
-  "enhance.use": "用提亮后的图片搜索",
+  "enhance.use": "用提亮后的图片检索",
   "enhance.hint": "图片较暗。审计记录会注明使用的是哪一张。",
   "warning.unlike_a_crop": "这不像单个站立行人的图片。点击图片，画框选出此人。",
   "warning.low_resolution": "图片较小，结果可能不理想。",
