@@ -189,6 +189,34 @@ def test_every_question_is_in_the_audit(
     catalogue.close()
 
 
+@pytest.mark.parametrize("verb", ["search", "trace"])
+def test_a_dark_picture_is_brightened_on_request(
+    folder: Path, weights: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    audit = pytest.importorskip("passerby.service.audit")
+    database = pytest.importorskip("passerby.service.database")
+    dark = folder / "dark.png"
+    Image.fromarray(np.asarray(Image.open(pictures[2])) // 12).save(dark)
+    words = [verb, folder, pictures[2], dark, "--model", weights, "--json"]
+    _, plain, hint = run(capsys, *words)
+    status, bright, said = run(capsys, *words, "--enhance")
+    assert status == 0
+    assert json.loads(plain)["enhanced"] == [False, False]
+    assert json.loads(bright)["enhanced"] == [False, True]
+    assert (hint.count("dark.png"), said.count("dark.png")) == (1, 1)
+    assert "--enhance brightens it" in hint
+    assert "brightened to" in said
+    catalogue = database.Database(folder / "catalogue.sqlite")
+    entries = audit.Audit(catalogue, folder).entries()
+    assert [one.details["enhanced"] for one in entries[:2]] == [[False, True], [False, False]]
+    catalogue.close()
+    if verb == "search":
+        scores = [
+            [match["similarity"] for match in json.loads(out)["matches"]] for out in (plain, bright)
+        ]
+        assert scores[0] != scores[1]
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -12,7 +12,6 @@ from passerby.ingest.crops import (
     CropPool,
     cut,
     encode_jpeg,
-    enhance,
     hindrances,
     qualities,
 )
@@ -134,22 +133,3 @@ def test_jpeg_is_the_same_each_time() -> None:
     assert encode_jpeg(image) == encode_jpeg(image)
     back = np.asarray(Image.open(io.BytesIO(encode_jpeg(image))))
     assert np.abs(back.astype(int) - image).mean() < 8
-
-
-def test_enhance_leaves_good_crops_alone_and_opens_dark_ones() -> None:
-    bright = np.clip(FRAME[:128, :64].astype(int) + 60, 0, 255).astype(np.uint8)
-    assert enhance(bright) is bright
-    for height in (128, 40):
-        dark = (FRAME[:height, :64] // 8).astype(np.uint8)
-        better = enhance(dark)
-        assert better.shape == dark.shape
-        assert better.dtype == np.uint8
-        assert better.mean() > 5 * dark.mean()
-        assert np.array_equal(better, enhance(dark))
-    black = np.zeros((64, 32, 3), np.uint8)
-    assert enhance(black).max() == 0
-
-
-def test_enhance_keeps_hues() -> None:
-    dark = np.tile(np.array([20, 10, 5], np.uint8), (40, 20, 1))
-    assert np.allclose(enhance(dark)[0, 0] / enhance(dark)[0, 0, 0], [1, 0.5, 0.25], atol=0.02)

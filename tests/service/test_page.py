@@ -210,3 +210,22 @@ def test_a_supervisor_reads_the_audit(page: Any, ann: Any) -> None:
     page.wait_for_selector("table >> text=Signed in")
     page.click("text=Verify the chain")
     page.wait_for_selector(".chip.good >> text=hold")
+
+
+def test_a_dark_picture_is_shown_before_and_after(
+    page: Any, ann: Any, app: FastAPI, tmp_path: Path, person: Callable[[int, int], Any]
+) -> None:
+    enter(page)
+    dark = tmp_path / "dark.png"
+    person(1, 77).point(lambda value: value // 12).save(dark)
+    page.set_input_files("input[type=file]", str(dark))
+    page.wait_for_selector(".query-enhanced img >> nth=1")
+    assert page.is_checked(".query-enhanced input")
+    page.click("text=中文")
+    page.wait_for_selector(".query-enhanced >> text=提亮后")
+    for wished in (True, False):
+        page.set_checked(".query-enhanced input", wished)
+        with page.expect_response("**/api/searches") as answer:
+            page.click("[data-key=search]")
+        assert answer.value.json()["enhanced"] == [wished]
+        page.wait_for_selector(".results-list .card img")

@@ -74,8 +74,8 @@ class Ingest(Result):
     """What the pictures of a folder are: crops that show one person, or whole frames, in which the
     detector finds people. auto: a picture is a frame that is not higher than wide, is 480 pixels
     wide or more, or has the size of a video turned upright."""
-    enhance: bool = False
-    """Raise the exposure of dark crops and calm their noise."""
+    enhance: bool = True
+    """Raise the exposure of dark crops before they are stored."""
     create_city: bool = False
     """Make the city when there is none: one block with this one camera, see --place."""
     place: tuple[float, float] | None = None
@@ -226,6 +226,7 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
         f"{report.frames} of {report.clip.decoded} frames, {report.tracklets} tracklets, "
         f"{report.sightings} sightings, {report.added} new in camera {options.camera}"
         + (f"; {report.fixed_objects} fixed objects left out" if report.fixed_objects else "")
+        + (f"; {report.enhanced} dark crops were brightened" if report.enhanced else "")
     )
 
 

@@ -47,8 +47,8 @@ class Record(Result):
     """Look at every n-th frame."""
     crops: int = 4
     """Sightings kept of each tracklet, at most."""
-    enhance: bool = False
-    """Raise the exposure of dark crops and calm their noise."""
+    enhance: bool = True
+    """Raise the exposure of dark crops before they are stored."""
     transport: str = "tcp"
     """tcp or udp, for the packets of rtsp://."""
     segment: float = 60.0

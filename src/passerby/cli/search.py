@@ -3,6 +3,7 @@
 import getpass
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Query(Result, OfCity):
     ingest`."""
     person: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
     """Which of several people the detector finds, from 1; given once for each picture."""
+    enhance: bool = False
+    """Brighten pictures that are dark before they are searched for."""
     case: str | None = None
     """Number of the open case for which this is asked; goes into the audit."""
     purpose: str | None = None
@@ -61,6 +64,8 @@ class OpenQuery:
     """(Q, D), one row a picture."""
     model: str
     """The id of the network that made them."""
+    enhanced: tuple[bool, ...]
+    """Whether each picture was dark and was brightened."""
     calibration: "Calibration"
 
     def record(self, action: str, results: Sequence[str]) -> int | None:
@@ -79,6 +84,7 @@ class OpenQuery:
             "scope": self.scope.as_dict(),
             "pictures": [_digest(path) for path in self.query.pictures],
             "people": list(self.query.person),
+            "enhanced": list(self.enhanced),
             "results": list(results),
         }
         with closing(Database.of(self.city)) as database:
@@ -112,13 +118,15 @@ def opened(query: Query) -> Iterator[OpenQuery]:
         if city.gallery.model_id is None:
             raise InputError(f"the gallery of {city.folder} is empty; ingest a clip or crops first")
         pictures = _pictures(query)
+        better, enhanced = _enhanced(query, pictures)
         embedder = Embedder.load(query.model)
         yield OpenQuery(
             query=query,
             city=city,
             scope=scope,
-            vectors=embedder.embed(pictures),
+            vectors=embedder.embed(better),
             model=embedder.model_id,
+            enhanced=enhanced,
             calibration=Calibration.from_card(embedder.card.calibration),
         )
 
@@ -149,8 +157,33 @@ def _permit(city: "City", query: Query) -> None:
             )
 
 
-def _pictures(query: Query) -> "list[Path] | list[NDArray[np.uint8]]":
-    """Return the crops to look for: the files, or what the detector finds in them.
+def _enhanced(
+    query: Query, pictures: "list[NDArray[np.uint8]]"
+) -> "tuple[list[NDArray[np.uint8]], tuple[bool, ...]]":
+    """Return the pictures to search for, and which of them were dark and were brightened.
+
+    What was done, or could be done, is said on the standard error.
+    """
+    from passerby.ingest.enhancement import brightness, enhance
+
+    better = [enhance(picture) for picture in pictures]
+    dark = tuple(after is not before for before, after in zip(pictures, better, strict=True))
+    for path, before, after in zip(query.pictures, pictures, better, strict=True):
+        if after is not before:
+            print(
+                f"passerby: '{path}' is dark, mean {brightness(before):.0f} of 255: "
+                + (
+                    f"brightened to {brightness(after):.0f}"
+                    if query.enhance
+                    else "--enhance brightens it"
+                ),
+                file=sys.stderr,
+            )
+    return (better, dark) if query.enhance else (pictures, (False,) * len(pictures))
+
+
+def _pictures(query: Query) -> "list[NDArray[np.uint8]]":
+    """Return the crops to look for: the pictures, or what the detector finds in them.
 
     Raises:
         InputError: no picture, one that is not there or shows nobody, several people and no choice.
@@ -164,7 +197,9 @@ def _pictures(query: Query) -> "list[Path] | list[NDArray[np.uint8]]":
     if query.detector is None:
         if chosen:
             raise InputError("--person picks one of the people a detector finds; add --detector")
-        return list(paths)
+        from passerby.runtime import read_image
+
+        return [read_image(path) for path in paths]
     if len(chosen) not in (0, len(paths)):
         raise InputError(
             f"--person is given {len(chosen)} times for {len(paths)} pictures; give it once for "
@@ -221,7 +256,8 @@ class Search(Query):
             )
             number = query.record("search", [match.sighting.id for match in found.matches])
             facts = found.as_dict()
-            self.show({**facts, "audit": number}, _matches(query.city, facts))
+            facts |= {"enhanced": list(query.enhanced), "audit": number}
+            self.show(facts, _matches(query.city, facts))
 
 
 def _matches(city: "City", facts: dict[str, Any]) -> str:
@@ -277,7 +313,8 @@ class Trace(Query):
                 self.geojson.write_text(text + "\n", encoding="utf-8")
             if self.gpx is not None:
                 self.gpx.write_text(path.to_gpx(), encoding="utf-8")
-            self.show({**path.as_dict(), "audit": number}, _visits(query.city, path))
+            facts = {**path.as_dict(), "enhanced": list(query.enhanced), "audit": number}
+            self.show(facts, _visits(query.city, path))
 
 
 def _visits(city: "City", path: "Trajectory") -> str:

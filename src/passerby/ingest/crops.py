@@ -1,4 +1,4 @@
-"""Crops: their quality, the best few of a tracklet, and the exposure of dark ones."""
+"""Crops: their quality, and the best few of a tracklet."""
 
 import io
 from dataclasses import dataclass, replace
@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from passerby.ingest.detector import Detections
 from passerby.ingest.scenes import Scene
@@ -21,11 +20,6 @@ POOL = 12  # crops of a tracklet held in memory
 FULL_CHANGE = 0.15  # mean difference of two thumbnails (0..1) that show different views
 SAME = 0.03  # two thumbnails that differ by less show the same view
 SURE = 0.3  # confidence from which a box counts as a person in front; weaker ones are often noise
-DARK = 40.0  # a crop whose mean luma is below it is dark
-WHITE = 235.0  # where the brightest hundredth of the pixels is brought
-HIGHEST_GAIN = 8.0
-BLUR = 0.6  # pixels, standard deviation
-BLUR_HEIGHT = 96  # a smaller crop has no pixels to spare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,30 +200,3 @@ def encode_jpeg(image: NDArray[np.uint8], comment: bytes = b"") -> bytes:
     options = {"comment": comment} if comment else {}
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, **options)
     return buffer.getvalue()
-
-
-def enhance(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Raise the exposure of a dark crop and reduce its noise; a bright crop is returned as it is.
-
-    A linear gain with a mild blur was chosen by measurement, on real crops that were darkened,
-    shrunk and noised, with two published networks. Rank-1 of finding the other crops of the person
-    rises from 0.72 to 0.84 at a twelfth of the light with one network, and from 0.84 to 0.86 with
-    the other. Adaptive histogram equalisation, gamma curves, and sharpening or
-    smoothing of small crops lower rank-1 and mAP with both networks, although they may look better.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-    """
-    luma = np.asarray(Image.fromarray(np.ascontiguousarray(image)).convert("L"))
-    if luma.mean() >= DARK:
-        return image
-    brightest = float(np.percentile(image.max(axis=2), 99))
-    gain = float(np.clip(WHITE / max(brightest, 1.0), 1.0, HIGHEST_GAIN))
-    values = image.astype(np.float32) * gain
-    if image.shape[0] >= BLUR_HEIGHT:
-        values = gaussian_filter(values, (BLUR, BLUR, 0))
-    bright: NDArray[np.uint8] = np.clip(values, 0, 255).round().astype(np.uint8)
-    return bright

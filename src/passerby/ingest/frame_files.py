@@ -9,8 +9,9 @@ from passerby.city import City, Scope, Sighting
 from passerby.city.changes import with_clock
 from passerby.errors import InputError
 from passerby.files import sha256
-from passerby.ingest.crops import Crop, cut, encode_jpeg, enhance, qualities
+from passerby.ingest.crops import Crop, cut, encode_jpeg, qualities
 from passerby.ingest.detector import Detections, Detector
+from passerby.ingest.enhancement import enhance
 from passerby.ingest.frames import Frame
 from passerby.ingest.picture_files import PictureFile
 from passerby.ingest.pipeline import FRAMES_AT_ONCE, SIGHTINGS_AT_ONCE, ClipOptions
@@ -40,6 +41,7 @@ class FrameIngest:
     _digests: list[str] = field(default_factory=list)
     _empty: int = 0
     _small: int = 0
+    _enhanced: int = 0
 
     def ingest(self, frames: Sequence[PictureFile]) -> None:
         """Store the people of frames, and add the counts to the report.
@@ -143,6 +145,7 @@ class FrameIngest:
             box = ".".join(f"{value:.0f}" for value in crop.box)
             name = f"{self._digests[crop.frame][:24]}-{self.camera}-{crop.time}-{box}"
             image = enhance(crop.image) if self.options.enhance else crop.image
+            self._enhanced += image is not crop.image
             sighting = Sighting(
                 id=name,
                 camera=self.camera,
@@ -175,6 +178,8 @@ class FrameIngest:
             self.report.done += left_out
         if self._empty:
             notices.append(f"frames with nobody found: {self._empty} of {self.report.frames}")
+        if self._enhanced:
+            notices.append(f"dark crops that were brightened: {self._enhanced}")
         if self._small:
             smallest = self.options.tracklets
             notices.append(

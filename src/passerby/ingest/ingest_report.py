@@ -34,6 +34,8 @@ class IngestReport:
     """Crops chosen, known ones included."""
     added: int = 0
     """Sightings that were new to the city."""
+    enhanced: int = 0
+    """Crops that were dark and were brightened."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     """Seconds per stage: decode, detect, track, store; the stages run at the same time."""
     notices: list[str] = field(default_factory=list)

@@ -59,7 +59,7 @@ class Job:
     every: int = 1
     rate: float | None = None
     crops: int = 4
-    enhance: bool = False
+    enhance: bool = True
     pictures: Literal["auto", "crops", "frames"] = "auto"
     again: bool = False
     any_time: bool = False

@@ -42,8 +42,8 @@ class ClipOptions:
     """Frames a second, for clips without times or with wrong ones."""
     longest_gap: float = LONGEST_GAP
     """Seconds without a frame that count as a gap in the recording; more is a clock set anew."""
-    enhance: bool = False
-    """Raise the exposure of dark crops and reduce their noise."""
+    enhance: bool = True
+    """Raise the exposure of dark crops."""
     tracklets: TrackletOptions = field(default_factory=TrackletOptions)
 
 

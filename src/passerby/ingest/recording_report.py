@@ -7,7 +7,7 @@ from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.video import FrameCounts
 
 COUNTED = ("decoded", "used", "damaged", "corrupt", "missing")
-SUMMED = ("frames", "detections", "tracklets", "fixed_objects", "sightings", "added")
+SUMMED = ("frames", "detections", "tracklets", "fixed_objects", "sightings", "added", "enhanced")
 
 
 @dataclass(kw_only=True)
@@ -39,6 +39,8 @@ class RecordingReport:
     sightings: int = 0
     added: int = 0
     """Sightings that were new to the city, in this run."""
+    enhanced: int = 0
+    """Crops that were dark and were brightened."""
     failed: dict[str, str] = field(default_factory=dict)
     """Segment -> why it could not be read."""
     recorded: list[tuple[int, int]] = field(default_factory=list)

@@ -8,7 +8,8 @@ from passerby.city import City, Sighting
 from passerby.city.changes import with_clock
 from passerby.city.crops import Context
 from passerby.files import sha256
-from passerby.ingest.crops import Crop, encode_jpeg, enhance
+from passerby.ingest.crops import Crop, encode_jpeg
+from passerby.ingest.enhancement import enhance
 from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.store import Stored, StoredBatch, store
 from passerby.ingest.tracklets import Tracklet
@@ -100,6 +101,7 @@ class Sink:
         for name, tracklet in named:
             for crop in tracklet.crops:
                 image = enhance(crop.image) if self.enhance else crop.image
+                self.report.enhanced += image is not crop.image
                 scenes.append(crop.scene.jpeg if crop.scene else b"")
                 jpegs.append(encode_jpeg(image, _comment(crop, scenes[-1])))
                 # frames are counted in each clip, times go on from one clip to the next

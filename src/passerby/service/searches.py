@@ -41,6 +41,7 @@ class Query:
         group: one match a tracklet, a visit to a camera, or a sighting.
         pictures: SHA-256 of each query picture.
         sightings: ids of the sightings that are the query, beside or instead of pictures.
+        enhanced: whether each query picture was dark and was brightened.
     """
 
     account: str
@@ -51,6 +52,7 @@ class Query:
     group: Per
     pictures: tuple[str, ...]
     sightings: tuple[str, ...]
+    enhanced: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +263,7 @@ class Searches:
             "group": query.group,
             "pictures": query.pictures,
             "sightings": query.sightings,
+            "enhanced": query.enhanced,
             "answer": search.found.as_dict(),  # with the scope
             "confirmed": search.confirmed,
             "rejected": search.rejected,
@@ -311,6 +314,7 @@ def _search(row: sa.Row[Any]) -> Search:
         group=record.get("group", "tracklet"),
         pictures=tuple(record["pictures"]),
         sightings=tuple(record["sightings"]),
+        enhanced=tuple(record.get("enhanced", ())),
     )
     return Search(
         id=row.id,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter
@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from passerby.city import Match, Trajectory
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
+from passerby.ingest.enhancement import enhance
 from passerby.runtime import Embedder
 from passerby.service.access import Refusal, not_found
 from passerby.service.cases import Case
@@ -41,6 +42,9 @@ class PictureChoice(Wanted):
     id: Name
     box: tuple[Pixel, Pixel, Pixel, Pixel] | None = Field(
         default=None, description="x0, y0, x1, y1 in pixels; the whole picture without one"
+    )
+    enhance: Literal["auto", "off"] = Field(
+        default="auto", description="auto: brighten the person where the picture is dark"
     )
 
 
@@ -112,6 +116,7 @@ class SearchInfo(BaseModel):
         description="camera -> recorded part of the window, 0..1; null where it is not known"
     )
     query_sightings: list[str]
+    enhanced: list[bool] = Field(description="whether each query picture was brightened")
     matches: list[MatchInfo]
 
     @classmethod
@@ -140,6 +145,7 @@ class SearchInfo(BaseModel):
             silent=list(found.silent),
             recorded=dict(found.recorded),
             query_sightings=list(query.sightings),
+            enhanced=list(query.enhanced),
             matches=[MatchInfo.of(match, rank) for rank, match in enumerate(found.matches, 1)],
         )
 
@@ -227,7 +233,7 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
     scope = caller.access.narrow(new.scope.scope())
     approval = service.width.allow(scope, case=case.id, account=account.name)
     embedder = service.networks.now()
-    vectors, digests = _embed(new, caller, embedder)
+    vectors, digests, enhanced = _embed(new, caller, embedder)
     query = Query(
         account=account.name,
         case=case.id,
@@ -237,6 +243,7 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
         group=new.group,
         pictures=digests,
         sightings=tuple(new.sightings),
+        enhanced=enhanced,
     )
     search = service.searches.make(query, vectors)
     details = {"approval": approval.id if approval else None}
@@ -245,8 +252,8 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
 
 def _embed(
     new: NewSearch, caller: Caller, embedder: Embedder
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return (Q, D) vectors of the query, and the hashes of its pictures."""
+) -> tuple[FloatArray, tuple[str, ...], tuple[bool, ...]]:
+    """Return (Q, D) vectors of the query, its pictures' hashes, and which were brightened."""
     service = caller.service
     wanted = len(new.pictures) + len(new.sightings)
     if not 1 <= wanted <= service.settings.most_pictures:
@@ -258,13 +265,16 @@ def _embed(
         )
     chosen = [service.pictures.get(one.id, caller.account.name) for one in new.pictures]
     crops = [picture.crop(choice.box) for picture, choice in zip(chosen, new.pictures, strict=True)]
-    parts = []
-    if crops:
-        parts.append(embedder.embed(crops))
+    better = [
+        enhance(crop) if choice.enhance == "auto" else crop
+        for crop, choice in zip(crops, new.pictures, strict=True)
+    ]
+    enhanced = tuple(after is not before for before, after in zip(crops, better, strict=True))
+    parts = [embedder.embed(better)] if better else []
     if new.sightings:
         find_sightings(caller, new.sightings)
         parts.append(service.city.gallery.vectors(new.sightings, model=embedder.model_id))
-    return np.concatenate(parts), tuple(picture.digest for picture in chosen)
+    return np.concatenate(parts), tuple(picture.digest for picture in chosen), enhanced
 
 
 def _store(caller: Caller, search: Search, action: str, details: dict[str, Any]) -> Search:
@@ -275,6 +285,7 @@ def _store(caller: Caller, search: Search, action: str, details: dict[str, Any])
         "scope": query.scope.as_dict(),
         "pictures": query.pictures,
         "sightings": query.sightings,
+        "enhanced": query.enhanced,
         "model": query.model,
         "results": search.result_ids,
     }

@@ -36,7 +36,9 @@ export async function search() {
   try {
     const answer = await post("/api/searches", {
       case: state.caseId,
-      pictures: state.pictures.filter((one) => !one.sighting).map(({ id, box }) => ({ id, box })),
+      pictures: state.pictures
+        .filter((one) => !one.sighting)
+        .map(({ id, box, plain }) => ({ id, box, enhance: plain ? "off" : "auto" })),
       sightings: state.pictures.filter((one) => one.sighting).map((one) => one.sighting),
       scope: scope(),
       limit: Math.min(60, state.city.limits.most_results),

@@ -77,9 +77,10 @@ const kindOf = (action) =>
   ({ searched: "", traced: "", judged: "", exported: "warn", sign_in_failed: "bad", approval_given: "good", approval_refused: "bad" })[action] ?? "plain";
 
 function details(one) {
-  const { results, sightings, scope, format, pictures } = one.details;
+  const { results, sightings, scope, format, pictures, enhanced } = one.details;
   const parts = [
     pictures?.length ? t("audit.pictures", { n: pictures.length }) : null,
+    enhanced?.some(Boolean) ? t("audit.enhanced", { n: enhanced.filter(Boolean).length }) : null,
     results ? t("audit.results", { n: number(results.length) }) : null,
     !results && sightings?.length ? t("audit.sightings", { n: number(sightings.length) }) : null,
     format ? format.toUpperCase() : null,

@@ -1,5 +1,5 @@
 // The query pictures: dropped, pasted, chosen, or taken from the gallery.
-import { upload } from "../api.js";
+import { enhanced, upload } from "../api.js";
 import { button, h, toast } from "../dom.js";
 import { section } from "../form.js";
 import { t } from "../i18n.js";
@@ -9,7 +9,8 @@ import { state, subscribe, update } from "../state.js";
 import { choosePerson } from "./box.js";
 import { browseCamera } from "./browse.js";
 
-// A query picture in the state: {key, url, width, height, box, people, warnings, id | sighting, pending}
+// A query picture in the state: {key, url, width, height, box, people, warnings, id | sighting, pending,
+// better: the URL of the dark picture brightened, plain: search for it as it is}
 let keys = 0;
 
 export function personSection() {
@@ -27,6 +28,7 @@ function draw() {
       ? h("ul", { class: "query-pictures" }, state.pictures.map(pictureItem), room ? h("li", { class: "query-more" }, dropZone()) : null)
       : dropZone(),
     state.pictures.length ? null : pickFromCamera(),
+    state.pictures.filter((picture) => picture.better).map(beforeAndAfter),
     warnings(),
   ];
 }
@@ -74,6 +76,43 @@ function thumbnail(picture) {
     top: `${-y0 * unit}px`, // the head stays in the tile; of a tall box the feet may not
   });
   return image;
+}
+
+/** A dark picture as it is and brightened, and which of the two is searched for. */
+function beforeAndAfter(picture) {
+  const tile = (image, name) => h("figure", { class: "query-thumb" }, image, h("figcaption", {}, t(name)));
+  return h(
+    "div",
+    { class: "query-enhanced" },
+    tile(thumbnail(picture), "enhance.before"),
+    tile(h("img", { src: picture.better, alt: t("enhance.after"), draggable: "false" }), "enhance.after"),
+    h(
+      "label",
+      {},
+      h("input", {
+        type: "checkbox",
+        checked: !picture.plain,
+        "data-key": `enhance:${picture.key}`,
+        onchange: (event) => replace(picture.key, { ...picture, plain: !event.target.checked }),
+      }),
+      h("span", {}, t("enhance.use"), h("span", { class: "hint" }, t("enhance.hint"))),
+    ),
+  );
+}
+
+/** Ask what the search would do to a picture, and show it where it does something. */
+async function lookAhead(key) {
+  const asked = state.pictures.find((one) => one.key === key);
+  if (!asked) return;
+  try {
+    const file = await enhanced(asked.id, asked.box);
+    const now = state.pictures.find((one) => one.key === key);
+    if (!now || now.box !== asked.box) return; // removed, or another person chosen meanwhile
+    if (now.better) URL.revokeObjectURL(now.better);
+    replace(key, { ...now, better: file && URL.createObjectURL(file) });
+  } catch (error) {
+    warn(error);
+  }
 }
 
 const pickFromCamera = () =>
@@ -140,7 +179,7 @@ async function addFiles(files) {
       const box = info.people.length ? info.people[0].box : null;
       replace(key, { key, url, pending: false, box, ...info });
       const added = state.pictures.find((one) => one.key === key);
-      if (added && info.people.length > 1) await pickBox(added);
+      await (added && info.people.length > 1 ? pickBox(added) : lookAhead(key));
     } catch (error) {
       update({ pictures: state.pictures.filter((one) => one.key !== key) });
       URL.revokeObjectURL(url);
@@ -152,6 +191,7 @@ async function addFiles(files) {
 async function pickBox(picture) {
   const box = await choosePerson(picture);
   if (box !== undefined) replace(picture.key, { ...picture, box });
+  await lookAhead(picture.key);
 }
 
 function replace(key, picture) {
@@ -160,6 +200,7 @@ function replace(key, picture) {
 
 function drop(picture) {
   if (!picture.sighting) URL.revokeObjectURL(picture.url);
+  if (picture.better) URL.revokeObjectURL(picture.better);
   update({ pictures: state.pictures.filter((one) => one !== picture) });
 }
 
