@@ -45,6 +45,7 @@ from passerby.service.routes import (
     pictures,
     search,
     sightings,
+    verdicts,
 )
 from passerby.service.server import configure
 
@@ -65,6 +66,7 @@ ROUTERS = (  # in the order of the API's description
     cameras.router,
     pictures.router,
     search.router,
+    verdicts.router,
     search.trajectory_router,
     exports.router,
     sightings.router,

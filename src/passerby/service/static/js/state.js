@@ -21,7 +21,11 @@ export const state = {
   window: { start: null, end: null },
   coverage: null, // camera -> {sightings, first, last}
   search: null, // the last answer
+  asked: null, // the question of the last answer as JSON; null for a search opened from a list
+  verdicts: new Map(), // id of a result -> a verdict that is not stored, see verdicts.js
+  undo: null, // the last stored verdict: {search, match, before, verdict}
   trajectory: null,
+  noPath: null, // why there is no path
   alternative: 0,
   status: "idle", // idle | searching | ready | failed
   problem: null,

@@ -4,7 +4,8 @@ import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
 import { clock, day, duration, shortClock } from "../time.js";
-import { resultOf, shownPath, verdictOf } from "../work.js";
+import { verdictOf } from "../verdicts.js";
+import { resultOf, shownPath } from "../work.js";
 import { startPlayback } from "../map/playback.js";
 import { legText, nameOfCamera } from "./describe.js";
 
@@ -63,10 +64,14 @@ function extent() {
     ...(state.search?.matches.map((one) => Date.parse(one.time)) ?? []),
     ...(state.city.first ? [Date.parse(state.city.first), Date.parse(state.city.last)] : []),
   ];
-  const start = state.window.start ?? (times.length ? Math.min(...times) : null);
-  const end = state.window.end ?? (times.length ? Math.max(...times) : null);
+  const { scope } = state.search ?? {};
+  const asked = scope ? { start: ms(scope.start), end: ms(scope.end) } : state.window;
+  const start = asked.start ?? (times.length ? Math.min(...times) : null);
+  const end = asked.end ?? (times.length ? Math.max(...times) : null);
   return start !== null && end !== null && end > start ? [start, end] : null;
 }
+
+const ms = (text) => (text ? Date.parse(text) : null);
 
 let axis = null; // {start, end, x} of what is drawn
 
