@@ -79,7 +79,7 @@ def test_a_verdict_for_another_result_in_another_tab_is_kept(found: Any, ann: An
     body = {"sighting": other, "verdict": "confirmed", "revision": now["revision"]}
     assert ann.post(path, json=body).status_code == 200
     found.click(CONFIRM.format(0))
-    found.wait_for_function("document.querySelectorAll('.card.confirmed').length === 2")
+    found.wait_for_selector(".card.confirmed >> nth=1")
     assert set(stored(ann)["confirmed"]) == {other, now["matches"][0]["id"]}
 
 

@@ -18,6 +18,12 @@ import { timeline } from "./views/timeline.js";
 import { topbar } from "./views/topbar.js";
 import { loadCoverage } from "./work.js";
 
+/** The zone that was chosen in this browser; null for the city's, or for one it does not know. */
+function rememberedZone() {
+  const zone = localStorage.getItem("passerby.zone");
+  return zone && Intl.supportedValuesOf("timeZone").concat("UTC").includes(zone) ? zone : null;
+}
+
 /** Fetch the city, its units, cameras, base map and the account's cases. */
 export async function loadDesk() {
   const may = new Set(state.session.account.may);
@@ -34,6 +40,7 @@ export async function loadDesk() {
     const remembered = localStorage.getItem("passerby.case");
     update({
       city,
+      zone: rememberedZone(),
       units: tree,
       cameras: cameras.features,
       base,

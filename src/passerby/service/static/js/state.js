@@ -5,6 +5,7 @@ const listeners = new Map();
 
 export const state = {
   session: null, // {account, csrf, expires}
+  zone: null, // chosen for this browser; null for the city's
   city: null, // name, zone, bounds, model, limits
   units: null, // the tree, see units.js
   cameras: [], // features

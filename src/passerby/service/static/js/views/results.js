@@ -19,9 +19,9 @@ export function resultsPanel() {
   const panel = h("aside", { class: "panel right", "aria-label": t("top.results") }, head, list);
   const drawHead = () => state.city && fill(head, header());
   const drawList = () => state.city && fill(list, content());
-  subscribe(["language", "search", "status", "trajectory", "noPath", "alternative", "grouping", "verdicts", "undo"], drawHead);
+  subscribe(["language", "search", "status", "trajectory", "noPath", "alternative", "grouping", "verdicts", "undo", "zone"], drawHead);
   subscribe(["asked", "caseId", "pictures", "chosenUnits", "chosenCameras", "window"], drawHead);
-  subscribe(["language", "search", "status", "grouping", "city", "trajectory", "alternative", "verdicts"], drawList);
+  subscribe(["language", "search", "status", "grouping", "city", "trajectory", "alternative", "verdicts", "zone"], drawList);
   subscribe(["selected"], () => markSelected(list));
   drawHead();
   drawList();
