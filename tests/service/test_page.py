@@ -109,7 +109,7 @@ def test_a_case_is_opened_and_a_refusal_is_shown(page: Any, ann: Any) -> None:
     page.wait_for_selector("dialog", state="detached")
     assert page.input_value("[data-key=case]") == "A-2"
     ask("A-2")
-    page.wait_for_selector("dialog .notice.bad:not([hidden]) >> text=A-2")
+    page.wait_for_selector("dialog .notice.bad:not([hidden]) >> text=taken")
     page.click("dialog .dialog-foot button >> nth=0")
     page.wait_for_selector("dialog", state="detached")
 

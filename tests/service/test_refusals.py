@@ -11,7 +11,7 @@ from passerby.service.cases import says_something
 
 FOLDER = Path(passerby.service.__file__).parent
 TEXT = re.compile(r'^\s*"problem\.(\w+)":\s*"(.+)",$', re.M)
-HELPERS = {"_try_later": 0, "Refusal": 1}  # function -> which argument is the code
+HELPERS = {"_try_later": 0, "CodedError": 0, "Refusal": 1}  # function -> which argument is the code
 BY_VARIABLE = {"case_closed", "case_expired"}
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from passerby.city.sightings import Scope
 from passerby.city.units import UnitTree
 from passerby.errors import InputError
-from passerby.service.access import Refusal, not_found
+from passerby.service.access import CodedError, Refusal, not_found
 from passerby.service.database import APPROVALS, CASES, Database, now
 from passerby.service.settings import Settings
 from passerby.times import format_time
@@ -79,31 +79,26 @@ class Cases:
         """Open a case.
 
         Raises:
-            Refusal: 422 for a bad number, a number in use, an empty text, an expiry that is past or
-                too far away.
+            CodedError: a bad number, a number in use, an empty text, an expiry that is past or too
+                far away.
         """
         if not _ID.fullmatch(identifier):
-            raise Refusal(
-                422,
+            raise CodedError(
                 "case_number",
-                f"'{identifier}' cannot be a case number.",
-                "Use 2 to 64 letters, digits, dots or dashes.",
+                f"'{identifier}' cannot be a case number; "
+                "use 2 to 64 letters, digits, dots or dashes",
             )
         purpose, legal_basis = purpose.strip(), legal_basis.strip()
         if not says_something(purpose) or not says_something(legal_basis, least=3):
-            raise Refusal(
-                422,
-                "case_words",
-                "A case needs a purpose and a legal basis.",
-                "Write both in words.",
+            raise CodedError(
+                "case_words", "a case needs a purpose and a legal basis; write both in words"
             )
         opened = now()
         if not opened < expires <= opened + LONGEST_DAYS * 86_400_000:
-            raise Refusal(
-                422,
+            raise CodedError(
                 "case_expiry",
-                f"A case cannot expire at {format_time(expires)}.",
-                f"Choose a time within the next {LONGEST_DAYS} days.",
+                f"a case cannot expire at {format_time(expires)}; "
+                f"choose a time within the next {LONGEST_DAYS} days",
             )
         case = Case(
             id=identifier,
@@ -118,8 +113,8 @@ class Cases:
             with self.database.write() as connection:
                 connection.execute(CASES.insert().values({**vars(case), "units": list(units)}))
         except sa.exc.IntegrityError:
-            raise Refusal(
-                422, "case_taken", f"The case number '{identifier}' is taken.", "Choose another."
+            raise CodedError(
+                "case_taken", f"the case number '{identifier}' is taken; choose another"
             ) from None
         return case
 
@@ -222,12 +217,10 @@ class Approvals:
         """Store a request for a wide search.
 
         Raises:
-            Refusal: 422 for no reason.
+            CodedError: no reason.
         """
         if not says_something(reason):
-            raise Refusal(
-                422, "approval_words", "A wide search needs a reason.", "Write it in words."
-            )
+            raise CodedError("approval_words", "a wide search needs a reason; write it in words")
         values: dict[str, Any] = {
             "case": case,
             "account": account,

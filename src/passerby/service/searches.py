@@ -18,8 +18,7 @@ from passerby.city import Calibration, City, Found, Scope, SecondStage, Trajecto
 from passerby.city.networks import Networks
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
-from passerby.errors import InputError
-from passerby.service.access import Refusal, not_found
+from passerby.service.access import CodedError, Refusal, not_found
 from passerby.service.database import SEARCHES, Database, now
 from passerby.service.retention import record_digest
 from passerby.service.settings import Settings
@@ -171,9 +170,13 @@ class Searches:
         allowed = {*search.result_ids, *search.confirmed, *search.rejected}
         for name in (*confirmed, *rejected):
             if name not in allowed:
-                raise InputError(f"this search did not find '{name}'; judge what it found")
+                raise CodedError(
+                    "not_in_search", f"this search did not find '{name}'; judge what it found"
+                )
         if set(confirmed) & set(rejected):
-            raise InputError("a sighting is both confirmed and rejected; choose one")
+            raise CodedError(
+                "both_verdicts", "a sighting is both confirmed and rejected; choose one"
+            )
         return replace(
             search,
             found=self._find(search.query, self.vectors(search), confirmed, rejected),
@@ -201,7 +204,9 @@ class Searches:
             "rejected": [name for name in search.rejected if name not in own],
         }
         if sighting not in {*search.result_ids, *search.confirmed, *search.rejected}:
-            raise InputError(f"this search did not find '{sighting}'; judge what it found")
+            raise CodedError(
+                "not_in_search", f"this search did not find '{sighting}'; judge what it found"
+            )
         if verdict is not None:
             lists[verdict].append(sighting)
         return self.apply_feedback(search, tuple(lists["confirmed"]), tuple(lists["rejected"]))
@@ -360,6 +365,11 @@ class Searches:
         query = sa.select(SEARCHES).where(condition).order_by(SEARCHES.c.created.desc())
         with self.database.read() as connection:
             return [_search(row) for row in connection.execute(query)]
+
+
+def _not_in_search(name: str) -> CodedError:
+    text = f"this search did not find '{name}'; judge what it found"
+    return CodedError("not_in_search", text)
 
 
 def _search(row: sa.Row[Any]) -> Search:

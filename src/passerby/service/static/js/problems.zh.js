@@ -45,4 +45,12 @@ export default {
   "problem.store_fault": "存储的目击记录无法读取，与您的查询无关，请通知管理员。",
   "problem.database_fault": "城市数据库没有响应，请稍后再试；若持续出现，请通知管理员。",
   "problem.empty_gallery": "该城市还没有抓拍。",
+  "problem.no_unit": "账号至少需要一个单元。",
+  "problem.account_taken": "已有同名账号，请换一个名称。",
+  "problem.account_name": "账号名称无效：请使用小写字母、数字、点、短横线或下划线。",
+  "problem.password_short": "密码太短，请至少使用 12 个字符。",
+  "problem.password_plain": "密码中不同的字符太少，请换一个。",
+  "problem.password_same": "新密码与当前密码相同，请换一个。",
+  "problem.not_in_search": "此检索没有找到该目击记录，请判断检索到的结果。",
+  "problem.both_verdicts": "同一目击记录不能既确认又排除，请选择其一。",
 };
