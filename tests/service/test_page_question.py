@@ -146,3 +146,31 @@ def test_the_zone_is_shown_and_chosen(found: Any) -> None:
     found.reload()
     found.wait_for_selector(".desk")
     assert found.input_value("[data-key=zone]") == "Asia/Shanghai"
+
+
+def test_views_and_searches_have_addresses(found: Any) -> None:
+    search = found.url
+    assert "#/search/" in search
+    found.click("[data-key='page:cases']")
+    found.wait_for_selector(".page h1")
+    assert found.url.endswith("#/cases")
+    found.go_back()
+    found.wait_for_selector(".results-list .card img")
+    assert found.url == search
+    found.reload()
+    found.wait_for_selector(".results-list .card img")
+    assert found.url == search
+    assert found.locator(".results-list .card").count() == 16
+
+
+def test_closing_a_case_asks_first(found: Any, ann: Any) -> None:
+    found.click("[data-key='page:cases']")
+    found.click("tr:has-text('A-1') >> text=Close >> nth=0")
+    found.wait_for_selector("dialog >> text=for good")
+    found.click("dialog .dialog-foot button >> nth=0")
+    found.wait_for_selector("dialog", state="detached")
+    assert ann.get("/api/cases").json()[0]["is_open"]
+    found.click("tr:has-text('A-1') >> text=Close >> nth=0")
+    found.click("dialog button[type=submit]")
+    found.wait_for_selector("dialog", state="detached")
+    assert not ann.get("/api/cases").json()[0]["is_open"]
