@@ -65,7 +65,12 @@ def _store_feedback(caller: Caller, again: Search, details: dict[str, Any]) -> S
         return SearchInfo.of(store_search(caller, again, "judged", details))
 
 
-@router.get("/{identifier}/pictures/{number}", summary="A query picture", response_class=Response)
+@router.get(
+    "/{identifier}/pictures/{number}",
+    summary="A query picture",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}, "description": "the person, cut out"}},
+)
 def query_picture(identifier: str, number: Number, caller: Searcher) -> Response:
     """A picture of the search's own query, cut to its person, while memory still holds it."""
     search = find_search(caller, identifier)

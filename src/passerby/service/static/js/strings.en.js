@@ -233,6 +233,7 @@ export default {
   "browse.title": "Who passed a camera",
   "browse.noted": "Looking through a camera is noted in the audit for case {case}.",
   "browse.seen": "Passer-by at {time}",
+  "browse.more": "Earlier passers-by",
   "browse.take": "Find",
 
   "export.short": "Export",

@@ -233,6 +233,7 @@ export default {
   "browse.title": "摄像机前的行人",
   "browse.noted": "浏览摄像机会记入案件 {case} 的审计。",
   "browse.seen": "{time} 的行人",
+  "browse.more": "更早的行人",
   "browse.take": "查找",
 
   "export.short": "导出",
