@@ -174,3 +174,24 @@ def test_closing_a_case_asks_first(found: Any, ann: Any) -> None:
     found.click("dialog button[type=submit]")
     found.wait_for_selector("dialog", state="detached")
     assert not ann.get("/api/cases").json()[0]["is_open"]
+
+
+def test_a_phone_shows_every_control_with_a_name(found: Any) -> None:
+    unnamed = """() => [...document.querySelectorAll('button, a, select, input')]
+        .filter(one => one.checkVisibility())
+        .filter(one => !(one.innerText || one.ariaLabel || one.title || one.labels?.length))
+        .map(one => one.outerHTML)"""
+    for width in (390, 768, 1440, 1920):
+        found.set_viewport_size({"width": width, "height": 844})
+        found.wait_for_timeout(300)
+        assert found.evaluate("document.documentElement.scrollWidth") <= width
+        assert found.evaluate(unnamed) == []
+        assert found.locator("h1").count() == 1
+        bar = found.locator(".top").bounding_box()
+        for name in ("Sign out", "Results"):
+            place = found.locator(f".top [aria-label='{name}']").bounding_box()
+            if place is None:  # the results need no button where they are beside the map
+                assert (name, width) in {("Results", 1440), ("Results", 1920)}
+                continue
+            assert place["x"] >= 0
+            assert place["x"] + place["width"] <= bar["width"] <= width

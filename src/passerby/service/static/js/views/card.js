@@ -35,7 +35,6 @@ export function card(match) {
         type: "button",
         class: "crop",
         title: t("compare.open"),
-        "aria-label": t("compare.open"),
         "data-key": `crop:${match.id}`,
         onclick: () => {
           select();
@@ -43,6 +42,7 @@ export function card(match) {
         },
       },
       h("img", { src: cropUrl(match.id, state.search.case), alt: t("results.crop", { n: match.rank }), loading: "lazy" }),
+      h("span", { class: "visually-hidden" }, t("compare.open")),
       h("span", { class: "rank" }, match.rank),
       match.members.length ? h("span", { class: "members", title: t("results.members") }, `+${match.members.length}`) : null,
     ),
