@@ -134,3 +134,9 @@ export function toast(text, icon = null) {
   host.append(box);
   setTimeout(() => box.remove(), 5000);
 }
+
+/** Load the page anew, without the address of what was shown. */
+export function startAnew() {
+  history.replaceState(null, "", location.pathname);
+  location.reload();
+}

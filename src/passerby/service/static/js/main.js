@@ -1,7 +1,7 @@
 // Entry of the page: sets theme and language, then shows the sign-in or the desk.
 import { get } from "./api.js";
 import { desk, loadDesk } from "./desk.js";
-import { fill, resumeDialogs, suspendDialogs } from "./dom.js";
+import { fill, resumeDialogs, startAnew, suspendDialogs } from "./dom.js";
 import { firstLanguage } from "./i18n.js";
 import { choosePassword, signIn } from "./views/signin.js";
 import { state, subscribe, update } from "./state.js";
@@ -35,7 +35,7 @@ async function show() {
   }
   const { name } = state.session.account;
   if (built && built.name !== name) {
-    location.reload(); // another account starts with an empty page
+    startAnew(); // another account starts with an empty page
     return;
   }
   if (!built) {

@@ -1,6 +1,6 @@
 // The bar at the top: city, pages, language, theme, account.
 import { remove } from "../api.js";
-import { button, fill, h, segmented } from "../dom.js";
+import { button, fill, h, segmented, startAnew } from "../dom.js";
 import { nameOf, t } from "../i18n.js";
 import { icon, mark } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
@@ -62,7 +62,7 @@ function account() {
   const { name, role } = state.session.account;
   const signOut = async () => {
     await remove("/api/session").catch(() => {});
-    location.reload(); // nothing of the session stays in the page
+    startAnew(); // nothing of the session stays in the page, nor in its address
   };
   const ownPassword = (event) => {
     event.preventDefault();
