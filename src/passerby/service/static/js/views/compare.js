@@ -108,7 +108,7 @@ const querySide = () =>
     h("figcaption", {}, t("person.query")),
     h(
       "div",
-      { class: "compare-stage" },
+      { class: `compare-stage ${queryUrls().length > 4 ? "many" : ""}` },
       queryUrls().map((src, i) => {
         const gone = () => image.replaceWith(h("p", { class: "hint" }, t("compare.no_query")));
         const image = h("img", { src, alt: `${t("person.query")} ${i + 1}`, onerror: gone });
