@@ -34,7 +34,8 @@ export function timeline() {
 /** The moment of the playhead, with its zone. */
 const moment = () => [
   h("strong", {}, state.playhead === null ? "–" : clock(state.playhead)),
-  h("span", { class: "hint" }, state.playhead === null ? t("timeline.none") : `${day(state.playhead)} · ${zoneName(state.playhead)}`),
+  h("span", { class: "hint" }, state.playhead === null ? t("timeline.none") : day(state.playhead)),
+  h("span", { class: "hint" }, zoneName(state.playhead ?? Date.now())),
 ];
 
 function controlRow(now) {
