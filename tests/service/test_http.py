@@ -161,7 +161,11 @@ def entries(path: Path) -> dict[str, str]:
 
 
 def test_both_languages_say_everything() -> None:
-    english, chinese = (entries(STATIC / "js" / f"strings.{name}.js") for name in ("en", "zh"))
+    english, chinese = (
+        entries(STATIC / "js" / f"strings.{name}.js")
+        | entries(STATIC / "js" / f"problems.{name}.js")
+        for name in ("en", "zh")
+    )
     assert english.keys() == chinese.keys()
     for key, text in english.items():
         assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", chinese[key])), key

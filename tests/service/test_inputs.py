@@ -56,6 +56,8 @@ BODIES: dict[str, Any] = {
     },
     "/api/searches/{identifier}/exports": {"format": "json", "trajectory": False},
     "/api/searches/{identifier}/judgement": {"confirmed": ["p1-C01-0"], "rejected": []},
+    "/api/searches/{identifier}/verdicts": {"sighting": "p1-C01-0", "verdict": None,
+                                            "revision": 0},
     "/api/cases": {"id": "N-1", "purpose": "to find", "legal_basis": "law",
                    "expires": "2030-01-01T00:00:00Z"},
     "/api/approvals": {"case": "A-1", "scope": {"units": ["99"]}, "reason": "a good reason"},

@@ -1,66 +1,16 @@
 """The page in a real browser: sign in, pick a person, search, see the list and the path."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
-from passerby.service.app import served
 from passerby.service.settings import Settings
+from tests.service.browser import PASSWORD, enter, needs_browser, picture
 
-PASSWORD = "a long enough password"
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None
-)
-FLAGS = [
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-]
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
-
-
-@pytest.fixture
-def address(app: FastAPI) -> Iterator[str]:
-    """The app served on a free port."""
-    with served(app) as url:
-        yield url
-
-
-@pytest.fixture
-def page(address: str) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        page = browser.new_context(
-            viewport={"width": 1366, "height": 800}, locale="en-GB", color_scheme="light"
-        ).new_page()
-        page.set_default_timeout(60_000)
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda m: faults.append(m.text) if "Security Policy" in m.text else None)
-        page.goto(address)
-        yield page
-        browser.close()
-    assert faults == []
-
-
-def enter(page: Any, name: str = "ann") -> None:
-    page.fill("input[name=name]", name)
-    page.fill("input[name=password]", PASSWORD)
-    page.click("button[type=submit]")
-    page.wait_for_selector(".desk")
-
-
-def picture(tmp_path: Path, person: Callable[[int, int], Any]) -> str:
-    path = tmp_path / "query.jpg"
-    person(1, 77).save(path)
-    return str(path)
+pytestmark = needs_browser
 
 
 def test_from_sign_in_to_the_path(
@@ -159,7 +109,7 @@ def test_a_case_is_opened_and_a_refusal_is_shown(page: Any, ann: Any) -> None:
     page.wait_for_selector("dialog", state="detached")
     assert page.input_value("[data-key=case]") == "A-2"
     ask("A-2")
-    page.wait_for_selector("dialog .notice.bad:not([hidden]) >> text=A-2")
+    page.wait_for_selector("dialog .notice.bad:not([hidden]) >> text=taken")
     page.click("dialog .dialog-foot button >> nth=0")
     page.wait_for_selector("dialog", state="detached")
 

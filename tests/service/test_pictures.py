@@ -150,7 +150,7 @@ def test_a_box_too_small_is_refused(ann: Any) -> None:
 def test_pictures_belong_to_who_sent_them(ann: Any, bob: Any) -> None:
     picture = ann.add_picture()
     answer = bob.post("/api/searches", json={"case": "B-1", "pictures": [{"id": picture}]})
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert (answer.status_code, answer.json()["code"]) == (404, "pictures_forgotten")
 
 
 def test_pictures_leave_the_memory(ann: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from passerby.city.sightings import Scope
 from passerby.city.units import Unit, UnitTree
+from passerby.errors import InputError
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
@@ -26,6 +27,18 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
         self.error = error
         self.what_to_do = what_to_do
         self.retry_after = retry_after
+
+
+class CodedError(InputError):
+    """Bad input that has a code of its own: the page translates it, the command line prints it.
+
+    Attributes:
+        code: a stable word, such as ``case_taken``.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def not_found(what: str) -> Refusal:

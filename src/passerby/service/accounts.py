@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from passerby.errors import InputError, MissingExtraError
+from passerby.service.access import CodedError
 from passerby.service.database import ACCOUNTS, GRANTS, SESSIONS, Database, now
 
 try:
@@ -82,14 +83,17 @@ class Accounts:
             InputError: a bad name, a name in use, an unknown role, no unit, or a short password.
         """
         if not _NAME.fullmatch(name):
-            raise InputError(
+            raise CodedError(
+                "account_name",
                 f"'{name}' cannot be an account's name; "
-                "use 2 to 64 small letters, digits, dots, dashes, beginning with a letter"
+                "use 2 to 64 small letters, digits, dots, dashes, beginning with a letter",
             )
         if role not in ROLES:
             raise InputError(f"there is no role '{role}'; there are: {', '.join(ROLES)}")
         if not grants:
-            raise InputError(f"account '{name}' has no unit; give at least one unit's code")
+            raise CodedError(
+                "no_unit", f"account '{name}' has no unit; give at least one unit's code"
+            )
         password = generate_password() if password is None else check_password(password)
         row = {"name": name, "role": role, "password": _HASHER.hash(password), "created": now()}
         row |= _code(code_hours)
@@ -98,7 +102,9 @@ class Accounts:
                 connection.execute(ACCOUNTS.insert().values({**row, "disabled": False}))
                 connection.execute(GRANTS.insert(), _grant_rows(name, grants))
         except sa.exc.IntegrityError:
-            raise InputError(f"there is already an account '{name}'; choose another name") from None
+            raise CodedError(
+                "account_taken", f"there is already an account '{name}'; choose another name"
+            ) from None
         return password
 
     def get(self, name: str) -> Account | None:
@@ -179,7 +185,7 @@ class Accounts:
     def set_grants(self, name: str, grants: tuple[str, ...]) -> None:
         """Replace the units that an account may see; its sessions end."""
         if not grants:
-            raise InputError(f"account '{name}' would have no unit; disable it instead")
+            raise CodedError("no_unit", f"account '{name}' would have no unit; disable it instead")
         self._update(name, {})
         with self.database.write() as connection:
             connection.execute(GRANTS.delete().where(GRANTS.c.account == name))
@@ -210,9 +216,14 @@ def _grant_rows(name: str, units: tuple[str, ...]) -> list[dict[str, str]]:
 def check_password(password: str) -> str:
     """Return the password; refuse one that is too short, or nearly one character alone."""
     if len(password) < SHORTEST_PASSWORD:
-        raise InputError(f"the password is too short; use at least {SHORTEST_PASSWORD} characters")
+        raise CodedError(
+            "password_short",
+            f"the password is too short; use at least {SHORTEST_PASSWORD} characters",
+        )
     if len(set(password)) < 5:
-        raise InputError("the password has too few different characters; use another")
+        raise CodedError(
+            "password_plain", "the password has too few different characters; use another"
+        )
     return password
 
 

@@ -46,6 +46,7 @@ from passerby.service.routes import (
     pictures,
     search,
     sightings,
+    verdicts,
 )
 from passerby.service.server import configure
 
@@ -67,6 +68,7 @@ ROUTERS = (  # in the order of the API's description
     pictures.router,
     enhanced.router,
     search.router,
+    verdicts.router,
     search.trajectory_router,
     exports.router,
     sightings.router,

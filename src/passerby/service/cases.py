@@ -5,6 +5,7 @@ of a second person to a search of the whole city or of a long window.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,22 @@ import sqlalchemy as sa
 from passerby.city.sightings import Scope
 from passerby.city.units import UnitTree
 from passerby.errors import InputError
-from passerby.service.access import Refusal, not_found
+from passerby.service.access import CodedError, Refusal, not_found
 from passerby.service.database import APPROVALS, CASES, Database, now
 from passerby.service.settings import Settings
 from passerby.times import format_time
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
 LONGEST_DAYS = 366
+
+
+def says_something(text: str, least: int = 5) -> bool:
+    """Return whether a text is long enough to be a reason.
+
+    A wide character, such as a Chinese one, is a word or a syllable; it counts like three letters.
+    """
+    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text.strip())
+    return len(text.strip()) + 2 * wide >= least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,22 +79,26 @@ class Cases:
         """Open a case.
 
         Raises:
-            InputError: a bad number, a number in use, an empty text, an expiry that is past or too
+            CodedError: a bad number, a number in use, an empty text, an expiry that is past or too
                 far away.
         """
         if not _ID.fullmatch(identifier):
-            raise InputError(
+            raise CodedError(
+                "case_number",
                 f"'{identifier}' cannot be a case number; "
-                "use 2 to 64 letters, digits, dots or dashes"
+                "use 2 to 64 letters, digits, dots or dashes",
             )
         purpose, legal_basis = purpose.strip(), legal_basis.strip()
-        if len(purpose) < 5 or len(legal_basis) < 3:
-            raise InputError("a case needs a purpose and a legal basis; write both in words")
+        if not says_something(purpose) or not says_something(legal_basis, least=3):
+            raise CodedError(
+                "case_words", "a case needs a purpose and a legal basis; write both in words"
+            )
         opened = now()
         if not opened < expires <= opened + LONGEST_DAYS * 86_400_000:
-            raise InputError(
+            raise CodedError(
+                "case_expiry",
                 f"a case cannot expire at {format_time(expires)}; "
-                f"choose a time within the next {LONGEST_DAYS} days"
+                f"choose a time within the next {LONGEST_DAYS} days",
             )
         case = Case(
             id=identifier,
@@ -99,7 +113,9 @@ class Cases:
             with self.database.write() as connection:
                 connection.execute(CASES.insert().values({**vars(case), "units": list(units)}))
         except sa.exc.IntegrityError:
-            raise InputError(f"the case number '{identifier}' is taken; choose another") from None
+            raise CodedError(
+                "case_taken", f"the case number '{identifier}' is taken; choose another"
+            ) from None
         return case
 
     def get(self, identifier: str) -> Case | None:
@@ -201,10 +217,10 @@ class Approvals:
         """Store a request for a wide search.
 
         Raises:
-            InputError: no reason.
+            CodedError: no reason.
         """
-        if len(reason.strip()) < 5:
-            raise InputError("a wide search needs a reason; write it in words")
+        if not says_something(reason):
+            raise CodedError("approval_words", "a wide search needs a reason; write it in words")
         values: dict[str, Any] = {
             "case": case,
             "account": account,

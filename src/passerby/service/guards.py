@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from passerby.city.engines import DatabaseError
 from passerby.city.gallery import AwayError, StoreError
 from passerby.errors import InputError
-from passerby.service.access import Refusal
+from passerby.service.access import CodedError, Refusal
 from passerby.service.audit import AuditError
 from passerby.service.http import SAFE_METHODS, Problem
 from passerby.service.settings import Settings
@@ -61,7 +61,8 @@ def add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(InputError)
     async def bad_input(request: Request, error: InputError) -> Response:
         error_text, remedy = _explained(request, error)
-        return answer(Refusal(422, "bad_input", error_text, remedy or "Change the request."))
+        code = error.code if isinstance(error, CodedError) else "bad_input"
+        return answer(Refusal(422, code, error_text, remedy or "Change the request."))
 
     @app.exception_handler(Exception)
     async def fault(_request: Request, _error: Exception) -> Response:

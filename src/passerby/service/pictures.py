@@ -23,7 +23,7 @@ from passerby.ingest.query import (
     like_a_crop,
 )
 from passerby.runtime.pictures import read_image
-from passerby.service.access import Refusal, not_found
+from passerby.service.access import Refusal
 from passerby.service.database import now
 from passerby.service.settings import Settings
 
@@ -31,6 +31,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 LOW_HEIGHT = 96  # pixels; the answer for a lower crop may be poor
 LOW_CONTRAST = 12.0  # standard deviation of the grey levels; with less, the answer may be poor
 LONGEST_SIDE = 1920  # pixels; larger pictures are scaled down, a person in them stays large enough
+SHOWN_SIDE = 640  # of a picture that a search holds to be shown beside its results
 MOST_BYTES = 400 * 2**20  # of decoded pictures in memory; the oldest are dropped first
 
 
@@ -125,6 +126,13 @@ def _at_most(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     )
 
 
+def small_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """Return an (H, W, 3) uint8 picture as JPEG, at most ``SHOWN_SIDE`` pixels long."""
+    out = io.BytesIO()
+    Image.fromarray(_at_most(image, SHOWN_SIDE)).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
 def inspect(
     image: NDArray[np.uint8], detector: Detector | None
 ) -> tuple[Detections | None, tuple[str, ...]]:
@@ -188,13 +196,18 @@ class QueryPictures:
         """Return a picture of the account.
 
         Raises:
-            Refusal: 404 for a picture that is gone or belongs to another account.
+            Refusal: 404 for a picture that is gone or belongs to another account; one answer.
         """
         with self._lock:
             self._drop_old()
             picture = self._pictures.get(identifier)
         if picture is None or picture.account != account:
-            raise not_found("query picture")
+            raise Refusal(
+                404,
+                "pictures_forgotten",
+                "The pictures are no longer held.",
+                "Add them again.",
+            )
         return picture
 
     def forget(self, account: str) -> None:

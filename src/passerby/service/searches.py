@@ -9,7 +9,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
@@ -18,13 +18,13 @@ from passerby.city import Calibration, City, Found, Scope, SecondStage, Trajecto
 from passerby.city.networks import Networks
 from passerby.city.search import Per
 from passerby.city.sightings import FloatArray
-from passerby.errors import InputError
-from passerby.service.access import Refusal
+from passerby.service.access import CodedError, Refusal, not_found
 from passerby.service.database import SEARCHES, Database, now
 from passerby.service.retention import record_digest
 from passerby.service.settings import Settings
 
 MOST_IN_MEMORY = 500
+Verdict = Literal["confirmed", "rejected"]
 LIKELY = 0.5  # with a smaller best score, a calibrated answer has no good match
 
 
@@ -97,11 +97,21 @@ class Search:
         return "found" if best >= LIKELY or self.confirmed else "weak"
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What memory holds of a search: whose, since when, (Q, D) vectors, the pictures as JPEG."""
+
+    account: str
+    made: int
+    vectors: FloatArray
+    pictures: tuple[bytes, ...]
+
+
 class Searches:
     """The searches of one city.
 
-    The query's vectors are held in memory only, and for a limited time. An old search can be read;
-    for feedback or a trajectory the operator has to give the pictures again.
+    The query's vectors and pictures are held in memory only, and for a limited time. An old search
+    can be read; for feedback or a trajectory the operator has to give the pictures again.
     """
 
     def __init__(
@@ -117,12 +127,14 @@ class Searches:
         self.database = database
         self.settings = settings
         self.second_stage = second_stage
-        # id of a search -> its account, when it was made, its vectors
-        self._vectors: OrderedDict[str, tuple[str, int, FloatArray]] = OrderedDict()
+        self._held: OrderedDict[str, _Held] = OrderedDict()  # by the id of the search
         self._lock = threading.Lock()
+        self.storing = threading.Lock()  # from the check of a revision until it is stored
 
-    def make(self, query: Query, vectors: FloatArray) -> Search:
-        """Search for the person of (Q, D) vectors and hold the vectors; the search is not stored.
+    def make(self, query: Query, vectors: FloatArray, pictures: tuple[bytes, ...] = ()) -> Search:
+        """Search for the person of (Q, D) vectors; hold them and the ``pictures`` they show.
+
+        The search is not stored.
 
         Raises:
             Refusal: 409 for a city without sightings.
@@ -143,9 +155,9 @@ class Searches:
             confirmed=confirmed,
         )
         with self._lock:
-            self._vectors[search.id] = (query.account, search.created, vectors)
-            while len(self._vectors) > MOST_IN_MEMORY:
-                self._vectors.popitem(last=False)
+            self._held[search.id] = _Held(query.account, search.created, vectors, pictures)
+            while len(self._held) > MOST_IN_MEMORY:
+                self._held.popitem(last=False)
         return search
 
     def apply_feedback(
@@ -160,9 +172,13 @@ class Searches:
         allowed = {*search.result_ids, *search.confirmed, *search.rejected}
         for name in (*confirmed, *rejected):
             if name not in allowed:
-                raise InputError(f"this search did not find '{name}'; judge what it found")
+                raise CodedError(
+                    "not_in_search", f"this search did not find '{name}'; judge what it found"
+                )
         if set(confirmed) & set(rejected):
-            raise InputError("a sighting is both confirmed and rejected; choose one")
+            raise CodedError(
+                "both_verdicts", "a sighting is both confirmed and rejected; choose one"
+            )
         return replace(
             search,
             found=self._find(search.query, self.vectors(search), confirmed, rejected),
@@ -170,6 +186,47 @@ class Searches:
             rejected=rejected,
             revision=search.revision + 1,
         )
+
+    def give_verdict(self, search: Search, sighting: str, verdict: Verdict | None) -> Search:
+        """Search again with one verdict changed, and all others as they are stored.
+
+        Args:
+            search: the search as it is stored.
+            sighting: the sighting; the verdict holds for its whole passage.
+            verdict: "confirmed", "rejected", or None to take the verdict back.
+
+        Raises:
+            InputError: a sighting that the search did not find.
+            Refusal: 409, the query is no longer in memory.
+        """
+        own = next((set(one.ids) for one in search.found.matches if sighting in one.ids), set())
+        own |= {sighting}
+        lists = {
+            "confirmed": [name for name in search.confirmed if name not in own],
+            "rejected": [name for name in search.rejected if name not in own],
+        }
+        if sighting not in {*search.result_ids, *search.confirmed, *search.rejected}:
+            raise CodedError(
+                "not_in_search", f"this search did not find '{sighting}'; judge what it found"
+            )
+        if verdict is not None:
+            lists[verdict].append(sighting)
+        return self.apply_feedback(search, tuple(lists["confirmed"]), tuple(lists["rejected"]))
+
+    def check_revision(self, identifier: str, revision: int) -> None:
+        """Refuse feedback on an answer that was changed meanwhile; hold ``storing`` around it.
+
+        Raises:
+            Refusal: 409.
+        """
+        stored = self.get(identifier)
+        if stored is None or stored.revision != revision:
+            raise Refusal(
+                409,
+                "verdict_conflict",
+                "This search was judged elsewhere meanwhile.",
+                "Read the search again, compare both verdicts, and decide.",
+            )
 
     def trace(self, search: Search) -> Trajectory:
         """Return the person's path, through confirmed sightings and without rejected ones.
@@ -193,18 +250,7 @@ class Searches:
         Raises:
             Refusal: 409, they are no longer in memory, or of a network that is no longer in use.
         """
-        oldest = now() - int(self.settings.query_minutes * 60_000)
-        with self._lock:
-            for key in [k for k, (_, made, _) in self._vectors.items() if made < oldest]:
-                del self._vectors[key]
-            held = self._vectors.get(search.id)
-        if held is None:
-            raise Refusal(
-                409,
-                "query_forgotten",
-                "The query pictures of this search are no longer held.",
-                "Add the picture again and search anew.",
-            )
+        held = self._hold(search)
         if search.query.model != self.networks.now().model_id:
             raise Refusal(
                 409,
@@ -212,13 +258,39 @@ class Searches:
                 "The city has changed to another network since this search.",
                 "Add the picture again and search anew.",
             )
-        return held[2]
+        return held.vectors
+
+    def picture(self, search: Search, number: int) -> bytes:
+        """Return a query picture, cut to its person, as JPEG; ``number`` counts from 1.
+
+        Raises:
+            Refusal: 409, no longer in memory; 404, the search had fewer pictures.
+        """
+        pictures = self._hold(search).pictures
+        if not 1 <= number <= len(pictures):
+            raise not_found("query picture")
+        return pictures[number - 1]
+
+    def _hold(self, search: Search) -> _Held:
+        oldest = now() - int(self.settings.query_minutes * 60_000)
+        with self._lock:
+            for key in [k for k, one in self._held.items() if one.made < oldest]:
+                del self._held[key]
+            held = self._held.get(search.id)
+        if held is None:
+            raise Refusal(
+                409,
+                "query_forgotten",
+                "The query pictures of this search are no longer held.",
+                "Add the picture again and search anew.",
+            )
+        return held
 
     def forget(self, account: str) -> None:
         """Drop the vectors of an account's searches, for example when it signs out."""
         with self._lock:
-            for key in [k for k, (owner, _, _) in self._vectors.items() if owner == account]:
-                del self._vectors[key]
+            for key in [k for k, one in self._held.items() if one.account == account]:
+                del self._held[key]
 
     def _find(
         self,
@@ -296,6 +368,11 @@ class Searches:
         query = sa.select(SEARCHES).where(condition).order_by(SEARCHES.c.created.desc())
         with self.database.read() as connection:
             return [_search(row) for row in connection.execute(query)]
+
+
+def _not_in_search(name: str) -> CodedError:
+    text = f"this search did not find '{name}'; judge what it found"
+    return CodedError("not_in_search", text)
 
 
 def _search(row: sa.Row[Any]) -> Search:

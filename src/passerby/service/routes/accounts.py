@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from passerby.errors import InputError
-from passerby.service.access import Refusal, not_found
+from passerby.service.access import CodedError, Refusal, not_found
 from passerby.service.accounts import Account, check_password
 from passerby.service.http import (
     PROBLEMS,
@@ -181,7 +180,7 @@ def choose_password(
             raise Refusal(403, "wrong_password", "The present password is wrong.", "Type it again.")
         service.failed_sign_ins.succeed(address, account.name)
         if wanted.new == wanted.current:
-            raise InputError("the new password is the present one; choose another")
+            raise CodedError("password_same", "the new password is the present one; choose another")
     caller.record("password_changed", {"name": account.name, "one_time": account.must_change})
     service.accounts.set_password(account.name, wanted.new)
     changed = service.accounts.get(account.name)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, Field
 
 from passerby.city import Match, Trajectory
@@ -25,6 +26,7 @@ from passerby.service.http import (
     rounded,
 )
 from passerby.service.inputs import Name, Names, Number, Wanted
+from passerby.service.pictures import small_jpeg
 from passerby.service.routes.sightings import SightingInfo, find_sightings
 from passerby.service.searches import Query, Search
 from passerby.times import format_time
@@ -61,13 +63,6 @@ class NewSearch(Wanted):
     group: Per = Field(
         default="tracklet", description="one match a tracklet, a visit to a camera, or a sighting"
     )
-
-
-class Judgement(Wanted):
-    """The operator's feedback on the results; each call replaces the earlier one."""
-
-    confirmed: Names = Field(default=[], description="ids that show the person")
-    rejected: Names = Field(default=[], description="ids that do not")
 
 
 class MatchInfo(SightingInfo):
@@ -117,6 +112,7 @@ class SearchInfo(BaseModel):
     )
     query_sightings: list[str]
     enhanced: list[bool] = Field(description="whether each query picture was brightened")
+    query_pictures: list[str] = Field(description="SHA-256 of each query picture, in order")
     matches: list[MatchInfo]
 
     @classmethod
@@ -146,6 +142,7 @@ class SearchInfo(BaseModel):
             recorded=dict(found.recorded),
             query_sightings=list(query.sightings),
             enhanced=list(query.enhanced),
+            query_pictures=list(query.pictures),
             matches=[MatchInfo.of(match, rank) for rank, match in enumerate(found.matches, 1)],
         )
 
@@ -233,7 +230,7 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
     scope = caller.access.narrow(new.scope.scope())
     approval = service.width.allow(scope, case=case.id, account=account.name)
     embedder = service.networks.now()
-    vectors, digests, enhanced = _embed(new, caller, embedder)
+    vectors, crops, enhanced = _embed(new, caller, embedder)
     query = Query(
         account=account.name,
         case=case.id,
@@ -241,19 +238,19 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
         scope=scope,
         limit=min(new.limit, service.settings.most_results),
         group=new.group,
-        pictures=digests,
+        pictures=tuple(digest for digest, _ in crops),
         sightings=tuple(new.sightings),
         enhanced=enhanced,
     )
-    search = service.searches.make(query, vectors)
+    search = service.searches.make(query, vectors, tuple(small_jpeg(crop) for _, crop in crops))
     details = {"approval": approval.id if approval else None}
-    return SearchInfo.of(_store(caller, search, "searched", details))
+    return SearchInfo.of(store_search(caller, search, "searched", details))
 
 
 def _embed(
     new: NewSearch, caller: Caller, embedder: Embedder
-) -> tuple[FloatArray, tuple[str, ...], tuple[bool, ...]]:
-    """Return (Q, D) vectors of the query, its pictures' hashes, and which were brightened."""
+) -> tuple[FloatArray, list[tuple[str, NDArray[np.uint8]]], tuple[bool, ...]]:
+    """Return (Q, D) vectors, each picture's hash with its person, and which were brightened."""
     service = caller.service
     wanted = len(new.pictures) + len(new.sightings)
     if not 1 <= wanted <= service.settings.most_pictures:
@@ -274,10 +271,11 @@ def _embed(
     if new.sightings:
         find_sightings(caller, new.sightings)
         parts.append(service.city.gallery.vectors(new.sightings, model=embedder.model_id))
-    return np.concatenate(parts), tuple(picture.digest for picture in chosen), enhanced
+    digests = [picture.digest for picture in chosen]
+    return np.concatenate(parts), list(zip(digests, better, strict=True)), enhanced
 
 
-def _store(caller: Caller, search: Search, action: str, details: dict[str, Any]) -> Search:
+def store_search(caller: Caller, search: Search, action: str, details: dict[str, Any]) -> Search:
     """Record a search or its feedback in the audit, then store it with the entry's number."""
     query = search.query
     common = {
@@ -346,17 +344,6 @@ def read(identifier: str, caller: Searcher) -> SearchInfo:
     details = {"search": search.id, "results": search.result_ids}
     caller.record("search_read", details, case=case.id, units=search.query.scope.units)
     return SearchInfo.of(search)
-
-
-@router.put("/{identifier}/judgement", summary="Confirm and reject")
-def apply_feedback(identifier: str, judgement: Judgement, caller: Searcher) -> SearchInfo:
-    """Set which sightings show the person and which do not; the search is repeated with it."""
-    search = find_search(caller, identifier)
-    look_again(caller, search)
-    confirmed, rejected = tuple(judgement.confirmed), tuple(judgement.rejected)
-    again = caller.service.searches.apply_feedback(search, confirmed, rejected)
-    details = {"confirmed": confirmed, "rejected": rejected}
-    return SearchInfo.of(_store(caller, again, "judged", details))
 
 
 @trajectory_router.get("/{identifier}/trajectory", summary="The person's path")

@@ -42,7 +42,6 @@ const json = async (response) => (response.status === 204 ? null : response.json
 
 export const get = async (path, options) => json(await send("GET", path, options));
 export const post = async (path, body, options) => json(await send("POST", path, { body, ...options }));
-export const put = async (path, body) => json(await send("PUT", path, { body }));
 export const patch = async (path, body) => json(await send("PATCH", path, { body }));
 export const remove = async (path) => json(await send("DELETE", path));
 

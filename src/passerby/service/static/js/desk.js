@@ -1,7 +1,9 @@
 // The screen of a signed-in account: loads its data once, then builds the views.
+import { keepAddress } from "./address.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { listenToKeys } from "./keyboard.js";
+import { t } from "./i18n.js";
 import { mapView } from "./map/map.js";
 import { accountsPage } from "./pages/accounts.js";
 import { approvalsPage } from "./pages/approvals.js";
@@ -15,8 +17,14 @@ import { buildTree } from "./units.js";
 import { queryPanel } from "./views/query.js";
 import { resultsPanel } from "./views/results.js";
 import { timeline } from "./views/timeline.js";
-import { topbar } from "./views/topbar.js";
+import { openPages, topbar } from "./views/topbar.js";
 import { loadCoverage } from "./work.js";
+
+/** The zone that was chosen in this browser; null for the city's, or for one it does not know. */
+function rememberedZone() {
+  const zone = localStorage.getItem("passerby.zone");
+  return zone && Intl.supportedValuesOf("timeZone").concat("UTC").includes(zone) ? zone : null;
+}
 
 /** Fetch the city, its units, cameras, base map and the account's cases. */
 export async function loadDesk() {
@@ -34,6 +42,7 @@ export async function loadDesk() {
     const remembered = localStorage.getItem("passerby.case");
     update({
       city,
+      zone: rememberedZone(),
       units: tree,
       cameras: cameras.features,
       base,
@@ -54,8 +63,10 @@ const PAGES = { cases: casesPage, approvals: approvalsPage, audit: auditPage, ca
 
 /** The whole screen. */
 export function desk() {
+  const heading = h("h1", { class: "visually-hidden" });
+  const name = () => (heading.textContent = t("page.search"));
   const work = state.session.account.may.includes("search")
-    ? h("main", { class: "work" }, queryPanel(), h("section", { class: "middle" }, mapView(), timeline()), resultsPanel())
+    ? h("main", { class: "work" }, heading, queryPanel(), h("section", { class: "middle" }, mapView(), timeline()), resultsPanel())
     : null;
   const page = h("main", { class: "page" });
   const choose = () => {
@@ -70,8 +81,11 @@ export function desk() {
   subscribe(["view"], choose);
   subscribe(["language"], () => state.view !== "search" && choose());
   subscribe(["drawer"], drawers);
+  subscribe(["language"], name);
+  name();
   listenToKeys();
   choose();
   drawers();
+  keepAddress(openPages());
   return h("div", { class: "desk" }, topbar(), work, page);
 }

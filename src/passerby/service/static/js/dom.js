@@ -74,6 +74,34 @@ export function segmented(options, chosen, onchoose, label) {
   );
 }
 
+let suspended = null; // dialogs that wait for the next sign-in; null while there is a session
+
+/** Take every dialog off the page, with what was typed in it; one opened meanwhile waits too. */
+export function suspendDialogs() {
+  suspended ??= [];
+  for (const dialog of document.querySelectorAll("dialog")) {
+    suspended.push(dialog);
+    dialog.remove(); // without its "close": nobody answered it
+  }
+}
+
+/** Show the dialogs again, with what was typed. */
+export function resumeDialogs() {
+  const waiting = suspended ?? [];
+  suspended = null;
+  waiting.forEach(present);
+}
+
+function present(dialog) {
+  if (suspended) {
+    suspended.push(dialog);
+    return;
+  }
+  document.body.append(dialog);
+  dialog.removeAttribute("open"); // one that was removed while open still says that it is
+  dialog.showModal();
+}
+
 /** Show a dialog that ends with Escape, its close button, or `close(value)`. */
 export function openDialog(title, build, { closeLabel, wide = false } = {}) {
   return new Promise((resolve) => {
@@ -95,8 +123,7 @@ export function openDialog(title, build, { closeLabel, wide = false } = {}) {
       dialog.remove();
       resolve(dialog.returned);
     });
-    document.body.append(dialog);
-    dialog.showModal();
+    present(dialog);
   });
 }
 
@@ -106,4 +133,10 @@ export function toast(text, icon = null) {
   const box = h("div", { class: "toast" }, icon, h("span", {}, text));
   host.append(box);
   setTimeout(() => box.remove(), 5000);
+}
+
+/** Load the page anew, without the address of what was shown. */
+export function startAnew() {
+  history.replaceState(null, "", location.pathname);
+  location.reload();
 }

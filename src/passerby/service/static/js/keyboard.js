@@ -1,15 +1,17 @@
 // Keys for triage: look at one result after another without the mouse.
-import { h, openDialog } from "./dom.js";
+import { h, openDialog, toast } from "./dom.js";
 import { t } from "./i18n.js";
 import { state, update } from "./state.js";
 import { compare } from "./views/compare.js";
-import { addSighting, applyFeedback, selectedMatch, verdictOf } from "./work.js";
+import { toggleVerdict, undoVerdict } from "./verdicts.js";
+import { addSighting, selectedMatch } from "./work.js";
 
 const KEYS = [
   ["j ↓", "keys.next"],
   ["k ↑", "keys.previous"],
   ["c", "keys.confirm"],
   ["x", "keys.reject"],
+  ["u", "judge.undo"],
   ["Enter", "keys.compare"],
   ["f", "keys.similar"],
   ["Space", "keys.play"],
@@ -35,7 +37,7 @@ export function listenToKeys() {
 function actions() {
   if (!state.search?.matches.length) return {};
   const match = selectedMatch();
-  const mark = (verdict) => () => match && applyFeedback(match, verdictOf(match) === verdict ? null : verdict);
+  const mark = (verdict) => () => match && inSight(match) && toggleVerdict(match, verdict);
   return {
     j: () => step(1),
     ArrowDown: () => step(1),
@@ -43,10 +45,25 @@ function actions() {
     ArrowUp: () => step(-1),
     c: mark("confirmed"),
     x: mark("rejected"),
+    u: undoVerdict,
     Enter: () => match && compare(match),
-    f: () => match && addSighting(match),
+    f: () => match && addSighting(match, state.search.case),
     " ": () => state.playhead !== null && update({ playing: !state.playing }),
   };
+}
+
+/** Whether the operator sees a result; one out of sight is brought there and not judged. */
+function inSight(match) {
+  const card = document.querySelector(`.results-list .card[data-id="${CSS.escape(match.id)}"]`);
+  const list = card?.closest(".results-list").getBoundingClientRect();
+  const own = card?.getBoundingClientRect();
+  const middle = own ? [own.left + own.width / 2, own.top + own.height / 2] : [-1, -1];
+  const shown = own && middle[1] > list.top && middle[1] < list.bottom && card.contains(document.elementFromPoint(...middle));
+  if (!shown) {
+    card?.scrollIntoView({ block: "nearest" });
+    toast(t("keys.out_of_sight"));
+  }
+  return shown;
 }
 
 /** Select the next or previous card, in the order in which they are shown. */

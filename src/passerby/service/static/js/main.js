@@ -1,7 +1,7 @@
 // Entry of the page: sets theme and language, then shows the sign-in or the desk.
 import { get } from "./api.js";
 import { desk, loadDesk } from "./desk.js";
-import { fill } from "./dom.js";
+import { fill, resumeDialogs, startAnew, suspendDialogs } from "./dom.js";
 import { firstLanguage } from "./i18n.js";
 import { choosePassword, signIn } from "./views/signin.js";
 import { state, subscribe, update } from "./state.js";
@@ -24,6 +24,8 @@ let built = null; // the desk and its account; it stays while a session that end
 /** Show the desk of a session, or the sign-in without one. */
 async function show() {
   if (!state.session) {
+    suspendDialogs(); // nobody is shown without a session; what was typed comes back with it
+    document.querySelector(".toasts").replaceChildren();
     fill(root, signIn());
     return;
   }
@@ -33,7 +35,7 @@ async function show() {
   }
   const { name } = state.session.account;
   if (built && built.name !== name) {
-    location.reload(); // another account starts with an empty page
+    startAnew(); // another account starts with an empty page
     return;
   }
   if (!built) {
@@ -42,6 +44,7 @@ async function show() {
     built = { name, element: desk() };
   }
   fill(root, built.element);
+  resumeDialogs();
 }
 
 update({ theme: firstTheme(), language: firstLanguage() });

@@ -7,9 +7,10 @@ import { state } from "./state.js";
 /** One or two sentences that say what was wrong and what to do. */
 export function problemText(problem) {
   const key = `problem.${problem.code}`;
-  if (hasText(key)) return t(key, { text: problem.message });
+  const text = [problem.message, problem.whatToDo].filter(Boolean).join(" ");
+  if (hasText(key)) return t(key, { text });
   if (state.language === "zh") return `${t("problem.refused")}${problem.message}`;
-  return [problem.message, problem.whatToDo].filter(Boolean).join(" ");
+  return text;
 }
 
 /** Show an error for five seconds at the foot of the page. */

@@ -5,6 +5,7 @@ const listeners = new Map();
 
 export const state = {
   session: null, // {account, csrf, expires}
+  zone: null, // chosen for this browser; null for the city's
   city: null, // name, zone, bounds, model, limits
   units: null, // the tree, see units.js
   cameras: [], // features
@@ -21,7 +22,11 @@ export const state = {
   window: { start: null, end: null },
   coverage: null, // camera -> {sightings, first, last}
   search: null, // the last answer
+  asked: null, // the question of the last answer as JSON; null for a search opened from a list
+  verdicts: new Map(), // id of a result -> a verdict that is not stored, see verdicts.js
+  undo: null, // the last stored verdict: {search, match, before, verdict}
   trajectory: null,
+  noPath: null, // why there is no path
   alternative: 0,
   status: "idle", // idle | searching | ready | failed
   problem: null,

@@ -12,8 +12,14 @@ function format(options) {
   return formats.get(key);
 }
 
-/** The city's time zone. */
-export const zone = () => state.city?.time_zone ?? "UTC";
+/** The zone in which times are shown and read: the chosen one, or the city's. */
+export const zone = () => state.zone ?? state.city?.time_zone ?? "UTC";
+
+/** The zones that can be chosen: the city's, UTC, this computer's, then all others. */
+export function zones() {
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return [...new Set([state.city.time_zone, "UTC", own, ...Intl.supportedValuesOf("timeZone")])];
+}
 
 /** Such as "UTC+8", for the moment `at`. */
 export function zoneName(at = Date.now()) {
@@ -25,7 +31,8 @@ export function zoneName(at = Date.now()) {
 }
 
 export const clock = (ms) => format({ hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(ms);
-export const shortClock = (ms) => format({ hour: "2-digit", minute: "2-digit" }).format(ms);
+const shortClock = (ms) => format({ hour: "2-digit", minute: "2-digit" }).format(ms);
+const date = (ms) => format({ day: "numeric", month: "short" }).format(ms);
 export const day = (ms) => format({ weekday: "short", day: "numeric", month: "short" }).format(ms);
 export const dateTime = (ms) =>
   format({ year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }).format(ms);
@@ -63,16 +70,45 @@ function offset(ms) {
   return Date.UTC(year, month - 1, date, hour, minute, second) - Math.floor(ms / 1000) * 1000;
 }
 
-/** For an <input type="datetime-local">: the city's wall clock at a moment. */
+/** For an <input type="datetime-local">: the wall clock at a moment. */
 export const toLocalInput = (ms) => new Date(ms + offset(ms)).toISOString().slice(0, 16);
 
-/** The moment at which the city's wall clock shows what was typed; null for nothing. */
+/**
+ * The moments at which the wall clock shows what was typed, earliest first: one as a rule, two in
+ * the hour that is repeated when clocks go back, none in the hour that is left out.
+ */
+export function momentsOf(text) {
+  const wall = Date.parse(`${text}Z`);
+  if (Number.isNaN(wall)) return [];
+  const around = [wall - DAY, wall + DAY].map((ms) => wall - offset(ms));
+  return [...new Set(around)].filter((ms) => ms + offset(ms) === wall).sort((a, b) => a - b);
+}
+
+/** The moment that was typed, the first of two; after a gap, as if the clocks had not changed. */
 export function fromLocalInput(text) {
   if (!text) return null;
   const wall = Date.parse(`${text}Z`);
   if (Number.isNaN(wall)) return null;
-  const guess = wall - offset(wall);
-  return wall - offset(guess); // once more, for the hour in which the clocks change
+  return momentsOf(text)[0] ?? wall - offset(wall - DAY);
+}
+
+const DAY = 86_400_000;
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((minutes) => minutes * 60_000);
+const DAYS = [1, 2, 5, 10, 30, 90, 365].map((days) => days * DAY);
+
+/** At most `most` round moments of the wall clock, each {at, text}; midnight is shown as a date. */
+export function axisTicks(start, end, most) {
+  const step = [...STEPS, ...DAYS].find((one) => (end - start) / one <= most) ?? DAYS.at(-1);
+  const ticks = [];
+  const first = Math.ceil((start + offset(start)) / step) * step;
+  for (let wall = first; wall - offset(wall) <= end + DAY; wall += step) {
+    const text = new Date(wall).toISOString().slice(0, 16);
+    for (const at of momentsOf(text)) {
+      if (at < start || at > end) continue;
+      ticks.push({ at, text: text.endsWith("T00:00") ? date(at) : shortClock(at) });
+    }
+  }
+  return ticks;
 }
 
 /** From the first to the last sighting, in whole minutes. */

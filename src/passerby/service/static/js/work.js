@@ -1,6 +1,5 @@
-// Actions of the operator: search, give feedback, trace; and what the page reads from the answer.
-import { cropUrl, get, post, put } from "./api.js";
-import { warn } from "./problems.js";
+// Actions of the operator: search, reopen, trace; and what the page reads from the answer.
+import { cropUrl, get, post } from "./api.js";
 import { state, update } from "./state.js";
 
 const iso = (ms) => (ms === null ? null : new Date(ms).toISOString());
@@ -30,34 +29,66 @@ export async function loadCoverage() {
   }
 }
 
+/** What the panel asks now, in the form of the HTTP API. */
+const question = () => ({
+  case: state.caseId,
+  pictures: state.pictures.filter((one) => !one.sighting).map(({ id, box, plain }) => ({ id, box, enhance: plain ? "off" : "auto" })),
+  sightings: state.pictures.filter((one) => one.sighting).map((one) => one.sighting),
+  scope: scope(),
+});
+
+/** How the shown search stands to the panel: "now", "changed", or "earlier" (opened from a list). */
+export function age() {
+  if (state.asked === null) return "earlier";
+  return state.asked === JSON.stringify(question()) ? "now" : "changed";
+}
+
+let asking = null; // AbortController of the search under way
+
+/** Start to ask; what was asked before and is not answered yet is dropped. */
+function ask() {
+  asking?.abort();
+  asking = new AbortController();
+  update({ status: "searching", problem: null, playing: false });
+  return asking.signal;
+}
+
+/** Give up the search under way; the results before it stay. */
+export function cancelSearch() {
+  asking?.abort();
+  update({ status: state.search ? "ready" : "idle" });
+}
+
+function failed(problem, signal) {
+  if (signal.aborted) return;
+  const gone = problem.code === "pictures_forgotten";
+  const pictures = gone ? state.pictures.map((one) => (one.sighting ? one : { ...one, gone })) : state.pictures;
+  update({ status: "failed", problem, pictures });
+}
+
 /** Search for the person of the query pictures in the scope. */
 export async function search() {
-  update({ status: "searching", problem: null, selected: null, alternative: 0, playing: false });
+  const signal = ask();
+  const asked = question();
   try {
-    const answer = await post("/api/searches", {
-      case: state.caseId,
-      pictures: state.pictures
-        .filter((one) => !one.sighting)
-        .map(({ id, box, plain }) => ({ id, box, enhance: plain ? "off" : "auto" })),
-      sightings: state.pictures.filter((one) => one.sighting).map((one) => one.sighting),
-      scope: scope(),
-      limit: Math.min(60, state.city.limits.most_results),
-    });
-    await show(answer);
-    update({ drawer: "right" });
+    const limit = Math.min(60, state.city.limits.most_results);
+    const answer = await post("/api/searches", { ...asked, limit }, { signal });
+    if (signal.aborted) return;
+    update({ asked: JSON.stringify(asked), selected: null, trajectory: null, alternative: 0, drawer: "right", undo: null });
+    await showAnswer(answer);
   } catch (error) {
-    update({ status: "failed", problem: error, search: null, trajectory: null });
+    failed(error, signal);
   }
 }
 
 /** Show an answer, then the path of its person. */
-async function show(answer) {
+export async function showAnswer(answer, { path = true } = {}) {
   update({
     search: answer,
     status: "ready",
     selected: answer.matches.find((one) => one.id === state.selected)?.id ?? answer.matches[0]?.id ?? null,
   });
-  await trace();
+  if (path) await trace();
 }
 
 /** Load the path of the present search's person. */
@@ -67,69 +98,24 @@ async function trace() {
     const trajectory = await get(`/api/searches/${asked.id}/trajectory`);
     if (state.search?.id !== asked.id || state.search.revision !== trajectory.revision) return;
     const first = trajectory.visits[0];
-    update({ trajectory, alternative: 0, playhead: first ? Date.parse(first.arrive) : null });
+    update({ trajectory, noPath: null, alternative: 0, playhead: first ? Date.parse(first.arrive) : null });
   } catch (error) {
-    update({ trajectory: null, problem: error });
+    if (state.search?.id === asked.id) update({ trajectory: null, noPath: error });
   }
 }
 
 /** Open a search that was made before. */
 export async function reopen(id) {
-  update({ view: "search", status: "searching", problem: null, trajectory: null });
+  const signal = ask();
+  update({ view: "search" });
   try {
-    await show(await get(`/api/searches/${id}`));
+    const answer = await get(`/api/searches/${encodeURIComponent(id)}`, { signal });
+    if (signal.aborted) return;
+    update({ asked: null, selected: null, trajectory: null, alternative: 0, undo: null });
+    await showAnswer(answer);
   } catch (error) {
-    update({ status: "failed", problem: error, search: null });
+    failed(error, signal);
   }
-}
-
-/** Set the feedback for a result: "confirmed", "rejected", or null to remove it. */
-export async function applyFeedback(match, verdict) {
-  const own = new Set([match.id, ...(match.members ?? [])]);
-  const { search: now } = state;
-  const confirmed = now.confirmed.filter((id) => !own.has(id));
-  const rejected = now.rejected.filter((id) => !own.has(id));
-  if (verdict === "confirmed") confirmed.push(match.id);
-  if (verdict === "rejected") rejected.push(match.id);
-  const selected = verdict === "rejected" && state.selected === match.id ? nextOf(match.id) : state.selected;
-  update({ search: { ...now, confirmed, rejected }, selected });
-  unsent = true;
-  await (sending ??= sendFeedback());
-}
-
-let unsent = false; // there is feedback that no request holds yet
-let sending = null; // promise of the requests in progress; feedback may come faster than answers
-
-/** Send feedback until none is unsent; only the last answer is shown. */
-async function sendFeedback() {
-  try {
-    while (unsent) {
-      unsent = false;
-      const { id, confirmed, rejected } = state.search;
-      const answer = await put(`/api/searches/${id}/judgement`, { confirmed, rejected });
-      if (!unsent && state.search?.id === id) await show(answer);
-    }
-  } catch (error) {
-    update({ problem: error });
-    warn(error);
-  } finally {
-    sending = null;
-  }
-}
-
-/** The result to select after one is rejected. */
-function nextOf(id) {
-  const ids = state.search.matches.map((one) => one.id);
-  const at = ids.indexOf(id);
-  return ids[at + 1] ?? ids[at - 1] ?? null;
-}
-
-/** The operator's feedback for a result: "confirmed", "rejected" or null. */
-export function verdictOf(match) {
-  const own = [match.id, ...(match.members ?? [])];
-  if (own.some((id) => state.search?.confirmed.includes(id))) return "confirmed";
-  if (own.some((id) => state.search?.rejected.includes(id))) return "rejected";
-  return null;
 }
 
 /** The path that is shown: the best one or a chosen alternative. */

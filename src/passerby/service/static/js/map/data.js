@@ -2,7 +2,8 @@
 import { labelPlace, wedge } from "../geo.js";
 import { state } from "../state.js";
 import { cameraAt } from "../views/describe.js";
-import { shownPath, verdictOf } from "../work.js";
+import { verdictOf } from "../verdicts.js";
+import { shownPath } from "../work.js";
 
 const collection = (features) => ({ type: "FeatureCollection", features });
 

@@ -30,7 +30,6 @@ export function drawMarkers(map) {
       {
         type: "button",
         class: `visit-pin ${kind} ${Math.max(...own.map(([, visit]) => visit.confidence)) < 0.5 ? "faint" : ""}`,
-        "aria-label": `${nameOfCamera(first.camera)}, ${label}`,
         title: `${nameOfCamera(first.camera)}\n${label}`,
         onclick: (event) => {
           event.stopPropagation();
@@ -38,6 +37,7 @@ export function drawMarkers(map) {
         },
       },
       numbers.join("·"),
+      h("span", { class: "visually-hidden" }, ` ${nameOfCamera(first.camera)}, ${label}`),
     );
     visits.push(new Marker({ element, anchor: "bottom", offset: [0, -7] }).setLngLat(first.place).addTo(map));
   }

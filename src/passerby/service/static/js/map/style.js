@@ -27,7 +27,7 @@ export const PALETTES = {
     wedge: "#33475c",
     result: "#1d5fd1",
     confirmed: "#13794b",
-    track: "#d6461f",
+    track: "#cc3f19",
     trackCasing: "#ffffff",
     onTrack: "#ffffff",
     unknown: "#6f5a52",

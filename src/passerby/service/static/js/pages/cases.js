@@ -1,9 +1,9 @@
 // Cases and the searches made for them.
 import { get, post } from "../api.js";
 import { button, h } from "../dom.js";
+import { askByForm } from "../form.js";
 import { number, t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { warn } from "../problems.js";
 import { state, update } from "../state.js";
 import { dateTime } from "../time.js";
 import { openCase } from "../views/case.js";
@@ -55,14 +55,14 @@ function status(one) {
   return one.is_open ? chip(t("case.is_open"), "good") : chip(t("case.expired"), "warn");
 }
 
+/** Ask first: a closed case is not opened again. */
 async function close(one, reload) {
-  try {
-    await post(`/api/cases/${encodeURIComponent(one.id)}/close`);
+  const send = async () => (await post(`/api/cases/${encodeURIComponent(one.id)}/close`)) ?? true;
+  const sure = h("p", { class: "notice warn" }, icon("warning"), h("span", {}, t("case.close_sure", { id: one.id })));
+  if (await askByForm("case.close", "case.close", send, { why: sure, fields: null })) {
     if (state.caseId === one.id) {
       update({ caseId: state.cases.find((other) => other.is_open && other.id !== one.id)?.id ?? null });
     }
     reload();
-  } catch (error) {
-    warn(error);
   }
 }

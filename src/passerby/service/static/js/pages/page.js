@@ -39,7 +39,7 @@ export function table(columns, rows, { empty } = {}) {
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, columns.map(([key]) => h("th", { scope: "col" }, key ? t(key) : "")))),
+      h("thead", {}, h("tr", {}, columns.map(([key]) => (key ? h("th", { scope: "col" }, t(key)) : h("td", {}))))),
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([, cell]) => h("td", {}, cell(row)))))),
     ),
   );

@@ -47,7 +47,15 @@ export function choosePerson(picture) {
       };
       const stage = h(
         "div",
-        { class: "box-stage", onpointerdown: begin },
+        {
+          class: "box-stage",
+          onpointerdown: begin,
+          tabindex: 0,
+          role: "application",
+          "aria-label": t("person.box_keys"),
+          "data-key": "box-stage",
+          onkeydown: byKeys,
+        },
         h("img", { src: picture.url, alt: t("person.query"), draggable: "false" }),
         layer,
       );
@@ -69,6 +77,23 @@ export function choosePerson(picture) {
         stage.setPointerCapture(event.pointerId);
         stage.addEventListener("pointermove", move);
         stage.addEventListener("pointerup", () => stage.removeEventListener("pointermove", move), { once: true });
+      }
+      /** Arrows move the box, with Shift they move its lower right corner; the first one makes it. */
+      function byKeys(event) {
+        const step = Math.max(4, picture.height / 50);
+        const by = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
+        if (!by || event.target !== stage) return;
+        event.preventDefault();
+        const { width, height } = picture;
+        const [x0, y0, x1, y1] = box ?? [width * 0.3, height * 0.1, width * 0.7, height * 0.9];
+        const bound = (value, low, high) => Math.min(Math.max(value, low), high);
+        if (event.shiftKey) {
+          box = [x0, y0, bound(x1 + by[0], x0 + SMALLEST[0], width), bound(y1 + by[1], y0 + SMALLEST[1], height)];
+        } else {
+          const [dx, dy] = [bound(by[0], -x0, width - x1), bound(by[1], -y0, height - y1)];
+          box = [x0 + dx, y0 + dy, x1 + dx, y1 + dy];
+        }
+        redraw();
       }
       redraw();
       return [

@@ -3,7 +3,7 @@ import { cropUrl, get } from "../api.js";
 import { button, fill, h, openDialog } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { problemText } from "../problems.js";
+import { problemText, warn } from "../problems.js";
 import { state } from "../state.js";
 import { clock } from "../time.js";
 import { addSighting } from "../work.js";
@@ -22,12 +22,10 @@ export function browseCamera(first = busiest()) {
         try {
           const found = await load(camera);
           if (asked !== camera) return;
-          fill(
-            seen,
-            found.length
-              ? h("ul", { class: "browse-grid" }, found.map((one) => tile(one, close)))
-              : h("p", { class: "hint" }, t("camera.silent")),
-          );
+          if (!found.length) return void fill(seen, h("p", { class: "hint" }, t("camera.silent")));
+          const grid = h("ul", { class: "browse-grid" });
+          fill(seen, grid);
+          addTo(grid, found, new Set(), camera, close);
         } catch (error) {
           fill(seen, h("p", { class: "notice bad" }, problemText(error)));
         }
@@ -61,10 +59,37 @@ function busiest() {
   return seen[0]?.camera ?? state.cameras[0]?.properties.id;
 }
 
-function load(camera) {
-  const query = new URLSearchParams({ case: state.caseId, camera, limit: "60" });
+const PAGE = 60;
+
+/** Add passers-by to the grid, and a button for those before them; each track is shown once. */
+function addTo(grid, found, shown, camera, close) {
+  for (const one of found) {
+    const name = one.tracklet ?? one.id;
+    if (!shown.has(name)) grid.append(tile(one, close));
+    shown.add(name);
+  }
+  if (found.length < PAGE) return;
+  const oldest = Math.min(...found.map((one) => Date.parse(one.time)));
+  const more = button(t("browse.more"), async () => {
+    more.disabled = true;
+    try {
+      const next = await load(camera, oldest);
+      more.remove();
+      addTo(grid, next, shown, camera, close);
+    } catch (error) {
+      more.disabled = false;
+      warn(error);
+    }
+  }, { kind: "wide", "data-key": "browse-more" });
+  grid.after(more);
+}
+
+/** The newest passers-by of the window, or those before a moment. */
+function load(camera, before = null) {
+  const query = new URLSearchParams({ case: state.caseId, camera, limit: String(PAGE) });
   if (state.window.start !== null) query.set("start", new Date(state.window.start).toISOString());
-  if (state.window.end !== null) query.set("end", new Date(state.window.end).toISOString());
+  const end = before ?? state.window.end;
+  if (end !== null) query.set("end", new Date(end).toISOString());
   return get(`/api/sightings?${query}`);
 }
 

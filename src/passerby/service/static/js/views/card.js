@@ -5,7 +5,8 @@ import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, update } from "../state.js";
 import { clock, day } from "../time.js";
-import { addSighting, applyFeedback, verdictOf, visitOf } from "../work.js";
+import { openVerdict, toggleVerdict, verdictOf } from "../verdicts.js";
+import { addSighting, visitOf } from "../work.js";
 import { compare } from "./compare.js";
 import { nameOfCamera, score, unitPath } from "./describe.js";
 
@@ -14,13 +15,16 @@ export function card(match) {
   const visit = visitOf(match);
   const time = Date.parse(match.time);
   const select = () => update({ selected: match.id });
-  const press = (kind) => applyFeedback(match, verdict === kind ? null : kind);
+  const open = openVerdict(match);
+  const press = (kind) => toggleVerdict(match, kind);
+  const busy = (kind) => (open?.status === "pending" && open.verdict === kind ? h("span", { class: "spinner" }) : null);
   return h(
     "li",
     {
-      class: `card ${verdict ?? ""} ${match.id === state.selected ? "selected" : ""}`,
+      class: `card ${verdict ?? ""} ${open?.status ?? ""} ${match.id === state.selected ? "selected" : ""}`,
       "data-id": match.id,
       "aria-current": String(match.id === state.selected),
+      "aria-busy": String(open?.status === "pending"),
       onclick: select,
       onmouseenter: () => update({ hovered: match.id }),
       onmouseleave: () => update({ hovered: null }),
@@ -31,7 +35,6 @@ export function card(match) {
         type: "button",
         class: "crop",
         title: t("compare.open"),
-        "aria-label": t("compare.open"),
         "data-key": `crop:${match.id}`,
         onclick: () => {
           select();
@@ -39,6 +42,7 @@ export function card(match) {
         },
       },
       h("img", { src: cropUrl(match.id, state.search.case), alt: t("results.crop", { n: match.rank }), loading: "lazy" }),
+      h("span", { class: "visually-hidden" }, t("compare.open")),
       h("span", { class: "rank" }, match.rank),
       match.members.length ? h("span", { class: "members", title: t("results.members") }, `+${match.members.length}`) : null,
     ),
@@ -53,13 +57,13 @@ export function card(match) {
         "div",
         { class: "card-actions" },
         button(t("judge.confirm"), (event) => (event.stopPropagation(), press("confirmed")), {
-          icon: icon("check"),
+          icon: busy("confirmed") ?? icon("check"),
           kind: "small good",
           "aria-pressed": String(verdict === "confirmed"),
           "data-key": `confirm:${match.id}`,
         }),
         button(t("judge.reject"), (event) => (event.stopPropagation(), press("rejected")), {
-          icon: icon("cross"),
+          icon: busy("rejected") ?? icon("cross"),
           kind: "small bad",
           "aria-pressed": String(verdict === "rejected"),
           "data-key": `reject:${match.id}`,
@@ -71,6 +75,7 @@ export function card(match) {
           "data-key": `similar:${match.id}`,
         }),
       ),
+      open ? h("p", { class: `hint card-open ${open.status}`, role: "status" }, t(`judge.${open.status}`)) : null,
     ),
   );
 }

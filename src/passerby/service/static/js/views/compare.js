@@ -5,7 +5,9 @@ import { number, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
 import { clock, day } from "../time.js";
-import { applyFeedback, shownPath, verdictOf, visitOf } from "../work.js";
+import { openVerdict, toggleVerdict, verdictOf } from "../verdicts.js";
+import { shownPath, visitOf } from "../work.js";
+import { verdictNotices } from "./notices.js";
 import { legText, nameOfCamera, score, unitPath } from "./describe.js";
 import { sceneOf } from "./scene.js";
 
@@ -15,7 +17,9 @@ export function compare(first) {
   const at = () => state.search.matches.findIndex((one) => one.id === shown);
   const stage = h("div", { class: "dialog-body compare" });
   const foot = h("div", { class: "dialog-foot compare-foot" });
+  const notices = h("div", { class: "compare-notices" });
   let frame = 0;
+  const query = querySide(); // once: a picture is not fetched anew with every drawing
   let scene = { id: null, element: null }; // a clip that plays goes on when the rest is drawn anew
 
   const go = (step) => {
@@ -28,7 +32,7 @@ export function compare(first) {
   };
   const decide = async (match, verdict) => {
     const next = verdict === "rejected" ? state.search.matches[at() + 1]?.id : shown;
-    await applyFeedback(match, verdictOf(match) === verdict ? null : verdict);
+    await toggleVerdict(match, verdict);
     shown = state.search?.matches.some((one) => one.id === shown) ? shown : (next ?? state.search?.matches[0]?.id);
     draw();
   };
@@ -41,20 +45,23 @@ export function compare(first) {
       draw();
     };
     if (scene.id !== frames[frame]) scene = { id: frames[frame], element: sceneOf(frames[frame], state.search.case) };
-    fill(stage, querySide(), resultSide(match, frames, frame, choose), facts(match), scene.element);
+    fill(stage, query, resultSide(match, frames, frame, choose), facts(match), scene.element);
     const verdict = verdictOf(match);
+    const open = openVerdict(match);
+    const busy = (kind) => (open?.status === "pending" && open.verdict === kind ? h("span", { class: "spinner" }) : null);
+    fill(notices, verdictNotices());
     fill(
       foot,
       button(t("compare.previous"), () => go(-1), { kind: "quiet", disabled: at() === 0, "data-key": "previous" }),
       h("span", { class: "hint grow center" }, t("compare.position", { n: at() + 1, all: state.search.matches.length })),
       button(t("judge.reject"), () => decide(match, "rejected"), {
-        icon: icon("cross"),
+        icon: busy("rejected") ?? icon("cross"),
         kind: "bad",
         "aria-pressed": String(verdict === "rejected"),
         "data-key": "reject",
       }),
       button(t("judge.confirm"), () => decide(match, "confirmed"), {
-        icon: icon("check"),
+        icon: busy("confirmed") ?? icon("check"),
         kind: "good",
         "aria-pressed": String(verdict === "confirmed"),
         "data-key": "confirm",
@@ -81,12 +88,18 @@ export function compare(first) {
     t("compare.title"),
     (close, dialog) => {
       dialog.addEventListener("keydown", keys);
-      dialog.addEventListener("close", subscribe(["search"], draw));
-      return [stage, foot];
+      dialog.addEventListener("close", subscribe(["search", "verdicts", "undo"], draw));
+      return [notices, stage, foot];
     },
     { closeLabel: t("close"), wide: true },
   );
 }
+
+/** The pictures that the shown search was made with, cut to its boxes; not those of the panel. */
+const queryUrls = () => [
+  ...state.search.query_pictures.map((_, i) => `/api/searches/${state.search.id}/pictures/${i + 1}`),
+  ...state.search.query_sightings.map((id) => cropUrl(id, state.search.case)),
+];
 
 const querySide = () =>
   h(
@@ -95,10 +108,12 @@ const querySide = () =>
     h("figcaption", {}, t("person.query")),
     h(
       "div",
-      { class: "compare-stage" },
-      state.pictures.length
-        ? state.pictures.slice(0, 4).map((picture) => h("img", { src: picture.url, alt: t("person.query") }))
-        : h("p", { class: "hint" }, t("compare.no_query")),
+      { class: `compare-stage ${queryUrls().length > 4 ? "many" : ""}` },
+      queryUrls().map((src, i) => {
+        const gone = () => image.replaceWith(h("p", { class: "hint" }, t("compare.no_query")));
+        const image = h("img", { src, alt: `${t("person.query")} ${i + 1}`, onerror: gone });
+        return image;
+      }),
     ),
   );
 

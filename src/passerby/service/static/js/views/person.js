@@ -36,13 +36,13 @@ function draw() {
 function pictureItem(picture) {
   return h(
     "li",
-    { class: `query-picture ${picture.pending ? "pending" : ""}` },
+    { class: `query-picture ${picture.pending ? "pending" : ""} ${picture.gone ? "gone" : ""}` },
     h(
       "button",
       {
         type: "button",
         class: "query-thumb",
-        disabled: picture.pending || Boolean(picture.sighting),
+        disabled: picture.pending || picture.gone || Boolean(picture.sighting),
         title: picture.sighting ? t("person.from_gallery") : t("person.choose_box"),
         "aria-label": picture.sighting ? t("person.from_gallery") : t("person.choose_box"),
         "data-key": `thumb:${picture.key}`,
@@ -173,7 +173,7 @@ async function addFiles(files) {
     }
     const key = (keys += 1);
     const url = URL.createObjectURL(file);
-    update({ pictures: [...state.pictures, { key, url, pending: true }] });
+    update({ pictures: [...state.pictures.filter((one) => !one.gone), { key, url, pending: true }] });
     try {
       const info = await upload("/api/pictures", file);
       const box = info.people.length ? info.people[0].box : null;

@@ -5,7 +5,7 @@ import { icon } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
 import { duration } from "../time.js";
 import { camerasIn } from "../units.js";
-import { search } from "../work.js";
+import { cancelSearch, search } from "../work.js";
 import { askApproval } from "../pages/approvals.js";
 import { problemText } from "../problems.js";
 import { caseSection } from "./case.js";
@@ -27,6 +27,7 @@ function missing() {
   if (!state.caseId) return "search.needs_case";
   if (!state.pictures.length) return "search.needs_person";
   if (state.pictures.some((one) => one.pending)) return "search.needs_upload";
+  if (state.pictures.some((one) => one.gone)) return "search.needs_again";
   return null;
 }
 
@@ -57,6 +58,7 @@ function footer() {
         disabled: Boolean(lack) || busy,
         "data-key": "search",
       }),
+      busy ? button(t("search.cancel"), cancelSearch, { kind: "wide", "data-key": "cancel-search" }) : null,
     );
   };
   subscribe(

@@ -7,9 +7,11 @@ import { problemText, warn } from "../problems.js";
 import { showKeys } from "../keyboard.js";
 import { state, subscribe, update } from "../state.js";
 import { duration } from "../time.js";
-import { shownPath, verdictOf } from "../work.js";
+import { verdictOf } from "../verdicts.js";
+import { shownPath } from "../work.js";
 import { card } from "./card.js";
 import { nameOfCamera } from "./describe.js";
+import { ageNotice, askedFor, rejectedList, verdictNotices } from "./notices.js";
 
 export function resultsPanel() {
   const head = h("div", { class: "results-head" });
@@ -17,8 +19,9 @@ export function resultsPanel() {
   const panel = h("aside", { class: "panel right", "aria-label": t("top.results") }, head, list);
   const drawHead = () => state.city && fill(head, header());
   const drawList = () => state.city && fill(list, content());
-  subscribe(["language", "search", "status", "trajectory", "problem", "alternative", "grouping"], drawHead);
-  subscribe(["language", "search", "status", "grouping", "city", "trajectory", "alternative"], drawList);
+  subscribe(["language", "search", "status", "trajectory", "noPath", "alternative", "grouping", "verdicts", "undo", "zone"], drawHead);
+  subscribe(["asked", "caseId", "pictures", "chosenUnits", "chosenCameras", "window"], drawHead);
+  subscribe(["language", "search", "status", "grouping", "city", "trajectory", "alternative", "verdicts", "zone"], drawList);
   subscribe(["selected"], () => markSelected(list));
   drawHead();
   drawList();
@@ -26,8 +29,8 @@ export function resultsPanel() {
 }
 
 function header() {
-  const { search, status } = state;
-  if (!search || status === "failed") return h("h2", { class: "results-title" }, t("top.results"));
+  const { search } = state;
+  if (!search) return h("h2", { class: "results-title" }, t("top.results"));
   return [
     h(
       "div",
@@ -37,10 +40,13 @@ function header() {
         { class: "grow" },
         h("h2", { class: "results-title" }, title(search)),
         h("p", { class: "hint" }, t("results.searched", { n: number(search.searched), cameras: number(search.cameras.length), audit: search.audit })),
+        askedFor(),
       ),
       button(null, showKeys, { icon: icon("keyboard"), kind: "quiet small square", label: t("keys.title") }),
       button(t("export.short"), openExport, { icon: icon("download"), kind: "small", label: t("export.title") }),
     ),
+    ageNotice(),
+    verdictNotices(),
     verdict(),
     pathSummary(),
     search.matches.length
@@ -78,6 +84,7 @@ function verdict() {
 
 function pathSummary() {
   const path = shownPath();
+  if (!path && state.noPath) return h("p", { class: "notice" }, icon("route"), h("span", {}, problemText(state.noPath)));
   if (!path) return null;
   const others = state.trajectory.alternatives.length;
   if (!path.visits.length) return h("p", { class: "notice" }, icon("route"), h("span", {}, t("path.none")));
@@ -107,15 +114,15 @@ function pathSummary() {
 
 function content() {
   if (state.status === "searching") return skeleton();
-  if (state.status === "failed") return empty("warning", problemText(state.problem), null);
   if (!state.search) {
+    if (state.status === "failed") return empty("warning", problemText(state.problem), null);
     return state.city.sightings
       ? steps()
       : empty("empty", t("results.no_gallery"), t("results.no_gallery_hint"));
   }
   const { matches } = state.search;
-  if (!matches.length) return empty("empty", t("results.none"), silentText() ?? t("results.none_hint"));
-  return [groups(matches), silentText() ? h("p", { class: "notice results-note" }, icon("camera"), h("span", {}, silentText())) : null];
+  if (!matches.length) return [empty("empty", t("results.none"), silentText() ?? t("results.none_hint")), rejectedList()];
+  return [groups(matches), rejectedList(), silentText() ? h("p", { class: "notice results-note" }, icon("camera"), h("span", {}, silentText())) : null];
 }
 
 const empty = (symbol, title, text) =>

@@ -3,31 +3,42 @@ import { button, fill, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
-import { clock, day, duration, shortClock } from "../time.js";
-import { resultOf, shownPath, verdictOf } from "../work.js";
+import { axisTicks, clock, day, duration, zoneName } from "../time.js";
+import { verdictOf } from "../verdicts.js";
+import { resultOf, shownPath } from "../work.js";
 import { startPlayback } from "../map/playback.js";
 import { legText, nameOfCamera } from "./describe.js";
 
 const PAD = 28; // pixels left and right of the first and last moment
-const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map((minutes) => minutes * 60_000);
 const SPEEDS = [30, 60, 120, 300];
 
 export function timeline() {
   const controls = h("div", { class: "timeline-controls" });
   const plot = h("div", { class: "timeline-plot" });
   const element = h("section", { class: "timeline", "aria-label": t("timeline.title") }, controls, plot);
-  const drawControls = () => state.city && fill(controls, controlRow());
+  const now = h("div", { class: "timeline-now" });
+  const drawNow = () => state.city && fill(now, moment());
+  const drawControls = () => state.city && fill(controls, controlRow(now));
   const draw = () => state.city && drawPlot(plot);
   new ResizeObserver(draw).observe(plot);
-  subscribe(["language", "playing", "trajectory", "alternative", "playhead"], drawControls);
-  subscribe(["language", "search", "trajectory", "alternative", "window", "selected", "city"], draw);
+  subscribe(["language", "playing", "trajectory", "alternative", "speed"], drawControls);
+  subscribe(["language", "playhead", "zone"], drawNow); // apart: a control that is drawn anew cannot be clicked
+  subscribe(["language", "search", "trajectory", "alternative", "window", "selected", "city", "zone"], draw);
   subscribe(["playhead"], () => movePlayhead(plot));
   subscribe(["playing"], () => state.playing && startPlayback());
   drawControls();
+  drawNow();
   return element;
 }
 
-function controlRow() {
+/** The moment of the playhead, with its zone. */
+const moment = () => [
+  h("strong", {}, state.playhead === null ? "–" : clock(state.playhead)),
+  h("span", { class: "hint" }, state.playhead === null ? t("timeline.none") : day(state.playhead)),
+  h("span", { class: "hint" }, zoneName(state.playhead ?? Date.now())),
+];
+
+function controlRow(now) {
   const path = shownPath();
   const ready = Boolean(path?.visits.length);
   return [
@@ -38,12 +49,7 @@ function controlRow() {
       disabled: !ready,
       "data-key": "play",
     }),
-    h(
-      "div",
-      { class: "timeline-now" },
-      h("strong", {}, state.playhead === null ? "–" : clock(state.playhead)),
-      h("span", { class: "hint" }, state.playhead === null ? t("timeline.none") : day(state.playhead)),
-    ),
+    now,
     h(
       "select",
       {
@@ -63,10 +69,14 @@ function extent() {
     ...(state.search?.matches.map((one) => Date.parse(one.time)) ?? []),
     ...(state.city.first ? [Date.parse(state.city.first), Date.parse(state.city.last)] : []),
   ];
-  const start = state.window.start ?? (times.length ? Math.min(...times) : null);
-  const end = state.window.end ?? (times.length ? Math.max(...times) : null);
+  const { scope } = state.search ?? {};
+  const asked = scope ? { start: ms(scope.start), end: ms(scope.end) } : state.window;
+  const start = asked.start ?? (times.length ? Math.min(...times) : null);
+  const end = asked.end ?? (times.length ? Math.max(...times) : null);
   return start !== null && end !== null && end > start ? [start, end] : null;
 }
+
+const ms = (text) => (text ? Date.parse(text) : null);
 
 let axis = null; // {start, end, x} of what is drawn
 
@@ -100,12 +110,11 @@ function drawPlot(plot) {
 }
 
 function ticks(start, end, x, base, height) {
-  const step = STEPS.find((one) => (x(start + one) - x(start)) >= 64) ?? STEPS.at(-1);
-  const first = Math.ceil(start / step) * step;
   const out = [h("line", { x1: x(start), x2: x(end), y1: base, y2: base, class: "axis" })];
-  for (let ms = first; ms <= end; ms += step) {
-    out.push(h("line", { x1: x(ms), x2: x(ms), y1: 6, y2: base, class: "gridline" }));
-    out.push(h("text", { x: x(ms), y: height - 8, class: "tick" }, shortClock(ms)));
+  const most = Math.max(1, Math.floor((x(end) - x(start)) / 64));
+  for (const { at, text } of axisTicks(start, end, most)) {
+    out.push(h("line", { x1: x(at), x2: x(at), y1: 6, y2: base, class: "gridline" }));
+    out.push(h("text", { x: x(at), y: height - 8, class: "tick" }, text));
   }
   return out;
 }

@@ -1,6 +1,6 @@
 // The bar at the top: city, pages, language, theme, account.
 import { remove } from "../api.js";
-import { button, fill, h, segmented } from "../dom.js";
+import { button, fill, h, segmented, startAnew } from "../dom.js";
 import { nameOf, t } from "../i18n.js";
 import { icon, mark } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
@@ -32,6 +32,9 @@ function pages() {
   ].filter(([, , open]) => open);
 }
 
+/** The names of the pages that the account may open. */
+export const openPages = () => pages().map(([view]) => view);
+
 function navigation() {
   return h(
     "nav",
@@ -44,6 +47,8 @@ function navigation() {
           class: "top-page",
           "aria-current": state.view === view ? "page" : null,
           "data-key": `page:${view}`,
+          "aria-label": t(`page.${view}`), // on a small screen the icon stands alone
+          title: t(`page.${view}`),
           onclick: () => update({ view }),
         },
         icon(symbol),
@@ -57,7 +62,7 @@ function account() {
   const { name, role } = state.session.account;
   const signOut = async () => {
     await remove("/api/session").catch(() => {});
-    location.reload(); // nothing of the session stays in the page
+    startAnew(); // nothing of the session stays in the page, nor in its address
   };
   const ownPassword = (event) => {
     event.preventDefault();
@@ -68,7 +73,7 @@ function account() {
     { class: "row top-account" },
     h(
       "a",
-      { href: "#", class: "top-who", title: t("password.title"), "data-key": "password", onclick: ownPassword },
+      { href: "#/password", class: "top-who", title: t("password.title"), "data-key": "password", onclick: ownPassword },
       h("strong", {}, name),
       h("span", { class: "hint" }, t(`role.${role}`)),
     ),
