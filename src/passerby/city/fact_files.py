@@ -23,7 +23,7 @@ LONG = ("name", "value")  # columns of a table with one fact a row
 LONGEST_NAME = 128
 EXACT = 2**53  # a larger whole number is not exact as a double
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _CODE = re.compile(r"[+-]?0\d+")  # such as 0571; as a number it would lose its zero
 _WITH_MEASURE = re.compile(r"(.+?)\s*\[([^\[\]]+)\]")
 
@@ -374,6 +374,8 @@ def _text(given: Any) -> str:
 def _long(out: Reading, fact: Fact, header: list[str], row: Sequence[Any], where: str) -> None:
     cells = {name.lower(): cell for name, cell in zip(header, row, strict=True)}
     name = name_of(_text(cells["name"]), where)
+    if isinstance(cells["value"], str):  # a column of one type holds numbers beside texts
+        cells["value"] = number_in(cells["value"])
     _put(out, replace(fact, name=name), cells, f"{where}, fact '{name}',")
 
 
