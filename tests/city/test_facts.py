@@ -181,9 +181,8 @@ def test_a_sum_counts_each_value_once_however_deep(map_files: dict[str, Any], se
             return [code]
         return [part for child in tree.children(code) for part in parts(child.code)]
 
-    found = {
-        rule: roll_up(tree, cells(tree, "x", values), rule) for rule in ("sum", "mean", "area")
-    }
+    facts = [Fact(unit=code, name="x", value=value) for code, value in values.items()]
+    found = {rule: roll_up(tree, facts, rule) for rule in ("sum", "mean", "area")}
     for unit in tree:
         inside = parts(unit.code)
         assert (unit.code in found["sum"]) == bool(inside)

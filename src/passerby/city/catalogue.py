@@ -239,11 +239,15 @@ def write_fact_name(session: Session, shared: FactName) -> None:
     session.flush()
 
 
-def read_facts(session: Session, names: list[str] | None = None) -> list[Fact]:
-    """The facts of all or of some names, by name, unit and date."""
+def read_facts(
+    session: Session, names: list[str] | None = None, within: str | None = None
+) -> list[Fact]:
+    """The facts of all or of some names, of all units or one and those in it, by name and unit."""
     query = select(FactRow.__table__, FactNameRow.measure).join(FactNameRow)
     if names is not None:
         query = query.where(FactRow.name.in_(names))
+    if within is not None:
+        query = query.where(FactRow.unit.startswith(within, autoescape=True))
     query = query.order_by(FactRow.name, FactRow.unit, FactRow.date)
     return [
         Fact(value=row.pop("number") if row["number"] is not None else row["text"], **_untyped(row))

@@ -107,7 +107,9 @@ class Added:
     unchanged: int = 0
 
 
-def roll_up(tree: UnitTree, facts: Iterable[Fact], rule: str) -> dict[str, Fact]:
+def roll_up(
+    tree: UnitTree, facts: Iterable[Fact], rule: str, within: str | None = None
+) -> dict[str, Fact]:
     """The newest value of one name for each unit that has one, its own or a derived one.
 
     A unit's own value is never replaced by one from below. A derived value counts each unit that
@@ -117,12 +119,14 @@ def roll_up(tree: UnitTree, facts: Iterable[Fact], rule: str) -> dict[str, Fact]
         tree: The units.
         facts: All facts of the name.
         rule: One of ``RULES``.
+        within: Only this unit and those in it.
     """
+    among = list(tree) if within is None else tree.descendants(within)
     known = newest(facts)
     if rule == "none":
         return known
     found: dict[str, _Sum] = {}
-    for unit in reversed(list(tree)):  # children before their parents
+    for unit in reversed(among):  # children before their parents
         own = known.get(unit.code)
         if own is not None:
             found[unit.code] = _Sum.of(own, _weight(unit, rule))
@@ -227,12 +231,15 @@ def fact_names(city: "City") -> dict[str, FactName]:
         return catalogue.read_fact_names(session)
 
 
-def stored_facts(city: "City", names: Iterable[str] | None = None) -> list[Fact]:
+def stored_facts(
+    city: "City", names: Iterable[str] | None = None, within: str | None = None
+) -> list[Fact]:
     """The facts as they were given, by name, unit and date.
 
     Args:
         city: The city.
         names: Only facts of these names.
+        within: Only facts of this unit and of those in it.
 
     Raises:
         InputError: There is no fact of such a name.
@@ -244,7 +251,7 @@ def stored_facts(city: "City", names: Iterable[str] | None = None) -> list[Fact]
     with Session(city.engine) as session:
         known = catalogue.read_fact_names(session)
         wanted = None if names is None else [known_name(known, name).name for name in names]
-        return catalogue.read_facts(session, wanted)
+        return catalogue.read_facts(session, wanted, within)
 
 
 def known_name(known: Mapping[str, FactName], name: str) -> FactName:
@@ -262,18 +269,28 @@ def known_name(known: Mapping[str, FactName], name: str) -> FactName:
     )
 
 
-def unit_facts(city: "City", names: Iterable[str] | None = None) -> dict[str, dict[str, Fact]]:
+def unit_facts(
+    city: "City", names: Iterable[str] | None = None, within: str | None = None
+) -> dict[str, dict[str, Fact]]:
     """The newest facts by name and unit, own and derived ones.
+
+    Args:
+        city: The city.
+        names: Only facts of these names.
+        within: Only facts of this unit and of those in it.
 
     Raises:
         InputError: There is no fact of such a name.
     """
     wanted = None if names is None else list(names)
     by_name: dict[str, list[Fact]] = {}
-    for fact in stored_facts(city, wanted):
+    for fact in stored_facts(city, wanted, within):
         by_name.setdefault(fact.name, []).append(fact)
     known = fact_names(city)
-    return {name: roll_up(city.units, facts, known[name].rule) for name, facts in by_name.items()}
+    return {
+        name: roll_up(city.units, facts, known[name].rule, within)
+        for name, facts in by_name.items()
+    }
 
 
 def add_facts(city: "City", facts: Iterable[Fact]) -> Added:
