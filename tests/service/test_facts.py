@@ -1,4 +1,4 @@
-"""Facts of units over HTTP: names, a layer of the map, a unit's card, under the account's grants."""
+"""Facts of units over HTTP: names, a layer of the map, a unit's card, all under the grants."""
 
 from collections.abc import Callable
 from typing import Any
@@ -59,4 +59,4 @@ def test_an_account_sees_facts_of_its_own_units_alone(
 def test_a_wrong_level_is_named(known: City, ann: Any) -> None:
     answer = ann.get("/api/facts/values?name=population&level=cellar")
     assert answer.status_code == 422
-    assert "cellar" in answer.json()["error"] and "district" in answer.json()["error"]
+    assert "cellar" in answer.json()["error"] and "district" in answer.json()["what_to_do"]
