@@ -71,6 +71,7 @@ VERBS: Tree = {
             "units": (
                 "what is known of the units",
                 {
+                    "list": ("those that meet a condition", "admin_units:ListUnits"),
                     "facts": (
                         "census, land use, weather ...",
                         {

@@ -23,6 +23,33 @@ COLUMNS = ("unit", "name", "value", "measure", "date", "source")
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListUnits(Result, OfCity):
+    """List the units, or those that meet a condition on their facts.
+
+    A condition has comparisons (= != < <= > >=, in (a, b)) of facts and of code, name, level,
+    parent or within, joined by and, or, not and parentheses: "level = street and people > 300".
+    Names and texts with spaces stand in quotes.
+    """
+
+    where: str = ""
+    """The condition. Without it: all units."""
+
+    def main(self) -> None:
+        """Print code, level and name of each, and how many there are."""
+        from passerby.city.conditions import choose_units
+
+        with self.open() as city:
+            if self.where:
+                found = choose_units(city, self.where)
+                units, said = list(found.units), found.summary()
+            else:
+                units, said = list(city.units), f"{len(city.units)} units"
+        rows = [[unit.code, unit.level, unit.name] for unit in units]
+        facts = {"summary": said, "units": [unit.properties() for unit in units]}
+        self.show(facts, "\n".join([aligned(rows), said] if rows else [said]))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListFacts(Result, OfCity):
     """List what is known of the units: the names of the facts, or their values.
 

@@ -41,6 +41,7 @@ class Query:
         group: one match a tracklet, a visit to a camera, or a sighting.
         pictures: SHA-256 of each query picture.
         sightings: ids of the sightings that are the query, beside or instead of pictures.
+        where: the condition that chose the units of the scope; empty without one.
     """
 
     account: str
@@ -51,6 +52,7 @@ class Query:
     group: Per
     pictures: tuple[str, ...]
     sightings: tuple[str, ...]
+    where: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

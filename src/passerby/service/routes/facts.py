@@ -4,16 +4,20 @@ An account reads facts of granted units alone. A unit above them would hold sums
 the city, so that it has none here.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from passerby.city import Scope
+from passerby.city.conditions import Chosen, choose_units
 from passerby.city.facts import fact_names, unit_facts
 from passerby.city.units import LEVELS
 from passerby.errors import InputError
-from passerby.service.access import not_found
-from passerby.service.http import PROBLEMS, AnyCaller, Caller
+from passerby.service.access import Refusal, not_found
+from passerby.service.http import PROBLEMS, AnyCaller, Caller, Searcher
+from passerby.service.inputs import Moment, Names
 
 router = APIRouter(prefix="/api", tags=["map"], responses=PROBLEMS)
 
@@ -77,6 +81,55 @@ def values(
     if every is None:
         raise not_found("fact")
     return [UnitFact(**fact) for fact in every if tree[fact["unit"]].level == level]
+
+
+class ChosenUnits(BaseModel):
+    """The units that meet a condition, shown before a search runs."""
+
+    units: list[str] = Field(description="codes of all of them")
+    scope: list[str] = Field(description="codes of those that lie in no other of them")
+    missing: int = Field(description="units that lack a fact of the condition")
+    summary: str
+    sightings: int = Field(description="in these units and the window")
+
+
+@router.get("/units/chosen", summary="Units that meet a condition")
+def chosen(
+    caller: Searcher,
+    where: Annotated[str, Query(max_length=2000, description="level = street and rain > 2")],
+    unit: Annotated[Names | None, Query(description="codes; all that is granted if none")] = None,
+    start: Annotated[Moment | None, Query(description="ISO 8601 with an offset")] = None,
+    end: Annotated[Moment | None, Query(description="ISO 8601; not included")] = None,
+) -> ChosenUnits:
+    """The granted units that meet a condition on their facts."""
+    scope = caller.access.narrow(Scope.parse(units=unit or (), start=start, end=end))
+    found = choose_units(caller.service.city, where, scope.units)
+    narrowed = replace(scope, units=found.outermost)
+    return ChosenUnits(
+        units=[one.code for one in found.units],
+        scope=list(found.outermost),
+        missing=found.missing,
+        summary=found.summary(),
+        sightings=caller.service.city.count(narrowed) if found.outermost else 0,
+    )
+
+
+def require_units(caller: Caller, where: str, among: tuple[str, ...]) -> Chosen:
+    """Return the units among granted ones that meet a condition.
+
+    Raises:
+        InputError: the condition cannot be read.
+        Refusal: 422, no unit meets it.
+    """
+    found = choose_units(caller.service.city, where, among)
+    if not found.outermost:
+        raise Refusal(
+            422,
+            "no_unit",
+            f"No unit that you may see meets the condition: {found.summary()}.",
+            "Change the condition, or choose units by name.",
+        )
+    return found
 
 
 @router.get("/units/{code}/facts", summary="The facts of a unit")

@@ -24,6 +24,7 @@ from passerby.service.http import (
     rounded,
 )
 from passerby.service.inputs import Name, Names, Number, Wanted
+from passerby.service.routes.facts import require_units
 from passerby.service.routes.sightings import SightingInfo, find_sightings
 from passerby.service.searches import Query, Search
 from passerby.times import format_time
@@ -53,6 +54,10 @@ class NewSearch(Wanted):
     )
     sightings: Names = Field(default=[], description="sightings of the gallery as the query")
     scope: ScopeModel = ScopeModel()
+    where: Annotated[str, Field(max_length=2000)] = Field(
+        default="",
+        description="only units in the scope that meet a condition, see `/api/units/chosen`",
+    )
     limit: Annotated[Number, Field(description="longest list wanted")] = 50
     group: Per = Field(
         default="tracklet", description="one match a tracklet, a visit to a camera, or a sighting"
@@ -96,6 +101,7 @@ class SearchInfo(BaseModel):
     created: str
     model: str
     scope: ScopeModel = Field(description="what was searched, after narrowing to the grants")
+    where: str = Field(description="the condition that chose the units of the scope")
     searched: int = Field(description="sightings in the scope")
     calibrated: bool = Field(description="whether scores are probabilities")
     reranked: bool
@@ -126,6 +132,7 @@ class SearchInfo(BaseModel):
             created=format_time(search.created),
             model=query.model,
             scope=ScopeModel.of(query.scope),
+            where=query.where,
             searched=found.searched,
             calibrated=found.calibrated,
             reranked=found.reranked,
@@ -225,6 +232,8 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
     service, account = caller.service, caller.account
     case = caller.require_case(new.case)
     scope = caller.access.narrow(new.scope.scope())
+    if new.where:
+        scope = replace(scope, units=require_units(caller, new.where, scope.units).outermost)
     approval = service.width.allow(scope, case=case.id, account=account.name)
     embedder = service.networks.now()
     vectors, digests = _embed(new, caller, embedder)
@@ -237,9 +246,12 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
         group=new.group,
         pictures=digests,
         sightings=tuple(new.sightings),
+        where=new.where,
     )
     search = service.searches.make(query, vectors)
-    details = {"approval": approval.id if approval else None}
+    details: dict[str, Any] = {"approval": approval.id if approval else None}
+    if new.where:
+        details["where"] = new.where
     return SearchInfo.of(_store(caller, search, "searched", details))
 
 
