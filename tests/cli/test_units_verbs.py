@@ -111,3 +111,15 @@ def test_bad_input_is_one_line(
     assert facts(words[0], made, *words[1:]) == 2
     err = capsys.readouterr().err.strip()
     assert said in err and "\n" not in err
+
+
+def test_units_that_meet_a_condition(made: str, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["admin", "units", "list", made, "--where", "people > 3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [unit["code"] for unit in found["units"]] == ["9902"]
+    assert found["summary"] == "1 district; 1 units lack people"
+    assert main(["admin", "units", "list", made, "--where", "peeple > 3"]) == 2
+    assert "there are 2: people, weather" in capsys.readouterr().err
+    assert main(["admin", "units", "list", made]) == 0
+    assert "3 units" in capsys.readouterr().out
