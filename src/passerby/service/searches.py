@@ -263,6 +263,7 @@ class Searches:
             "group": query.group,
             "pictures": query.pictures,
             "sightings": query.sightings,
+            **({"where": query.where} if query.where else {}),
             "answer": search.found.as_dict(),  # with the scope
             "confirmed": search.confirmed,
             "rejected": search.rejected,
@@ -313,6 +314,7 @@ def _search(row: sa.Row[Any]) -> Search:
         group=record.get("group", "tracklet"),
         pictures=tuple(record["pictures"]),
         sightings=tuple(record["sightings"]),
+        where=record.get("where", ""),
     )
     return Search(
         id=row.id,
