@@ -141,7 +141,7 @@ def test_search_in_units_that_meet_a_condition(
     assert status == 0
     assert "where: 1 district; 1 units lack people; 8 sightings" in said
     assert json.loads(out)["matches"] == named["matches"]
-    assert run(capsys, "admin", "audit", "show", folder)[1].count("people > 1") == 1
+    assert run(capsys, "admin", "audit", "show", folder, "--json")[1].count("people > 1") == 1
     status, _, said = run(capsys, *words, "--where", "people > 9")
     assert status == 2 and "no unit meets the condition 'people > 9'" in said
 
