@@ -249,14 +249,12 @@ def read_facts(
     if within is not None:
         query = query.where(FactRow.unit.startswith(within, autoescape=True))
     query = query.order_by(FactRow.name, FactRow.unit, FactRow.date)
+    rows = _rows(session, query)
+    values = [(row.pop("number"), row.pop("text")) for row in rows]
     return [
-        Fact(value=row.pop("number") if row["number"] is not None else row["text"], **_untyped(row))
-        for row in _rows(session, query)
+        Fact(value=text if number is None else number, **row)
+        for row, (number, text) in zip(rows, values, strict=True)
     ]
-
-
-def _untyped(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in ("number", "text")}
 
 
 def write_facts(session: Session, facts: list[Fact]) -> Added:
