@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, made durable, and hashed."""
+"""Files that are written whole or not at all, made durable, and hashed; tables that are opened."""
 
 import hashlib
 import json
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from passerby.errors import InputError, MissingExtraError
 
 
 @contextmanager
@@ -106,3 +108,22 @@ def sha256(source: Path | bytes) -> str:
         return hashlib.sha256(source).hexdigest()
     with source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_table(path: Path) -> Any:
+    """Open a Parquet file, as pyarrow's ``ParquetFile``.
+
+    Raises:
+        InputError: There is no such file, or it is no Parquet.
+    """
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise MissingExtraError("pyarrow", "tables") from None
+    if not path.is_file():
+        raise InputError(f"there is no table '{path}'")
+    try:
+        return parquet.ParquetFile(path)
+    except (ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"'{path}' cannot be read as Parquet: {reason}") from None

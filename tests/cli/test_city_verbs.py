@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from passerby.city import City, Sighting
+from passerby.city.facts import Fact, add_facts
 from passerby.cli import main
 from passerby.models import ModelCard, build, save
 from passerby.models.attention_files import AttentionCard, save_attention
@@ -127,6 +128,22 @@ def test_search(
     assert "8 sightings in scope" in out
     assert "p2c3" in out
     assert "p2c1" not in out
+
+
+def test_search_in_units_that_meet_a_condition(
+    folder: Path, weights: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with City.open(folder) as city:
+        add_facts(city, [Fact(unit=f"990{n}", name="people", value=float(n)) for n in (1, 2)])
+    words = ["search", folder, pictures[2], "--model", weights, "--no-rerank", "--json"]
+    named = json.loads(run(capsys, *words, "--unit", "9902")[1])
+    status, out, said = run(capsys, *words, "--where", "people > 1")
+    assert status == 0
+    assert "where: 1 district; 1 units lack people; 8 sightings" in said
+    assert json.loads(out)["matches"] == named["matches"]
+    assert run(capsys, "admin", "audit", "show", folder, "--json")[1].count("people > 1") == 1
+    status, _, said = run(capsys, *words, "--where", "people > 9")
+    assert status == 2 and "no unit meets the condition 'people > 9'" in said
 
 
 def test_search_with_a_second_stage(

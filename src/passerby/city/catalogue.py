@@ -14,6 +14,7 @@ from passerby.city import schema
 from passerby.city.address import CATALOGUE, Address, write_address
 from passerby.city.cameras import Camera, History
 from passerby.city.engines import open_engine
+from passerby.city.facts import Added, Fact, FactName
 from passerby.city.streets import Street
 from passerby.city.units import Unit, UnitTree
 from passerby.errors import InputError, MissingExtraError
@@ -30,6 +31,7 @@ try:
         Select,
         String,
         delete,
+        func,
         insert,
         select,
     )
@@ -117,6 +119,30 @@ class StreetRow(Base):
     line: Mapped[list[Any]] = mapped_column(JSON)
 
 
+class FactNameRow(Base):
+    """What all facts of a name share, see :class:`passerby.city.facts.FactName`."""
+
+    __tablename__ = "fact_names"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    measure: Mapped[str]
+    rule: Mapped[str] = mapped_column(String(16))
+
+
+class FactRow(Base):
+    """A fact of a unit, see :class:`passerby.city.facts.Fact`: a number, or else a text."""
+
+    __tablename__ = "facts"
+    __table_args__ = (Index("facts_of_name", "name"),)
+
+    unit: Mapped[str] = mapped_column(String(64), ForeignKey("units.code"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), ForeignKey("fact_names.name"), primary_key=True)
+    date: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[float | None]
+    text: Mapped[str | None]
+    source: Mapped[str]
+
+
 FORMAT = "format"  # the setting that a finished city has; tables alone are no city
 
 
@@ -190,6 +216,93 @@ def read_streets(session: Session) -> list[Street]:
     ]
 
 
+def read_fact_names(session: Session) -> dict[str, FactName]:
+    """The names of facts with measure, rule and how many values there are, by name."""
+    counts = select(
+        FactRow.name,
+        func.count(FactRow.number),
+        func.count(FactRow.text),
+        func.count(FactRow.unit.distinct()),
+    ).group_by(FactRow.name)
+    found = {name: numbers for name, *numbers in session.execute(counts)}
+    names: dict[str, FactName] = {}
+    for row in session.scalars(select(FactNameRow).order_by(FactNameRow.name)):
+        shared = {"name": row.name, "measure": row.measure, "rule": row.rule}
+        numbers, texts, units = found.get(row.name, (0, 0, 0))
+        names[row.name] = FactName(**shared, numbers=numbers, texts=texts, units=units)
+    return names
+
+
+def write_fact_name(session: Session, shared: FactName) -> None:
+    """Store what all facts of a name share."""
+    session.merge(FactNameRow(name=shared.name, measure=shared.measure, rule=shared.rule))
+    session.flush()
+
+
+def read_facts(
+    session: Session, names: list[str] | None = None, within: str | None = None
+) -> list[Fact]:
+    """The facts of all or of some names, of all units or one and those in it, by name and unit."""
+    query = select(FactRow.__table__, FactNameRow.measure).join(FactNameRow)
+    if names is not None:
+        query = query.where(FactRow.name.in_(names))
+    if within is not None:
+        query = query.where(FactRow.unit.startswith(within, autoescape=True))
+    query = query.order_by(FactRow.name, FactRow.unit, FactRow.date)
+    rows = _rows(session, query)
+    values = [(row.pop("number"), row.pop("text")) for row in rows]
+    return [
+        Fact(value=text if number is None else number, **row)
+        for row, (number, text) in zip(rows, values, strict=True)
+    ]
+
+
+def write_facts(session: Session, facts: list[Fact]) -> Added:
+    """Store facts; one of the same unit, name and date is replaced.
+
+    Raises:
+        InputError: A measure is not that of the name, or a text is given for a name with a rule.
+    """
+    known = read_fact_names(session)
+    for fact in facts:
+        shared = known.get(fact.name, FactName(name=fact.name))
+        known[fact.name] = shared.accept(fact)
+    for name in {fact.name for fact in facts}:
+        write_fact_name(session, known[name])
+    there = read_facts(session, sorted({fact.name for fact in facts}))
+    old = {(one.unit, one.name, one.date): (one.value, one.source) for one in there}
+    new = {(one.unit, one.name, one.date): (one.value, one.source) for one in facts}
+    due = {key: value for key, value in new.items() if old.get(key) != value}
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(FactRow)
+    columns = {name: statement.excluded[name] for name in ("number", "text", "source")}
+    rows = [
+        {
+            "unit": unit,
+            "name": name,
+            "date": date,
+            "number": None if isinstance(value, str) else value,
+            "text": value if isinstance(value, str) else None,
+            "source": source,
+        }
+        for (unit, name, date), (value, source) in due.items()
+    ]
+    if rows:
+        keys = ["unit", "name", "date"]
+        session.execute(statement.on_conflict_do_update(index_elements=keys, set_=columns), rows)
+    replaced = sum(key in old for key in due)
+    return Added(added=len(due) - replaced, replaced=replaced, unchanged=len(new) - len(due))
+
+
+def delete_facts(session: Session, name: str) -> int:
+    """Delete the facts of a name, and the name; returns how many went."""
+    count = select(func.count()).select_from(FactRow).where(FactRow.name == name)
+    gone = int(session.execute(count).scalar_one())
+    session.execute(delete(FactRow).where(FactRow.name == name))
+    session.execute(delete(FactNameRow).where(FactNameRow.name == name))
+    return gone
+
+
 def _rows(session: Session, query: Select[Any]) -> list[dict[str, Any]]:
     return [dict(row) for row in session.execute(query).mappings()]
 
@@ -216,6 +329,8 @@ def create_catalogue(
     units: UnitTree,
     cameras: dict[str, Camera],
     streets: list[Street],
+    *,
+    facts: list[Fact],
 ) -> None:
     """Write the catalogue of a new city; a crash leaves no half a city.
 
@@ -225,20 +340,25 @@ def create_catalogue(
         units: The tree of units.
         cameras: Cameras by id.
         streets: The street lines.
+        facts: What is known of the units.
 
     Raises:
         InputError: The database holds a city already, or cannot be used.
     """
     if isinstance(address.where, URL):
-        _write(address, units, cameras, streets)
+        _write(address, units, cameras, streets, facts)
         write_address(folder, address.where)
         return
     with replacing(folder / CATALOGUE) as partial:
-        _write(replace(address, where=partial), units, cameras, streets)
+        _write(replace(address, where=partial), units, cameras, streets, facts)
 
 
 def _write(
-    address: Address, units: UnitTree, cameras: dict[str, Camera], streets: list[Street]
+    address: Address,
+    units: UnitTree,
+    cameras: dict[str, Camera],
+    streets: list[Street],
+    facts: list[Fact],
 ) -> None:
     engine = open_engine(address)
     try:
@@ -250,6 +370,7 @@ def _write(
                     "passerby admin database join CITY --database ADDRESS"
                 )
             write_map(session, units, cameras, streets)
+            write_facts(session, facts)
             write_setting(session, FORMAT, 1)
     finally:
         engine.dispose()

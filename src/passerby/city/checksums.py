@@ -21,6 +21,8 @@ TABLES = {
     "units": "code",
     "cameras": "id, valid_from",
     "streets": "number",
+    "fact_names": "name",
+    "facts": "unit, name, date",
     "settings": "key",
     "accounts": "name",
     "grants": "account, unit",

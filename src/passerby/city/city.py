@@ -1,7 +1,7 @@
 """A city in one folder: its map, its cameras, its sightings and their crops."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from passerby.city.cameras import (
     version_at,
 )
 from passerby.city.crops import CropStore
+from passerby.city.fact_files import facts_of_features
 from passerby.city.gallery import Coverage, Gallery, open_gallery
 from passerby.city.gallery.records import Batch
 from passerby.city.sightings import Scope, Sighting
@@ -83,6 +84,7 @@ class City:
         cameras: geojson.Source,
         streets: geojson.Source | None = None,
         database: str | None = None,
+        report: Callable[[str], object] | None = None,
     ) -> "City":
         """Make a new city from GeoJSON files or objects.
 
@@ -94,6 +96,7 @@ class City:
             database: Address of an empty PostgreSQL database for the catalogue, see
                 :func:`passerby.city.address.parse_address`. Without it the catalogue is a file in
                 the folder.
+            report: Called with each remark on the units' facts, see :mod:`passerby.city.facts`.
 
         Raises:
             InputError: The folder or the database holds a city already, or the map is wrong.
@@ -103,19 +106,31 @@ class City:
         folder = Path(folder)
         if has_city(folder):
             raise InputError(f"there is a city in {folder} already; open it or name a new folder")
-        tree = UnitTree.from_geojson(units)
+        features = geojson.features(units, "units")
+        tree = UnitTree.from_geojson(geojson.collection(features))
+        file = Path(units) if isinstance(units, str | Path) else None
+        known = facts_of_features(features, file.name if file else "")
         placed = cameras_from_geojson(cameras, tree)
         lines = [] if streets is None else streets_from_geojson(streets)
         folder.mkdir(parents=True, exist_ok=True)
-        create_catalogue(folder, Address.of(folder, database), tree, placed, lines)
+        address, facts = Address.of(folder, database), list(known.facts.values())
+        create_catalogue(folder, address, tree, placed, lines, facts=facts)
+        if report:
+            for remark in known.notes:
+                report(remark)
         city = cls.open(folder)
-        if isinstance(units, str | Path) and (Path(units).parent / SIMULATION).exists():
+        if file and (file.parent / SIMULATION).exists():
             city.set_setting(SIMULATED, True)
         return city
 
     @classmethod
     def from_simulation(
-        cls, folder: Path | str, tree: Path | str, *, database: str | None = None
+        cls,
+        folder: Path | str,
+        tree: Path | str,
+        *,
+        database: str | None = None,
+        report: Callable[[str], object] | None = None,
     ) -> "City":
         """Make a city from the map files of a simulated tree, see :meth:`create`."""
         tree = Path(tree)
@@ -125,6 +140,7 @@ class City:
             cameras=tree / "cameras.geojson",
             streets=tree / "streets.geojson",
             database=database,
+            report=report,
         )
         landscape = tree / LANDSCAPE
         if landscape.exists():

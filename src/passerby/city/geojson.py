@@ -1,12 +1,15 @@
 """Reading and writing GeoJSON FeatureCollections, with errors that name the feature."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from passerby.errors import InputError
 
+EARTH_RADIUS = 6_371_008.8  # metres, mean
+METRES_PER_DEGREE = EARTH_RADIUS * math.pi / 180  # of latitude
 Source = str | Path | Mapping[str, Any]
 Point = tuple[float, float]
 

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from passerby.city import geojson
 from passerby.city.cameras import Camera
+from passerby.city.geojson import EARTH_RADIUS, METRES_PER_DEGREE
 
-EARTH_RADIUS = 6_371_008.8  # metres, mean
-METRES_PER_DEGREE = EARTH_RADIUS * np.pi / 180  # of latitude
 Place = tuple[float, float]
 
 

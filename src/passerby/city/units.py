@@ -5,6 +5,7 @@ another one when its code starts with the other's code, which every store can te
 same test uses pre-order numbers: ``u`` holds ``v`` when ``u.number <= v.number < u.end``.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -33,6 +34,16 @@ class Unit:
         """Code, parent, level and names, for a map; also the unit's columns in the catalogue."""
         names = ("code", "parent", "level", "name", "name_zh")
         return {name: getattr(self, name) for name in names}
+
+    def area(self) -> float:
+        """Area in square metres, on a plane that touches the earth in the unit's middle."""
+        try:
+            from shapely.geometry import shape
+        except ImportError:
+            raise MissingExtraError("shapely", "city") from None
+        polygon = shape(self.geometry)
+        scale = math.cos(math.radians(polygon.centroid.y)) if not polygon.is_empty else 0.0
+        return float(polygon.area) * scale * geojson.METRES_PER_DEGREE**2
 
 
 class UnitTree:

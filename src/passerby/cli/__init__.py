@@ -68,6 +68,22 @@ VERBS: Tree = {
                     "move": ("into another database, or back", "admin_database:Move"),
                 },
             ),
+            "units": (
+                "what is known of the units",
+                {
+                    "list": ("those that meet a condition", "admin_units:ListUnits"),
+                    "facts": (
+                        "census, land use, weather ...",
+                        {
+                            "list": ("their names, or values", "admin_units:ListFacts"),
+                            "add": ("from CSV, Parquet or GeoJSON", "admin_units:AddFacts"),
+                            "rule": ("how one is rolled up", "admin_units:Rule"),
+                            "export": ("to CSV, Parquet, GeoJSON", "admin_units:ExportFacts"),
+                            "remove": ("all facts of a name", "admin_units:RemoveFacts"),
+                        },
+                    ),
+                },
+            ),
             "camera": (
                 "cameras, their places and clocks",
                 {

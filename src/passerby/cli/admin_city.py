@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from tqdm import tqdm
 
+from passerby.cli.admin_units import unruled
 from passerby.cli.common import BY, OfCity, Result, audited
 from passerby.errors import InputError
 
@@ -35,9 +36,15 @@ class Create(OfCity):
     def main(self) -> None:
         """Make the city, and say what is in it."""
         from passerby.city import City
+        from passerby.city.facts import fact_names
+
+        def report(remark: str) -> None:
+            print(f"passerby admin create: {remark}", file=sys.stderr)
 
         if self.simulated is not None:
-            city = City.from_simulation(self.city, self.simulated, database=self.database)
+            city = City.from_simulation(
+                self.city, self.simulated, database=self.database, report=report
+            )
         elif self.units is None or self.cameras is None:
             raise InputError("a city needs --units and --cameras, or --simulated FOLDER")
         else:
@@ -47,12 +54,18 @@ class Create(OfCity):
                 cameras=self.cameras,
                 streets=self.streets,
                 database=self.database,
+                report=report,
             )
         with city:
             print(
                 f"{self.city}: {len(city.units)} units, {len(city.cameras)} cameras, "
                 f"{len(city.streets.streets)} streets"
             )
+            names = fact_names(city)
+        if names:
+            print(f"facts of units: {', '.join(names)}")
+        if numbers := [one.name for one in names.values() if one.numbers]:
+            print(unruled(numbers))
 
 
 @dataclass(frozen=True, kw_only=True)

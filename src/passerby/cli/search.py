@@ -32,6 +32,9 @@ class Query(Result, OfCity):
     """One or more pictures of the one person; cut out, or whole with --detector."""
     unit: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Code of a unit at any level; may be given again. Without it: the whole city."""
+    where: str = ""
+    """Only units that meet a condition on their facts, as "level = street and population > 300";
+    with --unit, those in it. See `passerby admin units list`."""
     camera: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Id of a camera; may be given again."""
     start: Annotated[str | None, tyro.conf.arg(name="from")] = None
@@ -82,6 +85,7 @@ class OpenQuery:
             "by": "command line",
             "purpose": self.query.purpose or "",
             "scope": self.scope.as_dict(),
+            **({"where": self.query.where} if self.query.where else {}),
             "pictures": [_digest(path) for path in self.query.pictures],
             "people": list(self.query.person),
             "enhanced": list(self.enhanced),
@@ -113,7 +117,9 @@ def opened(query: Query) -> Iterator[OpenQuery]:
     with query.open() as city:
         _permit(city, query)
         scope = city.check(
-            Scope.parse(units=query.unit, cameras=query.camera, start=query.start, end=query.end)
+            Scope.parse(
+                units=_units(city, query), cameras=query.camera, start=query.start, end=query.end
+            )
         )
         if city.gallery.model_id is None:
             raise InputError(f"the gallery of {city.folder} is empty; ingest a clip or crops first")
@@ -129,6 +135,27 @@ def opened(query: Query) -> Iterator[OpenQuery]:
             enhanced=enhanced,
             calibration=Calibration.from_card(embedder.card.calibration),
         )
+
+
+def _units(city: "City", query: Query) -> tuple[str, ...]:
+    """The units of the query, after --where; what it chooses is printed before the search.
+
+    Raises:
+        InputError: The condition cannot be read, or no unit meets it.
+    """
+    if not query.where:
+        return query.unit
+    from passerby.city import Scope
+    from passerby.city.conditions import choose_units
+
+    chosen = choose_units(city, query.where, query.unit or None)
+    if not chosen.outermost:
+        raise InputError(f"no unit meets the condition '{query.where}': {chosen.summary()}")
+    scope = Scope.parse(
+        units=chosen.outermost, cameras=query.camera, start=query.start, end=query.end
+    )
+    print(f"where: {chosen.summary()}; {city.count(scope)} sightings", file=sys.stderr)
+    return chosen.outermost
 
 
 def _permit(city: "City", query: Query) -> None:

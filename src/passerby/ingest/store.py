@@ -13,8 +13,9 @@ from passerby.city import City, Sighting
 from passerby.city.changes import with_clock
 from passerby.city.networks import check_network
 from passerby.errors import InputError
+from passerby.files import open_table
 from passerby.ingest.crops import encode_jpeg
-from passerby.ingest.vectors import open_table, times_of
+from passerby.ingest.vectors import times_of
 from passerby.runtime import Embedder, read_image
 
 ROWS_AT_ONCE = 256

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from passerby.city.gallery.records import FIELDS, Batch, attributes_text, box_text
 from passerby.city.sightings import ordered_attributes
-from passerby.errors import InputError, MissingExtraError, one_line
+from passerby.errors import InputError, one_line
+from passerby.files import open_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,25 +62,6 @@ def read_sightings(
         while (batch := pending.result()) is not None:
             pending = pool.submit(next, batches, None)
             yield _checked_batch(batch, model, path)
-
-
-def open_table(path: Path) -> Any:
-    """Open a Parquet file, as pyarrow's ``ParquetFile``.
-
-    Raises:
-        InputError: There is no such file, or it is no Parquet.
-    """
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise MissingExtraError("pyarrow", "tables") from None
-    if not path.is_file():
-        raise InputError(f"there is no table '{path}'")
-    try:
-        return parquet.ParquetFile(path)
-    except (ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"'{path}' cannot be read as Parquet: {reason}") from None
 
 
 def _checked_batch(rows: "pa.RecordBatch", model: str | None, path: Path | str) -> Batch:

@@ -42,6 +42,7 @@ class Query:
         pictures: SHA-256 of each query picture.
         sightings: ids of the sightings that are the query, beside or instead of pictures.
         enhanced: whether each query picture was dark and was brightened.
+        where: the condition that chose the units of the scope; empty without one.
     """
 
     account: str
@@ -53,6 +54,7 @@ class Query:
     pictures: tuple[str, ...]
     sightings: tuple[str, ...]
     enhanced: tuple[bool, ...] = ()
+    where: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,6 +338,7 @@ class Searches:
             "pictures": query.pictures,
             "sightings": query.sightings,
             "enhanced": query.enhanced,
+            **({"where": query.where} if query.where else {}),
             "answer": search.found.as_dict(),  # with the scope
             "confirmed": search.confirmed,
             "rejected": search.rejected,
@@ -392,6 +395,7 @@ def _search(row: sa.Row[Any]) -> Search:
         pictures=tuple(record["pictures"]),
         sightings=tuple(record["sightings"]),
         enhanced=tuple(record.get("enhanced", ())),
+        where=record.get("where", ""),
     )
     return Search(
         id=row.id,

@@ -27,6 +27,7 @@ from passerby.service.http import (
 )
 from passerby.service.inputs import Name, Names, Number, Wanted
 from passerby.service.pictures import small_jpeg
+from passerby.service.routes.facts import require_units
 from passerby.service.routes.sightings import SightingInfo, find_sightings
 from passerby.service.searches import Query, Search
 from passerby.times import format_time
@@ -59,6 +60,10 @@ class NewSearch(Wanted):
     )
     sightings: Names = Field(default=[], description="sightings of the gallery as the query")
     scope: ScopeModel = ScopeModel()
+    where: Annotated[str, Field(max_length=2000)] = Field(
+        default="",
+        description="only units in the scope that meet a condition, see `/api/units/chosen`",
+    )
     limit: Annotated[Number, Field(description="longest list wanted")] = 50
     group: Per = Field(
         default="tracklet", description="one match a tracklet, a visit to a camera, or a sighting"
@@ -95,6 +100,7 @@ class SearchInfo(BaseModel):
     created: str
     model: str
     scope: ScopeModel = Field(description="what was searched, after narrowing to the grants")
+    where: str = Field(description="the condition that chose the units of the scope")
     searched: int = Field(description="sightings in the scope")
     calibrated: bool = Field(description="whether scores are probabilities")
     reranked: bool
@@ -127,6 +133,7 @@ class SearchInfo(BaseModel):
             created=format_time(search.created),
             model=query.model,
             scope=ScopeModel.of(query.scope),
+            where=query.where,
             searched=found.searched,
             calibrated=found.calibrated,
             reranked=found.reranked,
@@ -228,6 +235,8 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
     service, account = caller.service, caller.account
     case = caller.require_case(new.case)
     scope = caller.access.narrow(new.scope.scope())
+    if new.where:
+        scope = replace(scope, units=require_units(caller, new.where, scope.units).outermost)
     approval = service.width.allow(scope, case=case.id, account=account.name)
     embedder = service.networks.now()
     vectors, crops, enhanced = _embed(new, caller, embedder)
@@ -241,9 +250,12 @@ def make(new: NewSearch, caller: Searcher) -> SearchInfo:
         pictures=tuple(digest for digest, _ in crops),
         sightings=tuple(new.sightings),
         enhanced=enhanced,
+        where=new.where,
     )
     search = service.searches.make(query, vectors, tuple(small_jpeg(crop) for _, crop in crops))
-    details = {"approval": approval.id if approval else None}
+    details: dict[str, Any] = {"approval": approval.id if approval else None}
+    if new.where:
+        details["where"] = new.where
     return SearchInfo.of(store_search(caller, search, "searched", details))
 
 

@@ -30,11 +30,12 @@ function rememberedZone() {
 export async function loadDesk() {
   const may = new Set(state.session.account.may);
   try {
-    const [city, units, cameras, base, cases] = await Promise.all([
+    const [city, units, cameras, base, facts, cases] = await Promise.all([
       get("/api/city"),
       get("/api/units"),
       get("/api/cameras"),
       get("/api/streets"),
+      get("/api/facts"),
       may.has("cases") ? get("/api/cases") : [],
     ]);
     const tree = buildTree(units);
@@ -46,6 +47,9 @@ export async function loadDesk() {
       units: tree,
       cameras: cameras.features,
       base,
+      facts,
+      layer: null,
+      layerValues: null,
       cases,
       caseId: open.find((one) => one.id === remembered)?.id ?? open[0]?.id ?? null,
       level: tree.levels.includes("district") ? "district" : tree.levels[0],

@@ -9,6 +9,9 @@ export const state = {
   city: null, // name, zone, bounds, model, limits
   units: null, // the tree, see units.js
   cameras: [], // features
+  facts: [], // names of what is known of the units
+  layer: null, // the fact that the map shows; null: sightings
+  layerValues: null, // unit -> fact
   base: null, // streets, water, parks
   language: "en",
   theme: "light",

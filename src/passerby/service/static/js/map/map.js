@@ -6,6 +6,7 @@ import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, subscribe } from "../state.js";
 import { camerasIn, holds } from "../units.js";
+import { chooseLayer } from "../views/facts.js";
 import { shownPath } from "../work.js";
 import * as data from "./data.js";
 import { interact } from "./interact.js";
@@ -105,8 +106,9 @@ function follow(host) {
     setData("level", data.levelUnits());
     setData("labels", data.unitLabels());
     shadeUnits();
+    if (state.layer !== null) chooseLayer(state.layer);
   });
-  subscribe(["coverage"], shadeUnits);
+  subscribe(["coverage", "layerValues"], shadeUnits);
   subscribe(["chosenUnits"], () => setData("chosen", data.chosenUnits()));
   subscribe(["chosenUnits", "chosenCameras", "trajectory", "alternative"], markCameras);
   subscribe(["search", "selected", "hovered"], () => setData("results", data.resultPoints()));
@@ -120,8 +122,12 @@ function follow(host) {
   new ResizeObserver(() => map.resize()).observe(host);
 }
 
-/** Colour the units of the level by what their cameras saw in the window. */
+/** Colour the units of the level by what their cameras saw in the window, or by the chosen fact. */
 function shadeUnits() {
+  if (state.layer !== null) {
+    shadeByFact();
+    return;
+  }
   const counts = data.levelUnits().features.map(({ properties: { code } }) => {
     const own = state.cameras.filter(({ properties }) => holds(code, properties.unit));
     return [code, own.reduce((sum, { properties }) => sum + (state.coverage?.get(properties.id)?.sightings ?? 0), 0)];
@@ -130,6 +136,20 @@ function shadeUnits() {
   map.setPaintProperty("unit-fill", "fill-opacity", shownPath()?.visits.length ? 0.5 : 1); // the path comes first
   for (const [code, count] of counts) {
     map.setFeatureState({ source: "level", id: code }, { share: counts.length > 1 ? count / most : 0 });
+  }
+}
+
+const FAINTEST = 0.15; // the share of the smallest value; a unit without a value has none
+
+function shadeByFact() {
+  const values = [...(state.layerValues?.values() ?? [])].map(({ value }) => value);
+  const least = Math.min(...values);
+  const span = Math.max(...values) - least || 1;
+  map.setPaintProperty("unit-fill", "fill-opacity", shownPath()?.visits.length ? 0.5 : 1);
+  for (const { properties } of data.levelUnits().features) {
+    const known = state.layerValues?.get(properties.code);
+    const share = known ? FAINTEST + ((1 - FAINTEST) * (known.value - least)) / span : 0;
+    map.setFeatureState({ source: "level", id: properties.code }, { share });
   }
 }
 

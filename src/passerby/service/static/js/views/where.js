@@ -5,6 +5,7 @@ import { nameOf, number, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { state, subscribe, update } from "../state.js";
 import { findUnits, holds, pathOf, toggleUnit } from "../units.js";
+import { showFacts } from "./facts.js";
 
 const open = new Set(); // codes of the units whose children are shown
 let wanted = "";
@@ -120,6 +121,14 @@ function row(unit, depth, { withPath = false } = {}) {
       }),
       h("span", { class: "tree-name" }, nameOf(unit), withPath && path ? h("span", { class: "hint" }, ` ${path}`) : null),
     ),
+    state.facts.length && unit.granted
+      ? button(null, () => showFacts(unit), {
+          icon: icon("info"),
+          kind: "quiet tree-toggle",
+          label: t("facts.open", { name: nameOf(unit) }),
+          "data-key": `facts:${unit.code}`,
+        })
+      : null,
     count ? h("span", { class: "tree-count", title: t("where.count") }, number(count)) : null,
   );
 }
