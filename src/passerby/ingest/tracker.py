@@ -7,6 +7,7 @@ algorithm 1 (strong boxes are matched first, then weak ones), with these departu
 - A last stage matches widened boxes (Yang et al., "Hard to Track Objects with Irregular Motions and
   Similar Appearances", WACV 2023, equation 1), because at low frame rates the next box of a walker
   does not touch the one before.
+- Boxes must also agree in the vertical, which tells people who pass each other apart.
 - Appearance decides between boxes that overlap several tracks, and brings back a track that was out
   of sight. Vectors of other boxes are not asked for, because they cost more than the tracker.
 """
@@ -27,8 +28,8 @@ Appearance = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Indices of boxes (N,) of the present frame to unit rows (N, D)."""
 
 FRAME_MS = 40.0  # the noise figures are per frame at 25 frames a second; longer steps scale them
-POSITION_NOISE = 1 / 20  # of the box height; DeepSORT's figures, which ByteTrack keeps
-VELOCITY_NOISE = 1 / 160
+POSITION_NOISE = 1 / 20  # of the box height, as in DeepSORT and ByteTrack
+VELOCITY_NOISE = 1 / 320  # half of theirs: walkers in view of a fixed camera keep their pace
 CONFIRMED = 3  # strong boxes from which a track is more than a flash
 FLASH_MS = 300  # a track with fewer strong boxes ends after this time without one
 DOUBT = 0.3  # intersection over union with two tracks that leaves a doubt
@@ -39,6 +40,7 @@ SAME_HEIGHT = 0.6  # smaller height over larger that one person may have in two 
 REACH = 0.6  # heights a second that someone out of sight moves, beside half a height
 SAMPLE_MS = 1000  # between two looks at someone in full view
 LEAST = np.array([8.0, 24.0])  # width and height of a box whose appearance says something
+UPRIGHT = 3  # power of the vertical overlap in the agreement of two boxes
 _MEASURE = np.eye(4, 8)
 
 
@@ -48,20 +50,21 @@ class TrackerOptions:
 
     strong: float = 0.5
     """Boxes of this confidence are matched first, and begin tracks."""
-    weak: float = 0.3
+    weak: float = 0.4
     """Boxes down to this confidence may continue a track; they never begin one."""
     overlap: float = 0.1
-    """Intersection over union (times confidence) that strong matches need."""
+    """Agreement that strong matches need, see :func:`agreement`."""
     weak_overlap: float = 0.3
-    """Intersection over union that weak matches need."""
+    """Agreement that weak matches need."""
     widen: float = 0.5
     """Share of its sides by which a box grows to each side in the last stage."""
     max_gap_ms: int = 2000
     """A track that has no strong box for longer than this ends."""
     revive_ms: int = 8000
     """A track that has ended goes on when someone who looks the same appears within this time."""
-    alike: float = 0.45
-    """Cosine from which two crops are taken to show the same person."""
+    alike: float = 0.7
+    """Cosine from which a crop shows the same person as a track. Two people mixed up are worse than
+    one person in two tracks, so it is high."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -266,12 +269,12 @@ class Tracker:
         places = np.array([track.motion.box for track in tracks]).reshape(-1, 4)
         found = frame.boxes[chosen]
         if stage == "weak":
-            return 1 - overlaps(places, found), 1 - options.weak_overlap
+            return 1 - agreement(places, found), 1 - options.weak_overlap
         if stage == "widened":
-            cost = 1 - overlaps(widened(places, options.widen), widened(found, options.widen))
+            cost = 1 - agreement(widened(places, options.widen), widened(found, options.widen))
             return cost + (_height_ratio(places, found) < SAME_HEIGHT), 1 - options.overlap
         near = overlaps(places, found)
-        cost = 1 - near * frame.scores[chosen]
+        cost = 1 - agreement(places, found)
         close = near > DOUBT
         doubt = close & ((close.sum(axis=0) > 1) | (close.sum(axis=1, keepdims=True) > 1))
         doubt &= frame.large[chosen]
@@ -309,6 +312,19 @@ def overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
     shared = intersections(a, b)
     union = area(a)[:, None] + area(b)[None, :] - shared
     return shared / np.maximum(union, 1e-9)
+
+
+def agreement(a: FloatArray, b: FloatArray) -> FloatArray:
+    """How well boxes (A, 4) and (B, 4) agree, (A, B) in 0..1: their overlap and their height.
+
+    Intersection over union times the third power of the same of the vertical sides. People who
+    pass each other overlap, but at other distances, so at other heights of the picture (after Yang
+    et al., "Hybrid-SORT: Weak Cues Matter for Online Multi-Object Tracking", AAAI 2024).
+    """
+    shared = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
+    union = np.maximum(a[:, None, 3], b[:, 3]) - np.minimum(a[:, None, 1], b[:, 1])
+    vertical = np.clip(shared, 0, None) / np.maximum(union, 1e-9)
+    return overlaps(a, b) * vertical**UPRIGHT
 
 
 def intersections(a: FloatArray, b: FloatArray) -> FloatArray:
