@@ -24,9 +24,10 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.common import write_result
 from benchmarks.tracking_clips import Clip, MadeDetector, read_clips
+from passerby.ingest.boxes import overlaps
 from passerby.ingest.crops import cut
 from passerby.ingest.detector import Detections, Detector
-from passerby.ingest.tracker import Tracker, overlaps
+from passerby.ingest.tracker import Tracker
 from passerby.ingest.tracklets import TrackletBuilder
 from passerby.ingest.video import Frame
 from passerby.runtime import Embedder

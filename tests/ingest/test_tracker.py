@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from passerby.errors import InputError
+from passerby.ingest.boxes import BoxFilter, overlaps
 from passerby.ingest.detector import Detections
-from passerby.ingest.tracker import BoxFilter, Tracker, TrackerOptions, assign, overlaps
+from passerby.ingest.tracker import Tracker, TrackerOptions, assign
 
 
 def frame(*people: tuple[float, float, float]) -> Detections:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from passerby.ingest.boxes import area, intersections
 from passerby.ingest.detector import Detections
-from passerby.ingest.tracker import area, intersections
 from passerby.runtime import resize
 
 JPEG_QUALITY = 92
