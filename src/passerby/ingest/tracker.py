@@ -105,8 +105,9 @@ class _Boxes:
         self.boxes = detections.boxes.astype(np.float64)
         self.scores = detections.scores.astype(np.float64)
         self.owners: dict[int, _Track] = {}
-        self.large = (self.boxes[:, 2:] - self.boxes[:, :2] >= LEAST).all(axis=1)
-        self.large &= appearance is not None
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        large = appearance is not None
+        self.large = np.array([large and bool((pair >= LEAST).all()) for pair in sides], dtype=bool)
         self._appearance = appearance
         self._known: dict[int, NDArray[np.float32]] = {}
 
@@ -220,12 +221,13 @@ class Tracker:
         if not lost or not len(new):
             return
         last, found = np.array([track.box for track in lost]), frame.boxes[new]
-        far = np.hypot(*(centres(last)[:, None] - centres(found)[None]).transpose(2, 0, 1))
+        steps = centres(last)[:, None] - centres(found)[None]
+        far: FloatArray = np.linalg.norm(steps, axis=2)
         seconds = np.array([time - track.sure for track in lost]) / 1000
-        reach = (0.5 + REACH * seconds)[:, None] * (found[:, 3] - found[:, 1])
+        reach = np.outer(0.5 + REACH * seconds, found[:, 3] - found[:, 1])
         near = np.asarray((far < reach) & (height_ratio(last, found) > SAME_HEIGHT), dtype=bool)
         columns = np.flatnonzero(near.any(axis=0))
-        if not len(columns):
+        if len(columns) == 0:
             return
         cosine = _vectors(lost) @ frame.vectors(new[columns]).T
         cost = np.where(near[:, columns], 1.0 - cosine.astype(np.float64), 2.0)
