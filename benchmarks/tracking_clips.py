@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.common import ROOT
+from passerby.ingest.boxes import overlaps
 from passerby.ingest.detector import Detections
-from passerby.ingest.tracker import overlaps
 from passerby.simulate.clips import SIZE, record_clips
 from passerby.simulate.options import SimulationOptions
 from passerby.simulate.world import appearances_of, build_world

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from passerby.ingest.boxes import area, intersections
 from passerby.ingest.detector import Detections
 from passerby.ingest.scenes import Scene
-from passerby.ingest.tracker import area, intersections
 from passerby.runtime import resize
 
 JPEG_QUALITY = 92

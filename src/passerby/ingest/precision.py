@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from passerby.city import City
 from passerby.errors import InputError
 from passerby.files import put_in_place
+from passerby.ingest.boxes import area, intersections
 from passerby.ingest.detector import Detections, Detector
 from passerby.ingest.detector_networks import NetworkDetector
 from passerby.ingest.frames import Frame
-from passerby.ingest.tracker import area, intersections
 from passerby.ingest.video import open_clip
 from passerby.runtime.openvino_models import import_openvino, is_quantised, read_openvino
 from passerby.runtime.quantise import import_nncf, quietly

@@ -7,6 +7,7 @@ algorithm 1 (strong boxes are matched first, then weak ones), with these departu
 - A last stage matches widened boxes (Yang et al., "Hard to Track Objects with Irregular Motions and
   Similar Appearances", WACV 2023, equation 1), because at low frame rates the next box of a walker
   does not touch the one before.
+- Boxes must also agree in the vertical, which tells people who pass each other apart.
 - Appearance decides between boxes that overlap several tracks, and brings back a track that was out
   of sight. Vectors of other boxes are not asked for, because they cost more than the tracker.
 """
@@ -19,16 +20,21 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from passerby.errors import InputError
+from passerby.ingest.boxes import (
+    BoxFilter,
+    FloatArray,
+    agreement,
+    centres,
+    height_ratio,
+    overlaps,
+    widened,
+)
 from passerby.ingest.detector import Detections
 
-FloatArray = NDArray[np.float64]
 IndexPairs = list[tuple[int, int]]
 Appearance = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Indices of boxes (N,) of the present frame to unit rows (N, D)."""
 
-FRAME_MS = 40.0  # the noise figures are per frame at 25 frames a second; longer steps scale them
-POSITION_NOISE = 1 / 20  # of the box height; DeepSORT's figures, which ByteTrack keeps
-VELOCITY_NOISE = 1 / 160
 CONFIRMED = 3  # strong boxes from which a track is more than a flash
 FLASH_MS = 300  # a track with fewer strong boxes ends after this time without one
 DOUBT = 0.3  # intersection over union with two tracks that leaves a doubt
@@ -39,7 +45,6 @@ SAME_HEIGHT = 0.6  # smaller height over larger that one person may have in two 
 REACH = 0.6  # heights a second that someone out of sight moves, beside half a height
 SAMPLE_MS = 1000  # between two looks at someone in full view
 LEAST = np.array([8.0, 24.0])  # width and height of a box whose appearance says something
-_MEASURE = np.eye(4, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,26 +53,27 @@ class TrackerOptions:
 
     strong: float = 0.5
     """Boxes of this confidence are matched first, and begin tracks."""
-    weak: float = 0.3
+    weak: float = 0.4
     """Boxes down to this confidence may continue a track; they never begin one."""
     overlap: float = 0.1
-    """Intersection over union (times confidence) that strong matches need."""
+    """Agreement that strong matches need, see :func:`agreement`."""
     weak_overlap: float = 0.3
-    """Intersection over union that weak matches need."""
+    """Agreement that weak matches need."""
     widen: float = 0.5
     """Share of its sides by which a box grows to each side in the last stage."""
     max_gap_ms: int = 2000
     """A track that has no strong box for longer than this ends."""
     revive_ms: int = 8000
     """A track that has ended goes on when someone who looks the same appears within this time."""
-    alike: float = 0.45
-    """Cosine from which two crops are taken to show the same person."""
+    alike: float = 0.7
+    """Cosine from which a crop shows the same person as a track. Two people mixed up are worse than
+    one person in two tracks, so it is high."""
 
 
 @dataclass(kw_only=True, eq=False)
 class _Track:
     number: int
-    motion: "BoxFilter"
+    motion: BoxFilter
     box: FloatArray
     """The last one."""
     time: int
@@ -215,12 +221,13 @@ class Tracker:
         if not lost or not len(new):
             return
         last, found = np.array([track.box for track in lost]), frame.boxes[new]
-        far = np.hypot(*(_centres(last)[:, None] - _centres(found)[None]).transpose(2, 0, 1))
+        steps = centres(last)[:, None] - centres(found)[None]
+        far: FloatArray = np.linalg.norm(steps, axis=2)
         seconds = np.array([time - track.sure for track in lost]) / 1000
-        reach = (0.5 + REACH * seconds)[:, None] * (found[:, 3] - found[:, 1])
-        near = (far < reach) & (_height_ratio(last, found) > SAME_HEIGHT)
+        reach = np.outer(0.5 + REACH * seconds, found[:, 3] - found[:, 1])
+        near = np.asarray((far < reach) & (height_ratio(last, found) > SAME_HEIGHT), dtype=bool)
         columns = np.flatnonzero(near.any(axis=0))
-        if not len(columns):
+        if len(columns) == 0:
             return
         cosine = _vectors(lost) @ frame.vectors(new[columns]).T
         cost = np.where(near[:, columns], 1.0 - cosine.astype(np.float64), 2.0)
@@ -267,14 +274,15 @@ class Tracker:
         places = np.array([track.motion.box for track in tracks]).reshape(-1, 4)
         found = frame.boxes[chosen]
         if stage == "weak":
-            return 1 - overlaps(places, found), 1 - options.weak_overlap
+            return 1 - agreement(places, found), 1 - options.weak_overlap
         if stage == "widened":
-            cost = 1 - overlaps(widened(places, options.widen), widened(found, options.widen))
-            return cost + (_height_ratio(places, found) < SAME_HEIGHT), 1 - options.overlap
+            cost = 1 - agreement(widened(places, options.widen), widened(found, options.widen))
+            return cost + (height_ratio(places, found) < SAME_HEIGHT), 1 - options.overlap
         near = overlaps(places, found)
-        cost = 1 - near * frame.scores[chosen]
+        cost = 1 - agreement(places, found)
         close = near > DOUBT
-        doubt = close & ((close.sum(axis=0) > 1) | (close.sum(axis=1, keepdims=True) > 1))
+        several = (close.sum(axis=0) > 1) | (close.sum(axis=1, keepdims=True) > 1)
+        doubt = np.asarray(close & several, dtype=bool)
         doubt &= frame.large[chosen]
         doubt &= np.array([track.vector is not None for track in tracks], dtype=bool)[:, None]
         rows, columns = np.flatnonzero(doubt.any(axis=1)), np.flatnonzero(doubt.any(axis=0))
@@ -290,11 +298,6 @@ def _vectors(tracks: list[_Track]) -> NDArray[np.float32]:
     return np.array([track.vector for track in tracks], dtype=np.float32)
 
 
-def _centres(boxes: FloatArray) -> FloatArray:
-    centres: FloatArray = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return centres
-
-
 def assign(cost: FloatArray, limit: float) -> IndexPairs:
     """Match rows to columns at the least total cost, none above ``limit``."""
     if not cost.size:
@@ -303,92 +306,3 @@ def assign(cost: FloatArray, limit: float) -> IndexPairs:
     rows, columns = linear_sum_assignment(np.minimum(cost, limit + 1e-6))
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return [(row, column) for row, column in pairs if cost[row, column] <= limit]
-
-
-def overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union of each pair of boxes, (A, 4) and (B, 4) to (A, B)."""
-    shared = intersections(a, b)
-    union = area(a)[:, None] + area(b)[None, :] - shared
-    return shared / np.maximum(union, 1e-9)
-
-
-def intersections(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Common area of each pair of boxes, (A, 4) and (B, 4) to (A, B)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared: FloatArray = np.clip(high - low, 0, None).prod(axis=2)
-    return shared
-
-
-def area(boxes: FloatArray) -> FloatArray:
-    """Areas of (N, 4) boxes."""
-    areas: FloatArray = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
-    return areas
-
-
-def widened(boxes: FloatArray, share: float) -> FloatArray:
-    """Grow boxes by ``share`` of their sides to each side."""
-    grow = np.tile((boxes[:, 2:] - boxes[:, :2]) * share, 2)
-    grown: FloatArray = boxes + grow * np.array([-1, -1, 1, 1])
-    return grown
-
-
-def _height_ratio(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Smaller height over larger, (A, B)."""
-    first, second = (a[:, 3] - a[:, 1])[:, None], (b[:, 3] - b[:, 1])[None, :]
-    return np.minimum(first, second) / np.maximum(np.maximum(first, second), 1e-9)
-
-
-def to_xyah(box: FloatArray) -> FloatArray:
-    """(x0, y0, x1, y1) to centre x, centre y, width / height, height."""
-    width, height = box[2] - box[0], box[3] - box[1]
-    return np.array([box[0] + width / 2, box[1] + height / 2, width / height, height])
-
-
-def to_box(state: FloatArray) -> FloatArray:
-    """The first four values of a state to (x0, y0, x1, y1)."""
-    x, y, aspect, height = state[:4]
-    half = np.array([max(aspect, 0.05) * height, height]) / 2
-    return np.array([x - half[0], y - half[1], x + half[0], y + half[1]])
-
-
-class BoxFilter:
-    """Constant-velocity Kalman filter of a box over (x, y, aspect, height).
-
-    The state has the mean (8,), with the velocities last, and the covariance (8, 8).
-    """
-
-    def __init__(self, box: FloatArray) -> None:
-        """Start at rest at ``box``, with a large variance of the speed."""
-        start = to_xyah(box)
-        height = start[3]
-        self.mean = np.concatenate([start, np.zeros(4)])
-        position, velocity = 2 * POSITION_NOISE * height, 10 * VELOCITY_NOISE * height
-        spread = [position, position, 1e-2, position, velocity, velocity, 1e-5, velocity]
-        self.covariance = np.diag(np.square(spread))
-
-    def predict(self, elapsed_ms: float) -> None:
-        """Predict the state after ``elapsed_ms``."""
-        steps = elapsed_ms / FRAME_MS
-        motion = np.eye(8)
-        motion[range(4), range(4, 8)] = steps
-        height = self.mean[3]
-        position, velocity = POSITION_NOISE * height, VELOCITY_NOISE * height
-        noise = [position, position, 1e-2, position, velocity, velocity, 1e-5, velocity]
-        self.mean = motion @ self.mean
-        # the noise of each frame is independent, so the variances add up over the step
-        self.covariance = motion @ self.covariance @ motion.T + np.diag(np.square(noise)) * steps
-
-    def correct(self, box: FloatArray) -> None:
-        """Correct the state by a measured box."""
-        height = self.mean[3]
-        error = [POSITION_NOISE * height, POSITION_NOISE * height, 1e-1, POSITION_NOISE * height]
-        measured = _MEASURE @ self.covariance @ _MEASURE.T + np.diag(np.square(error))
-        gain = np.linalg.solve(measured, _MEASURE @ self.covariance).T
-        self.mean = self.mean + gain @ (to_xyah(box) - self.mean[:4])
-        self.covariance = self.covariance - gain @ measured @ gain.T
-
-    @property
-    def box(self) -> FloatArray:
-        """The (4,) box of the state: x0, y0, x1, y1."""
-        return to_box(self.mean)

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import InputError
+from passerby.ingest.boxes import overlaps
 from passerby.ingest.crops import Crop, CropPool, cut, difference, qualities, thumbnail
 from passerby.ingest.detector import Detections
 from passerby.ingest.frames import Frame
-from passerby.ingest.tracker import Tracker, TrackerOptions, overlaps
+from passerby.ingest.tracker import Tracker, TrackerOptions
 
 STILL = 0.15  # heights by which the centre of a still box wanders; detectors are not more exact
 UNCHANGED = 0.03  # usual difference of the thumbnails of what does not change
