@@ -103,7 +103,7 @@ def test_a_clip_that_is_deleted_leaves_nothing_and_may_come_again(
     done = delete_clip(city, record.name)
     assert done.deleted == first.sightings and done.crops > 0
     assert facts(city) == kept and len(clips_of(city)) == 1
-    crops = {path.stem for path in city.crops.folder.rglob("*.jpg")}
+    crops = {path.name.split(".")[0] for path in city.crops.folder.rglob("*.jpg")}  # and scenes
     assert crops == {crop for _, _, crop in kept.values()}
     assert city.gallery.verify() == []
     assert ingest(city, short, start=LATER).added == first.sightings
@@ -272,11 +272,17 @@ def test_times_that_cannot_be_are_refused_unless_said_twice(
     assert ingest(city, short, start=start, any_time=True).added > 0
     crops = short.parent / "crops"
     crops.mkdir()
-    for number, path in enumerate(sorted(city.crops.folder.rglob("*.jpg"))[:2]):
+    for number, path in enumerate(sorted(city.crops.folder.rglob("*[0-9a-f].jpg"))[:2]):
         (crops / f"{number}.jpg").write_bytes(path.read_bytes())
     with pytest.raises(InputError, match="--any-time"):
-        ingest_folder(city, crops, embedder=embedder, camera="C01", start=start)
-    more = {"embedder": embedder, "camera": "C01", "start": start, "any_time": True}
+        ingest_folder(city, crops, embedder=embedder, camera="C01", start=start, pictures="crops")
+    more = {
+        "pictures": "crops",
+        "embedder": embedder,
+        "camera": "C01",
+        "start": start,
+        "any_time": True,
+    }
     assert ingest_folder(city, crops, **more).added == 2  # type: ignore[arg-type]
 
 

@@ -65,7 +65,9 @@ def test_dark_crops_of_a_clip_are_stored_bright_and_counted(
         for n, image in enumerate((CROP, darker(5)))
     ]
     report = IngestReport(source="clip", camera="C01")
-    tracklet = Tracklet(track=1, part=0, detections=2, crops=crops)
+    tracklet = Tracklet(
+        track=1, detections=2, crops=crops, place=np.zeros(4), view=np.zeros(0, np.float32)
+    )
     sink = Sink(
         city=city,
         embedder=embedder,
@@ -77,7 +79,7 @@ def test_dark_crops_of_a_clip_are_stored_bright_and_counted(
     )
     sink.settle()
     assert (report.added, report.enhanced) == (2, int(wished))
-    facts = city.gallery.get(["clip-00001-000-0000000", "clip-00001-000-0000001"])
+    facts = city.gallery.get(["clip-00001-0000000", "clip-00001-0000001"])
     before, after = (brightness(read_image(city.crops.path(one.crop))) for one in facts)
     assert before == pytest.approx(brightness(CROP), abs=2)
     assert after == pytest.approx(TARGET if wished else brightness(CROP) / 5, abs=3)

@@ -239,7 +239,7 @@ def test_other_options_do_not_bring_the_same_people_twice(
     frame((0, 50)).save(folder / "a.png")
     bring()
     with pytest.raises(InputError, match="in the city already, read with another enhance"):
-        bring(options=ClipOptions(enhance=True))
+        bring(options=ClipOptions(enhance=False))
 
 
 def test_small_and_unreadable_ones_are_said(

@@ -136,10 +136,11 @@ class CropStore:
         return self._path(name)
 
     def remove(self, name: str) -> bool:
-        """Delete a crop, and return whether it was there."""
+        """Delete a crop with its scene, and return whether it was there."""
         there = name in self
         if there:
             self._path(name).unlink(missing_ok=True)
+            self._scene_path(name).unlink(missing_ok=True)
         return there
 
     def remove_unused(

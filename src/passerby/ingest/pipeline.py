@@ -198,6 +198,8 @@ def _read_clip(  # noqa: PLR0917 - the stages of one clip
             if part is None:
                 sink.waiting += builder.close()
             sink.settle()
+            if on_progress:
+                on_progress(report)
     report.clip = counts
     report.fixed_objects += builder.fixed_objects - fixed_before
     _add_notices(report, clip)
