@@ -1,14 +1,16 @@
 """Tracklets: parts of a stay, their crops, and the fixed objects among them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from passerby.ingest import TrackletOptions
 from passerby.ingest.detector import Detections
-from passerby.ingest.tracklets import Tracklet, TrackletBuilder
+from passerby.ingest.tracklets import Tracklet, TrackletBuilder, alike_from
 from passerby.ingest.video import Frame
+from passerby.runtime import Embedder
 
 RNG = np.random.default_rng(7)
 POST = np.kron(RNG.integers(0, 256, (10, 4, 3)), np.ones((10, 10, 1))).astype(np.uint8)  # 100 x 40
@@ -111,22 +113,29 @@ def test_two_who_stand_at_one_place_in_turn_are_people() -> None:
     assert sum(one.detections for one in tracklets) > 500
 
 
-def test_appearance_links_a_person_who_was_hidden() -> None:
-    """Five seconds behind a van; without vectors it is another track."""
+def test_appearance_links_a_person_who_was_hidden(embedder: Embedder) -> None:
+    """Five seconds behind a van; without a measured network it is another track."""
 
     def hidden(time: int) -> list[tuple[int, int, np.ndarray]]:
         return [] if 4000 <= time < 9000 else [(20 + time // 40, 100, PERSON)]
 
-    def embed(crops: list[np.ndarray]) -> np.ndarray:
-        means = np.array([crop.reshape(-1, 3).mean(axis=0) - 110 for crop in crops])
-        return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
-
-    for with_looks, tracks in ((embed, {0}), (None, {0, 1})):
-        builder = TrackletBuilder(embed=with_looks)
+    card = replace(embedder.card, calibration={"slope": 30.0, "intercept": -15.0})
+    measured = Embedder(embedder.backend, card, "colour-1")
+    for network, tracks in ((measured, {0}), (embedder, {0, 1}), (None, {0, 1})):
+        builder = TrackletBuilder(embedder=network)
         done = []
         for time in range(0, 12_000, STEP):
             done += builder.add(*scene(time, *hidden(time)))
         assert {one.track for one in done + builder.close()} == tracks
+
+
+def test_the_threshold_of_appearance_is_the_network_s(embedder: Embedder) -> None:
+    def cosine(**curve: float) -> float | None:
+        return alike_from(replace(embedder.card, calibration=curve or None))
+
+    assert cosine(slope=20.0, intercept=-10.0) == pytest.approx(0.5 + np.log(19) / 20)
+    assert cosine(slope=2.0, intercept=-1.0) is None  # no cosine is enough
+    assert cosine() is None
 
 
 def test_bad_options() -> None:

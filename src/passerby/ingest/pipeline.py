@@ -121,7 +121,8 @@ def ingest_clip(
     begin = parse_time(start, "the start of the clip")
     clip = open_clip(path, rate=options.rate)
     check_network(city.gallery, embedder.model_id)
-    how = {**asdict(options), "detector": detector.name}
+    # the network decides where tracks go on, so it is part of the ids too
+    how = {**asdict(options), "detector": detector.name, "network": embedder.model_id}
     name = _claim(city, clip, camera, begin, how)
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
@@ -154,7 +155,7 @@ def _track(
     on_progress: Progress | None,
 ) -> None:
     """Read the clip once and give the sink each tracklet as it ends."""
-    builder, report = TrackletBuilder(options, sink.embedder.embed), sink.report
+    builder, report = TrackletBuilder(options, sink.embedder), sink.report
     while frames := list(islice(source, FRAMES_AT_ONCE)):
         with report.stage("detect"):
             found = detector.detect([frame.image for frame in frames])

@@ -1,6 +1,7 @@
 """Tracklets with their best crops, from the detections of each frame."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,13 +13,16 @@ from passerby.ingest.crops import Crop, CropPool, cut, difference, qualities, th
 from passerby.ingest.detector import Detections
 from passerby.ingest.tracker import Tracker, TrackerOptions
 from passerby.ingest.video import Frame
+from passerby.metrics import Calibration
+from passerby.models import ModelCard
+from passerby.runtime import Embedder
 
 STILL = 0.15  # heights by which the centre of a still box wanders; detectors are not more exact
 UNCHANGED = 0.03  # usual difference of the thumbnails of what does not change
 SAME_PLACE = 0.7  # intersection over union of two tracklets of one object
 FORGOTTEN_MS = 600_000  # a place without its object for longer than this is forgotten
 
-Embed = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
+CERTAIN = 0.95  # probability of one person from which appearance links a track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +100,20 @@ class _Running:
 class TrackletBuilder:
     """Tracks people and returns each tracklet as soon as it has ended."""
 
-    def __init__(self, options: TrackletOptions | None = None, embed: Embed | None = None) -> None:
-        """Start without tracks; with ``embed``, crops to unit rows, appearance helps to track."""
+    def __init__(
+        self, options: TrackletOptions | None = None, embedder: Embedder | None = None
+    ) -> None:
+        """Start without tracks.
+
+        Args:
+            options: What is a tracklet.
+            embedder: Network whose vectors help to track. A network without a measured calibration
+                does not: its cosines say nothing about two crops.
+        """
         self.options = options or TrackletOptions()
-        self._embed = embed
-        self._tracker = Tracker(self.options.tracker)
+        alike = alike_from(embedder.card) if embedder else None
+        self._embedder = None if alike is None else embedder
+        self._tracker = Tracker(self.options.tracker, alike=alike or 1.0)
         self._fixed = FixedObjects(self.options.fixed_ms)
         self._running: dict[int, _Running] = {}
         self._last: int | None = None
@@ -143,12 +156,12 @@ class TrackletBuilder:
         return self._fixed.pass_on((one for one in done if one), None)
 
     def _track(self, frame: Frame, detections: Detections) -> NDArray[np.int64]:
-        embed = self._embed
-        if embed is None:
+        embedder = self._embedder
+        if embedder is None:
             return self._tracker.update(frame.time, detections)
 
         def appearance(which: NDArray[np.int64]) -> NDArray[np.float32]:
-            return embed([cut(frame.image, detections.boxes[index]) for index in which])
+            return embedder.embed([cut(frame.image, detections.boxes[index]) for index in which])
 
         return self._tracker.update(frame.time, detections, appearance)
 
@@ -167,6 +180,16 @@ class TrackletBuilder:
             view=view,
             still=bool(change < UNCHANGED) and _wander(boxes, running.place) < STILL,
         )
+
+
+def alike_from(card: ModelCard) -> float | None:
+    """Cosine from which two crops show one person with near certainty, by the network's curve.
+
+    None where the curve is not measured, and where no cosine is enough.
+    """
+    curve = Calibration.from_card(card.calibration)
+    cosine = (math.log(CERTAIN / (1 - CERTAIN)) - curve.intercept) / curve.slope
+    return cosine if curve.measured and cosine < 1 else None
 
 
 def _wander(boxes: NDArray[np.float64], place: NDArray[np.float64]) -> float:
