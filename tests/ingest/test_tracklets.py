@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from passerby.ingest import TrackletOptions
-from passerby.ingest.detector import Detections
+from passerby.ingest.detector import Detections, Detector
 from passerby.ingest.tracklets import Tracklet, TrackletBuilder, alike_from
-from passerby.ingest.video import Frame
+from passerby.ingest.video import Frame, open_clip
 from passerby.runtime import Embedder
 
 RNG = np.random.default_rng(7)
@@ -136,6 +137,23 @@ def test_the_threshold_of_appearance_is_the_network_s(embedder: Embedder) -> Non
     assert cosine(slope=20.0, intercept=-10.0) == pytest.approx(0.5 + np.log(19) / 20)
     assert cosine(slope=2.0, intercept=-1.0) is None  # no cosine is enough
     assert cosine() is None
+
+
+@pytest.mark.real
+def test_a_real_person_who_stands_is_no_fixed_object_and_the_wall_is(real: Path) -> None:
+    """Frames 230 to 430 show a man who stands at a table for twenty seconds."""
+    name = "person-detection-retail-0013"
+    detector = Detector.load(real / "models" / name / f"{name}.xml")
+    clip = open_clip(real / "clips" / "one-by-one-person-detection.mp4")
+    frames = [one for one in clip.frames(0, every=2) if 240 <= one.index < 430]
+    man = detector.detect([frames[0].image])[0].boxes[0]
+    left = 40 if man[0] > 384 else 640
+    boxes = np.array([man, [left, 150, left + 70, 330]], np.float32)
+    found = Detections(boxes=boxes, scores=np.array([0.9, 0.9], np.float32))
+    builder = TrackletBuilder(TrackletOptions(fixed_ms=14_000, max_tracklet_ms=5_000))
+    done = [one for frame in frames for one in builder.add(frame, found)] + builder.close()
+    assert {one.track for one in done} == {0}
+    assert builder.fixed_objects == 1
 
 
 def test_bad_options() -> None:
