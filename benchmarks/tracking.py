@@ -24,11 +24,12 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.common import write_result
 from benchmarks.tracking_clips import Clip, MadeDetector, read_clips
+from passerby.errors import InputError
 from passerby.ingest.boxes import overlaps
 from passerby.ingest.crops import cut
 from passerby.ingest.detector import Detections, Detector
 from passerby.ingest.tracker import Tracker
-from passerby.ingest.tracklets import TrackletBuilder
+from passerby.ingest.tracklets import TrackletBuilder, alike_from
 from passerby.ingest.video import Frame
 from passerby.runtime import Embedder
 from passerby.simulate.clips import RATE
@@ -63,6 +64,9 @@ class Looks:
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder, self.count = embedder, 0
+        self.alike = alike_from(embedder.card)
+        if self.alike is None:
+            raise InputError("the network has no measured calibration, so it cannot help to track")
 
     def __call__(self, crops: list[np.ndarray]) -> np.ndarray:
         self.count += len(crops)
@@ -71,7 +75,7 @@ class Looks:
 
 def follow_ours(looks: Looks | None) -> Follow:
     """This package's tracker, with or without appearance."""
-    tracker = Tracker()
+    tracker = Tracker(alike=looks.alike) if looks else Tracker()
 
     def step(number: int, found: Detections, image: np.ndarray | None) -> tuple[Any, Any]:
         def appearance(which: np.ndarray) -> np.ndarray:
@@ -208,9 +212,9 @@ def passages(clip: Clip) -> dict[int, int]:
     return {person: number for person, number in count.items() if number >= frames}
 
 
-def stored(clip: Clip, found: list[Detections], looks: Looks) -> Counter[str]:
+def stored(clip: Clip, found: list[Detections], embedder: Embedder) -> Counter[str]:
     """What the ingest stores of a clip, counted against the truth."""
-    builder = TrackletBuilder(embed=looks)
+    builder = TrackletBuilder(embedder=embedder)
     tracklets = []
     for number, (detections, image) in enumerate(zip(found, clip.frames(), strict=True)):
         frame = Frame(index=number, time=number * STEP, image=image)
@@ -272,8 +276,7 @@ def main(options: Options) -> None:
             images = clip.frames() if name == "passerby" else iter([None] * len(found))
             sequences[name][clip.name] = sequence(clip, run(start(), found, images))
         looked, looks.count = looked + looks.count, 0
-        total += stored(clip, found, looks)
-        looks.count = 0
+        total += stored(clip, found, looks.embedder)
     rows = {name: scores(own) for name, own in sequences.items()}
     each = {
         clip: {name: scores({clip: own[clip]}) for name, own in sequences.items()}

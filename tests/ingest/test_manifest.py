@@ -106,13 +106,11 @@ def test_a_camera_that_fails_does_not_stop_the_others(clips: Path, tmp_path: Pat
     assert states == {name: "failed" if name in ("G", "KILLED") else "done" for name in states}
     assert "no camera 'G'" in cameras["G"]["error"]
     assert "status -9" in cameras["KILLED"]["error"]
-    # two figures of nearly one colour that follow each other may count as one
-    people = cameras["yard"]["report"]["tracklets"]
-    assert 30 <= people <= 40
+    assert cameras["yard"]["report"]["tracklets"] == 40
     assert cameras["yard"]["report"]["recorded"] == [[1777593600000, 1777593600000 + 292 * 40]]
     assert list(cameras["lost"]["report"]["failed"]) == [str(tmp_path / "lost.ts")]
     assert "yard: begun segment 0 of 6" in said
-    assert f"yard: done segment 6 of 6, 292 frames, {people} people" in said
+    assert "yard: done segment 6 of 6, 292 frames, 40 people" in said
     table = said[said.index("camera  ") :]
     assert len(table.splitlines()) == 6
     assert "1 segments unreadable" in table
@@ -121,7 +119,7 @@ def test_a_camera_that_fails_does_not_stop_the_others(clips: Path, tmp_path: Pat
 def test_the_second_run_does_nothing_again(clips: Path, tmp_path: Path) -> None:
     make_city(tmp_path / "city", "door", "yard", "G")
     status, cameras, _ = run(write(tmp_path, clips))
-    assert status == 0 and 27 <= cameras["G"]["report"]["tracklets"] <= 36
+    assert (status, cameras["G"]["report"]["tracklets"]) == (0, 36)
     before = all_ids(tmp_path / "city")
     status, cameras, _ = run(write(tmp_path, clips))
     assert status == 0
@@ -156,8 +154,7 @@ def test_kill_of_a_manifest_changes_nothing(times: int, clips: Path, tmp_path: P
     clean = tmp_path / "clean"
     clean.mkdir()
     make_city(clean / "city", "door", "yard", "G")
-    status, cameras, words = run(write(clean, clips))
-    assert status == 0, words
+    assert run(write(clean, clips))[0] == 0
     assert all_ids(tmp_path / "city") == all_ids(clean / "city")
 
 

@@ -1,14 +1,17 @@
 """Tracklets: parts of a stay, their crops, and the fixed objects among them."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from passerby.ingest import TrackletOptions
-from passerby.ingest.detector import Detections
-from passerby.ingest.tracklets import Tracklet, TrackletBuilder
-from passerby.ingest.video import Frame
+from passerby.ingest.detector import Detections, Detector
+from passerby.ingest.tracklets import Tracklet, TrackletBuilder, alike_from
+from passerby.ingest.video import Frame, open_clip
+from passerby.runtime import Embedder
 
 RNG = np.random.default_rng(7)
 POST = np.kron(RNG.integers(0, 256, (10, 4, 3)), np.ones((10, 10, 1))).astype(np.uint8)  # 100 x 40
@@ -111,22 +114,46 @@ def test_two_who_stand_at_one_place_in_turn_are_people() -> None:
     assert sum(one.detections for one in tracklets) > 500
 
 
-def test_appearance_links_a_person_who_was_hidden() -> None:
-    """Five seconds behind a van; without vectors it is another track."""
+def test_appearance_links_a_person_who_was_hidden(embedder: Embedder) -> None:
+    """Five seconds behind a van; without a measured network it is another track."""
 
     def hidden(time: int) -> list[tuple[int, int, np.ndarray]]:
         return [] if 4000 <= time < 9000 else [(20 + time // 40, 100, PERSON)]
 
-    def embed(crops: list[np.ndarray]) -> np.ndarray:
-        means = np.array([crop.reshape(-1, 3).mean(axis=0) - 110 for crop in crops])
-        return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
-
-    for with_looks, tracks in ((embed, {0}), (None, {0, 1})):
-        builder = TrackletBuilder(embed=with_looks)
+    card = replace(embedder.card, calibration={"slope": 30.0, "intercept": -15.0})
+    measured = Embedder(embedder.backend, card, "colour-1")
+    for network, tracks in ((measured, {0}), (embedder, {0, 1}), (None, {0, 1})):
+        builder = TrackletBuilder(embedder=network)
         done = []
         for time in range(0, 12_000, STEP):
             done += builder.add(*scene(time, *hidden(time)))
         assert {one.track for one in done + builder.close()} == tracks
+
+
+def test_the_threshold_of_appearance_is_the_network_s(embedder: Embedder) -> None:
+    def cosine(**curve: float) -> float | None:
+        return alike_from(replace(embedder.card, calibration=curve or None))
+
+    assert cosine(slope=20.0, intercept=-10.0) == pytest.approx(0.5 + np.log(19) / 20)
+    assert cosine(slope=2.0, intercept=-1.0) is None  # no cosine is enough
+    assert cosine() is None
+
+
+@pytest.mark.real
+def test_a_real_person_who_stands_is_no_fixed_object_and_the_wall_is(real: Path) -> None:
+    """Frames 230 to 430 show a man who stands at a table for twenty seconds."""
+    name = "person-detection-retail-0013"
+    detector = Detector.load(real / "models" / name / f"{name}.xml")
+    clip = open_clip(real / "clips" / "one-by-one-person-detection.mp4")
+    frames = [one for one in clip.frames(0, every=2) if 240 <= one.index < 430]
+    man = detector.detect([frames[0].image])[0].boxes[0]
+    left = 40 if man[0] > 384 else 640
+    boxes = np.array([man, [left, 150, left + 70, 330]], np.float32)
+    found = Detections(boxes=boxes, scores=np.array([0.9, 0.9], np.float32))
+    builder = TrackletBuilder(TrackletOptions(fixed_ms=14_000, max_tracklet_ms=5_000))
+    done = [one for frame in frames for one in builder.add(frame, found)] + builder.close()
+    assert {one.track for one in done} == {0}
+    assert builder.fixed_objects == 1
 
 
 def test_bad_options() -> None:

@@ -131,7 +131,8 @@ def ingest_clip(
     clip = open_clip(path, rate=options.rate)
     _check_times(city, clip, camera, begin, any_time=any_time)
     check_network(city.gallery, embedder.model_id)
-    how = {**asdict(options), "detector": detector.name}
+    # the network decides where tracks go on, so it is part of the ids too
+    how = {**asdict(options), "detector": detector.name, "network": embedder.model_id}
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
     record = _claim(city, clip, camera, begin, how, again=again, report=report)
@@ -185,7 +186,7 @@ def _read_clip(  # noqa: PLR0917 - the stages of one clip
     if overlap:
         frames = ahead(frames, FRAMES_AHEAD, "decode")
     builder = TrackletBuilder(options.tracklets) if part is None else part.builder
-    builder.embed = sink.embedder.embed
+    builder.use(sink.embedder)
     fixed_before = builder.fixed_objects
     chunks = iter([frames]) if part is None else part.chunks(frames, report)
     with closing(frames), sink:
@@ -317,7 +318,9 @@ def _claim(
         source=str(clip.path),
         options=how,
     )
-    notice = claim(city, record, defaults=asdict(ClipOptions()), again=again)
+    notice = claim(
+        city, record, defaults={**asdict(ClipOptions()), "network": how["network"]}, again=again
+    )
     report.notices += [notice] if notice else []
     report.name = record.name
     return record

@@ -52,7 +52,7 @@ class _Tracks:
         for track in list(self.names)[:-NAMES_KEPT]:
             del self.names[track]
         return {
-            "builder": {name: value for name, value in fields if not callable(value)},
+            "builder": {name: value for name, value in fields if name != "embedder"},
             "names": self.names,
         }
 

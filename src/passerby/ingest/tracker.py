@@ -65,9 +65,6 @@ class TrackerOptions:
     """A track that has no strong box for longer than this ends."""
     revive_ms: int = 8000
     """A track that has ended goes on when someone who looks the same appears within this time."""
-    alike: float = 0.7
-    """Cosine from which a crop shows the same person as a track. Two people mixed up are worse than
-    one person in two tracks, so it is high."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -127,9 +124,16 @@ class _Boxes:
 class Tracker:
     """Follows people through the frames of one camera."""
 
-    def __init__(self, options: TrackerOptions | None = None) -> None:
-        """Start without tracks."""
+    def __init__(self, options: TrackerOptions | None = None, *, alike: float = 0.7) -> None:
+        """Start without tracks.
+
+        Args:
+            options: Thresholds.
+            alike: Cosine from which a crop shows the same person as a track. Two people mixed up
+                are worse than one person in two tracks, so it is high.
+        """
         self.options = options or TrackerOptions()
+        self.alike = alike
         self._tracks: list[_Track] = []
         self._gone: list[_Track] = []  # ended, but not for too long to come back
         self._next = 0
@@ -231,7 +235,7 @@ class Tracker:
             return
         cosine = _vectors(lost) @ frame.vectors(new[columns]).T
         cost = np.where(near[:, columns], 1.0 - cosine.astype(np.float64), 2.0)
-        for row, column in assign(cost, 1 - self.options.alike):
+        for row, column in assign(cost, 1 - self.alike):
             track, index = lost[row], int(new[columns[column]])
             if track in self._gone:
                 self._gone.remove(track)
@@ -289,7 +293,7 @@ class Tracker:
         if len(columns):
             cosine = _vectors([tracks[row] for row in rows]) @ frame.vectors(chosen[columns]).T
             pairs = np.ix_(rows, columns)
-            cost[pairs] += np.where(doubt[pairs], WEIGHT * (options.alike - cosine), 0.0)
+            cost[pairs] += np.where(doubt[pairs], WEIGHT * (self.alike - cosine), 0.0)
         return cost, 1 - options.overlap
 
 

@@ -1,6 +1,7 @@
 """Tracklets with their best crops, from the detections of each frame."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,17 +9,22 @@ from numpy.typing import NDArray
 
 from passerby.errors import InputError
 from passerby.ingest.boxes import overlaps
-from passerby.ingest.crops import Crop, CropPool, cut, difference, qualities, thumbnail
+from passerby.ingest.crops import Crop, CropPool, cut, qualities, thumbnail
 from passerby.ingest.detector import Detections
 from passerby.ingest.frames import Frame
 from passerby.ingest.tracker import Tracker, TrackerOptions
+from passerby.metrics import Calibration
+from passerby.models import ModelCard
+from passerby.runtime import Embedder
 
 STILL = 0.15  # heights by which the centre of a still box wanders; detectors are not more exact
-UNCHANGED = 0.03  # usual difference of the thumbnails of what does not change
+# largest difference of two thumbnails (0..1) of what does not change: on a real clip 0.012 for
+# walls and furniture (the worst tenth 0.023), 0.047 to 0.22 for people who stand for ten seconds
+UNCHANGED = 0.035
 SAME_PLACE = 0.7  # intersection over union of two tracklets of one object
 FORGOTTEN_MS = 600_000  # a place without its object for longer than this is forgotten
 
-Embed = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
+CERTAIN = 0.95  # probability of one person from which appearance links a track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,20 +103,31 @@ class _Running:
 class TrackletBuilder:
     """Tracks people and returns each tracklet as soon as it has ended."""
 
-    def __init__(self, options: TrackletOptions | None = None, embed: Embed | None = None) -> None:
-        """Start without tracks; with ``embed``, appearance helps to track.
+    def __init__(
+        self, options: TrackletOptions | None = None, embedder: Embedder | None = None
+    ) -> None:
+        """Start without tracks.
 
         Args:
             options: What is a tracklet.
-            embed: Turns crops into (N, D) unit rows.
+            embedder: Network whose vectors help to track. A network without a measured calibration
+                does not: its cosines say nothing about two crops.
         """
         self.options = options or TrackletOptions()
-        self.embed = embed
+        self.embedder: Embedder | None = None
         self._tracker = Tracker(self.options.tracker)
+        if embedder is not None:
+            self.use(embedder)
         self._fixed = FixedObjects(self.options.fixed_ms)
         self._running: dict[int, _Running] = {}
         self._last: int | None = None
         self._needed = self.options.min_detections
+
+    def use(self, embedder: Embedder) -> None:
+        """Let the vectors of a network help to track, where its card has a calibration."""
+        alike = alike_from(embedder.card)
+        self.embedder = None if alike is None else embedder
+        self._tracker.alike = alike or 1.0
 
     @property
     def fixed_objects(self) -> int:
@@ -149,12 +166,12 @@ class TrackletBuilder:
         return self._fixed.pass_on((one for one in done if one), None)
 
     def _track(self, frame: Frame, detections: Detections) -> NDArray[np.int64]:
-        embed = self.embed
-        if embed is None:
+        embedder = self.embedder
+        if embedder is None:
             return self._tracker.update(frame.time, detections)
 
         def appearance(which: NDArray[np.int64]) -> NDArray[np.float32]:
-            return embed([cut(frame.image, detections.boxes[index]) for index in which])
+            return embedder.embed([cut(frame.image, detections.boxes[index]) for index in which])
 
         return self._tracker.update(frame.time, detections, appearance)
 
@@ -164,7 +181,7 @@ class TrackletBuilder:
             return None
         boxes = np.array(running.boxes, dtype=np.float64)
         view = np.median(running.views, axis=0).astype(np.float32)
-        change = np.median([difference(view, one) for one in running.views])
+        change = np.median([_change(view, one) for one in running.views])
         return Tracklet(
             track=number,
             detections=len(boxes),
@@ -173,6 +190,21 @@ class TrackletBuilder:
             view=view,
             still=bool(change < UNCHANGED) and _wander(boxes, running.place) < STILL,
         )
+
+
+def alike_from(card: ModelCard) -> float | None:
+    """Cosine from which two crops show one person with near certainty, by the network's curve.
+
+    None where the curve is not measured, and where no cosine is enough.
+    """
+    curve = Calibration.from_card(card.calibration)
+    cosine = (math.log(CERTAIN / (1 - CERTAIN)) - curve.intercept) / curve.slope
+    return cosine if curve.measured and cosine < 1 else None
+
+
+def _change(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Largest difference of two thumbnails; where someone shifts, few cells change, but clearly."""
+    return float(np.abs(a - b).max())
 
 
 def _wander(boxes: NDArray[np.float64], place: NDArray[np.float64]) -> float:
@@ -193,7 +225,7 @@ class _Place:
     def shows(self, tracklet: Tracklet) -> bool:
         """Whether the tracklet is of the object of this place."""
         near = overlaps(self.box[None], tracklet.place[None])[0, 0]
-        return bool(near >= SAME_PLACE) and difference(self.view, tracklet.view) < 2 * UNCHANGED
+        return bool(near >= SAME_PLACE) and _change(self.view, tracklet.view) < UNCHANGED
 
 
 class FixedObjects:
@@ -243,7 +275,7 @@ class FixedObjects:
         if place is None:
             place = _Place(box=one.place, view=one.view, begin=begin, end=end)
             self._places.append(place)
-        place.end = end
+        place.end, place.view = end, one.view  # the light may change slowly
         if not place.fixed and end - place.begin >= self._limit:
             place.fixed = True
             self.count += 1
