@@ -200,9 +200,10 @@ def test_a_path_stands_where_the_camera_stood(city: City) -> None:
         city.add_sightings(
             [
                 Sighting(
-                    id=f"{name}-{minute}", camera=name, time=START + minute * 60_000,
-                    vector=person, model="toy",
+                    id=f"{name}-{minute}-{crop}", camera=name, tracklet=f"{name}-{minute}",
+                    time=START + minute * 60_000 + crop * 1_000, vector=person, model="toy",
                 )
+                for crop in range(4)
             ]
         )  # fmt: skip
     old, new = city.cameras["C01"].place, city.cameras["C03"].place

@@ -333,9 +333,14 @@ def contents(city: City) -> list[tuple[str, int, str]]:
 
 
 def test_a_killed_workers_job_is_finished_by_another_and_nothing_is_there_twice(
-    open_here: Open, address: str, ingester: Ingester, tmp_path: Path, clip: Path
+    open_here: Open,
+    address: str,
+    ingester: Ingester,
+    tmp_path: Path,
+    draw_clip: Callable[..., Path],
 ) -> None:
     city = ingester.city
+    clip = draw_clip(tmp_path / "long.mp4", 60)  # several batches are stored
     work_on = Job(source=str(clip), camera="C01", start=START)
     queue = open_here(Policy(lease=4, tries=5, first_wait=0.1))
     queue.submit(work_on)

@@ -63,6 +63,12 @@ BODIES: dict[str, Any] = {
     "/api/approvals": {"case": "A-1", "scope": {"units": ["99"]}, "reason": "a good reason"},
     "/api/approvals/{identifier}/decision": {"approve": True},
     "/api/accounts": {"name": "eve", "role": "operator", "units": ["99"]},
+    "/api/cameras": {"id": "N1", "place": [121.4, 31.2], "unit": None, "name": "Yard",
+                     "name_zh": None, "heading": 90.0, "field_of_view": 60.0, "height": 4.0,
+                     "range": 30.0, "at": "2026-05-01T00:00:00Z"},
+    "/api/cameras/{identifier}": {"clock": 1.5, "apply_clock": False, "place": None,
+                                  "at": "2026-05-01T00:00:00Z"},
+    "/api/cameras/{identifier}/retirement": {"at": "2026-05-01T00:00:00Z"},
     "/api/accounts/{name}": {"units": ["9901"], "disabled": False, "new_password": False},
 }  # fmt: skip
 
@@ -97,7 +103,7 @@ def replaced(body: Any, at: tuple[Any, ...], value: Any) -> Any:
 
 
 def client_for(clients: dict[str, Any], path: str) -> Any:
-    if path.startswith("/api/accounts") or path.startswith("/api/health"):
+    if path.startswith(("/api/accounts", "/api/cameras", "/api/health")):
         return clients["root"]
     if path.startswith("/api/audit") or "decision" in path:
         return clients["sue"]
@@ -120,7 +126,13 @@ def check(answer: Any, what: dict[str, Any], where: str) -> None:
 @pytest.fixture
 def ids(ann: Any, app: FastAPI) -> dict[str, str]:
     search = ann.search("A-1")["id"]
-    return {"searches": search, "sightings": "p1-C01-0", "cases": "A-1", "approvals": "1"}
+    return {
+        "searches": search,
+        "sightings": "p1-C01-0",
+        "cases": "A-1",
+        "approvals": "1",
+        "cameras": "C01",
+    }
 
 
 def test_bodies(clients: dict[str, Any], ids: dict[str, str], app: FastAPI) -> None:

@@ -7,14 +7,15 @@ units, and only to places inside them.
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from passerby.city import Camera
 from passerby.city.cameras import ALWAYS, changed, retired
 from passerby.city.changes import Changed, Edit, add_camera, change_camera, unit_at
 from passerby.errors import InputError
 from passerby.service.access import not_found
-from passerby.service.http import PROBLEMS, Caller, allowed
+from passerby.service.http import PROBLEMS, Answer, Caller, allowed
+from passerby.service.inputs import Moment, Name, Wanted
 from passerby.service.routes.map import Feature, camera_feature
 from passerby.times import format_time, now, parse_time
 
@@ -23,14 +24,14 @@ Administrator = Annotated[Caller, Depends(allowed("cameras"))]
 Degrees = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-Date = Annotated[str | None, Field(description="ISO 8601 with an offset")]
+Date = Annotated[Moment | None, Field(description="ISO 8601 with an offset")]
 
 
-class View(BaseModel):
+class View(Wanted):
     """Where a camera stands, how it is called and what it sees; what is left out stays."""
 
     place: tuple[Degrees, Degrees] | None = Field(default=None, description="longitude, latitude")
-    unit: str | None = Field(default=None, description="smallest unit; by the place without one")
+    unit: Name | None = Field(default=None, description="smallest unit; by the place without one")
     name: Text | None = None
     name_zh: Text | None = None
     heading: Number | None = Field(default=None, description="degrees clockwise from north")
@@ -48,7 +49,7 @@ class View(BaseModel):
 class NewCamera(View):
     """A camera to add."""
 
-    id: Annotated[str, Field(max_length=64)]
+    id: Annotated[str, Field(min_length=1, max_length=64)]
     place: tuple[Degrees, Degrees]
     at: Date = Field(default=None, description="since when it stands there; since ever without it")
 
@@ -63,13 +64,13 @@ class CameraChange(View):
     apply_clock: bool = Field(default=False, description="also re-time the stored sightings")
 
 
-class Retirement(BaseModel):
+class Retirement(Wanted):
     """When a camera was taken away."""
 
     at: Date = Field(default=None, description="now without it")
 
 
-class ChangedCamera(BaseModel):
+class ChangedCamera(Answer):
     """A camera after its change, and how many stored sightings have followed."""
 
     camera: Feature
