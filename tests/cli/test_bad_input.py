@@ -31,6 +31,7 @@ def city(tmp_path_factory: pytest.TempPathFactory, files: Path) -> Path:
             embedder=Embedder.load("default"),
             camera="C01",
             start="2030-05-06T08:00:00Z",
+            any_time=True,
         )
     return folder
 

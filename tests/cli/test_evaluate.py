@@ -129,7 +129,7 @@ def test_search_uses_what_calibrate_wrote_beside_an_onnx_file(
             sets / "north" / "query",
             embedder=Embedder.load(onnx),
             camera="C01",
-            start="2030-05-06T08:00:00Z",
+            start="2026-05-06T08:00:00Z",
         )
     picture = next((sets / "north" / "bounding_box_test").iterdir())
     arguments = [str(tmp_path / "city"), str(picture), "--model", str(onnx), "--json"]

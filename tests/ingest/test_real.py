@@ -106,8 +106,7 @@ def test_an_early_crop_finds_the_person_later(
     first, precision = [], []
     for person, hits in enumerate(city.gallery.search(vectors, city.count())):
         facts = city.gallery.get(hits.ids)
-        own = min((f for f in facts if f.time >= queries[person][0]), key=lambda f: f.time).tracklet
-        later = [f for f in facts if f.tracklet != own]
+        later = [f for f in facts if f.time >= queries[person][0] + 2_000]
         right = np.array([person_at(fact.time) == person for fact in later])
         assert right.any()
         first.append(bool(right[0]))
@@ -134,12 +133,11 @@ def test_a_second_run_adds_nothing(
     assert any("25 frames a second" in notice for notice in report.notices)
 
 
-def test_stays_are_cut_and_times_go_forward(city: City) -> None:
+def test_the_times_of_a_tracklet_go_forward(city: City) -> None:
     ids = city.gallery.search(np.ones((1, 256), np.float32), city.count())[0].ids
     tracklets = {fact.tracklet for fact in city.gallery.get(ids)}
     for facts in city.gallery.tracklets(sorted(tracklets)).values():
         assert all(a.time < b.time for a, b in pairwise(facts))
-        assert facts[-1].time - facts[0].time <= 5_000
         assert len(facts) <= 4
 
 

@@ -90,7 +90,7 @@ def test_candidates_are_the_nearest_that_take_part(world) -> None:
     pairs = candidate_pairs(found, world.query_ids)
     assert len(pairs) == int((found.gallery >= 0).sum())
     assert pairs.prior == pytest.approx(found.same[found.gallery >= 0].mean())
-    assert pairs.people == len(set(world.query_ids[world.query_ids > 0].tolist()))
+    assert pairs.people == len(set(world.query_ids[world.query_ids >= 0].tolist()))
 
 
 def test_the_halves_share_nobody_and_keep_the_prior(large_world) -> None:
@@ -172,7 +172,7 @@ def test_thresholds_count_all_pairs(world) -> None:
     rows = thresholds(survey(*world.all), similarities=(0.9, 0.55, 0.125, -1.0), calibration=CURVE)
     similarity = (world.queries @ world.gallery.T).astype(np.float64)
     own = world.gallery_ids == world.query_ids[:, None]
-    part = (world.query_ids[:, None] > 0) & (world.gallery_ids >= 0)
+    part = (world.query_ids[:, None] >= 0) & (world.gallery_ids >= 0)
     part &= ~(own & (world.gallery_cameras == world.query_cameras[:, None]))
     for row in rows:
         right = int((part & own & (similarity >= row.similarity)).sum())

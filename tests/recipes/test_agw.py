@@ -32,7 +32,7 @@ def test_the_terms_are_the_losses_of_their_names() -> None:
     assert method.center is not None
     expected = {
         "identity": cross_entropy(output.logits, labels, smoothing=0.1),
-        "triplet": weighted_triplet(output.before_bn, labels),
+        "triplet": weighted_triplet(output.before_bn, labels, legacy=True),
         "center": 0.0005 * center(output.before_bn, labels, method.center.centers),
     }
     assert terms.keys() == expected.keys()

@@ -58,7 +58,7 @@ def test_training_learns_to_find_people_it_never_saw(table: CropTable, trained: 
 def test_the_run_folder_tells_the_whole_story(table: CropTable, trained: Any) -> None:
     out, report = trained
     assert sorted(p.name for p in out.iterdir()) == [
-        "config.json", "log.jsonl", "model.safetensors", "report.json",
+        "config.json", "finished.pt", "log.jsonl", "model.safetensors", "report.json",
     ]  # fmt: skip
     network, card = load(out / "model.safetensors")
     assert evaluate_network(network, card, table).mAP == pytest.approx(report.mAP, abs=1e-6)
@@ -83,7 +83,7 @@ def test_a_finished_run_gives_its_report_again(table: CropTable, trained: Any) -
 
 def test_a_run_with_other_options_does_not_continue(table: CropTable, trained: Any) -> None:
     out, _ = trained
-    with pytest.raises(InputError, match="holds a run with another epochs, seed"):
+    with pytest.raises(InputError, match="holds a run with another seed"):
         run(replace(TINY, out=out, seed=5, epochs=3), table)
 
 

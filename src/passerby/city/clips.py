@@ -167,9 +167,10 @@ def claim(city: City, wanted: ClipRecord, *, defaults: Mapping[str, Any], again:
         found = [_record(row) for row in session.scalars(select(ClipRow).where(same))]
     known = next((one for one in found if one.name == wanted.name), None)
     others = [one for one in found if one is not known and _is_there(city, one)]
-    if others and not again:
+    shown = [one for one in others if one.state != STORED or one.sightings]  # with people
+    if shown and not again:
         raise InputError(
-            f"'{wanted.source}' is in the city already, as {_in_words(others[0])}; re-time or "
+            f"'{wanted.source}' is in the city already, as {_in_words(shown[0])}; re-time or "
             f"delete that: passerby admin clip --help; or store it twice with --again"
         )
     if known is not None:

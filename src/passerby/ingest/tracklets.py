@@ -138,7 +138,7 @@ class TrackletBuilder:
         """Add a frame and return the tracklets that have ended."""
         numbers = self._track(frame, detections)
         if self._last is not None:
-            in_a_second = 1 + 1000 // (frame.time - self._last)
+            in_a_second = max(1, 1000 // (frame.time - self._last))
             self._needed = min(self.options.min_detections, in_a_second)
         self._last = frame.time
         done = [self._finish(number) for number in self._tracker.ended()]

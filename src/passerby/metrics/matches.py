@@ -1,6 +1,5 @@
 """The true matches of each query, and the gallery rows that take no part for it."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,10 +53,6 @@ def find_matches(
     protocol = protocol_of(protocol)
     query_ids, query_cameras = _side("query", query_ids, query_cameras, protocol)
     gallery_ids, gallery_cameras = _side("gallery", gallery_ids, gallery_cameras, protocol)
-    nobody = int((query_ids == 0).sum())
-    if nobody and (gallery_ids == 0).any():
-        text = f"{nobody} queries have the identity 0, a distractor, and are skipped; number from 1"
-        warnings.warn(text, stacklevel=3)
     order = np.argsort(gallery_ids, kind="stable")
     ordered = gallery_ids[order]
     starts = np.searchsorted(ordered, query_ids, side="left")
