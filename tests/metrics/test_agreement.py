@@ -56,13 +56,13 @@ def textbook(queries, gallery, labels, protocol) -> dict[int, tuple[Fraction, in
         listed = []
         exact = [int(((queries[q] - row) ** 2).sum()) for row in gallery]
         for g in sorted(range(len(gi)), key=lambda g: (exact[g], g)):
-            same = gi[g] == qi[q] and qi[q] > 0
+            same = gi[g] == qi[q] and qi[q] >= 0
             if gi[g] == -1 or (gi[g] == 0 and not protocol.distractors):
                 continue
             if same and qc[q] == gc[g] and not protocol.same_camera:
                 continue
             listed.append(same)
-        if qi[q] > 0 and any(listed):
+        if qi[q] >= 0 and any(listed):
             ranks = [rank for rank, same in enumerate(listed, start=1) if same]
             total = Fraction(0)
             for hits, rank in enumerate(ranks, start=1):

@@ -18,7 +18,7 @@ def searches(world) -> tuple[list[float], list[tuple[bool, float]]]:
     similarity = world.queries @ world.gallery.T
     non_mated, mated = [], []
     for q in range(len(world.query_ids)):
-        if world.query_ids[q] <= 0:
+        if world.query_ids[q] < 0:
             continue
         own = world.gallery_ids == world.query_ids[q]
         person_removed = ~own & (world.gallery_ids >= 0)

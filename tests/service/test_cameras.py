@@ -58,10 +58,11 @@ def test_after_a_move_each_district_sees_its_own_time(app: Any, ann: Any, root: 
     assert {name.rsplit("-", 1)[0] for name in browse(bob, "B-1", "C01")} == best
     assert browse(wes, "W-1", "C01") <= late and browse(wes, "W-1", "C01")
     for name in seen:
-        mine, others = (bob, wes) if name in early else (wes, bob)
-        assert mine.get(f"/api/sightings/{name}").status_code == 200
-        assert others.get(f"/api/sightings/{name}").status_code == 404
-        assert others.get(f"/api/sightings/{name}/crop").status_code == 404
+        cases = ((bob, {"case": "B-1"}), (wes, {"case": "W-1"}))
+        (mine, own), (others, theirs) = cases if name in early else cases[::-1]
+        assert mine.get(f"/api/sightings/{name}", params=own).status_code == 200
+        assert others.get(f"/api/sightings/{name}", params=theirs).status_code == 404
+        assert others.get(f"/api/sightings/{name}/crop", params=theirs).status_code == 404
     places = {}
     for client, name in ((bob, "bob"), (wes, "wes")):
         features = client.get("/api/cameras").json()["features"]

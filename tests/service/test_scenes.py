@@ -55,18 +55,18 @@ def seen(city: City, clip: Path) -> City:
 
 
 def test_the_details_say_what_is_kept(seen: City, ann: Any) -> None:
-    context = ann.get(f"/api/sightings/{SEEN}").json()["context"]
+    context = ann.get(f"/api/sightings/{SEEN}", params={"case": "A-1"}).json()["context"]
     assert context == {
         "frame": 50, "position": 2.0, "height": 96, "width": 160, "scene": True, "clip": True,
     }  # fmt: skip
-    assert ann.get(f"/api/sightings/{BARE}").json()["context"] is None
+    assert ann.get(f"/api/sightings/{BARE}", params={"case": "A-1"}).json()["context"] is None
 
 
 def test_scene_and_clip_are_shown_and_recorded(seen: City, ann: Any, app: FastAPI) -> None:
-    scene = ann.get(f"/api/sightings/{SEEN}/scene")
+    scene = ann.get(f"/api/sightings/{SEEN}/scene", params={"case": "A-1"})
     assert scene.headers["content-type"] == "image/jpeg"
     assert Image.open(io.BytesIO(scene.content)).size == (160, 96)
-    played = ann.get(f"/api/sightings/{SEEN}/clip")
+    played = ann.get(f"/api/sightings/{SEEN}/clip", params={"case": "A-1"})
     assert played.headers["content-type"] in ("video/mp4", "video/webm")
     with av.open(io.BytesIO(played.content)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 100
@@ -79,8 +79,10 @@ def test_scene_and_clip_are_shown_and_recorded(seen: City, ann: Any, app: FastAP
 
 def test_outside_the_own_units_nothing_is_there(seen: City, ann: Any, bob: Any) -> None:
     for part in PARTS:
-        assert ann.get(f"/api/sightings/{SEEN}{part}").status_code == 200
-        hidden, missing = (bob.get(f"/api/sightings/{x}{part}") for x in (SEEN, "p9-C01-0"))
+        assert ann.get(f"/api/sightings/{SEEN}{part}", params={"case": "A-1"}).status_code == 200
+        hidden, missing = (
+            bob.get(f"/api/sightings/{x}{part}", params={"case": "B-1"}) for x in (SEEN, "p9-C01-0")
+        )
         assert hidden.status_code == missing.status_code == 404
         assert hidden.json() == missing.json()
 
@@ -90,30 +92,30 @@ def test_nobody_without_a_session_or_the_right_to_search(
 ) -> None:
     anyone, root = TestClient(app), sign_in("root")
     for part in PARTS:
-        assert anyone.get(f"/api/sightings/{SEEN}{part}").status_code == 401
-        assert root.get(f"/api/sightings/{SEEN}{part}").status_code == 403
+        assert anyone.get(f"/api/sightings/{SEEN}{part}", params={"case": "A-1"}).status_code == 401
+        assert root.get(f"/api/sightings/{SEEN}{part}", params={"case": "A-1"}).status_code == 403
 
 
 def test_what_is_not_kept_is_not_found(seen: City, ann: Any, app: FastAPI) -> None:
     before = len(app.state.service.audit.entries())
     for part in ("/scene", "/clip"):
-        assert ann.get(f"/api/sightings/{BARE}{part}").status_code == 404
+        assert ann.get(f"/api/sightings/{BARE}{part}", params={"case": "A-1"}).status_code == 404
     assert len(app.state.service.audit.entries()) == before
 
 
 def test_a_clip_that_is_gone_or_changed_is_not_played(seen: City, ann: Any, clip: Path) -> None:
     clip.write_bytes(clip.read_bytes() + b"more")
-    answer = ann.get(f"/api/sightings/{SEEN}/clip")
+    answer = ann.get(f"/api/sightings/{SEEN}/clip", params={"case": "A-1"})
     assert answer.status_code == 404
     assert str(clip.parent) not in answer.text
-    context = ann.get(f"/api/sightings/{SEEN}").json()["context"]
+    context = ann.get(f"/api/sightings/{SEEN}", params={"case": "A-1"}).json()["context"]
     assert (context["scene"], context["clip"]) == (True, False)
 
 
 @pytest.mark.parametrize("app", [Settings(play_clips=False)], indirect=True)
 def test_an_administrator_can_switch_clips_off(seen: City, ann: Any) -> None:
-    assert ann.get(f"/api/sightings/{SEEN}/clip").status_code == 404
-    context = ann.get(f"/api/sightings/{SEEN}").json()["context"]
+    assert ann.get(f"/api/sightings/{SEEN}/clip", params={"case": "A-1"}).status_code == 404
+    context = ann.get(f"/api/sightings/{SEEN}", params={"case": "A-1"}).json()["context"]
     assert (context["scene"], context["clip"]) == (True, False)
 
 
@@ -128,10 +130,10 @@ def test_only_so_many_clips_are_cut_at_once(
         assert sightings._cutting.acquire(timeout=1)
         taken.append(sightings._cutting.release)
     try:
-        answer = ann.get(f"/api/sightings/{SEEN}/clip")
+        answer = ann.get(f"/api/sightings/{SEEN}/clip", params={"case": "A-1"})
     finally:
         for release in taken:
             release()
     assert (answer.status_code, answer.json()["code"]) == (503, "busy")
     assert answer.headers["Retry-After"] == "60"
-    assert ann.get(f"/api/sightings/{SEEN}/clip").status_code == 200
+    assert ann.get(f"/api/sightings/{SEEN}/clip", params={"case": "A-1"}).status_code == 200
