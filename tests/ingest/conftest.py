@@ -200,3 +200,10 @@ if __name__ == "__main__":
             embedder=colour_embedder(),
             on_stored=lambda ids: print(*ids, flush=True),
         )
+
+
+@pytest.fixture(params=["sqlite", "nats"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "jobs.sqlite")
+    return f"{request.getfixturevalue('nats').address}/q{abs(hash(tmp_path))}"

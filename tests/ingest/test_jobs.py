@@ -26,13 +26,10 @@ from passerby.ingest.jobs import (
     Claim,
     Job,
     JobQueue,
-    JobState,
     LeaseLostError,
     Policy,
     QueueError,
-    Store,
 )
-from passerby.ingest.jobs_sqlite import SqliteStore
 from passerby.ingest.jobs_worker import (
     Ingester,
     SurroundingsError,
@@ -48,13 +45,6 @@ SHORT = Policy(lease=0.4, tries=3, first_wait=0.1, longest_wait=0.3)
 WAIT = 60.0  # seconds, for what must come; a busy machine may take long
 
 Open = Callable[[Policy], JobQueue]
-
-
-@pytest.fixture(params=["sqlite", "nats"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "jobs.sqlite")
-    return f"{request.getfixturevalue('nats').address}/q{abs(hash(tmp_path))}"
 
 
 @pytest.fixture
@@ -84,41 +74,6 @@ def state(queue: JobQueue, number: int) -> str:
     found = queue.state(job(number).id)
     assert found is not None
     return found.state
-
-
-@pytest.fixture
-def store(address: str) -> Iterator[Store]:
-    if address.startswith("nats://"):
-        from passerby.ingest.jobs_nats import NatsStore
-
-        made: Store = NatsStore(address, LONG.lease)
-    else:
-        made = SqliteStore(Path(address))
-    yield made
-    made.close()
-
-
-def test_a_store_writes_only_over_the_version_that_it_holds(store: Store) -> None:
-    first = JobState(job=job(1))
-    assert store.read(job(1).id) is None
-    version = store.write(first, None)
-    assert version is not None
-    assert store.write(first, None) is None, "it is there already"
-    second = first.claimed("w", LONG)
-    newer = store.write(second, version)
-    assert newer is not None
-    assert store.write(first.claimed("other", LONG), version) is None, "another was faster"
-    found = store.read(job(1).id)
-    assert found is not None
-    assert (found.state, found.version) == (second, newer)
-    store.put(first)
-    assert store.write(second, newer) is None, "another state is another version"
-    assert list(store.states()) == [first]
-
-
-def test_waits_double_up_to_the_longest() -> None:
-    policy = Policy(first_wait=5, longest_wait=60)
-    assert [policy.wait(tries) for tries in range(1, 7)] == [5, 10, 20, 40, 60, 60]
 
 
 def test_the_same_job_is_submitted_once(open_here: Open) -> None:
@@ -359,34 +314,6 @@ def test_a_killed_workers_job_is_finished_by_another_and_nothing_is_there_twice(
     before = contents(city)
     assert work(queue, ingester, until_empty=True).done == 1
     assert contents(city) == before
-
-
-def test_what_is_no_queue_is_told(tmp_path: Path) -> None:
-    for address, said in {
-        "redis://localhost": "kind 'redis'",
-        "nats://user:secret@localhost": "holds a password",
-        "nats://localhost/a.b": "cannot be read",
-        "nats://localhost/a?replicas=2": "cannot be read",
-    }.items():
-        with pytest.raises(InputError, match=said) as error:
-            open_queue(address, tmp_path)
-        assert "secret" not in str(error.value)
-    with pytest.raises(QueueError, match="nats-server"):
-        open_queue("nats://127.0.0.1:1", tmp_path)
-    (tmp_path / "text").write_text("no database" * 100)
-    with pytest.raises(QueueError, match="text"):
-        open_queue(str(tmp_path / "text"), tmp_path)
-
-
-def test_a_submission_that_was_cut_off_is_made_good(nats: Any, tmp_path: Path) -> None:
-    from passerby.ingest.jobs_nats import NatsStore
-
-    store = NatsStore(f"{nats.address}/cut", LONG.lease)
-    with JobQueue(store, LONG) as queue:
-        store.write(JobState(job=job(1)), None)  # and here the submitter died
-        assert queue.claim("w", wait=0.3) is None
-        assert not queue.submit(job(1))
-        take(queue).complete({})
 
 
 @pytest.mark.slow

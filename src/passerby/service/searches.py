@@ -174,19 +174,14 @@ class Searches:
         allowed = {*search.result_ids, *search.confirmed, *search.rejected}
         for name in (*confirmed, *rejected):
             if name not in allowed:
-                raise CodedError(
-                    "not_in_search", f"this search did not find '{name}'; judge what it found"
-                )
+                raise _not_in_search(name)
         if set(confirmed) & set(rejected):
-            raise CodedError(
-                "both_verdicts", "a sighting is both confirmed and rejected; choose one"
-            )
+            text = "a sighting is both confirmed and rejected; choose one"
+            raise CodedError("both_verdicts", text)
+        found = self._find(search.query, self.vectors(search), confirmed, rejected)
+        revision = search.revision + 1
         return replace(
-            search,
-            found=self._find(search.query, self.vectors(search), confirmed, rejected),
-            confirmed=confirmed,
-            rejected=rejected,
-            revision=search.revision + 1,
+            search, found=found, confirmed=confirmed, rejected=rejected, revision=revision
         )
 
     def give_verdict(self, search: Search, sighting: str, verdict: Verdict | None) -> Search:
@@ -208,9 +203,7 @@ class Searches:
             "rejected": [name for name in search.rejected if name not in own],
         }
         if sighting not in {*search.result_ids, *search.confirmed, *search.rejected}:
-            raise CodedError(
-                "not_in_search", f"this search did not find '{sighting}'; judge what it found"
-            )
+            raise _not_in_search(sighting)
         if verdict is not None:
             lists[verdict].append(sighting)
         return self.apply_feedback(search, tuple(lists["confirmed"]), tuple(lists["rejected"]))
@@ -346,18 +339,18 @@ class Searches:
             "forgotten": search.forgotten,
         }
         record = json.loads(json.dumps(record))  # the digest covers what a reader gets
-        row = {
-            "id": search.id,
-            "account": query.account,
-            "case": query.case,
-            "created": search.created,
-            "audit": search.audit,
-            "record": record,
-            "digest": record_digest(record),
-        }
+        new = SEARCHES.insert().values(
+            id=search.id,
+            account=query.account,
+            case=query.case,
+            created=search.created,
+            audit=search.audit,
+            record=record,
+            digest=record_digest(record),
+        )
         with self.database.write() as connection:
             connection.execute(SEARCHES.delete().where(SEARCHES.c.id == search.id))
-            connection.execute(SEARCHES.insert().values(row))
+            connection.execute(new)
 
     def get(self, identifier: str) -> Search | None:
         """Return the search of that id, or None."""
