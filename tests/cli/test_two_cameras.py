@@ -1,5 +1,7 @@
 """Two cameras, two clips, from an empty folder to a path on the map with five commands."""
 
+import contextlib
+import io
 import json
 import re
 import subprocess
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from passerby.city import City
+from passerby.cli import main
 
 REAL = Path(__file__).parents[2].parent / "shared" / "real"
 CLIP = REAL / "clips/one-by-one-person-detection.mp4"
@@ -42,10 +45,9 @@ def clips(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def passerby(*words: object) -> str:
-    command = [sys.executable, "-m", "passerby", *map(str, words)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main([*map(str, words)]) == 0
+    return printed.getvalue()
 
 
 def test_from_an_empty_folder_to_a_path(clips: tuple[Path, Path], tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_another_network_is_refused_before_the_work(
         ingest_clip(city, clip, camera="C01", start=START, detector=detector, embedder=other)
 
 
-@pytest.mark.parametrize("acknowledged", [1, 2])
+@pytest.mark.parametrize("acknowledged", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_kill_loses_no_acknowledged_sighting(
     acknowledged: int, tmp_path: Path, draw_clip: Callable[..., Path], ingest: Callable
 ) -> None:

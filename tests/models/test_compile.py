@@ -33,7 +33,9 @@ def network_of(kind: str) -> nn.Module:
     return made[kind]()
 
 
-@pytest.mark.parametrize("kind", ["agw", "fpb", "parts", "pyramid"])
+@pytest.mark.parametrize(
+    "kind", ["agw", pytest.param("fpb", marks=pytest.mark.slow), "parts", "pyramid"]
+)
 def test_networks_compile_in_one_graph(kind: str) -> None:
     network = network_of(kind)
     images = torch.randn(2, 3, 64, 32)

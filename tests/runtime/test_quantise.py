@@ -1,5 +1,7 @@
 """INT8: calibrated on crops, written with its card, held to its bar."""
 
+import contextlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -20,15 +22,25 @@ from passerby.runtime.parity import Parity
 from passerby.runtime.quantise import SCHEMES
 
 
-def test_int8_on_the_users_crops(
-    weights: Path, tmp_path: Path, labelled: CropTable, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(scope="module")
+def exported(
+    weights: Path, tmp_path_factory: pytest.TempPathFactory, labelled: CropTable
+) -> tuple[Path, str]:
+    """A network in int8, and what the verb printed."""
     pytest.importorskip("nncf")
-    out = tmp_path / "net.xml"
+    out = tmp_path_factory.mktemp("int8") / "net.xml"
     words = ["export", str(weights), "--out", str(out), "--precision", "int8", "--json"]
     words += ["--calibrate", str(labelled.root), "--parity", str(labelled.root)]
-    assert main(words) == 0
-    report = json.loads(capsys.readouterr().out)  # NNCF's own output must not be in it
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(words) == 0
+    return out, printed.getvalue()
+
+
+def test_int8_on_the_users_crops(
+    weights: Path, exported: tuple[Path, str], labelled: CropTable
+) -> None:
+    out, printed = exported
+    report = json.loads(printed)  # NNCF's own output must not be in it
     assert report["parity"]["mean_cosine"] >= 0.995
     assert abs(np.diff(report["parity"]["rank1"]))[0] <= 0.005
     one, original = Embedder.load(out), Embedder.load(weights, runtime="torch")
@@ -42,7 +54,7 @@ def test_int8_on_the_users_crops(
         assert np.abs(one.embed(crops, batch_size=batch_size) - vectors).max() <= 1e-6
     order = np.random.default_rng(0).permutation(len(crops))
     assert np.abs(one.embed([crops[i] for i in order]) - vectors[order]).max() <= 1e-6
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.bin", "net.xml"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["net.bin", "net.xml"]
 
 
 def test_without_the_package(
@@ -95,13 +107,9 @@ def test_the_bar(precision: str, values: dict[str, float], fault: str | None) ->
     assert (got is None) if fault is None else fault in str(got)
 
 
-def test_pixels_and_the_vector_are_not_cut_off(
-    weights: Path, tmp_path: Path, labelled: CropTable
-) -> None:
+def test_pixels_and_the_vector_are_not_cut_off(exported: tuple[Path, str]) -> None:
     """The input's scale spans black to white, and nothing is quantised behind the last layer."""
-    pytest.importorskip("nncf")
-    out = tmp_path / "net.xml"
-    export(weights, out, precision="int8", calibrate=labelled.train.paths())
+    out, _ = exported
     ops = read_openvino(out).get_ordered_ops()
     first, *_ = (op for op in ops if op.get_type_name() == "FakeQuantize")
     low, high = (float(first.input_value(at).get_node().data.item()) for at in (1, 2))

@@ -31,21 +31,29 @@ def address(app: FastAPI) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def page(address: str) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for the tests of a file; each test has a profile of its own in it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        page = browser.new_context(
-            viewport={"width": 1366, "height": 800}, locale="en-GB", color_scheme="light"
-        ).new_page()
-        page.set_default_timeout(30_000)
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda m: faults.append(m.text) if "Security Policy" in m.text else None)
-        page.goto(address)
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(address: str, browser: Any) -> Iterator[Any]:
+    context = browser.new_context(
+        viewport={"width": 1366, "height": 800}, locale="en-GB", color_scheme="light"
+    )
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda m: faults.append(m.text) if "Security Policy" in m.text else None)
+    page.goto(address)
+    yield page
+    context.close()
     assert faults == []
 
 

@@ -23,7 +23,7 @@ from passerby.runtime import Embedder
 from passerby.service import create_app
 from passerby.service.accounts import Accounts
 from passerby.service.database import Database
-from tests.service.browser import address, page  # noqa: F401 - fixtures
+from tests.service.browser import address, browser, page  # noqa: F401 - fixtures
 
 PASSWORD = "a long enough password"
 ACCOUNTS = {

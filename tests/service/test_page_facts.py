@@ -1,6 +1,6 @@
 """Facts of units on the page, in a real browser: a layer with its legend, and a unit's card."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,15 +8,14 @@ from fastapi import FastAPI
 
 from passerby.city import City
 from passerby.city.facts import Fact, add_facts, set_rule
-from passerby.service.app import served
-from tests.service.test_page import BROWSER, FLAGS, enter
+from tests.service.browser import enter, needs_browser
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
+pytestmark = needs_browser
 
 
 @pytest.fixture
-def page(app: FastAPI, city: City) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def app(make_app: Callable[..., FastAPI], city: City) -> FastAPI:
+    """The app of a city with facts."""
     facts = [
         Fact(unit="9901", name="population", value=30, measure="people", source="census"),
         Fact(unit="9902", name="population", value=12),
@@ -24,16 +23,7 @@ def page(app: FastAPI, city: City) -> Iterator[Any]:
     ]
     add_facts(city, facts)
     set_rule(city, "population", rule="sum")
-    with served(app) as url, playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        page = browser.new_context(viewport={"width": 1366, "height": 800}).new_page()
-        page.set_default_timeout(60_000)
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(url)
-        yield page
-        browser.close()
-    assert faults == []
+    return make_app()
 
 
 def test_a_layer_and_a_card(page: Any, tmp_path: Any) -> None:

@@ -53,16 +53,16 @@ def digest(seed: int) -> str:
 
 
 def test_crops_are_the_same_in_any_order_and_in_another_process(tmp_path):
-    first = [digest(seed) for seed in range(6)]
-    assert [digest(seed) for seed in reversed(range(6))][::-1] == first
-    assert len(set(first)) == 6
+    first = [digest(seed) for seed in range(3)]
+    assert [digest(seed) for seed in reversed(range(3))][::-1] == first
+    assert len(set(first)) == 3
     script = tmp_path / "again.py"
     script.write_text(
         "import importlib.util, sys\n"
         f"spec = importlib.util.spec_from_file_location('crops', {__file__!r})\n"
         "module = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(module)\n"
-        "print(*[module.digest(seed) for seed in range(6)])\n",
+        "print(*[module.digest(seed) for seed in range(3)])\n",
         encoding="utf-8",
     )
     again = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
