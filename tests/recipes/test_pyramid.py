@@ -12,6 +12,7 @@ from passerby.recipes import supervised
 from passerby.recipes.pyramid import (
     Pyramid,
     PyramidMethod,
+    authors,
     new_network,
     run,
     small_cpu,
@@ -40,7 +41,16 @@ def batch() -> Batch:
     return Batch(torch.randn(32, 3, 72, 32, generator=generator), rows)
 
 
-def test_defaults_are_the_authors() -> None:
+def test_the_authors_settings() -> None:
+    config = authors()
+    assert (config.loss, config.triplet_on) == ("dynamic", "branches")
+    text = Pyramid()
+    assert replace(config, loss=text.loss, triplet_on=text.triplet_on) == text
+    _, card = new_network(replace(TINY, size=(96, 32)), 4)
+    assert card.interpolation == "bicubic"
+
+
+def test_branches_and_rates_are_the_authors() -> None:
     config = Pyramid()
     network, _ = new_network(config, 0)
     # ResNet-101's trunk and 21 branches
@@ -107,10 +117,13 @@ def test_training_learns_to_find_people_it_never_saw(
 ) -> None:
     config = replace(TINY, loss=loss, epochs=epochs, warmup=1, out=tmp_path)
     untrained, card = new_network(config, 0)
-    start = evaluate_network(untrained, card, table).mAP
+    start = evaluate_network(untrained, card, table, metric="squared_euclidean").mAP
     report = run(config, table)
     assert report.mAP > start + 0.1
     network, card = load(tmp_path / "model.safetensors")
+    again = evaluate_network(network, card, table, metric="squared_euclidean")
+    assert again.mAP == pytest.approx(report.mAP, abs=1e-6)
+    assert evaluate_network(network, card, table).mAP != report.mAP
     assert card.architecture == "pyramid:slim18"
     assert network.dimension == 6 * 128
 

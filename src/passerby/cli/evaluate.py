@@ -39,7 +39,8 @@ class Options(OfNetwork, Result):
     market1501-trapezoid, any-camera, cuhk03-old, legacy-no-distractors, legacy-one-digit-camera,
     legacy-diff-attention; docs/evaluation.md says what each means."""
     metric: Literal["cosine", "euclidean", "squared_euclidean"] = "cosine"
-    """Distance that ranks; probabilities are of cosine similarity always."""
+    """Distance of unit vectors that ranks (without re-ranking and expansion they rank alike);
+    probabilities are of cosine similarity always."""
     rerank: bool = False
     """Rank by k-reciprocal neighbours; probabilities stay those of the similarity."""
     k1: int = 20
@@ -113,7 +114,7 @@ def says(options: Options) -> str:
 
     words = PROTOCOLS[options.protocol].says
     if options.metric != "cosine":
-        words += f"; ranked by {options.metric} distance"
+        words += f"; ranked by {options.metric} distance of unit vectors"
     if options.expand:
         words += f"; queries expanded by {options.expand}"
     if options.rerank:

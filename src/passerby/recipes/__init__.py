@@ -41,6 +41,7 @@ RECIPES: dict[str, Recipe] = {
     "fused-loss": Recipe(fused_loss.FusedLoss, fused_loss.run),
     "fused-loss-small": Recipe(fused_loss.small_cpu, fused_loss.run),
     "pyramid": Recipe(pyramid.Pyramid, pyramid.run),
+    "pyramid-authors": Recipe(pyramid.authors, pyramid.run),
     "pyramid-small": Recipe(pyramid.small_cpu, pyramid.run),
     "diff-attention": Recipe(diff_attention.SeparateDiffAttention, diff_attention.run),
     "diff-attention-unit": Recipe(diff_attention.unit_vectors, diff_attention.run),

@@ -21,6 +21,7 @@ from passerby.errors import InputError
 from passerby.metrics import Report, Reranking
 from passerby.models import load
 from passerby.recipes import RECIPES, run_folder
+from passerby.retrieval.distances import Metric
 from passerby.train.device import find_device
 from passerby.train.evaluation import evaluate_network
 
@@ -35,12 +36,12 @@ class Evaluation:
 
     Attributes:
         feature: Behind or before the BNNeck; None for the run's own.
-        metric: Cosine, or Euclidean on the features as they are.
+        metric: Cosine, or Euclidean on the features as they are; None for the run's own.
         rerank: By k-reciprocal neighbours (k1 20, k2 6, lambda 0.3).
     """
 
     feature: Literal["after_bn", "before_bn"] | None = None
-    metric: Literal["cosine", "squared_euclidean"] = "cosine"
+    metric: Literal["cosine", "squared_euclidean"] | None = None
     rerank: bool = False
 
 
@@ -225,6 +226,7 @@ def _evaluate(evaluation: Evaluation, config: Any, data: str, table: CropTable) 
         if evaluation.feature is not None:
             network.feature = evaluation.feature
         device = find_device(config.device)
+        own: Metric = getattr(config, "metric", "cosine")
         report = evaluate_network(
             network.to(device),
             card,
@@ -232,7 +234,7 @@ def _evaluate(evaluation: Evaluation, config: Any, data: str, table: CropTable) 
             device=device,
             precision=config.precision,
             progress=config.progress,
-            metric=evaluation.metric,
+            metric=evaluation.metric or own,
             reranking=Reranking() if evaluation.rerank else None,
         )
         run_folder.write_json(kept, {"data": data, **asdict(evaluation), **report.summary()})

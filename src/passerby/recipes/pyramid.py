@@ -29,7 +29,7 @@ RULES: dict[str, Literal["official", "paper"]] = {"dynamic": "official", "dynami
 
 @dataclass(frozen=True, kw_only=True)
 class Pyramid(NetworkOptions):
-    """21 branches, two losses that take turns, ResNet-101; the authors' settings.
+    """21 branches, two losses that take turns by the rule of the text, ResNet-101.
 
     Attributes:
         stripes: n, basic stripes; level l has the n - l + 1 runs of l stripes.
@@ -37,9 +37,10 @@ class Pyramid(NetworkOptions):
             all.
         width: Dimension of a branch's feature.
         dropout: Probability of dropout before the classifiers.
-        loss: What is minimised: by the dynamic rule of the authors' code (dynamic); by that of
-            the text, in which samplers switch and losses are weighted (dynamic_text); both always;
-            or one alone.
+        interpolation: How pictures are resized.
+        loss: What is minimised: by the dynamic rule of the text, in which samplers switch and
+            losses are weighted (dynamic_text); by that of the authors' code (dynamic); both
+            always; or one alone.
         triplet_on: One triplet loss on the concatenated feature, or the sum of one per branch (the
             authors' code).
         normalise: Bring features to unit length before the triplet loss.
@@ -66,13 +67,15 @@ class Pyramid(NetworkOptions):
     # network
     backbone: str = "resnet101"
     size: tuple[int, int] = (384, 128)
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    metric: Literal["cosine", "squared_euclidean"] = "squared_euclidean"
     stripes: int = 6
     levels: str = ""
     width: int = 128
     dropout: float = 0.2
 
     # identity loss of every branch, triplet loss, and the rule that combines them
-    loss: Literal["dynamic", "dynamic_text", "both", "identity", "triplet"] = "dynamic"
+    loss: Literal["dynamic", "dynamic_text", "both", "identity", "triplet"] = "dynamic_text"
     triplet_on: Literal["concatenated", "branches"] = "concatenated"
     normalise: bool = False
     margin: float | None = 1.4
@@ -88,6 +91,11 @@ class Pyramid(NetworkOptions):
     warmup: int = 0
     milestones: tuple[int, ...] = (60, 70, 80, 90, 100)
     decay: float = 0.5
+
+
+def authors() -> Pyramid:
+    """As the authors' code: a triplet loss on each branch, which takes part by the code's rule."""
+    return Pyramid(loss="dynamic", triplet_on="branches")
 
 
 def small_cpu() -> Pyramid:
@@ -190,7 +198,7 @@ def sum_over_branches(logits: Tensor, labels: Tensor) -> Tensor:
 
 def new_network(config: Pyramid, classes: int) -> tuple[ReidNetwork, ModelCard]:
     """The pyramid on its backbone with classifiers for ``classes`` identities, and its card."""
-    return supervised.build_network(
+    network, card = supervised.build_network(
         config,
         f"pyramid:{config.backbone}",
         structure={
@@ -201,6 +209,7 @@ def new_network(config: Pyramid, classes: int) -> tuple[ReidNetwork, ModelCard]:
         },
         num_classes=classes,
     )
+    return network, replace(card, interpolation=config.interpolation)
 
 
 def run(config: Pyramid, table: CropTable) -> Report | None:

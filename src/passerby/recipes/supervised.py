@@ -99,7 +99,8 @@ class NetworkOptions(RunOptions):
     Attributes:
         backbone: A network's name, or timm:NAME.
         size: Height and width of the pictures, pixels.
-        feature: The feature that the test compares, by cosine: behind or before the BNNeck.
+        feature: The feature that the test compares: behind or before the BNNeck.
+        metric: How the test compares it; a city compares by cosine.
         structure: Options of the architecture that have no name here, such as: drop_path 0.1 tokens
             average.
     """
@@ -107,6 +108,7 @@ class NetworkOptions(RunOptions):
     backbone: str
     size: tuple[int, int]
     feature: Literal["after_bn", "before_bn"] = "after_bn"
+    metric: Literal["cosine", "squared_euclidean"] = "cosine"
     structure: dict[str, str] = field(default_factory=dict)
 
 
@@ -370,6 +372,7 @@ def test(
         device=device,
         precision=config.precision,
         progress=config.progress,
+        metric=config.metric if isinstance(config, NetworkOptions) else "cosine",
     )
 
 

@@ -31,7 +31,8 @@ def evaluate_network(
         precision: "fp32", "bf16" or "fp16".
         batch_size: Crops in one pass of the network.
         progress: Show progress bars.
-        metric: See :func:`passerby.retrieval.distances`.
+        metric: See :func:`passerby.retrieval.distances`; Euclidean distances are of features as
+            long as the network gives them.
         reranking: Options of k-reciprocal re-ranking; None ranks by the plain distance.
     """
 
@@ -47,6 +48,7 @@ def evaluate_network(
             precision=precision,
             batch_size=batch_size,
             progress=progress,
+            unit=metric == "cosine",
         )
 
     return evaluate_table(table, embed, metric=metric, reranking=reranking).report
