@@ -24,9 +24,14 @@ from passerby.recipes import RECIPES, run_folder
 from passerby.retrieval.distances import Metric
 from passerby.train.device import find_device
 from passerby.train.evaluation import evaluate_network
+from passerby.train.loop import LOG
 
 FOLDER = Path(__file__).with_name("grids")
-FIGURES = ("rank-1", "mAP", "mINP")
+FIGURES = (
+    "rank-1",
+    "mAP",
+    "mINP",
+)  # in every table, besides what the paper prints
 SMALL = "-small"
 
 
@@ -72,7 +77,8 @@ class Grid:
         rows: From top to bottom.
         options: The options that every row changes.
         run: Trains and tests by such options.
-        figures: What the paper prints, of rank-1, mAP and mINP.
+        figures: What the paper prints, of rank-1, rank-5, rank-10, mAP, mINP (percent) and the
+            minutes of training.
     """
 
     title: str
@@ -212,8 +218,10 @@ def _results(
     config = replace(config, out=folder)
     if not (folder / run_folder.REPORT).exists():
         grid.run(config, tables[config.data])
+    minutes = _minutes(folder / LOG)
     for data, table in tables.items():
-        yield {"seed": seed, "data": data, **_evaluate(row.evaluation, config, data, table)}
+        figures = _evaluate(row.evaluation, config, data, table)
+        yield {"seed": seed, "data": data, **figures, "minutes": minutes}
 
 
 def _evaluate(evaluation: Evaluation, config: Any, data: str, table: CropTable) -> dict[str, Any]:
@@ -243,7 +251,14 @@ def _evaluate(evaluation: Evaluation, config: Any, data: str, table: CropTable) 
 
 def _figures(summary: Mapping[str, Any]) -> dict[str, float]:
     cmc = summary["cmc"]
-    return {"rank-1": cmc["1"], "mAP": summary["mAP"], "mINP": summary["mINP"]}
+    ranks = {f"rank-{k}": cmc[str(k)] for k in (1, 5, 10)}
+    return {**ranks, "mAP": summary["mAP"], "mINP": summary["mINP"]}
+
+
+def _minutes(log: Path) -> float:
+    """Minutes of a training, interruptions left out: the last time in its log."""
+    lines = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+    return round(max(float(line.get("seconds", 0)) for line in lines) / 60, 2)
 
 
 def _key(config: Any) -> str:
@@ -300,7 +315,8 @@ def markdown(table: Mapping[str, Any]) -> str:
     papers = list(dict.fromkeys(key for row in table["rows"] for key in row["paper"]))
     printed = " / ".join(table["figures"])
     head = ["", *(f"paper, {key}: {printed}" for key in papers)]
-    head += [f"ours, {data}: {' / '.join(FIGURES)}" for data in table["data"]]
+    shown = list(dict.fromkeys([*FIGURES, *table["figures"]]))
+    head += [f"ours, {data}: {' / '.join(shown)}" for data in table["data"]]
     lines = [
         f"# {table['grid']}: {table['title']}",
         "",
@@ -309,7 +325,7 @@ def markdown(table: Mapping[str, Any]) -> str:
     ]
     for row in table["rows"]:
         cells = [row["name"], *(_printed(row["paper"].get(key)) for key in papers)]
-        cells += [_measured(row["ours"], data) for data in table["data"]]
+        cells += [_measured(row["ours"], data, shown) for data in table["data"]]
         lines.append("| " + " | ".join(cells) + " |")
     seeds = ", ".join(str(seed) for seed in table["seeds"])
     options = table["options"]
@@ -328,13 +344,14 @@ def _printed(values: Sequence[float | None] | None) -> str:
     return " / ".join("?" if value is None else f"{value:.1f}" for value in values)
 
 
-def _measured(results: Sequence[Mapping[str, Any]], data: str) -> str:
+def _measured(results: Sequence[Mapping[str, Any]], data: str, shown: Sequence[str]) -> str:
     own = [result for result in results if result["data"] == data]
     if not own:
         return "not run"
     cells = []
-    for figure in FIGURES:
-        values = 100 * np.array([result[figure] for result in own])
+    for figure in shown:
+        scale = 1 if figure == "minutes" else 100
+        values = scale * np.array([result[figure] for result in own])
         spread = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
         cells.append(f"{values.mean():.1f}{spread}")
     return " / ".join(cells)
