@@ -64,8 +64,8 @@ class RunOptions(FitOptions):
         milestones: Epochs after which the rate falls (steps).
         decay: Factor of each fall (steps).
         warmup: Epochs in which the learning rate grows linearly; 0 for none.
-        convention: Bag of Tricks' warm-up and milestones as printed (paper), or as in its code, one
-            epoch earlier.
+        convention: Bag of Tricks' warm-up and milestones as printed (paper), as in its code (one
+            epoch earlier), or as that code runs in PyTorch 1.0.0, which AGW names.
     """
 
     data: str = "simcity-s"
@@ -89,7 +89,7 @@ class RunOptions(FitOptions):
     milestones: tuple[int, ...]
     decay: float
     warmup: int
-    convention: Literal["paper", "code"] = "paper"
+    convention: Literal["paper", "code", "code-torch-1.0"] = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)

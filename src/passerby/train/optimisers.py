@@ -35,7 +35,8 @@ class MultiStep:
     Luo et al., Bag of Tricks, section 3.1, prints ``3.5e-5 * t / 10`` for the warm-up, which
     contradicts its own text; ``"paper"`` here is ``3.5e-4 * t / 10`` for t = 1..10, and the rate
     still is high in epoch 40. The authors' code (``"code"``) warms up from a hundredth, with
-    ``0.01 * (1 - t / 10) + t / 10`` before epoch 10, and decays in epoch 40 already. ``"linear"``
+    ``0.01 * (1 - t / 10) + t / 10`` before epoch 10, and decays in epoch 40 already; in
+    PyTorch 1.0.0 it is one epoch behind (``"code-torch-1.0"``). ``"linear"``
     is fast-reid's warm-up (He et al., 2020): from ``start`` to 1 in equal steps, its length given
     in epochs where fast-reid counts iterations; milestones as in ``"paper"``.
 
@@ -43,19 +44,21 @@ class MultiStep:
         milestones: Epochs after which (paper, linear) or in which (code) the rate falls.
         gamma: Factor of each fall.
         warmup: Epochs of warm-up; 0 for none.
-        convention: ``"paper"``, ``"code"`` or ``"linear"``.
+        convention: ``"paper"``, ``"code"``, ``"code-torch-1.0"`` or ``"linear"``.
         start: First factor of ``"linear"``.
     """
 
     milestones: tuple[int, ...] = (40, 70)
     gamma: float = 0.1
     warmup: float = 10
-    convention: Literal["paper", "code", "linear"] = "paper"
+    convention: Literal["paper", "code", "code-torch-1.0", "linear"] = "paper"
     start: float = 0.1
 
     def factor(self, epoch: int, fraction: float) -> float:
         """See :class:`Schedule`."""
-        late = 1 if self.convention == "code" else 0
+        if self.convention == "code-torch-1.0":
+            epoch -= 1
+        late = 1 if self.convention.startswith("code") else 0
         decay = self.gamma ** sum(epoch + late > milestone for milestone in self.milestones)
         return decay * self._warmed(epoch, fraction)
 
@@ -67,7 +70,7 @@ class MultiStep:
         if epoch >= self.warmup:
             return 1.0
         done = epoch / self.warmup
-        return done + (0.01 * (1 - done) if self.convention == "code" else 0.0)
+        return done + (0.01 * (1 - done) if self.convention.startswith("code") else 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
