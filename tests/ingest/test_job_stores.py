@@ -20,9 +20,9 @@ def store(address: str) -> Iterator[Store]:
     if address.startswith("nats://"):
         from passerby.ingest.jobs_nats import NatsStore
 
-        made: Store = NatsStore(address, LONG.lease)
+        made: Store = NatsStore(address, LONG.lease, "toy")
     else:
-        made = SqliteStore(Path(address))
+        made = SqliteStore(Path(address), "toy")
     yield made
     made.close()
 
@@ -58,19 +58,19 @@ def test_what_is_no_queue_is_told(tmp_path: Path) -> None:
         "nats://localhost/a?replicas=2": "cannot be read",
     }.items():
         with pytest.raises(InputError, match=said) as error:
-            open_queue(address, tmp_path)
+            open_queue(address, tmp_path, "toy")
         assert "secret" not in str(error.value)
     with pytest.raises(QueueError, match="nats-server"):
-        open_queue("nats://127.0.0.1:1", tmp_path)
+        open_queue("nats://127.0.0.1:1", tmp_path, "toy")
     (tmp_path / "text").write_text("no database" * 100)
     with pytest.raises(QueueError, match="text"):
-        open_queue(str(tmp_path / "text"), tmp_path)
+        open_queue(str(tmp_path / "text"), tmp_path, "toy")
 
 
 def test_a_submission_that_was_cut_off_is_made_good(nats: Any, tmp_path: Path) -> None:
     from passerby.ingest.jobs_nats import NatsStore
 
-    store = NatsStore(f"{nats.address}/cut", LONG.lease)
+    store = NatsStore(f"{nats.address}/cut", LONG.lease, "toy")
     with JobQueue(store, LONG) as queue:
         store.write(JobState(job=JOB), None)  # and here the submitter died
         assert queue.claim("w", wait=0.3) is None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def open_here(address: str, tmp_path: Path) -> Iterator[Open]:
     made: list[JobQueue] = []
 
     def opened(policy: Policy) -> JobQueue:
-        made.append(open_queue(address, tmp_path, policy))
+        made.append(open_queue(address, tmp_path, "toy", policy))
         return made[-1]
 
     yield opened
@@ -316,10 +317,50 @@ def test_a_killed_workers_job_is_finished_by_another_and_nothing_is_there_twice(
     assert contents(city) == before
 
 
+def test_a_share_that_is_not_mounted_is_no_fault_of_the_job(
+    city: City, embedder: Embedder, detector: Detector, tmp_path: Path
+) -> None:
+    run = Ingester(city, embedder, detector)
+    share = tmp_path / "share"
+    share.mkdir()
+    here = Job(source=str(share / "1.mp4"), camera="C01", start=START)
+    with pytest.raises(SurroundingsError, match="is it mounted"):
+        run(here, lambda _: None)
+    below = Job(source=str(share / "C01" / "1.mp4"), camera="C01", start=START)
+    with pytest.raises(SurroundingsError, match="is it mounted"):
+        run(below, lambda _: None)
+    (share / "2.mp4").touch()
+    with pytest.raises(InputError, match="no clip"):
+        run(here, lambda _: None)
+
+
+def test_a_worker_whose_machine_cannot_do_jobs_leaves_them_to_others(
+    open_here: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rests ever longer, so that it does not go through all jobs; no try counts."""
+    monkeypatch.setattr("passerby.ingest.jobs_worker.LOOK", 0.05)
+    queue, stop, rests, said = open_here(LONG), threading.Event(), [], []
+    for number in range(20):
+        queue.submit(job(number))
+
+    def rest(seconds: float) -> bool:
+        rests.append(seconds)
+        return stop.is_set() or (len(rests) == 5 and (stop.set() or True))
+
+    def run(_: Job, __: object) -> Any:
+        raise SurroundingsError("the share is away")
+
+    halted = types.SimpleNamespace(is_set=stop.is_set, wait=rest)
+    work(queue, run, stop=halted, on_event=lambda *what: said.append(what))  # type: ignore[arg-type]
+    assert rests == [0.05, 0.1, 0.2, 0.4, 0.8]
+    assert [why for what, _, why in said if what == "left"] == ["the share is away"] * 5
+    assert {(one.state, one.tries) for one in queue.states()} == {(WAITING, 0)}
+
+
 @pytest.mark.slow
 def test_a_killed_server_has_lost_nothing_and_is_found_again(nats: Any, tmp_path: Path) -> None:
     address = f"{nats.address}/killed"
-    with open_queue(address, tmp_path, LONG) as queue:
+    with open_queue(address, tmp_path, "toy", LONG) as queue:
         for number in range(20):
             queue.submit(job(number))
         claim = take(queue)
@@ -355,5 +396,5 @@ if __name__ == "__main__":
 
             return ingest(one, look)
 
-        with open_queue(sys.argv[2], own.folder, Policy(lease=4)) as mine:
+        with open_queue(sys.argv[2], own.folder, "toy", Policy(lease=4)) as mine:
             work(mine, run_and_die, until_empty=True)

@@ -1,5 +1,6 @@
 """A city in one folder: its map, its cameras, its sightings and their crops."""
 
+import secrets
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 GALLERY = "gallery"  # setting: address of a gallery on a server, instead of one in the folder
 SIMULATED = "simulated"  # setting: the city and its times are made up
+ID = "id"  # setting: a random name that no other city has
 CAMERAS = "cameras"  # setting: how often the cameras were changed
 SIMULATION = "simulation.json"  # lies beside the maps of a simulated city
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
@@ -372,6 +374,21 @@ class City:
         return freed + self.crops.remove_unused(self.gallery.crops_used, grace=grace)
 
     # settings --------------------------------------------------------------------------------
+
+    @cached_property
+    def id(self) -> str:
+        """A random name, made on first use, that no other city has; a restored copy has another."""
+        from sqlalchemy.orm import Session
+
+        from passerby.city import catalogue
+
+        writing = self.engine.execution_options(immediate=True)
+        with Session(writing) as session, session.begin():
+            found = catalogue.read_setting(session, ID)
+            if found is None:
+                found = secrets.token_hex(6)
+                catalogue.write_setting(session, ID, found)
+            return str(found)
 
     def setting(self, key: str, default: Any = None) -> Any:
         """A setting of the city, or ``default``."""

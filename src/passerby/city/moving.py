@@ -42,7 +42,7 @@ from passerby.city.backup_files import (
     write,
     writing,
 )
-from passerby.city.city import GALLERY, City
+from passerby.city.city import GALLERY, ID, City
 from passerby.city.crops import SCENE
 from passerby.city.engines import open_engine
 from passerby.city.gallery import EmbeddedGallery
@@ -155,8 +155,10 @@ def _detach(catalogue: Path) -> None:
                 raise InputError(f"the catalogue holds '{strange[0]}', which Passerby never made")
             rows = connection.exec_driver_sql("SELECT key, value FROM settings")
             settings = {str(key): str(value) for key, value in rows}
-            if GALLERY in settings:  # a restored city uses the gallery of its own folder
-                connection.exec_driver_sql("DELETE FROM settings WHERE key = ?", (GALLERY,))
+            # a restored city uses the gallery of its own folder, and no queue of the original
+            for key in (GALLERY, ID):
+                if key in settings:
+                    connection.exec_driver_sql("DELETE FROM settings WHERE key = ?", (key,))
             service = json.loads(settings.get("service", "{}"))
             if any(service.get(name) for name in POINTING):
                 service |= dict.fromkeys(POINTING, "")

@@ -274,7 +274,7 @@ def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any]
         any_time=options.any_time,
         pictures=options.pictures,
     )
-    with open_queue(address, city.folder) as queue:
+    with open_queue(address, city.folder, city.id) as queue:
         new = queue.submit(job, again=options.again)
         found = queue.state(job.id)
     state = found.state if found else ""

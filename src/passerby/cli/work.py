@@ -13,6 +13,7 @@ from passerby.cli.common import OfCity, Result
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
+    from passerby.city import City
     from passerby.ingest.jobs import Job, JobQueue
 
 
@@ -54,28 +55,25 @@ class Work(Result, OfCity):
         if self.lease <= 0 or self.tries < 1:
             raise InputError("--lease and --tries must be more than zero")
         policy = Policy(lease=self.lease, tries=self.tries)
-        with open_queue(self.queue, self.require(), policy) as queue:
+        with self.open() as city, open_queue(self.queue, city.folder, city.id, policy) as queue:
             if self.again:
                 _submit_again(queue, self)
             elif self.status:
                 _show_jobs(queue, self)
             else:
-                _work(queue, self)
+                _work(queue, city, self)
 
 
-def _work(queue: "JobQueue", options: Work) -> None:
+def _work(queue: "JobQueue", city: "City", options: Work) -> None:
     from passerby.ingest.detector import Detector
     from passerby.ingest.jobs_worker import Ingester, work
     from passerby.runtime import Embedder
 
-    with options.open() as city:
-        detector = Detector.load(options.detector) if options.detector else None
-        following = Embedder.load(options.next_model) if options.next_model else None
-        ingester = Ingester(city, Embedder.load(options.model), detector, following)
-        with asked_to_stop() as stop:
-            report = work(
-                queue, ingester, stop=stop, until_empty=options.until_empty, on_event=_report
-            )
+    detector = Detector.load(options.detector) if options.detector else None
+    following = Embedder.load(options.next_model) if options.next_model else None
+    ingester = Ingester(city, Embedder.load(options.model), detector, following)
+    with asked_to_stop() as stop:
+        report = work(queue, ingester, stop=stop, until_empty=options.until_empty, on_event=_report)
     words = f"{report.done} jobs done, {report.failed} tries failed, {report.lost} lost"
     options.show(report.as_dict(), words)
 

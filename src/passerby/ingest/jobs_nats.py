@@ -9,13 +9,15 @@ The server must sync what it acknowledges, see the documentation (``sync_interva
 """
 
 import asyncio
+import json
 import logging
 import re
+import ssl
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from passerby.city.address import read_password
 from passerby.errors import InputError, MissingExtraError
@@ -44,32 +46,51 @@ SHORTEST_WAIT = 0.2  # seconds for a message; the server needs a moment to answe
 WRONG_LAST = (10071, 10164)  # the server's codes for "not the revision that you expect"
 STREAM_EXISTS = 10058  # with another configuration, more replicas for example
 ONCE = {"Nats-Expected-Last-Subject-Sequence": "0"}  # only when there is no such message yet
+OPTIONS = ("replicas", "ca", "cert", "key", "name")
+EXAMPLE = "nats://HOST:PORT/NAME"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NO_TLS = "the server offers no TLS, and nothing was sent to it"
 
 T = TypeVar("T")
+
+
+class _Client(Client):
+    """A client that sends nothing, and so no password, before the connection is encrypted.
+
+    The library encrypts only when the server asks for it, also where the address is ``tls://``.
+    """
+
+    def _connect_command(self) -> bytes:
+        asked = "tls" in self.options
+        if asked and not self._server_info.get("tls_required"):
+            raise nats.errors.Error(NO_TLS)
+        return super()._connect_command()
 
 
 class NatsStore(Store):
     """States and messages on a NATS server or cluster."""
 
-    def __init__(self, address: str, lease: float) -> None:
+    def __init__(self, address: str, lease: float, city: str) -> None:
         """Connect, and make the stream, the consumer and the bucket when they are not there.
 
         Args:
-            address: ``nats://[USER@]HOST:PORT[/NAME][?replicas=3]``. Several queues on one server
-                have different names.
+            address: ``nats://[USER@]HOST:PORT[,HOST:PORT][/NAME][?replicas=3]``, or ``tls://`` for
+                an encrypted connection, with ``ca=FILE`` (of the authority that signed the server's
+                certificate; the system's without it), ``cert=FILE`` and ``key=FILE`` of this
+                client, and ``name=HOST`` (in the server's certificate).
             lease: Seconds after which an unacknowledged message is given out again. The queue has
                 one lease: that of the last program to open it.
+            city: Id of the city. Jobs of other cities are in streams of their own, so that no
+                worker takes one.
 
         Raises:
             InputError: The address cannot be read.
             QueueError: No server answers.
         """
-        self._options, self.name, self._replicas = _parse(address)
+        self._options, name, self._replicas = _parse(address)
+        self.name = f"{name}-{city}"
         self._lease = lease
-        parts = urlsplit(self._options["servers"][0])
-        self._server = parts.hostname, parts.port or 4222
-        self._place = address.partition("://")[2].rpartition("@")[2]
+        self._place = address.partition("://")[2].rpartition("@")[2].partition("?")[0]
         self._connection: Client | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -93,13 +114,13 @@ class NatsStore(Store):
             ) from error
 
     async def _open(self) -> None:
-        _, writer = await asyncio.open_connection(*self._server)  # the client would try for ever
-        writer.close()
+        await self._look()
 
         async def log(error: Exception) -> None:
             LOG.info("queue at %s: %s", self._place, error)
 
-        self._connection = await nats.connect(
+        self._connection = _Client()
+        await self._connection.connect(
             **self._options,
             error_cb=log,
             max_reconnect_attempts=-1,
@@ -129,6 +150,34 @@ class NatsStore(Store):
         )
         await self._stream.add_consumer(f"{self.name}_jobs", consumer)
         self._pull = await self._stream.pull_subscribe_bind("workers", f"{self.name}_jobs")
+
+    async def _look(self) -> None:
+        """Find one of the servers, and see that it encrypts as is asked: the client would try on.
+
+        Raises:
+            OSError: None answers, or its certificate is not as it should be.
+            nats.errors.Error: It offers no encryption.
+        """
+        fault: Exception | None = None
+        for server in self._options["servers"]:
+            parts = urlsplit(server)
+            try:
+                reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 4222)
+                try:
+                    info = json.loads((await reader.readline()).removeprefix(b"INFO") or b"{}")
+                    if context := self._options.get("tls"):
+                        if not info.get("tls_required"):
+                            raise nats.errors.Error(NO_TLS)
+                        name = self._options.get("tls_hostname") or parts.hostname
+                        await writer.start_tls(context, server_hostname=name)
+                    elif info.get("tls_required"):
+                        raise nats.errors.Error("the server asks for TLS; write tls://")
+                finally:
+                    writer.close()
+                return
+            except (OSError, ValueError, nats.errors.Error) as error:
+                fault = error
+        raise fault or OSError("no server is named")
 
     async def _bucket(self) -> KeyValue:
         name = f"{self.name}_states"
@@ -253,21 +302,58 @@ class NatsStore(Store):
 
 def _parse(address: str) -> tuple[dict[str, Any], str, int]:
     """The options of the connection, the queue's name, and the number of its replicas."""
-    parts = urlsplit(address)
+    scheme, _, rest = address.partition("://")
+    parts = urlsplit(f"//{rest}")
     name = parts.path.strip("/") or "passerby"
-    replicas = parse_qs(parts.query).get("replicas", ["1"])[0]
-    if parts.password is not None:
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    user, at, hosts = parts.netloc.rpartition("@")
+    if ":" in user:
         raise InputError(
             f"the queue's address holds a password; leave it out and set it as {PASSWORD}, or in "
             f"a file whose path is in {PASSWORD}_FILE"
         )
-    if not _NAME.fullmatch(name) or replicas not in ("1", "3", "5") or not parts.hostname:
+    if unknown := sorted(set(given) - set(OPTIONS)):
         raise InputError(
-            "the queue's address cannot be read; give nats://HOST:PORT/NAME, the name of letters, "
-            "digits, dashes, and replicas as 1, 3 or 5"
+            f"the queue's address cannot be read: there is no option '{unknown[0]}'; there are "
+            f"{', '.join(OPTIONS)}"
         )
-    server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    options: dict[str, Any] = {"servers": [server], "connect_timeout": int(PATIENCE / 2)}
-    if parts.username:
-        options |= {"user": parts.username, "password": read_password(variable=PASSWORD)}
+    replicas = given.get("replicas", "1")
+    servers = [_server(scheme, host) for host in hosts.split(",")]
+    if not _NAME.fullmatch(name) or replicas not in ("1", "3", "5") or None in servers:
+        raise InputError(
+            f"the queue's address cannot be read; give {EXAMPLE} or {EXAMPLE.replace('/NAME', '')}"
+            ",HOST:PORT/NAME, the name of letters, digits, dashes, and replicas as 1, 3 or 5"
+        )
+    options: dict[str, Any] = {"servers": servers, "connect_timeout": int(PATIENCE / 2)}
+    if scheme == "tls":
+        options["tls"] = _tls(given)
+        if "name" in given:
+            options["tls_hostname"] = given["name"]
+    elif files := sorted(set(given) & {"ca", "cert", "key", "name"}):
+        raise InputError(f"'{files[0]}' in the queue's address is for tls://, not for nats://")
+    if at:
+        options |= {"user": user, "password": read_password(variable=PASSWORD)}
     return options, name, int(replicas)
+
+
+def _server(scheme: str, host: str) -> str | None:
+    """The address of one server; None where it cannot be read."""
+    try:
+        parts = urlsplit(f"{scheme}://{host}")
+        readable = parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return f"{scheme}://{host}" if readable else None
+
+
+def _tls(given: Mapping[str, str]) -> ssl.SSLContext:
+    """What is demanded of the server's certificate, and this client's own."""
+    if ("cert" in given) != ("key" in given):
+        raise InputError("the queue's address needs both, cert=FILE and key=FILE, or neither")
+    try:
+        context = ssl.create_default_context(cafile=given.get("ca"))
+        if "cert" in given:
+            context.load_cert_chain(given["cert"], given["key"])
+    except OSError as error:  # also what is no certificate
+        raise InputError(f"a file in the queue's address cannot be used: {error}") from None
+    return context

@@ -36,11 +36,16 @@ class SqliteStore(Store):
     The version of a state is its own text: no two leases of a job have the same.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, city: str | None = None) -> None:
         """Open the file, and make it when there is none.
 
+        Args:
+            path: The file.
+            city: Id of the city whose jobs it holds; None for the file in the city's own folder.
+
         Raises:
-            QueueError: The file cannot be opened, or a newer program made it.
+            QueueError: The file cannot be opened, a newer program made it, or it holds the jobs of
+                another city.
         """
         self.path = path
         self._threads = threading.Lock()  # a connection serves one thread at a time
@@ -59,6 +64,11 @@ class SqliteStore(Store):
             self._rows(_TABLE)
             self._rows("CREATE INDEX IF NOT EXISTS jobs_due ON jobs (state, due)")
             self._rows(f"PRAGMA user_version={FORMAT}")
+        if city is not None:
+            self._rows("CREATE TABLE IF NOT EXISTS city (one INTEGER PRIMARY KEY, id TEXT)")
+            self._rows("INSERT INTO city VALUES (1, ?) ON CONFLICT DO NOTHING", (city,))
+            if self._rows("SELECT id FROM city") != [(city,)]:
+                raise QueueError(f"'{path}' holds the jobs of another city; name another file")
 
     def _rows(self, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
         """Run one statement, which is a transaction of its own, and fetch all its rows."""

@@ -27,6 +27,7 @@ LOG = logging.getLogger("passerby.ingest")
 LOCAL = "local"  # the address of the table in the city's folder
 TABLE = "jobs.sqlite"
 LOOK = 1.0  # seconds for which a worker waits for a job before it looks whether it must stop
+LONGEST_PAUSE = 60.0  # seconds for which a worker rests whose machine cannot do jobs
 RETRY = 30.0  # seconds before the next try of a job that a full disk, for example, has stopped
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -37,13 +38,14 @@ Listener = Callable[[str, Job, str], None]
 """Called with "begun", "done", "failed", "dead", "lost" or "left", the job, and the reason."""
 
 
-def open_queue(address: str, folder: Path, policy: Policy | None = None) -> JobQueue:
-    """Open a queue of jobs.
+def open_queue(address: str, folder: Path, city: str, policy: Policy | None = None) -> JobQueue:
+    """Open a city's queue of jobs.
 
     Args:
         address: "local" for the table in the city's folder; ``nats://[USER@]HOST:PORT[/NAME]``, or
             ``tls://`` for an encrypted connection; or the path of a SQLite file of this machine.
         folder: The city's folder.
+        city: The city's id; a queue gives out the jobs of one city alone.
         policy: How patient the queue is.
 
     Raises:
@@ -54,13 +56,26 @@ def open_queue(address: str, folder: Path, policy: Policy | None = None) -> JobQ
     if address.startswith(("nats://", "tls://")):
         from passerby.ingest.jobs_nats import NatsStore
 
-        return JobQueue(NatsStore(address, policy.lease), policy)
+        return JobQueue(NatsStore(address, policy.lease, city), policy)
     if "://" in address:
         raise InputError(
             f"a queue of kind '{address.partition('://')[0]}' is not known; give '{LOCAL}', "
             "nats://HOST:PORT or the path of a SQLite file"
         )
-    return JobQueue(SqliteStore(folder / TABLE if address == LOCAL else Path(address)), policy)
+    local = address == LOCAL
+    store = SqliteStore(folder / TABLE) if local else SqliteStore(Path(address), city)
+    return JobQueue(store, policy)
+
+
+def missing(path: Path) -> Exception:
+    """What to raise for a source that is not there: the job's fault, or this machine's.
+
+    A folder without anything in it is taken for a share that is not mounted.
+    """
+    words = f"there is no clip, folder or table '{path}' on this machine"
+    if path.parent.is_dir() and any(path.parent.iterdir()):
+        return InputError(words)
+    return SurroundingsError(f"{words}, and nothing else in '{path.parent}': is it mounted?")
 
 
 class SurroundingsError(Exception):
@@ -101,8 +116,15 @@ class Ingester:
 
     @property
     def embedder(self) -> Embedder:
-        """The network of the gallery's vectors at this moment."""
-        return self._networks.now()
+        """The network of the gallery's vectors at this moment.
+
+        Raises:
+            SurroundingsError: This worker has another one.
+        """
+        try:
+            return self._networks.now()
+        except InputError as error:
+            raise SurroundingsError(str(error)) from error
 
     def __call__(self, job: Job, progress: Progress) -> Mapping[str, Any]:
         """Do a job; what is in the city already is not stored again.
@@ -114,7 +136,7 @@ class Ingester:
         path = Path(job.source)
         try:
             if not path.exists():
-                raise InputError(f"there is no clip, folder or table '{path}' on this machine")
+                raise missing(path)
             if path.is_dir() or path.suffix == ".parquet":
                 return self._ingest_crops(job, path, progress)
             return self._ingest_clip(job, path, progress)
@@ -202,7 +224,7 @@ def work(
             again.
     """
     name, report = name or f"{socket.gethostname()}:{os.getpid()}", WorkReport()
-    stop = stop or threading.Event()
+    stop, left = stop or threading.Event(), 0
     while not stop.is_set():
         try:
             claim = queue.claim(name, wait=0.0 if until_empty else LOOK)
@@ -218,6 +240,10 @@ def work(
             report.failed += event in ("failed", "dead")
             report.lost += event == "lost"
             on_event(event, claim.job, reason)
+            # a machine that cannot do jobs leaves them to others
+            left = left + 1 if event == "left" else 0
+            if left and not until_empty:
+                stop.wait(min(LOOK * 2.0 ** (left - 1), LONGEST_PAUSE))
         elif until_empty:
             break
     return report
