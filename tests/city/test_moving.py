@@ -208,6 +208,9 @@ def test_a_backup_uses_its_own_gallery(busy: City, tmp_path: Path) -> None:
     with City.open(tmp_path / "again") as restored:
         assert restored.setting("gallery") is None
         assert restored.gallery.count() == 200
+        assert restored.id != busy.id == City.open(busy.folder).id, (
+            "it takes no job of the original"
+        )
 
 
 def test_damage_is_found_and_named(busy: City, tmp_path: Path) -> None:

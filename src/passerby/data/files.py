@@ -42,7 +42,7 @@ def read_csv(path: Path, *, root: str | Path | None = None) -> CropTable:
     text = read_delimited(path, known_columns)
     columns: dict[str, list[str]] = {}
     for index, name in enumerate(text.header):
-        if name in columns:
+        if name in columns and known_columns([name]):
             raise InputError(f"'{path}' has the column '{name}' twice; keep one")
         columns[name] = [row[index] for row in text.rows]
     source = Source(

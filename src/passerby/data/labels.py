@@ -34,7 +34,7 @@ class Labels:
     Attributes:
         numbers: (N,) int64.
         names: Number -> label, where labels are no numbers.
-        findings: What was noticed: blank labels, labels that differ in case alone.
+        findings: What was noticed: blank labels, labels that differ in case alone, or are one.
     """
 
     numbers: NDArray[np.int64]
@@ -68,7 +68,8 @@ def number_people(labels: Sequence[Any], place: Place) -> Labels:
             f"{place(int(low[0]))} has the identity {found.numbers[low[0]]}; use -1 for junk, 0 "
             "for distractors, positive numbers or names for people"
         )
-    return Labels(found.numbers, found.names, (*_blank(blank, place), *found.findings))
+    merged = _merged(labels, found.numbers, "identity", (JUNK, DISTRACTOR))
+    return Labels(found.numbers, found.names, (*_blank(blank, place), *found.findings, *merged))
 
 
 def number_cameras(labels: Sequence[Any], place: Place) -> Labels:
@@ -83,7 +84,9 @@ def number_cameras(labels: Sequence[Any], place: Place) -> Labels:
         raise InputError(
             f"{place(blank)} has no camera; name its camera, or give all rows 0 if none is known"
         )
-    return _number(texts, place, "camera", ())
+    found = _number(texts, place, "camera", ())
+    merged = _merged(labels, found.numbers, "camera", ())
+    return Labels(found.numbers, found.names, (*found.findings, *merged))
 
 
 def _number(texts: list[str], place: Place, what: str, kept: tuple[int, ...]) -> Labels:
@@ -143,6 +146,28 @@ def _blank(rows: list[int], place: Place) -> list[Finding]:
             text=f"{len(rows)} rows have no identity and are read as junk (-1), which counts "
             f"nowhere; the first is {place(rows[0])}; fill them in, or write -1",
             items=tuple(place(row) for row in rows),
+        )
+    ]
+
+
+def _merged(
+    labels: Sequence[Any], numbers: NDArray[np.int64], what: str, kept: tuple[int, ...]
+) -> list[Finding]:
+    """Say which labels are read as one: ``0007`` and ``7``, an accent in two encodings."""
+    written: dict[int, set[str]] = defaultdict(set)
+    for label, number in zip(labels, numbers.tolist(), strict=True):
+        if isinstance(label, str) and number not in kept:
+            written[number].add(label.strip())
+    several = [" / ".join(sorted(ways)) for ways in written.values() if len(ways) > 1]
+    if not several:
+        return []
+    return [
+        Finding(
+            level="warning",
+            code="merged-labels",
+            text=f"{len(several)} labels of the column {what} are written in several ways and are "
+            f"read as one ({several[0]}); write them differently if they are not one",
+            items=tuple(several),
         )
     ]
 
