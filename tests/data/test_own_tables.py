@@ -161,7 +161,10 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "nothing": (b"", "has no column 'path'.* columns found are: none"),
     "no header": (BODY, r"has no column .*columns found are: a\.jpg, 7, 1, query"),
     "no camera": (b"path,identity\na.jpg,1\n", "has no column 'camera'.*found are: path, identity"),
-    "no header": (b"0.jpg,1,1,train\n1.jpg,1,2,train\n", "the columns found are: 0.jpg, 1, train"),
+    "no header, and a value twice in line 1": (
+        b"0.jpg,1,1,train\n1.jpg,1,2,train\n",
+        "the columns found are: 0.jpg, 1, train",
+    ),
     "a column twice": (b"path,path,identity,camera\na,b,1,1\n", "the column 'path' twice"),
     "a spreadsheet": (b"PK\x03\x04 and so on", "is a spreadsheet or an archive, not text"),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x08", "is not text in UTF-8"),
