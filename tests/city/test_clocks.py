@@ -20,7 +20,14 @@ NAMES = [f"C{number:02d}" for number in range(1, 9)]
 
 
 def walk(
-    city: City, skew: dict[str, float], *, people: int, seed: int, there_alone: bool = False
+    city: City,
+    skew: dict[str, float],
+    *,
+    people: int,
+    seed: int,
+    there_alone: bool = False,
+    model: str = "toy",
+    size: int = 32,
 ) -> None:
     """People walk along the cameras, some stop, some look alike; clocks show true time - skew."""
     rng = np.random.default_rng(seed)
@@ -28,7 +35,7 @@ def walk(
     far = city.streets.distances(places)
     made = []
     for person in range(people):
-        looks = rng.normal(size=32)
+        looks = rng.normal(size=size)
         first, count = int(rng.integers(0, 4)), int(rng.integers(3, 6))
         way = list(range(first, min(first + count, len(NAMES))))
         if not there_alone and rng.random() < 0.5:
@@ -38,11 +45,11 @@ def walk(
             if step:
                 time += far[way[step - 1], at] / speed + (rng.random() < 0.2) * rng.exponential(300)
             for frame in range(3):
-                vector = looks / np.linalg.norm(looks) + 0.3 * rng.normal(size=32) / np.sqrt(32)
+                vector = looks / np.linalg.norm(looks) + 0.3 * rng.normal(size=size) / np.sqrt(size)
                 shown = START + round(1000 * (time + 2 * frame - skew.get(NAMES[at], 0.0)))
                 made.append(
                     Sighting(
-                        id=f"p{person}-{step}-{frame}", camera=NAMES[at], time=shown, model="toy",
+                        id=f"p{person}-{step}-{frame}", camera=NAMES[at], time=shown, model=model,
                         tracklet=f"p{person}-{step}", vector=vector.astype(np.float32),
                     )
                 )  # fmt: skip

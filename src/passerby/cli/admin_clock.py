@@ -93,14 +93,18 @@ class Clock(Result, OfCity):
             check_network(city.gallery, embedder.model_id)
             curve = Calibration.from_card(embedder.card.calibration)
             every = estimate_clocks(city, scope, calibration=curve, within=self.within)
+            now = {one.camera: city.camera(one.camera).clock / 1000 for one in every}
         found = [one for one in every if self.camera in (None, one.camera)]
-        rows = [["camera", "offset", "95 % interval", "people", "pairs", "there", "back", ""]]
+        rows = [
+            ["camera", "set to", "offset", "95 % interval", "people", "pairs", "there", "back", ""]
+        ]
         for one in found:
             interval = f"{one.low:+.0f} to {one.high:+.0f} s" if one.pairs else "?"
             offset = "?" if one.reason else f"{one.offset:+.0f} s"
-            says = one.refusal or ("off" if one.differs else "as it is")
+            right = one.low <= now[one.camera] <= one.high
+            says = one.refusal or ("right as it is set" if right else "off")
             counts = map(str, (one.people, one.pairs, one.there, one.back))
-            rows.append([one.camera, offset, interval, *counts, says])
+            rows.append([one.camera, f"{now[one.camera]:+g} s", offset, interval, *counts, says])
         words = [aligned(rows)]
         if not curve.measured:
             words.append(
@@ -108,6 +112,8 @@ class Clock(Result, OfCity):
             )
         if sum(one.tracklets for one in every) >= MOST_TRACKLETS:
             words.append(f"only the newest {MOST_TRACKLETS} tracklets were looked at")
-        facts = [{**one.as_dict(), "calibrated": curve.measured} for one in found]
+        facts = [
+            {**one.as_dict(), "set": now[one.camera], "calibrated": curve.measured} for one in found
+        ]
         self.show(facts, "\n".join(words))
         return 0 if any(not one.reason for one in found) else 1

@@ -66,17 +66,29 @@ class DeletedClip(Answer):
     crops: int
 
 
+class Listing(Wanted):
+    """Which clips to list."""
+
+    camera: Annotated[Name, Field(description="id of a camera in the granted units")]
+    after: Name | None = Field(default=None, description="name of the last clip that was listed")
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
 @router.get("", summary="Clips of a camera")
-def clips(
-    caller: Administrator,
-    camera: Annotated[Name, Query(description="id of a camera in the granted units")],
-) -> list[Clip]:
-    """The clips of a camera in the granted units, in order of their times."""
+def clips(caller: Administrator, wanted: Annotated[Listing, Query()]) -> list[Clip]:
+    """The clips of a camera in the granted units, newest first."""
     city = caller.service.city
-    if not caller.access.sees_camera(camera):
+    if not caller.access.sees_camera(wanted.camera):
         raise not_found("camera")
-    found = clips_of(city, camera)
-    return [_shown(one) for one in found if caller.access.covers(_units(city, one))]
+    found = [
+        one for one in clips_of(city, wanted.camera) if caller.access.covers(_units(city, one))
+    ]
+    found.sort(key=lambda one: (one.start is not None, one.start or 0, one.name), reverse=True)
+    names = [one.name for one in found]
+    if wanted.after is not None and wanted.after not in names:
+        raise not_found("clip")
+    first = 0 if wanted.after is None else names.index(wanted.after) + 1
+    return [_shown(one) for one in found[first : first + wanted.limit]]
 
 
 @router.patch("/{identifier}", summary="Re-time a clip")
