@@ -14,7 +14,7 @@ from passerby.city.clips import STORED, ClipRecord, claim, clip_name, write_clip
 from passerby.city.networks import check_network
 from passerby.files import sha256
 from passerby.ingest.detector import Detections, Detector
-from passerby.ingest.excerpts import remember_clip
+from passerby.ingest.excerpts import file_facts
 from passerby.ingest.frames import Frame
 from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.overlap import Stream, ahead
@@ -135,9 +135,8 @@ def ingest_clip(
     how = {**asdict(options), "detector": detector.name, "network": embedder.model_id}
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
-    record = _claim(city, clip, camera, begin, how, again=again, report=report)
-    if part is None or part.lasting:
-        remember_clip(city, record.content, clip.path)
+    file = file_facts(clip.path) if part is None or part.lasting else None
+    record = _claim(city, clip, camera, begin, how, file=file, again=again, report=report)
     sink = Sink(
         city=city,
         embedder=embedder,
@@ -305,6 +304,7 @@ def _claim(
     begin: int,
     how: dict[str, Any],
     *,
+    file: list[Any] | None,
     again: bool,
     report: IngestReport,
 ) -> ClipRecord:
@@ -317,6 +317,7 @@ def _claim(
         start=begin,
         source=str(clip.path),
         options=how,
+        file=file,
     )
     notice = claim(
         city, record, defaults={**asdict(ClipOptions()), "network": how["network"]}, again=again
