@@ -21,7 +21,7 @@ from passerby.ingest.overlap import Stream, ahead
 from passerby.ingest.scenes import SceneMemory
 from passerby.ingest.sink import Sink
 from passerby.ingest.store import Stored
-from passerby.ingest.tracklets import TrackletBuilder, TrackletOptions
+from passerby.ingest.tracklets import SLOW, TrackletBuilder, TrackletOptions
 from passerby.ingest.video import LONGEST_GAP, Clip, FrameCounts, open_clip
 from passerby.runtime import Embedder
 from passerby.times import now, parse_time
@@ -203,6 +203,8 @@ def _read_clip(  # noqa: PLR0917 - the stages of one clip
     report.clip = counts
     report.fixed_objects += builder.fixed_objects - fixed_before
     _add_notices(report, clip)
+    if part is None and builder.needed < 2 <= options.tracklets.min_detections:
+        report.notices.append(SLOW)
 
 
 def end_tracks(
