@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from passerby.city import City
 from passerby.cli import main
+from passerby.ingest.jobs import Job
 from passerby.models import ModelCard, build, save
 
 START = "2026-05-01T08:00:00+08:00"
@@ -73,6 +75,12 @@ def test_what_cannot_be_done_is_put_aside_with_its_reason(
     pictures.with_name("away").rename(pictures)
     assert run(capsys, "work", city.folder, "--again", "all") == {"submitted": 1}
     assert run(capsys, *work)["done"] == 1
+
+
+def test_a_job_keeps_its_id_where_an_option_is_newer_than_it() -> None:
+    job = Job(source="/media/1.mp4", camera="C01", start=1)
+    assert job.id == "538d24f02319452460584ef77aff6d7d"
+    assert replace(job, longest_gap=5.0).id != job.id
 
 
 @pytest.mark.parametrize(

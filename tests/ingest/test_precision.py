@@ -8,7 +8,13 @@ import pytest
 from passerby.city import City
 from passerby.errors import InputError
 from passerby.ingest import Detections, Detector, precision
-from passerby.ingest.precision import Agreement, agreement, compare, load_fastest, quantise_detector
+from passerby.ingest.precision import (
+    Agreement,
+    agreement,
+    choose_precision,
+    compare,
+    quantise_detector,
+)
 
 RETAIL = "person-detection-retail-0013"
 
@@ -85,14 +91,18 @@ def test_bf16_is_taken_only_where_the_processor_has_it_and_the_boxes_agree(
     clip = real / "clips" / "people-detection.264"
     plain = Detector.load(network)
     monkeypatch.setattr(precision, "computes_bf16", lambda: False)
-    assert load_fastest(city, network, clip)[0].name == plain.name
+    assert choose_precision(city, network, clip) == ("fp32", "")
     monkeypatch.setattr(precision, "computes_bf16", lambda: True)
-    fast, words = load_fastest(city, network, clip)
-    assert fast.name == f"{plain.name}-bf16"
+    chosen, words = choose_precision(city, network, None)
+    assert chosen == "fp32" and "no clip" in words
+    chosen, words = choose_precision(city, network, clip)
+    assert chosen == "bf16"
     assert "boxes agree" in words
-    assert load_fastest(city, network, clip)[1] == ""  # the city keeps the decision
+    fast = Detector.load(network, precision=chosen)
+    assert fast.name == f"{plain.name}-bf16"
+    assert choose_precision(city, network, None) == ("bf16", "")  # the city keeps the decision
     city.set_setting(f"precision.{fast.name}"[:64], {"fault": "it loses people"})
-    assert load_fastest(city, network, clip)[0].name == plain.name
+    assert choose_precision(city, network, clip)[0] == "fp32"
 
 
 @pytest.mark.real

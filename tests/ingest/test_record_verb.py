@@ -122,6 +122,11 @@ def test_ingest_of_a_manifest_and_of_a_folder(
     facts = json.loads(capsys.readouterr().out)["cameras"][0]
     assert (facts["left_out"], facts["report"]["frames"], facts["report"]["done"]) == (1, 30, 1)
     assert facts["report"]["added"] > 0
+    assert main(["ingest", str(manifest), "--every", "2", "--precision", "fp32"]) == 2
+    assert "--precision, --every cannot stand beside a manifest" in capsys.readouterr().err
+    manifest.write_text(manifest.read_text().replace("[cameras", 'precision = "int4"\n[cameras'))
+    assert main(["ingest", str(manifest)]) == 2
+    assert "precision must be auto, fp32 or bf16" in capsys.readouterr().err
     words = ["ingest", str(clips), "--city", str(folder), "--detector", str(detector_file)]
     assert main([*words, "--pattern", "stamp"]) == 2
     assert "add --zone" in capsys.readouterr().err

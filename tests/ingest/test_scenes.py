@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from passerby.city import City, Scope
+from passerby.city.changes import delete_clip, retime_clip
+from passerby.city.clips import clips_of
 from passerby.city.moving import back_up, check, restore
 from passerby.errors import InputError
 from passerby.files import sha256
@@ -122,6 +124,11 @@ def test_a_clip_is_found_only_where_it_lies_unchanged(ingested: City, tmp_path: 
         aside.replace(path)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert find_clip(ingested, context.clip) == path
+    (record,) = clips_of(ingested)
+    retimed, _ = retime_clip(ingested, record.name, (record.start or 0) - 60_000)
+    assert find_clip(ingested, context.clip) == path, "a clip that is re-timed keeps its file"
+    delete_clip(ingested, retimed.name)
+    assert find_clip(ingested, context.clip) is None, "nothing is kept of a clip that is deleted"
 
 
 @pytest.mark.parametrize("name", ["long.mp4", "long.264", "long.avi"])

@@ -51,6 +51,35 @@ def walk(time: int) -> tuple[int, int, np.ndarray]:
     return 20 + abs((time // 50) % 600 - 300), 60, PERSON
 
 
+@pytest.mark.parametrize(
+    ("step", "needed"), [(40, 3), (333, 3), (400, 2), (500, 2), (501, 1), (1000, 1), (10_000, 1)]
+)
+def test_the_rate_says_how_many_boxes_a_tracklet_needs(step: int, needed: int) -> None:
+    """Someone is in view for 1, 2, 3 frames; between them nobody is."""
+    builder, found = TrackletBuilder(), []
+    time = 0
+    for frames in (1, 2, 3):
+        for n in range(20):
+            time += step
+            figures = [(100 * frames, 60, PERSON)] if n < frames else []
+            frame, boxes = scene(time, *figures)
+            found += builder.add(frame, boxes)
+    found += builder.close()
+    assert builder.needed == needed
+    alone = [1] * 6  # nobody is followed from one frame to the next ten seconds later
+    expected = list(range(needed, 4)) if step < 10_000 else alone
+    assert [one.detections for one in found] == expected
+
+
+def test_a_gap_is_no_slow_clip() -> None:
+    """A flash of one box before a gap of a minute is a false alarm as any other."""
+    builder, found = TrackletBuilder(), []
+    for n in range(40):
+        time = STEP * n + (60_000 if n >= 21 else 0)
+        found += builder.add(*scene(time, *([(100, 60, PERSON)] if n == 20 else [])))
+    assert found + builder.close() == []
+
+
 def test_the_parts_of_a_stay_have_one_track() -> None:
     tracklets, _ = build(35, lambda time: [walk(time)])
     assert [one.track for one in tracklets] == [0] * 4

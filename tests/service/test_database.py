@@ -1,5 +1,6 @@
 """One schema in both databases: revisions equal the models, and an upgrade keeps the data."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -123,6 +124,32 @@ def test_an_upgrade_from_the_first_revision_keeps_the_data(address: Address) -> 
         assert [key["referred_table"] for key in keys] == ["accounts"]
     with pytest.raises(sa.exc.IntegrityError), engine.begin() as connection:
         connection.exec_driver_sql("INSERT INTO grants VALUES ('nobody', '99')")
+    engine.dispose()
+
+
+def test_where_the_files_of_clips_are_is_taken_over(address: Address) -> None:
+    engine = at_revision(address, "0005")
+    content = {name: f"{name}{'0' * 30}" + 32 * name[1] for name in ("a1", "b2")}
+    facts = ["/srv/a.mp4", 1234, 1_777_593_600_123_456_789]
+    with engine.begin() as connection:
+        for name, sha in content.items():
+            connection.exec_driver_sql(
+                "INSERT INTO clips (name, content, camera, source, options, state, gaps, frames, "
+                f"sightings, ingested) VALUES ('{name}', '{sha}', 'C1', 'a.mp4', '{{}}', 'stored', "
+                "'[]', 1, 1, 1)"
+            )
+        known = {content["a1"][:32]: facts, "f" * 32: ["/gone.mp4", 1, 1]}
+        for sha, value in known.items():
+            text = json.dumps(value)
+            connection.exec_driver_sql(f"INSERT INTO settings VALUES ('context.{sha}', '{text}')")
+        connection.exec_driver_sql("INSERT INTO settings VALUES ('format', '1')")
+    schema.upgrade(address)
+    with Session(engine) as session:
+        found = {row.name: row.file for row in session.scalars(sa.select(ClipRow))}
+        assert found == {"a1": facts, "b2": None}
+        assert session.scalars(sa.select(ClipRow).where(ClipRow.file.is_(None))).one().name == "b2"
+        keys = session.execute(sa.text("SELECT key FROM settings")).scalars().all()
+        assert keys == ["format"]
     engine.dispose()
 
 

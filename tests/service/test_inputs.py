@@ -69,6 +69,8 @@ BODIES: dict[str, Any] = {
     "/api/cameras/{identifier}": {"clock": 1.5, "apply_clock": False, "place": None,
                                   "at": "2026-05-01T00:00:00Z"},
     "/api/cameras/{identifier}/retirement": {"at": "2026-05-01T00:00:00Z"},
+    "/api/cameras/clocks": {"start": "2026-05-01T00:00:00Z", "end": None, "within": 900.0},
+    "/api/clips/{identifier}": {"start": "2026-05-01T00:00:00Z", "any_time": False},
     "/api/accounts/{name}": {"units": ["9901"], "disabled": False, "new_password": False},
 }  # fmt: skip
 
@@ -103,7 +105,7 @@ def replaced(body: Any, at: tuple[Any, ...], value: Any) -> Any:
 
 
 def client_for(clients: dict[str, Any], path: str) -> Any:
-    if path.startswith(("/api/accounts", "/api/cameras", "/api/health")):
+    if path.startswith(("/api/accounts", "/api/cameras", "/api/clips", "/api/health")):
         return clients["root"]
     if path.startswith("/api/audit") or "decision" in path:
         return clients["sue"]

@@ -14,10 +14,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from passerby.city import City
+from passerby.city.clips import ClipRecord, write_clip
 from passerby.city.crops import Context
 from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg
-from passerby.ingest.excerpts import remember_clip
+from passerby.ingest.excerpts import file_facts
 from passerby.service.settings import Settings
 
 SEEN, BARE = "p1-C05-0", "p1-C01-1"  # in districts 9902 and 9901; the second is of no clip
@@ -50,7 +51,7 @@ def seen(city: City, clip: Path) -> City:
     vector = city.gallery.vectors([SEEN])[0].astype(np.float32)
     stored = dataclasses.replace(one, vector=vector, crop=city.crops.put(crop, scene))
     city.add_sightings([stored], replace_known=True)
-    remember_clip(city, sha256(clip), clip)
+    write_clip(city, ClipRecord(name="c", content=sha256(clip), file=file_facts(clip)))
     return city
 
 

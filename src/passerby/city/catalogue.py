@@ -44,8 +44,7 @@ except ImportError:
 class Base(DeclarativeBase):
     """Base of every table in the catalogue."""
 
-    # in every version of SQLAlchemy
-    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Double()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Double()}  # in every SQLAlchemy
 
 
 class UnitRow(Base):
@@ -105,6 +104,7 @@ class ClipRow(Base):
     frames: Mapped[int]
     sightings: Mapped[int]
     ingested: Mapped[int] = mapped_column(BigInteger)
+    file: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class StreetRow(Base):

@@ -283,7 +283,9 @@ def delete_clip(city: City, name: str) -> Changed:
     return done
 
 
-def retime_clip(city: City, name: str, start: int | None = None) -> tuple[ClipRecord, Changed]:
+def retime_clip(
+    city: City, name: str, start: int | None = None, *, any_time: bool = False
+) -> tuple[ClipRecord, Changed]:
     """Give a clip another start, so that a later ingest with that start adds nothing.
 
     Its sightings get other times, other ids and the unit in which the camera stood then.
@@ -292,13 +294,14 @@ def retime_clip(city: City, name: str, start: int | None = None) -> tuple[ClipRe
         city: The city.
         name: Of the clip, or the start of it.
         start: Time of its first frame by the camera's clock; None goes on with what was cut off.
+        any_time: Also to a time before 2000 or in the future.
 
     Returns:
         The clip's new record, and how many sightings were changed.
 
     Raises:
         InputError: There is no such clip, it is unknown when or where it was recorded, it is being
-            deleted, or it is there at the new start too.
+            deleted, it is there at the new start too, or its camera was not there then.
     """
     record = find_clip(city, name)
     if record.state == DELETING:
@@ -319,7 +322,7 @@ def retime_clip(city: City, name: str, start: int | None = None) -> tuple[ClipRe
     if new.name == record.name:
         return record, Changed()
     if not going_on:
-        _check_new_start(city, record, new)
+        _check_new_start(city, record, new, any_time=any_time)
     write_clip(city, replace(record, state=RETIMING, target=target))
     shift, done = target - (record.start or 0), Changed()
     for page in list(_pages_of_clip(city, replace(record, state=RETIMING))):
@@ -350,7 +353,13 @@ def _at(record: ClipRecord, start: int) -> ClipRecord:
     )
 
 
-def _check_new_start(city: City, record: ClipRecord, new: ClipRecord) -> None:
+def _check_new_start(city: City, record: ClipRecord, new: ClipRecord, *, any_time: bool) -> None:
+    shown = (new.start or 0, new.last or new.start or 0)
+    begin, end = (one + city.camera(new.camera, one).clock for one in shown)
+    if not any_time:
+        city.check_times(begin, end, f"the clip {record.name} would be of")
+    for time in (begin, end):
+        city.camera_at(new.camera, time)
     if record.state != STORED:
         raise InputError(
             f"the clip {record.name} was not read to its end; ingest it again first, or delete it"

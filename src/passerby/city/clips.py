@@ -5,7 +5,7 @@ begin with the name. All times of a clip are those of the camera's own clock. Th
 says what to add to them (:attr:`passerby.city.cameras.Camera.clock`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -42,6 +42,8 @@ class ClipRecord:
         frames: Number of frames that were looked at.
         sightings: Number of sightings that were made of it.
         ingested: When it was last ingested, milliseconds since the epoch.
+        file: Path, size and time of change (ns) of the file, where it may be played from; None for
+            a segment that was deleted after its ingest.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ClipRecord:
     frames: int = 0
     sightings: int = 0
     ingested: int = 0
+    file: Sequence[Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON."""
@@ -109,6 +112,13 @@ def find_clip(city: City, name: str) -> ClipRecord:
         what = f"are {len(found)} clips whose names begin with" if found else "is no clip"
         raise InputError(f"there {what} '{name}'; list them: passerby admin clip list CITY")
     return found[0]
+
+
+def files_of(city: City, content: str) -> list[Sequence[Any]]:
+    """Return the files of the clips with this content: path, size and time of change of each."""
+    query = select(ClipRow.file).where(ClipRow.content == content, ClipRow.file.is_not(None))
+    with Session(city.engine) as session:
+        return [file for file in session.scalars(query) if file]
 
 
 def write_clip(city: City, record: ClipRecord, *, instead_of: str | None = None) -> None:
@@ -175,7 +185,9 @@ def claim(city: City, wanted: ClipRecord, *, defaults: Mapping[str, Any], again:
         )
     if known is not None:
         _check_known(city, wanted, known, defaults)
-    if known is None or known.state != STORED or known.options != wanted.options:
+    if known is None or (known.state, known.options, known.file) != (
+        STORED, wanted.options, wanted.file
+    ):  # fmt: skip
         write_clip(city, replace(wanted, state=BEGUN, ingested=now()))
     return f"the same clip is in the city as {_in_words(others[0])} too" if others else ""
 

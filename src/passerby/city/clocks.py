@@ -7,8 +7,9 @@ uniform. The offsets of all cameras maximise the sum of the log likelihoods, one
 other until nothing changes. A bootstrap over the pairs gives the interval of each.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from passerby.city.changes import clock_time, pages_of
 from passerby.city.city import City
 from passerby.city.paths import FloatArray64, Walking
 from passerby.city.sightings import FloatArray, Scope
-from passerby.errors import InputError
 from passerby.metrics import Calibration
 
 LEAST_PEOPLE = 8  # people who pass the camera and another one
@@ -29,6 +29,7 @@ LEAST_BACK = 0.15  # of them in the rarer direction: there and back tell a walk 
 LEAST_GAIN = 8.0  # log likelihood by which an offset must be better than none
 WIDEST = 90.0  # seconds of an interval that still says something
 MOST_TRACKLETS = 20_000
+MOST_WITHIN = 3600.0
 SAME = 0.5  # share of pairs that are taken to be one person
 STEP, FINE = 5.0, 1.0  # seconds of the grid, and around its best point
 MODEL = 10.0  # seconds that the walking model may be wrong by
@@ -37,6 +38,15 @@ ROUNDS = 20
 DRAWS = 200
 REFITS = 40  # of these draws, with all clocks fitted anew
 NEAR = 60.0  # seconds around the best offset
+REASONS = {  # why there is no proposal; a longer window helps with each
+    "nobody": "nobody was seen by it",
+    "alone": "no other camera saw anybody",
+    "few": "only {people} people pass it and another camera, and at least {least} are needed",
+    "one_way": "{there} walks begin here and {back} end here: with so few in one direction a walk "
+    "cannot be told from a clock",
+    "wide": "the people disagree: anything from {low:.0f} to {high:.0f} s fits",
+    "no_better": "without an offset the people fit nearly as well as with {offset:.0f} s",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +62,8 @@ class ClockEstimate:
         pairs: Number of their pairs of tracklets, one here and one there.
         there: How many of these pairs began here.
         back: How many of them ended here.
-        refusal: Why this is no proposal; empty where it is one.
+        tracklets: Number of tracklets of the camera that were looked at.
+        reason: Why this is no proposal, in a word of ``REASONS``; empty where it is one.
     """
 
     camera: str
@@ -63,16 +74,25 @@ class ClockEstimate:
     pairs: int
     there: int
     back: int
-    refusal: str = ""
+    tracklets: int
+    reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {**asdict(self), "differs": self.differs}
+        return {**asdict(self), "refusal": self.refusal, "differs": self.differs}
+
+    @property
+    def refusal(self) -> str:
+        """Why this is no proposal, in words that say what helps; empty where it is one."""
+        if not self.reason:
+            return ""
+        words = REASONS[self.reason].format(least=LEAST_PEOPLE, **asdict(self))
+        return f"{words}; look at a longer window"
 
     @property
     def differs(self) -> bool:
         """Whether it is a proposal other than no offset."""
-        return not self.refusal and not self.low <= 0 <= self.high
+        return not self.reason and not self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,13 +115,7 @@ class Pairs:
 
     def take(self, rows: NDArray[Any]) -> "Pairs":
         """Return some pairs."""
-        return Pairs(
-            first=self.first[rows],
-            second=self.second[rows],
-            between=self.between[rows],
-            metres=self.metres[rows],
-            person=self.person[rows],
-        )
+        return Pairs(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def estimate_clocks(
@@ -112,25 +126,21 @@ def estimate_clocks(
     within: float = 900.0,
     walking: Walking = Walking(),
 ) -> list[ClockEstimate]:
-    """Estimate the offset of each camera of a scope.
+    """Estimate the offset of each camera of a scope, in order of their numbers.
 
     Args:
         city: The city.
-        scope: The cameras and the window whose people are looked at.
+        scope: The cameras and the window whose people are looked at: the newest ``MOST_TRACKLETS``.
         calibration: Turns a similarity into the probability of the same person.
         within: Largest offset that is looked for, in seconds.
         walking: How people walk.
-
-    Raises:
-        InputError: The scope has tracklets of fewer than two cameras.
     """
     tracks = _tracks(city, scope)
-    cameras = sorted({track.camera for track in tracks})
-    if len(cameras) < 2:
-        raise InputError(
-            f"the scope has people of {len(cameras)} cameras; clocks are compared between at least "
-            "two"
-        )
+    seen = Counter(track.camera for track in tracks)
+    order = dict.fromkeys([*city.cameras_in(scope), *seen])
+    if len(seen) < 2:
+        return [_none(name, seen[name]) for name in order]
+    cameras = sorted(seen)
     pairs = _pairs(city, tracks, cameras, calibration, within)
     likelihood = _Likelihood(within=within, walking=walking)
     offsets = _offsets(pairs, len(cameras), likelihood)
@@ -140,12 +150,20 @@ def estimate_clocks(
     refits = np.array(
         [_refined(pairs, offsets, likelihood, draw[pairs.person])[1] for draw in draws[:REFITS]]
     )
-    return [
-        _estimate(
-            name, number, _own(pairs, number, offsets), _Fit(offsets, refits, draws, likelihood)
-        )
+    fit = _Fit(offsets, refits, draws, likelihood)
+    found = {
+        name: _estimate(name, number, _own(pairs, number, offsets), fit, seen[name])
         for number, name in enumerate(cameras)
-    ]
+    }
+    return [found.get(name) or _none(name, 0) for name in order]
+
+
+def _none(name: str, tracklets: int) -> ClockEstimate:
+    """No estimate for a camera: it saw nobody, or no other camera did."""
+    return ClockEstimate(
+        camera=name, offset=0.0, low=0.0, high=0.0, people=0, pairs=0, there=0, back=0,
+        tracklets=tracklets, reason="alone" if tracklets else "nobody",
+    )  # fmt: skip
 
 
 # people ------------------------------------------------------------------------------------------
@@ -189,8 +207,7 @@ def _pairs(
     within: float,
 ) -> Pairs:
     """Pairs of tracklets that are each other's nearest, and more likely one person than not."""
-    numbers = {name: number for number, name in enumerate(cameras)}
-    own = np.array([numbers[track.camera] for track in tracks])
+    own = np.array([cameras.index(track.camera) for track in tracks])
     time = np.array([track.middle for track in tracks])
     vectors = np.stack([track.vector / np.linalg.norm(track.vector) for track in tracks])
     found = []
@@ -351,7 +368,7 @@ class _Fit:
     likelihood: _Likelihood
 
 
-def _estimate(name: str, number: int, own: _Own, fit: _Fit) -> ClockEstimate:
+def _estimate(name: str, number: int, own: _Own, fit: _Fit, tracklets: int) -> ClockEstimate:
     """The estimate of one camera with its interval, or why there is none."""
     likelihood, best = fit.likelihood, float(fit.offsets[number])
     fits = likelihood.of(own, np.array([best]))[0] > 0
@@ -360,8 +377,7 @@ def _estimate(name: str, number: int, own: _Own, fit: _Fit) -> ClockEstimate:
     people = len(np.unique(own.pairs.person[fits]))
     low, high, gain = best, best, 0.0
     if pairs:
-        two = likelihood.of(own, np.array([best, 0.0])).sum(axis=1)
-        gain = float(two[0] - two[1])
+        gain = -float(np.diff(likelihood.of(own, np.array([best, 0.0])).sum(axis=1))[0])
         points = np.union1d(_grid(likelihood.within), best + np.arange(-NEAR, NEAR + 1, FINE))
         # without the prior: it would hide that the people say little
         total = likelihood.of(own, points) @ fit.draws[:, own.pairs.person].T
@@ -369,23 +385,16 @@ def _estimate(name: str, number: int, own: _Own, fit: _Fit) -> ClockEstimate:
         bounds = [np.percentile(some, [2.5, 97.5]) for some in (peaks, fit.refits[:, number])]
         low = min(best, bounds[0][0], bounds[1][0]) - MODEL
         high = max(best, bounds[0][1], bounds[1][1]) + MODEL
-    refusal = ""
+    reason = ""
     if people < LEAST_PEOPLE:
-        refusal = f"only {people} people pass it and another camera; {LEAST_PEOPLE} are needed"
+        reason = "few"
     elif min(there, pairs - there) < LEAST_BACK * pairs:
-        refusal = "people pass it in one direction only, so a walk cannot be told from a clock"
+        reason = "one_way"
     elif high - low > WIDEST:
-        refusal = f"the people disagree: anything from {low:.0f} to {high:.0f} s fits"
+        reason = "wide"
     elif not low <= 0 <= high and gain < LEAST_GAIN:
-        refusal = f"no offset fits the people nearly as well as {best:.0f} s"
+        reason = "no_better"
     return ClockEstimate(
-        camera=name,
-        offset=float(best),
-        low=float(low),
-        high=float(high),
-        people=people,
-        pairs=pairs,
-        there=there,
-        back=pairs - there,
-        refusal=refusal,
-    )
+        camera=name, offset=best, low=float(low), high=float(high), people=people, pairs=pairs,
+        there=there, back=pairs - there, tracklets=tracklets, reason=reason,
+    )  # fmt: skip

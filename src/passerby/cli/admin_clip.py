@@ -56,10 +56,7 @@ class Retime(Result, OfCity):
         start = None if self.start is None else parse_time(self.start, "the start of the clip")
         with audited(self.city) as (city, _, audit):
             old = find_clip(city, self.clip)
-            if start is not None and not self.any_time:
-                end = start + ((old.last or 0) - (old.first or 0))
-                city.check_times(start, end, f"the clip {old.name} would be of")
-            new, done = retime_clip(city, old.name, start)
+            new, done = retime_clip(city, old.name, start, any_time=self.any_time)
             facts = {
                 "clip": old.name, "now": new.name, "camera": new.camera,
                 "start": new.as_dict()["start"], **vars(done),

@@ -79,28 +79,41 @@ class Clock(Result, OfCity):
     def _estimate(self) -> int:
         """Print a proposal or a refusal for each camera; status 1 when there is no proposal."""
         from passerby.city import Calibration, Scope
-        from passerby.city.clocks import estimate_clocks
+        from passerby.city.clocks import MOST_TRACKLETS, MOST_WITHIN, estimate_clocks
+        from passerby.city.networks import check_network
         from passerby.runtime import Embedder
 
+        if not 0 < self.within <= MOST_WITHIN:
+            raise InputError(f"--within is 1 to {MOST_WITHIN:.0f} seconds, not {self.within:g}")
         with self.open() as city:
             if self.camera is not None:
                 city.camera(self.camera)
             scope = city.check(Scope.parse(start=self.start, end=self.end))
-            card = Embedder.load(self.model).card
-            every = estimate_clocks(
-                city,
-                scope,
-                calibration=Calibration.from_card(card.calibration),
-                within=self.within,
-            )
+            embedder = Embedder.load(self.model)
+            check_network(city.gallery, embedder.model_id)
+            curve = Calibration.from_card(embedder.card.calibration)
+            every = estimate_clocks(city, scope, calibration=curve, within=self.within)
+            now = {one.camera: city.camera(one.camera).clock / 1000 for one in every}
         found = [one for one in every if self.camera in (None, one.camera)]
-        rows = [["camera", "offset", "95 % interval", "people", "pairs", "there", "back", ""]]
+        rows = [
+            ["camera", "set to", "offset", "95 % interval", "people", "pairs", "there", "back", ""]
+        ]
         for one in found:
-            interval = f"{one.low:+.0f} to {one.high:+.0f} s"
-            offset = "?" if one.refusal else f"{one.offset:+.0f} s"
-            says = one.refusal or ("off" if one.differs else "as it is")
+            interval = f"{one.low:+.0f} to {one.high:+.0f} s" if one.pairs else "?"
+            offset = "?" if one.reason else f"{one.offset:+.0f} s"
+            right = one.low <= now[one.camera] <= one.high
+            says = one.refusal or ("right as it is set" if right else "off")
             counts = map(str, (one.people, one.pairs, one.there, one.back))
-            rows.append([one.camera, offset, interval, *counts, says])
-        facts = [one.as_dict() for one in found]
-        self.show(facts, aligned(rows) if found else "nobody was seen by this camera")
-        return 0 if any(not one.refusal for one in found) else 1
+            rows.append([one.camera, f"{now[one.camera]:+g} s", offset, interval, *counts, says])
+        words = [aligned(rows)]
+        if not curve.measured:
+            words.append(
+                f"the network '{self.model}' is not calibrated: who is one person is a guess"
+            )
+        if sum(one.tracklets for one in every) >= MOST_TRACKLETS:
+            words.append(f"only the newest {MOST_TRACKLETS} tracklets were looked at")
+        facts = [
+            {**one.as_dict(), "set": now[one.camera], "calibrated": curve.measured} for one in found
+        ]
+        self.show(facts, "\n".join(words))
+        return 0 if any(not one.reason for one in found) else 1

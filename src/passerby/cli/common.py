@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from passerby.errors import InputError
 if TYPE_CHECKING:
     from passerby.city import City
     from passerby.data import CropTable
+    from passerby.ingest import ClipOptions, Detector
     from passerby.runtime import Embedder
     from passerby.service.audit import Audit
     from passerby.service.database import Database
@@ -92,6 +93,78 @@ class OfNetwork:
 
         return Embedder.load(
             model, device=self.device, runtime=self.runtime, precision=self.precision
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfPeople:
+    """The networks that find people in frames and turn them into vectors."""
+
+    detector: str | None = None
+    """Person detector: an OpenVINO .xml or .onnx file, or a name of `passerby models list
+    detection`. Without one the default is taken, and pulled when none is here."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the detector. auto: bf16 where the processor computes with it and the boxes on
+    the clip agree with those of fp32, else fp32."""
+    model: str = "default"
+    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
+
+    def pull_detector(self, verb: str) -> str:
+        """Return the detector's name or file; pull the default one where none is here.
+
+        Raises:
+            InputError: It cannot be pulled.
+        """
+        from passerby.cli.models import download_bars
+        from passerby.ingest.detector import pull_default
+
+        if self.detector is None:
+            pull_default(
+                lambda line: print(f"passerby {verb}: {line}", file=sys.stderr), download_bars
+            )
+        return self.detector or "default"
+
+    def load_detector(self, verb: str, city: "City", clip: Path | None) -> "Detector":
+        """Open the detector; ``clip`` may decide its precision.
+
+        Raises:
+            InputError: There is no such detector, or not in this precision.
+        """
+        from passerby.ingest import Detector
+        from passerby.ingest.precision import choose_precision
+
+        name, precision = self.pull_detector(verb), str(self.precision)
+        if precision == "auto":
+            precision, words = choose_precision(city, name, clip)
+            if words:
+                print(f"passerby {verb}: {words}", file=sys.stderr)
+        return Detector.load(name, precision=precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfClips(OfPeople):
+    """How clips are read."""
+
+    every: int = 1
+    """Look at every n-th frame."""
+    longest_gap: float = 60.0
+    """Seconds without a frame that count as a gap in the recording. After a longer one the clip's
+    clock was set anew, and what follows is placed right after what went before."""
+    crops: int = 4
+    """Sightings kept of each tracklet, at most."""
+    enhance: bool = True
+    """Raise the exposure of dark crops before they are stored."""
+
+    def clip_options(self, rate: float | None = None) -> "ClipOptions":
+        """How clips are read; ``rate`` is in frames a second, for clips without times."""
+        from passerby.ingest import ClipOptions, TrackletOptions
+
+        return ClipOptions(
+            every=self.every,
+            rate=rate,
+            longest_gap=self.longest_gap,
+            enhance=self.enhance,
+            tracklets=TrackletOptions(crops=self.crops),
         )
 
 

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from tqdm import tqdm
 
-from passerby.cli.common import Result, advance, say_left_out
+from passerby.cli.common import OfClips, Result, advance, say_left_out
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.city import City
-    from passerby.ingest import ClipOptions, Detector, FolderReport, IngestReport
+    from passerby.ingest import Detector, FolderReport, IngestReport
+    from passerby.ingest.manifest import CameraTask
 
 FRAMES_LOST = 3  # exit status
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ingest(Result):
+class Ingest(Result, OfClips):
     """Bring clips, recordings, crops or whole frames into a city.
 
     A clip needs --camera and --start, and a person detector (--detector). A folder with a
@@ -53,29 +54,12 @@ class Ingest(Result):
     """Time zone of these names: Europe/Berlin, +08:00, UTC ..."""
     workers: int | None = None
     """Cameras at once, of a manifest or a folder; 1, or what the manifest says."""
-    detector: str | None = None
-    """Person detector: an OpenVINO .xml or .onnx file, or a name of `passerby models list
-    detection`. Without one the default is taken, and pulled when none is here."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the detector. auto: bf16 where the processor computes with it and the boxes on
-    the clip agree with those of fp32, else fp32."""
-    model: str = "default"
-    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
-    every: int = 1
-    """Look at every n-th frame."""
     rate: float | None = None
     """Frames a second, for clips without times or with wrong ones, and for frames in a folder."""
-    longest_gap: float = 60.0
-    """Seconds without a frame that count as a gap in the recording. After a longer one the clip's
-    clock was set anew, and what follows is placed right after what went before."""
-    crops: int = 4
-    """Sightings kept of each tracklet, at most."""
     pictures: Literal["auto", "crops", "frames"] = "auto"
     """What the pictures of a folder are: crops that show one person, or whole frames, in which the
     detector finds people. auto: a picture is a frame that is not higher than wide, is 480 pixels
     wide or more, or has the size of a video turned upright."""
-    enhance: bool = True
-    """Raise the exposure of dark crops before they are stored."""
     create_city: bool = False
     """Make the city when there is none: one block with this one camera, see --place."""
     place: tuple[float, float] | None = None
@@ -110,18 +94,6 @@ class Ingest(Result):
         self.show(facts, words)
         return FRAMES_LOST if facts.get("lost") else 0
 
-    def clip_options(self) -> "ClipOptions":
-        """How clips are read."""
-        from passerby.ingest import ClipOptions, TrackletOptions
-
-        return ClipOptions(
-            every=self.every,
-            rate=self.rate,
-            longest_gap=self.longest_gap,
-            enhance=self.enhance,
-            tracklets=TrackletOptions(crops=self.crops),
-        )
-
 
 def _ingest_recordings(options: Ingest) -> int:
     from passerby.cli.recordings import ingest_tasks, read_tasks
@@ -130,16 +102,35 @@ def _ingest_recordings(options: Ingest) -> int:
     folder = options.city or manifest.city
     if folder is None:
         raise InputError("say which city: --city FOLDER, or city = FOLDER in the manifest")
-    with _city(replace(options, city=folder)):
-        pass  # it is there, or has been made
+    with _city(replace(options, city=folder)) as city:  # it is there, or has been made
+        tasks = tuple(_with_precision(city, options, task) for task in manifest.tasks)
     facts, words, status = ingest_tasks(
         folder,
-        tuple(replace(task, any_time=options.any_time) for task in manifest.tasks),
+        tuple(replace(task, any_time=options.any_time) for task in tasks),
         workers=options.workers or manifest.workers,
         again=options.again,
     )
     options.show(facts, words)
     return status
+
+
+def _with_precision(city: "City", options: Ingest, task: "CameraTask") -> "CameraTask":
+    """A task whose detector is here, and whose precision is chosen by its first clip."""
+    from passerby.ingest.precision import choose_precision
+
+    name = replace(options, detector=task.detector).pull_detector("ingest")
+    if task.precision != "auto":
+        return task
+    clip = next((one.path for one in task.segments if not one.missing and one.path.is_file()), None)
+    precision, words = choose_precision(city, name, clip)
+    if words:
+        print(f"passerby ingest: {task.camera}: {words}", file=sys.stderr)
+    return replace(task, precision=precision)
+
+
+def _given(options: Ingest, name: str) -> bool:
+    """Whether an option has another value than without it."""
+    return bool(getattr(options, name) != Ingest.__dataclass_fields__[name].default)
 
 
 def _check_clip_options(options: Ingest) -> None:
@@ -201,7 +192,8 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
 
     assert options.camera and options.start
     city.camera(options.camera)
-    detector, embedder = _detector(options, city), Embedder.load(options.model)
+    detector = options.load_detector("ingest", city, options.source)
+    embedder = Embedder.load(options.model)
     with tqdm(unit=" frames", desc=options.source.name, disable=None) as bar:
 
         def show(report: "IngestReport") -> None:
@@ -215,7 +207,7 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
             start=options.start,
             detector=detector,
             embedder=embedder,
-            options=options.clip_options(),
+            options=options.clip_options(options.rate),
             on_progress=show,
             again=options.again,
             any_time=options.any_time,
@@ -230,26 +222,6 @@ def _ingest_clip(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
     )
 
 
-def _detector(options: Ingest, city: "City") -> "Detector":
-    """Open a detector; without a name the default one, which is pulled when none is here."""
-    from passerby.cli.models import download_bars
-    from passerby.ingest import Detector
-    from passerby.ingest.detector import pull_default
-    from passerby.ingest.precision import load_fastest
-
-    if options.detector is None:
-        pull_default(lambda line: print(f"passerby ingest: {line}", file=sys.stderr), download_bars)
-    name = options.detector or "default"
-    if options.precision != "auto":
-        return Detector.load(name, precision=options.precision)
-    if options.source.is_dir():
-        return Detector.load(name)
-    detector, words = load_fastest(city, name, options.source)
-    if words:
-        print(f"passerby ingest: {words}", file=sys.stderr)
-    return detector
-
-
 def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any], str]:
     """Put the job into the queue; bad input is refused now, not by a worker."""
     from passerby.ingest.jobs import Job
@@ -258,6 +230,13 @@ def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any]
 
     if options.camera is not None:
         city.camera(options.camera)
+    own = [name for name in ("detector", "precision", "model") if _given(options, name)]
+    if own:
+        words = ", ".join(f"--{name}" for name in own)
+        print(
+            f"passerby ingest: {words}: the workers use their own; see passerby work --help",
+            file=sys.stderr,
+        )
     start = None if options.start is None else parse_time(options.start, "the start of the source")
     if start is not None and not options.any_time:
         clock = city.camera(options.camera, start).clock if options.camera else 0
@@ -268,6 +247,7 @@ def _submit(city: "City", address: str, options: Ingest) -> tuple[dict[str, Any]
         start=start,
         every=options.every,
         rate=options.rate,
+        longest_gap=options.longest_gap,
         crops=options.crops,
         enhance=options.enhance,
         again=options.again,
@@ -302,7 +282,7 @@ def _ingest_crops(city: "City", options: Ingest) -> tuple[dict[str, Any], str]:
                 start=options.start,
                 detector=detector,
                 pictures=options.pictures,
-                options=options.clip_options(),
+                options=options.clip_options(options.rate),
                 on_progress=show,
                 any_time=options.any_time,
             )
@@ -347,7 +327,7 @@ def _frame_detector(options: Ingest, city: "City") -> "Detector | None":
             )
         return None
     try:
-        return _detector(options, city)
+        return options.load_detector("ingest", city, None)
     except InputError as error:
         raise InputError(
             f"{words}; they need a detector, or --pictures crops where each picture shows one "

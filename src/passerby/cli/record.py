@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import tyro
 
-from passerby.cli.common import Result
+from passerby.cli.common import OfClips, Result
 from passerby.errors import InputError
 from passerby.times import format_time, now
 
@@ -20,7 +20,7 @@ FRAMES_LOST = 3  # exit status
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(Result):
+class Record(Result, OfClips):
     """Record a live camera and bring what it saw into a city.
 
     A recorder, and nothing else: the stream is copied into segments, each segment is ingested when
@@ -37,18 +37,8 @@ class Record(Result):
     """Folder of the city."""
     camera: str
     """Id of the camera."""
-    detector: str = "default"
-    """Person detector, as for `passerby ingest`; default: the one that is here."""
-    model: str = "default"
-    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
     credentials: Path | None = None
     """File with user:password on one line."""
-    every: int = 1
-    """Look at every n-th frame."""
-    crops: int = 4
-    """Sightings kept of each tracklet, at most."""
-    enhance: bool = True
-    """Raise the exposure of dark crops before they are stored."""
     transport: str = "tcp"
     """tcp or udp, for the packets of rtsp://."""
     segment: float = 60.0
@@ -97,7 +87,6 @@ class Record(Result):
 def _record(options: Record, source: "Camera") -> "LiveReport":
     from passerby.city import City
     from passerby.cli.work import asked_to_stop
-    from passerby.ingest import ClipOptions, Detector, TrackletOptions
     from passerby.ingest.live import Live, stop_after
     from passerby.ingest.rtsp import Recorder
     from passerby.ingest.spool import Spool, SpoolLimits
@@ -130,13 +119,9 @@ def _record(options: Record, source: "Camera") -> "LiveReport":
             camera=options.camera,
             recorder=recorder,
             spool=spool,
-            detector=Detector.load(options.detector),
+            detector=options.load_detector("record", city, None),
             embedder=Embedder.load(options.model),
-            options=ClipOptions(
-                every=options.every,
-                enhance=options.enhance,
-                tracklets=TrackletOptions(crops=options.crops),
-            ),
+            options=options.clip_options(),
             say=say,
         )
         words = "passerby record: finishes the segment and what is left; again to end at once"

@@ -48,13 +48,15 @@ def read_tasks(options: "Ingest") -> "Manifest":
     if options.queue is not None:
         raise InputError("--queue takes one clip, folder of crops or table; leave it out here")
     if options.source.suffix.lower() == ".toml":
+        _refuse_beside_manifest(options)
         return read_manifest(options.source)
     base = CameraTask(
         camera=options.camera or "",
         source=str(options.source),
         segments=(),
-        options=options.clip_options(),
+        options=options.clip_options(options.rate),
         detector=str(options.detector) if options.detector else None,
+        precision=options.precision,
         model=options.model,
     )
     start = None if options.start is None else parse_time(options.start, "the start")
@@ -72,6 +74,23 @@ def read_tasks(options: "Ingest") -> "Manifest":
 
         tasks = [replace(base, segments=tuple(from_playlist(options.source, start)))]
     return Manifest(workers=options.workers or 1, tasks=tuple(tasks))
+
+
+def _refuse_beside_manifest(options: "Ingest") -> None:
+    """Refuse options that a manifest says itself: nothing is left out of account silently."""
+    from dataclasses import fields
+
+    beside = {"source", "city", "workers", "again", "any_time", "json", "create_city", "queue"}
+    given = [
+        one.name.replace("_", "-")
+        for one in fields(options)
+        if one.name not in beside and getattr(options, one.name) != one.default
+    ]
+    if given:
+        raise InputError(
+            f"--{', --'.join(given)} cannot stand beside a manifest; write it into "
+            f"'{options.source}'"
+        )
 
 
 def ingest_tasks(

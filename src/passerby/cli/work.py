@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from passerby.cli.common import OfCity, Result
+from passerby.cli.common import OfCity, OfPeople, Result
 from passerby.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work(Result, OfCity):
+class Work(Result, OfCity, OfPeople):
     """Do the ingest jobs of a queue; as many of these as you like, on as many machines.
 
     Jobs come from `passerby ingest SOURCE --city CITY --queue ADDRESS`. Ctrl-C (or SIGTERM) ends
@@ -31,8 +31,10 @@ class Work(Result, OfCity):
     detector: str | None = None
     """Person detector for clips and whole frames: a file, a pulled name, or default; without it
     they are left to others."""
-    model: str = "default"
-    """Embedding network: default (the bundled one) or a file (.safetensors, .onnx, .xml)."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Arithmetic of the detector; the same for all workers of a queue, as a clip that was begun in
+    one is not finished in another. auto: bf16 where the processor computes with it and an earlier
+    clip of the city has shown that the boxes agree."""
     next_model: str | None = None
     """A network that `passerby admin gallery reembed` switches the gallery to meanwhile; jobs then
     go on with it."""
@@ -65,11 +67,10 @@ class Work(Result, OfCity):
 
 
 def _work(queue: "JobQueue", city: "City", options: Work) -> None:
-    from passerby.ingest.detector import Detector
     from passerby.ingest.jobs_worker import Ingester, work
     from passerby.runtime import Embedder
 
-    detector = Detector.load(options.detector) if options.detector else None
+    detector = options.load_detector("work", city, None) if options.detector else None
     following = Embedder.load(options.next_model) if options.next_model else None
     ingester = Ingester(city, Embedder.load(options.model), detector, following)
     with asked_to_stop() as stop:

@@ -55,7 +55,9 @@ def load_networks(task: CameraTask) -> tuple[Detector, Embedder]:
     Raises:
         InputError: There is no detector, or one of them cannot be opened.
     """
-    return Detector.load(task.detector or "default"), Embedder.load(task.model)
+    precision = "fp32" if task.precision == "auto" else task.precision
+    detector = Detector.load(task.detector or "default", precision=precision)
+    return detector, Embedder.load(task.model)
 
 
 def ingest_cameras(
@@ -174,10 +176,10 @@ def _work(connection: Connection, city: Path, load: Load, again: bool, threads: 
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     torch.set_num_threads(threads)
-    loaded: dict[tuple[str | None, str], tuple[Detector, Embedder]] = {}
+    loaded: dict[tuple[str | None, str, str], tuple[Detector, Embedder]] = {}
 
     def networks(task: CameraTask) -> tuple[Detector, Embedder]:
-        key = task.detector, task.model
+        key = task.detector, task.precision, task.model
         if key not in loaded:
             loaded[key] = load(task)
         return loaded[key]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from passerby.city import City
+from passerby.city.clips import files_of
 from passerby.errors import InputError
 from passerby.ingest.frames import upright
 from passerby.ingest.video import REORDERED, in_order
 
-SETTING = "context."  # and the clip's SHA-256: where its file is
 EXCERPT = 10.0  # seconds that are played
 WIDEST = 960  # pixels of what is played
 FASTEST = 30  # frames a second of what is played
@@ -21,11 +21,11 @@ MOST_DECODED = 6000  # frames that may be decoded to reach the place in the clip
 ENCODERS = (("libvpx", "webm"), ("libopenh264", "mp4"), ("libx264", "mp4"))
 
 
-def remember_clip(city: City, content: str, path: Path) -> None:
-    """Record where the file of a clip is, with its size and time of change."""
+def file_facts(path: Path) -> list[Any]:
+    """Where the file of a clip is, with its size and time of change (ns)."""
     real = path.resolve()
     stat = real.stat()
-    city.set_setting(SETTING + content[:32], [str(real), stat.st_size, stat.st_mtime_ns])
+    return [str(real), stat.st_size, stat.st_mtime_ns]
 
 
 def find_clip(city: City, content: str) -> Path | None:
@@ -38,16 +38,15 @@ def find_clip(city: City, content: str) -> Path | None:
         city: The city.
         content: SHA-256 of the clip's file.
     """
-    found = city.setting(SETTING + content[:32])
-    if found is None:
-        return None
-    path = Path(found[0])
-    try:
-        stat = path.stat()
-        same = path.resolve() == path and [stat.st_size, stat.st_mtime_ns] == found[1:]
-    except OSError:
-        return None
-    return path if same and path.is_file() and os.access(path, os.R_OK) else None
+    for facts in files_of(city, content):
+        path = Path(facts[0])
+        try:
+            same = file_facts(path) == list(facts) and path.resolve() == path
+        except OSError:
+            continue
+        if same and path.is_file() and os.access(path, os.R_OK):
+            return path
+    return None
 
 
 def cut_excerpt(path: Path, position: float, *, seconds: float = EXCERPT) -> tuple[bytes, str]:

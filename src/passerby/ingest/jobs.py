@@ -46,8 +46,9 @@ class Job:
             finds it.
         camera: Id of the camera, for clips and for pictures without a table.
         start: Time of the first frame, in milliseconds since the epoch.
-        every: Look at every n-th frame. ``every``, ``rate``, ``crops`` and ``enhance`` are those of
-            :class:`passerby.ingest.ClipOptions` and :class:`passerby.ingest.TrackletOptions`.
+        every: Look at every n-th frame. ``every``, ``rate``, ``longest_gap``, ``crops`` and
+            ``enhance`` are those of :class:`passerby.ingest.ClipOptions` and
+            :class:`passerby.ingest.TrackletOptions`.
         again: Also where the content is there from another camera or start.
         any_time: Also a time before 2000 or in the future.
         pictures: "auto", "crops" or "frames": what the pictures of a folder are.
@@ -58,6 +59,7 @@ class Job:
     start: int | None = None
     every: int = 1
     rate: float | None = None
+    longest_gap: float = 60.0
     crops: int = 4
     enhance: bool = True
     pictures: Literal["auto", "crops", "frames"] = "auto"
@@ -68,8 +70,9 @@ class Job:
     def id(self) -> str:
         """The same for the same job, whoever submits it."""
         what = {name: value for name, value in asdict(self).items() if name not in PERMISSIONS}
-        if self.pictures == "auto":  # so that jobs of older versions keep their ids
-            del what["pictures"]
+        for name in ("pictures", "longest_gap"):  # so that jobs of older versions keep their ids
+            if what[name] == type(self).__dataclass_fields__[name].default:
+                del what[name]
         return sha256(json.dumps(what, sort_keys=True, ensure_ascii=False).encode())[:32]
 
 

@@ -195,6 +195,7 @@ def _clip_options(job: Job) -> ClipOptions:
     return ClipOptions(
         every=job.every,
         rate=job.rate,
+        longest_gap=job.longest_gap,
         enhance=job.enhance,
         tracklets=TrackletOptions(crops=job.crops),
     )

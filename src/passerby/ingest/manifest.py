@@ -23,7 +23,11 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "crops": (int, "a whole number"),
     "enhance": (bool, "true or false"),
 }
-NETWORKS: dict[str, tuple[Any, str]] = {"detector": (str, "a text"), "model": (str, "a text")}
+NETWORKS: dict[str, tuple[Any, str]] = {
+    "detector": (str, "a text"),
+    "precision": (str, "a text"),
+    "model": (str, "a text"),
+}
 TOP = {
     "city": (str, "a text"),
     "workers": (int, "a whole number"),
@@ -55,6 +59,8 @@ class CameraTask:
     segments: tuple[Segment, ...]
     options: ClipOptions = field(default_factory=ClipOptions)
     detector: str | None = None
+    precision: str = "auto"
+    """Of the detector: fp32 or bf16; auto until it is chosen."""
     any_time: bool = False
     model: str = "default"
     notices: tuple[str, ...] = ()
@@ -115,10 +121,13 @@ class _Table:
             raise InputError(f"{self.file}: [{self.name}] {error}") from None
         if values.get("every", 1) < 1:
             self.fail("every", "must be 1 or more")
+        if values.get("precision", "auto") not in ("auto", "fp32", "bf16"):
+            self.fail("precision", "must be auto, fp32 or bf16")
         return replace(
             base,
             options=options,
             detector=self.network("detector") or base.detector,
+            precision=values.get("precision", base.precision),
             model=self.network("model") or base.model,
         )
 

@@ -14,14 +14,14 @@ from passerby.city.clips import STORED, ClipRecord, claim, clip_name, write_clip
 from passerby.city.networks import check_network
 from passerby.files import sha256
 from passerby.ingest.detector import Detections, Detector
-from passerby.ingest.excerpts import remember_clip
+from passerby.ingest.excerpts import file_facts
 from passerby.ingest.frames import Frame
 from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.overlap import Stream, ahead
 from passerby.ingest.scenes import SceneMemory
 from passerby.ingest.sink import Sink
 from passerby.ingest.store import Stored
-from passerby.ingest.tracklets import TrackletBuilder, TrackletOptions
+from passerby.ingest.tracklets import SLOW, TrackletBuilder, TrackletOptions
 from passerby.ingest.video import LONGEST_GAP, Clip, FrameCounts, open_clip
 from passerby.runtime import Embedder
 from passerby.times import now, parse_time
@@ -135,9 +135,8 @@ def ingest_clip(
     how = {**asdict(options), "detector": detector.name, "network": embedder.model_id}
     report = IngestReport(source=str(path), camera=camera)
     report.notices += [clip.notice] if clip.notice else []
-    record = _claim(city, clip, camera, begin, how, again=again, report=report)
-    if part is None or part.lasting:
-        remember_clip(city, record.content, clip.path)
+    file = file_facts(clip.path) if part is None or part.lasting else None
+    record = _claim(city, clip, camera, begin, how, file=file, again=again, report=report)
     sink = Sink(
         city=city,
         embedder=embedder,
@@ -204,6 +203,8 @@ def _read_clip(  # noqa: PLR0917 - the stages of one clip
     report.clip = counts
     report.fixed_objects += builder.fixed_objects - fixed_before
     _add_notices(report, clip)
+    if part is None and builder.needed < 2 <= options.tracklets.min_detections:
+        report.notices.append(SLOW)
 
 
 def end_tracks(
@@ -305,6 +306,7 @@ def _claim(
     begin: int,
     how: dict[str, Any],
     *,
+    file: list[Any] | None,
     again: bool,
     report: IngestReport,
 ) -> ClipRecord:
@@ -317,6 +319,7 @@ def _claim(
         start=begin,
         source=str(clip.path),
         options=how,
+        file=file,
     )
     notice = claim(
         city, record, defaults={**asdict(ClipOptions()), "network": how["network"]}, again=again

@@ -209,25 +209,34 @@ def computes_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def load_fastest(city: City, name: str | Path, clip: Path) -> tuple[Detector, str]:
-    """Open a detector in bf16 where the processor has it and the boxes agree with fp32.
+def choose_precision(city: City, name: str | Path, clip: Path | None) -> tuple[str, str]:
+    """Choose bf16 for a detector where the processor has it and the boxes agree with fp32.
 
     The first clip with enough people decides, and the city keeps the decision.
 
+    Args:
+        city: The city.
+        name: The detector, as :meth:`Detector.load` takes it.
+        clip: A clip to compare on; without one only an earlier decision counts.
+
     Returns:
-        The detector, and what was found when the boxes were compared; else nothing.
+        "fp32" or "bf16", and what was found when the boxes were compared; else nothing.
     """
+    if not computes_bf16():
+        return "fp32", ""
     detector = Detector.load(name)
-    if not computes_bf16() or not isinstance(detector, NetworkDetector):
-        return detector, ""
+    if not isinstance(detector, NetworkDetector):
+        return "fp32", ""
     fast = Detector.load(name, precision="bf16")
     key = f"precision.{fast.name}"[:64]
     known = city.setting(key)
     if known is not None:
-        return (detector if known["fault"] else fast), ""
+        return "fp32" if known["fault"] else "bf16", ""
+    if clip is None:
+        return "fp32", "no clip has shown yet whether its boxes agree in bf16, so it runs in fp32"
     found = agreement(detector, fast, [clip], frames=QUICK)
     fault = found.fault()
     if found.boxes >= LEAST_BOXES:
         city.set_setting(key, found.as_dict())
     words = f"bf16: {found.agreeing} of {found.boxes} boxes agree with fp32"
-    return (detector, f"{words}; this clip is read in fp32: {fault}") if fault else (fast, words)
+    return ("fp32", f"{words}; this clip is read in fp32: {fault}") if fault else ("bf16", words)

@@ -21,7 +21,7 @@ from passerby.ingest.pipeline import ClipOptions, end_tracks, ingest_clip
 from passerby.ingest.position import Position, open_position
 from passerby.ingest.recording_report import SUMMED, RecordingReport, restored
 from passerby.ingest.segments import Segment, place
-from passerby.ingest.tracklets import TrackletBuilder
+from passerby.ingest.tracklets import SLOW, TrackletBuilder
 from passerby.ingest.video import open_clip
 from passerby.runtime import Embedder
 
@@ -237,6 +237,9 @@ class RecordingIngest:
             enhance=self._options.enhance,
         )
         report.add(last)
+        slow = self._tracks.builder.needed < 2 <= self._options.tracklets.min_detections
+        if slow and SLOW not in report.notices:
+            report.notices.append(SLOW)
         self._tracks, self._ended = _Tracks(self._options, None), True
         position.drop_tracks()
 

@@ -24,6 +24,11 @@ UNCHANGED = 0.035
 SAME_PLACE = 0.7  # intersection over union of two tracklets of one object
 FORGOTTEN_MS = 600_000  # a place without its object for longer than this is forgotten
 
+STEPS = 25  # between frames, of which the usual one is taken: a gap is no slow clip
+SLOW = (
+    "the clip has fewer than two frames a second, so every strong box of the detector is stored as "
+    "a person, false alarms too"
+)
 CERTAIN = 0.95  # probability of one person from which appearance links a track
 
 
@@ -121,7 +126,7 @@ class TrackletBuilder:
         self._fixed = FixedObjects(self.options.fixed_ms)
         self._running: dict[int, _Running] = {}
         self._last: int | None = None
-        self._needed = self.options.min_detections
+        self._steps: list[int] = []
 
     def use(self, embedder: Embedder) -> None:
         """Let the vectors of a network help to track, where its card has a calibration."""
@@ -138,8 +143,7 @@ class TrackletBuilder:
         """Add a frame and return the tracklets that have ended."""
         numbers = self._track(frame, detections)
         if self._last is not None:
-            in_a_second = max(1, 1000 // (frame.time - self._last))
-            self._needed = min(self.options.min_detections, in_a_second)
+            self._steps = [*self._steps, frame.time - self._last][-STEPS:]
         self._last = frame.time
         done = [self._finish(number) for number in self._tracker.ended()]
         strong = detections.scores >= self.options.tracker.strong
@@ -160,6 +164,16 @@ class TrackletBuilder:
             self._running[number].add(frame, box, quality)
         return self._fixed.pass_on((one for one in done if one), frame.time)
 
+    @property
+    def needed(self) -> int:
+        """Number of strong boxes of a tracklet: not more than frames in a usual second, but one.
+
+        A person may cross the view in two seconds. At one frame a second a rule of two boxes loses
+        nearly everyone; ``docs/ingest.md`` has the measurement.
+        """
+        usual = sorted(self._steps)[len(self._steps) // 2] if self._steps else 1
+        return min(self.options.min_detections, max(1, 1000 // usual))
+
     def close(self) -> list[Tracklet]:
         """End all tracklets at the end of the clip, and return them."""
         done = [self._finish(number) for number in self._tracker.close()]
@@ -177,7 +191,7 @@ class TrackletBuilder:
 
     def _finish(self, number: int) -> Tracklet | None:
         running = self._running.pop(number, None)
-        if running is None or len(running.boxes) < self._needed:
+        if running is None or len(running.boxes) < self.needed:
             return None
         boxes = np.array(running.boxes, dtype=np.float64)
         view = np.median(running.views, axis=0).astype(np.float32)

@@ -4,16 +4,18 @@ Everybody reads cameras with ``GET /api/cameras``. An administrator changes thos
 units, and only to places inside them.
 """
 
+from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
-from passerby.city import Camera
+from passerby.city import Calibration, Camera, Scope
 from passerby.city.cameras import ALWAYS, changed, retired
 from passerby.city.changes import Changed, Edit, add_camera, change_camera, unit_at
+from passerby.city.clocks import LEAST_PEOPLE, MOST_TRACKLETS, MOST_WITHIN, estimate_clocks
 from passerby.errors import InputError
-from passerby.service.access import not_found
+from passerby.service.access import Refusal, not_found
 from passerby.service.http import PROBLEMS, Answer, Caller, allowed
 from passerby.service.inputs import Moment, Name, Wanted
 from passerby.service.routes.map import Feature, camera_feature
@@ -25,6 +27,7 @@ Degrees = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Date = Annotated[Moment | None, Field(description="ISO 8601 with an offset")]
+_estimating = Lock()  # it reads many vectors: one estimate at a time
 
 
 class View(Wanted):
@@ -78,6 +81,46 @@ class ChangedCamera(Answer):
     retimed: int = Field(description="sightings with another time")
 
 
+class ClockWindow(Wanted):
+    """Whose people tell the clocks: all of the granted units without bounds."""
+
+    start: Date = None
+    end: Date = Field(default=None, description="ISO 8601 with an offset; not included")
+    within: float = Field(
+        default=900.0,
+        gt=0,
+        le=MOST_WITHIN,
+        description="largest offset that is looked for, seconds",
+    )
+
+
+class CameraClock(Answer):
+    """What the people say about one camera's clock."""
+
+    camera: str
+    offset: float = Field(description="seconds to add to the camera's own clock")
+    low: float = Field(description="lower bound of the 95 % interval")
+    high: float
+    people: int = Field(description="seen here and by another camera, who fit the estimate")
+    pairs: int
+    there: int = Field(description="walks that began here")
+    back: int = Field(description="walks that ended here")
+    reason: str = Field(
+        description="empty for a proposal; else nobody, alone, few, one_way, wide or no_better"
+    )
+    refusal: str = Field(description="the reason in words, or empty")
+    differs: bool = Field(description="whether it is a proposal other than no offset")
+
+
+class Clocks(Answer):
+    """Proposals for clocks; nothing was changed."""
+
+    cameras: list[CameraClock]
+    least: int = Field(description="people that an answer needs")
+    calibrated: bool = Field(description="whether who is one person was told by a calibration")
+    cut: bool = Field(description="whether only the newest of the window's people were looked at")
+
+
 @router.post("", summary="Add a camera", status_code=201)
 def add(new: NewCamera, caller: Administrator) -> ChangedCamera:
     """Add a camera in a granted unit, or bring back a retired one."""
@@ -125,6 +168,30 @@ def retire(identifier: str, wanted: Retirement, caller: Administrator) -> Change
     _find(caller, identifier, when)
     done = change_camera(caller.service.city, identifier, lambda one: retired(one, when))
     return _answer(caller, "camera_retired", identifier, when, done=done)
+
+
+@router.post("/clocks", summary="Estimate clocks")
+def estimate(wanted: ClockWindow, caller: Administrator) -> Clocks:
+    """Propose offsets of clocks from people who pass several cameras; nothing is changed."""
+    service = caller.service
+    scope = caller.access.narrow(Scope.parse(start=wanted.start, end=wanted.end))
+    curve = Calibration.from_card(service.networks.now().card.calibration)
+    if not _estimating.acquire(blocking=False):
+        remedy = "Try again in a minute."
+        raise Refusal(503, "estimating", "Clocks are being estimated.", remedy, retry_after=60)
+    try:
+        found = estimate_clocks(service.city, scope, calibration=curve, within=wanted.within)
+    finally:
+        _estimating.release()
+    proposed = [one.camera for one in found if not one.reason]
+    details = {"start": wanted.start, "end": wanted.end, "within": wanted.within}
+    caller.record("clocks_estimated", {**details, "proposed": proposed}, units=scope.units)
+    return Clocks(
+        cameras=[CameraClock.model_validate(one) for one in found],
+        least=LEAST_PEOPLE,
+        calibrated=curve.measured,
+        cut=sum(one.tracklets for one in found) >= MOST_TRACKLETS,
+    )
 
 
 def _date(text: str | None) -> int:

@@ -6,6 +6,7 @@ export default {
   "problem.malformed": "The request is malformed: {text}",
   "problem.http": "The service refused the request: {text}",
   "problem.busy": "Too many clips are being cut. Try again in a minute.",
+  "problem.estimating": "Clocks are being estimated for somebody else. Try again in a minute.",
   "problem.case_number": "This cannot be a case number. Use 2 to 64 letters, digits, dots or dashes.",
   "problem.case_taken": "This case number is taken. Choose another.",
   "problem.case_words": "A case needs a purpose and a legal basis. Write both in words.",

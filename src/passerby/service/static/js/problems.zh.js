@@ -6,6 +6,7 @@ export default {
   "problem.malformed": "请求格式有误：{text}",
   "problem.http": "服务拒绝了请求：{text}",
   "problem.busy": "正在剪辑的片段太多，请一分钟后再试。",
+  "problem.estimating": "正在为他人估计时钟。请一分钟后重试。",
   "problem.case_number": "案件编号无效。请使用 2 至 64 个字母、数字、点或短横线。",
   "problem.case_taken": "该案件编号已被使用，请换一个。",
   "problem.case_words": "案件需要目的和法律依据，请用文字写明。",

@@ -36,6 +36,9 @@ const date = (ms) => format({ day: "numeric", month: "short" }).format(ms);
 export const day = (ms) => format({ weekday: "short", day: "numeric", month: "short" }).format(ms);
 export const dateTime = (ms) =>
   format({ year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }).format(ms);
+/** With seconds: what a clip's times need. */
+export const exactTime = (ms) =>
+  format({ year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(ms);
 
 /** A length of time in words: "45 s", "12 min", "3 h 20 min". */
 export function duration(ms) {
@@ -70,8 +73,8 @@ function offset(ms) {
   return Date.UTC(year, month - 1, date, hour, minute, second) - Math.floor(ms / 1000) * 1000;
 }
 
-/** For an <input type="datetime-local">: the wall clock at a moment. */
-export const toLocalInput = (ms) => new Date(ms + offset(ms)).toISOString().slice(0, 16);
+/** For an <input type="datetime-local">: the wall clock at a moment, to the minute or the millisecond. */
+export const toLocalInput = (ms, { exact = false } = {}) => new Date(ms + offset(ms)).toISOString().slice(0, exact ? 23 : 16);
 
 /**
  * The moments at which the wall clock shows what was typed, earliest first: one as a rule, two in

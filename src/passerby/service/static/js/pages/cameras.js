@@ -1,19 +1,22 @@
-// Cameras of the administrator's units: add, move, rename, clock, retire, and their history.
+// Cameras of the administrator's units: add, move, rename, clock, retire, their history and clips.
 import { get, patch, post } from "../api.js";
-import { button, fill, h, openDialog, toast } from "../dom.js";
+import { button, fill, h, openDialog } from "../dom.js";
 import { askByForm, explain, field } from "../form.js";
-import { nameOf, number, t } from "../i18n.js";
+import { nameOf, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { placeMap } from "../map/place.js";
 import { state, update } from "../state.js";
-import { dateTime, fromLocalInput } from "../time.js";
+import { dateTime } from "../time.js";
 import { unitPath } from "../views/describe.js";
-import { chip, pageOf, table } from "./page.js";
+import { clipsOf } from "./clips.js";
+import { cameraPath, clockText, estimateClocks, followed, setClock } from "./clocks.js";
+import { chip, date, moment, pageOf, table } from "./page.js";
 
 export const camerasPage = () =>
-  pageOf("page.cameras", "cameras.hint", load, (reload) =>
+  pageOf("page.cameras", "cameras.hint", load, (reload) => [
+    button(t("clocks.title"), () => estimateClocks().then(reload), { icon: icon("clock"), "data-key": "clocks" }),
     button(t("cameras.new"), () => add().then((done) => done && reload()), { icon: icon("plus"), kind: "primary", "data-key": "camera-new" }),
-  );
+  ]);
 
 async function load(reload) {
   update({ cameras: (await get("/api/cameras")).features });
@@ -35,7 +38,6 @@ async function load(reload) {
 const where = (unit, place) =>
   h("div", {}, unitPath(unit), h("div", { class: "hint figures" }, place.map((degrees) => degrees.toFixed(5)).join(", ")));
 
-const clockText = (ms) => h("span", { class: "figures" }, ms ? `${number(ms / 1000, { signDisplay: "always" })} s` : "–");
 const since = (one) => (one.valid_from ? dateTime(Date.parse(one.valid_from)) : t("cameras.ever"));
 
 function actions(one, reload) {
@@ -43,17 +45,7 @@ function actions(one, reload) {
   const open = one.properties.valid_to
     ? []
     : [act("cameras.move", move), act("cameras.rename", rename), act("cameras.clock", setClock), act("cameras.retire", retire)];
-  return h("div", { class: "row camera-actions" }, open, act("cameras.history", history));
-}
-
-const date = () => h("input", { type: "datetime-local", step: 1 });
-const moment = (input) => (input.value ? new Date(fromLocalInput(input.value)).toISOString() : null);
-const path = (one) => `/api/cameras/${encodeURIComponent(one.properties.id)}`;
-
-/** Say how many sightings have followed. */
-function said(done) {
-  if (done) toast(t("cameras.followed", { units: number(done.replaced), times: number(done.retimed) }), icon("check"));
-  return done;
+  return h("div", { class: "row camera-actions" }, open, act("cameras.history", history), act("clips.title", clipsOf));
 }
 
 /** Inputs of a place, and a map that fills them. */
@@ -103,28 +95,20 @@ async function add() {
 async function move(one) {
   const [place, at] = [placeFields(one.geometry.coordinates), date()];
   const heading = h("input", { type: "number", step: "any", value: one.properties.heading });
-  const send = () => patch(path(one), { place: place.read(), heading: Number(heading.value), at: moment(at) });
-  return said(await askByForm("cameras.move", "cameras.save", send, { fields: [place.fields, field("cameras.heading", heading), field("cameras.at", at)] }));
+  const send = () => patch(cameraPath(one), { place: place.read(), heading: Number(heading.value), at: moment(at) });
+  return followed(await askByForm("cameras.move", "cameras.save", send, { fields: [place.fields, field("cameras.heading", heading), field("cameras.at", at)] }));
 }
 
 async function rename(one) {
   const [name, nameZh] = [one.properties.name, one.properties.name_zh].map((value) => h("input", { required: true, maxlength: 200, value }));
   const at = date();
-  const send = () => patch(path(one), { name: name.value, name_zh: nameZh.value, at: moment(at) });
+  const send = () => patch(cameraPath(one), { name: name.value, name_zh: nameZh.value, at: moment(at) });
   return askByForm("cameras.rename", "cameras.save", send, { fields: [field("cameras.name", name), field("cameras.name_zh", nameZh), field("cameras.at", at)] });
-}
-
-async function setClock(one) {
-  const clock = h("input", { type: "number", step: "any", required: true, value: one.properties.clock / 1000 });
-  const [apply, at] = [h("input", { type: "checkbox" }), date()];
-  const send = () => patch(path(one), { clock: Number(clock.value), apply_clock: apply.checked, at: moment(at) });
-  const fields = [field("cameras.clock_offset", clock), field("cameras.at_ever", at), h("label", { class: "check" }, apply, h("span", {}, t("cameras.clock_apply")))];
-  return said(await askByForm("cameras.clock", "cameras.save", send, { why: explain("clock", "cameras.clock_why"), fields }));
 }
 
 async function retire(one) {
   const at = date();
-  return askByForm("cameras.retire", "cameras.retire", () => post(`${path(one)}/retirement`, { at: moment(at) }), { fields: [field("cameras.at", at)] });
+  return askByForm("cameras.retire", "cameras.retire", () => post(`${cameraPath(one)}/retirement`, { at: moment(at) }), { fields: [field("cameras.at", at)] });
 }
 
 /** Every version of a camera; nothing changes. */

@@ -3,6 +3,7 @@ import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { problemText } from "../problems.js";
+import { fromLocalInput, toLocalInput } from "../time.js";
 
 /** A page that loads its content; `load` returns it. */
 export function pageOf(titleKey, hintKey, load, tools = null) {
@@ -46,3 +47,10 @@ export function table(columns, rows, { empty } = {}) {
 }
 
 export const chip = (text, kind = "plain") => h("span", { class: `chip ${kind}` }, h("span", {}, text));
+
+/** An input of a moment on the wall clock; empty without one. */
+export const date = (ms = null, rest = {}) =>
+  h("input", { type: "datetime-local", step: 1, value: ms === null ? "" : toLocalInput(ms, { exact: true }), ...rest });
+
+/** What was typed there, as the service reads it; null for nothing. */
+export const moment = (input) => (input.value ? new Date(fromLocalInput(input.value)).toISOString() : null);
