@@ -103,7 +103,7 @@ VERBS: Tree = {
                     "delete": ("delete one's sightings and crops", "admin_clip:DeleteClip"),
                 },
             ),
-            "delete": ("delete sightings by id, with crops", "admin_clip:DeleteSightings"),
+            "erase": ("delete chosen sightings or a person's for good", "admin_erase:Erase"),
             "account": (
                 "list, add or change accounts",
                 {
