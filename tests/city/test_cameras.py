@@ -1,8 +1,6 @@
 """Cameras with a history: exact scopes by time, and sightings that follow a change."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
