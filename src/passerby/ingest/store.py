@@ -14,7 +14,7 @@ from passerby.city.changes import with_clock
 from passerby.city.erasing import erased, erased_places, left_out
 from passerby.city.networks import check_network
 from passerby.errors import InputError
-from passerby.files import open_table, sha256
+from passerby.files import read_table, sha256
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.vectors import times_of
 from passerby.runtime import Embedder, read_image
@@ -236,7 +236,7 @@ def _read_files(part: list[Row], report: FolderReport) -> tuple[list[Sighting], 
 
 
 def _read_table(path: Path) -> dict[str, NDArray[Any]]:
-    table = open_table(path).read()
+    table = read_table(path)
     missing = [name for name in WANTED if name not in table.column_names]
     if missing:
         raise InputError(
