@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import InputError, MissingExtraError
+from passerby.errors import InputError, MissingExtraError, one_line
 
 
 @contextmanager
@@ -110,6 +110,30 @@ def sha256(source: Path | bytes) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises about a file into an :class:`InputError`."""
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (ArrowException, OSError, ValueError) as error:
+        raise InputError(f"'{path}' cannot be read as Parquet: {one_line(error)}") from None
+
+
+def read_table(path: Path) -> Any:
+    """Read a whole Parquet file, as pyarrow's ``Table``.
+
+    Raises:
+        InputError: There is no such file, or it is no Parquet or damaged.
+    """
+    file = open_table(path)
+    with parquet_errors(path):
+        table = file.read()
+        table.validate(full=True)
+        return table
+
+
 def open_table(path: Path) -> Any:
     """Open a Parquet file, as pyarrow's ``ParquetFile``.
 
@@ -117,13 +141,10 @@ def open_table(path: Path) -> Any:
         InputError: There is no such file, or it is no Parquet.
     """
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("pyarrow", "tables") from None
     if not path.is_file():
         raise InputError(f"there is no table '{path}'")
-    try:
+    with parquet_errors(path):
         return parquet.ParquetFile(path)
-    except (ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"'{path}' cannot be read as Parquet: {reason}") from None

@@ -1,8 +1,6 @@
 """Cameras with a history: exact scopes by time, and sightings that follow a change."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ from passerby.city.changes import (
     Changed,
     add_camera,
     change_camera,
-    delete_sightings,
     settle,
     unit_at,
 )
@@ -214,18 +211,3 @@ def test_a_path_stands_where_the_camera_stood(city: City) -> None:
     units = [visit.unit for visit in found.visits if visit.camera == "C01"]
     assert units == [version.unit for version in city.history["C01"]]
     assert found.legs[0].path[0] == old and found.legs[-1].path[0] == new
-
-
-def test_sightings_are_deleted_with_their_crops_alone(
-    city: City, sightings_of: Callable[..., list[Sighting]], tmp_path: Path
-) -> None:
-    names = [city.crops.put(b"\xff\xd8\xff" + bytes([i])) for i in range(3)]
-    made = sightings_of(4)
-    crops = [names[0], names[1], names[1], names[2]]
-    city.add_sightings(replace(one, crop=crop) for one, crop in zip(made, crops, strict=True))
-    done = delete_sightings(city, [made[0].id, made[1].id, made[0].id])
-    assert (done.deleted, done.crops, city.count()) == (2, 1, 2)
-    assert [name in city.crops for name in names] == [False, True, True]
-    with pytest.raises(InputError, match="no sighting"):
-        delete_sightings(city, [made[2].id, "nobody"])
-    assert city.count() == 2

@@ -316,13 +316,13 @@ def test_the_verbs_and_their_audit(
     assert said("admin", "clip", "retime", city.folder, new, "--start", "1980-01-01T00:00Z")[0] == 2
     assert "before 2000" in capsys.readouterr().err
     one = city.gallery.latest(1)[0].id
-    assert said("admin", "delete", city.folder, one, "--purpose", "asked by the person")[0] == 0
+    assert said("admin", "erase", city.folder, one, "--purpose", "asked by the person")[0] == 0
     status, text = said("admin", "clip", "delete", city.folder, new[:6], "--json")
     assert json.loads(text)["deleted"] == count - 1 and city.count() == 0
     assert said("admin", "clip", "delete", city.folder, new)[0] == 2
     lines = said("admin", "audit", "show", city.folder, "--json")[1].splitlines()
     entries = [json.loads(line) for line in reversed(lines)]
     actions = [entry["action"] for entry in entries]
-    assert actions == ["clip_deleted", "sightings_deleted", "clip_retimed"]
+    assert actions == ["clip_deleted", "sightings_erased", "clip_retimed"]
     assert entries[0]["details"]["deleted"] == count - 1
     assert said("admin", "audit", "verify", city.folder)[0] == 0

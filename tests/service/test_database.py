@@ -38,7 +38,9 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Address]
 
 # of later revisions
 NEW = {"audit": ("mac",), "searches": ("digest",), "accounts": ("must_change", "code_until")}
-NEW_TABLES = ("checksums", "fact_names", "facts", "looks", "cameras", "clips", "settings")
+NEW_TABLES = (
+    "checksums", "fact_names", "facts", "looks", "cameras", "clips", "settings", "tombstones",
+)  # fmt: skip
 
 
 def at_revision(address: Address, revision: str) -> sa.Engine:

@@ -161,11 +161,12 @@ def entries(path: Path) -> dict[str, str]:
 
 
 def test_both_languages_say_everything() -> None:
-    english, chinese = (
-        entries(STATIC / "js" / f"strings.{name}.js")
-        | entries(STATIC / "js" / f"problems.{name}.js")
-        for name in ("en", "zh")
-    )
+    kinds = ("strings", "administration", "problems")
+    parts = [
+        [entries(STATIC / "js" / f"{kind}.{name}.js") for kind in kinds] for name in ("en", "zh")
+    ]
+    english, chinese = ({key: one[key] for one in own for key in one} for own in parts)
+    assert len(english) == sum(map(len, parts[0])), "a key is given twice"
     assert english.keys() == chinese.keys()
     for key, text in english.items():
         assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", chinese[key])), key

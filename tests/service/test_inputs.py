@@ -62,6 +62,10 @@ BODIES: dict[str, Any] = {
                    "expires": "2030-01-01T00:00:00Z"},
     "/api/approvals": {"case": "A-1", "scope": {"units": ["99"]}, "reason": "a good reason"},
     "/api/approvals/{identifier}/decision": {"approve": True},
+    "/api/erasures": {"case": "A-1", "sightings": ["p1-C01-0"], "confirmed_in": "A-1",
+                      "tracklets": ["t1-C01"], "camera": "C01", "start": None, "end": None,
+                      "reason": "request", "purpose": "asked by the person",
+                      "despite_evidence": "", "count_only": True},
     "/api/accounts": {"name": "eve", "role": "operator", "units": ["99"]},
     "/api/cameras": {"id": "N1", "place": [121.4, 31.2], "unit": None, "name": "Yard",
                      "name_zh": None, "heading": 90.0, "field_of_view": 60.0, "height": 4.0,
@@ -105,7 +109,8 @@ def replaced(body: Any, at: tuple[Any, ...], value: Any) -> Any:
 
 
 def client_for(clients: dict[str, Any], path: str) -> Any:
-    if path.startswith(("/api/accounts", "/api/cameras", "/api/clips", "/api/health")):
+    administers = ("accounts", "cameras", "clips", "erasures", "health")
+    if path.startswith(tuple(f"/api/{name}" for name in administers)):
         return clients["root"]
     if path.startswith("/api/audit") or "decision" in path:
         return clients["sue"]

@@ -20,6 +20,7 @@ from passerby.files import sha256
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.excerpts import file_facts
 from passerby.service.settings import Settings
+from passerby.service.verification import crop_faults
 
 SEEN, BARE = "p1-C05-0", "p1-C01-1"  # in districts 9902 and 9901; the second is of no clip
 PARTS = ("", "/scene", "/clip")
@@ -138,3 +139,12 @@ def test_only_so_many_clips_are_cut_at_once(
     assert (answer.status_code, answer.json()["code"]) == (503, "busy")
     assert answer.headers["Retry-After"] == "60"
     assert ann.get(f"/api/sightings/{SEEN}/clip", params={"case": "A-1"}).status_code == 200
+
+
+def test_a_scene_is_verified_by_what_its_crop_names(seen: City) -> None:
+    assert list(crop_faults(seen)) == []
+    path = seen.crops.scene_path(seen.gallery.get([SEEN])[0].crop)
+    assert path is not None
+    path.write_bytes(path.read_bytes() + b"x")
+    (fault,) = crop_faults(seen)
+    assert f"the scene {path} is damaged" in fault

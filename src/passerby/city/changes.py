@@ -1,4 +1,4 @@
-"""Changes of what is stored: cameras and their sightings, clips taken back, sightings deleted.
+"""Changes of what is stored: cameras and their sightings, clips taken back.
 
 Each change of a camera is one transaction of the catalogue. It also stores that the sightings of
 the camera have to follow. They are brought into line afterwards, and :func:`settle` does what an
@@ -6,7 +6,7 @@ interrupted change has left. Doing a change twice is the same as doing it once.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -218,17 +218,6 @@ def _rewrite(city: City, pairs: list[tuple[Sighting, Sighting]]) -> None:
     )
     if gone:
         city.gallery.delete(gone)
-
-
-def delete_sightings(city: City, ids: Iterable[str]) -> Changed:
-    """Delete sightings by id, with the crops that no other sighting names.
-
-    Raises:
-        InputError: One is not in the gallery; nothing is deleted then.
-    """
-    names = list(dict.fromkeys(ids))
-    found = city.gallery.get(names)
-    return _delete(city, found)
 
 
 def _delete(city: City, found: list[Sighting]) -> Changed:

@@ -24,6 +24,7 @@ TABLES = {
     "fact_names": "name",
     "facts": "unit, name, date",
     "settings": "key",
+    "tombstones": "hash",
     "accounts": "name",
     "grants": "account, unit",
     "cases": "id",

@@ -284,14 +284,18 @@ class City:
     def add_sightings(self, sightings: Iterable[Sighting], *, replace_known: bool = False) -> int:
         """Store sightings and return how many were new; durable when it returns.
 
-        A sighting without a unit gets that in which its camera stood at its time.
+        A sighting without a unit gets that in which its camera stood at its time. One that was
+        erased is not stored again, see :mod:`passerby.city.erasing`.
 
         Raises:
             InputError: A camera or unit is unknown, a camera was not there at the time of a
                 sighting, or the vectors are of another network.
         """
         self.refresh()
+        from passerby.city.erasing import without_erased
+
         given = sightings if isinstance(sightings, Batch) else list(sightings)
+        given, _ = without_erased(self, given)
         added = self.gallery.add(self._placed(given), replace=replace_known)
         if self.refresh():  # a camera was moved meanwhile
             self.gallery.add(self._placed(given), replace=True)
@@ -345,18 +349,21 @@ class City:
         """Delete sightings by ids or by scope; their crops go with :meth:`compact`."""
         return self.gallery.delete(self.check(what) if isinstance(what, Scope) else what)
 
-    def drop_before(self, time: int) -> int:
+    def drop_before(self, time: int, *, held: Iterable[str] = ()) -> int:
         """Delete every sighting older than ``time`` (milliseconds); returns how many went.
 
         What was recorded before is forgotten too: nobody is to be missed there. The pictures of
         people who were in view when an ingest was killed go too, by their age.
+
+        Sightings whose ids are ``held`` stay.
         """
         from passerby.city.clips import forget_before
+        from passerby.city.erasing import drop_before
 
         for path in (self.folder / UNFINISHED).glob("*.tracks"):
             if path.stat().st_mtime * 1000 < time:
                 path.unlink(missing_ok=True)
-        gone = self.gallery.drop_before(time)
+        gone = drop_before(self.gallery, time, set(held))
         forget_before(self, time)
         return gone
 

@@ -169,9 +169,11 @@ def claim(city: City, wanted: ClipRecord, *, defaults: Mapping[str, Any], again:
         again: Also when the same content is there from another camera or at another start.
 
     Raises:
-        InputError: The clip is there with other options, it is being changed, or the same content
-            is there and ``again`` is not set.
+        InputError: The clip is there with other options, it is being changed, the same content
+            is there and ``again`` is not set, or people were erased from it as it was read with
+            other options.
     """
+    _check_erased(city, wanted, defaults)
     with Session(city.engine) as session:
         same = or_(ClipRow.content == wanted.content, ClipRow.name == wanted.name)
         found = [_record(row) for row in session.scalars(select(ClipRow).where(same))]
@@ -205,13 +207,30 @@ def _check_known(
             f"passerby admin clip {'retime' if known.state == RETIMING else 'delete'} CITY "
             f"{known.name}"
         )
-    before = {**defaults, **known.options}
-    changed = sorted(name for name in wanted.options if before.get(name) != wanted.options[name])
-    if changed and _is_there(city, known):
-        was = ", ".join(f"{name} {before.get(name)}" for name in changed)
+    was = _other_options(wanted, {**defaults, **known.options})
+    if was and _is_there(city, known):
         raise InputError(
             f"'{wanted.source}' is in the city already, read with {was}; use that again, or "
             f"delete it first: passerby admin clip delete CITY {known.name}"
+        )
+
+
+def _other_options(wanted: ClipRecord, before: Mapping[str, Any]) -> str:
+    """The options that were others before, in words; empty when they are the same."""
+    changed = sorted(name for name in wanted.options if before.get(name) != wanted.options[name])
+    return ", ".join(f"{name} {before.get(name)}" for name in changed)
+
+
+def _check_erased(city: City, wanted: ClipRecord, defaults: Mapping[str, Any]) -> None:
+    """Refuse a way to read a clip that would show the people anew who were erased from it."""
+    from passerby.city.erasing import read_as
+
+    before = read_as(city, wanted.content)
+    was = _other_options(wanted, {**defaults, **before}) if before is not None else ""
+    if was:
+        raise InputError(
+            f"people were erased from the clip '{wanted.source}', which was read with {was}; with "
+            "other options they would come back under other ids: use that again"
         )
 
 

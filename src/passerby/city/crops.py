@@ -140,8 +140,15 @@ class CropStore:
         there = name in self
         if there:
             self._path(name).unlink(missing_ok=True)
-            self._scene_path(name).unlink(missing_ok=True)
+            self.remove_scene(name)
         return there
+
+    def remove_scene(self, name: str) -> bool:
+        """Delete the scene of a crop, and return whether it was there."""
+        path = self.scene_path(name)
+        if path is not None:
+            path.unlink(missing_ok=True)
+        return path is not None
 
     def remove_unused(
         self, used: Callable[[Sequence[str]], set[str]], *, grace: float = 600.0

@@ -6,6 +6,7 @@ and then appends one; the lock makes this safe between threads, processes and ma
 transaction with ``snapshot`` sees one state of the tables. A commit is on the disk when it returns.
 """
 
+import sqlite3
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +39,9 @@ _STATES = {
     "55P03": f"was busy for {WAIT} s; try again",
     "40": "could not finish beside other writers; try again",
 }
+
+
+_BROKEN = ("DatabaseError", "OperationalError")  # of sqlite3; the others are about one value
 
 
 class DatabaseError(InputError):
@@ -81,6 +85,15 @@ def _sqlite(path: Path, *, foreign_keys: bool) -> sa.Engine:
             "secure_delete=ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "handle_error")
+    def translate(context: sa.engine.ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, sqlite3.DatabaseError) and type(error).__name__ in _BROKEN:
+            raise DatabaseError(
+                f"the city's catalogue '{path}' cannot be used ({error}); where it is damaged, "
+                "restore a backup"
+            ) from error
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:

@@ -14,7 +14,7 @@ from passerby.city.facts import ASPECTS, Fact
 from passerby.city.units import UnitTree
 from passerby.data.delimited import read_delimited
 from passerby.errors import InputError
-from passerby.files import open_table
+from passerby.files import read_table
 from passerby.times import format_time, parse_time
 
 OWN = ("code", "parent", "level", "name", "name_zh")  # what a unit itself has
@@ -326,7 +326,7 @@ def _coded(rows: Iterable[list[Any]], read: Any) -> Iterator[list[Any]]:
 
 
 def _parquet(path: Path) -> _Table:
-    table = open_table(path).read()
+    table = read_table(path)
     columns = [column.to_pylist() for column in table.columns]
     rows = zip(*columns, strict=True)
     return _Table(header=table.column_names, rows=rows, lines=range(1, table.num_rows + 1))

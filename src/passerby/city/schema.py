@@ -27,6 +27,7 @@ REVISIONS = (
     "0004",
     "0005",
     "0006",
+    "0007",
 )  # of migrations/versions; so that reading them needs no Alembic
 HEAD = REVISIONS[-1]
 BEFORE = "0000"  # a city from before revisions were counted

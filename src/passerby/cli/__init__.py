@@ -10,6 +10,7 @@ from typing import TypeAlias
 import passerby
 from passerby.errors import InputError, MissingExtraError
 
+LONGEST = 1_000  # characters of an error: a line that was read may be quoted in it
 Tree: TypeAlias = "dict[str, tuple[str, str | Tree]]"
 
 # verb -> (what it does, "module:name" in this package, or the tree of its own verbs); the name is
@@ -103,7 +104,7 @@ VERBS: Tree = {
                     "delete": ("delete one's sightings and crops", "admin_clip:DeleteClip"),
                 },
             ),
-            "delete": ("delete sightings by id, with crops", "admin_clip:DeleteSightings"),
+            "erase": ("delete chosen sightings or a person's for good", "admin_erase:Erase"),
             "account": (
                 "list, add or change accounts",
                 {
@@ -178,7 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = load_plugins(words)
         return run(target, words, program)
     except InputError as error:
-        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        text = " ".join(str(error).split())
+        cut = f" ... ({len(text) - LONGEST} more characters)" if len(text) > LONGEST else ""
+        print(f"{program}: {text[:LONGEST]}{cut}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         missing = MissingExtraError.of(error)

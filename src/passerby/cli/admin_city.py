@@ -123,7 +123,7 @@ class Retention(OfCity):
     def main(self) -> None:
         """Delete, or count, what is too old."""
         from passerby.city import Scope
-        from passerby.service.retention import strip_searches
+        from passerby.service.retention import in_words, overdue_evidence, strip_searches
         from passerby.times import format_time
 
         with audited(self.city, changing=not self.dry_run) as (city, database, audit):
@@ -136,20 +136,30 @@ class Retention(OfCity):
                 )
             before = int(time.time() * 1000 - days * DAY_MS)
             when = format_time(before)
+            held = overdue_evidence(database, city.gallery, before)
+            kept = f"evidence of open cases stays until they end: {in_words(held)}" if held else ""
             if self.dry_run:
                 print(f"{city.count(Scope(end=before))} sightings are older than {when}")
+                _print(kept)
                 return
             if self.days is not None:
                 city.set_setting(RETENTION, self.days)
             roots = tuple(unit.code for unit in city.units.roots)
-            details = {"before": when, "days": days}
+            details: dict[str, object] = {"before": when, "days": days}
+            details |= {"evidence": in_words(held)} if held else {}
             audit.append("retention", account=BY, units=roots, details=details)
-            gone = city.drop_before(before)
+            gone = city.drop_before(before, held=held)
             freed = city.compact()
             searches, results = strip_searches(database, city.gallery)
         print(f"{gone} sightings older than {when} deleted, {freed} bytes freed")
         if searches:
             print(f"{results} of their ids taken out of {searches} stored searches")
+        _print(kept)
+
+
+def _print(words: str) -> None:
+    if words:
+        print(words)
 
 
 @dataclass(frozen=True, kw_only=True)

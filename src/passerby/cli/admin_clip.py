@@ -1,4 +1,4 @@
-"""``passerby admin clip`` and ``admin delete``: take back clips and single sightings."""
+"""``passerby admin clip``: list clips, give them another start, take them back."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from passerby.cli.common import BY, OfCity, Result, aligned, audited
-from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.city import City
@@ -72,46 +71,29 @@ class DeleteClip(Result, OfCity):
 
     clip: Name
     """Name of the clip, or the start of it; see `passerby admin clip list`."""
+    despite_evidence: str = ""
+    """Why evidence of open cases goes nevertheless; goes into the audit."""
 
     def main(self) -> None:
         """Delete it, and say how much went."""
-        from passerby.city.changes import delete_clip
+        from passerby.city.changes import delete_clip, sightings_of_clip
         from passerby.city.clips import find_clip
+        from passerby.service.erasing import check_held, held_of
+        from passerby.service.retention import in_words, strip_searches
 
-        with audited(self.city) as (city, _, audit):
+        with audited(self.city) as (city, database, audit):
             old = find_clip(city, self.clip)
+            held = held_of(database, sightings_of_clip(city, old))
+            check_held(held, self.despite_evidence)
             done = delete_clip(city, old.name)
             facts = {
                 "clip": old.name, "camera": old.camera, "start": old.as_dict()["start"],
                 "deleted": done.deleted, "crops": done.crops,
             }  # fmt: skip
+            if held:
+                facts |= {"despite": self.despite_evidence, "evidence": in_words(held)}
+            strip_searches(database, city.gallery)
             audit.append("clip_deleted", account=BY, units=_units(city, old.camera), details=facts)
-        self.show(facts, f"{done.deleted} sightings and {done.crops} crops deleted")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeleteSightings(Result, OfCity):
-    """Delete sightings by id, with the crops that no other sighting has."""
-
-    sightings: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Ids of the sightings, as `passerby search` prints them."""
-    purpose: str = ""
-    """Why; goes into the audit."""
-
-    def main(self) -> None:
-        """Delete them, and say how much went."""
-        from passerby.city.changes import delete_sightings
-
-        if not self.sightings:
-            raise InputError("there is no sighting to delete; give at least one id")
-        with audited(self.city) as (city, _, audit):
-            units = tuple(sorted({one.unit for one in city.gallery.get(self.sightings)}))
-            done = delete_sightings(city, self.sightings)
-            facts = {
-                "sightings": sorted(set(self.sightings)), "purpose": self.purpose,
-                "deleted": done.deleted, "crops": done.crops,
-            }  # fmt: skip
-            audit.append("sightings_deleted", account=BY, units=units, details=facts)
         self.show(facts, f"{done.deleted} sightings and {done.crops} crops deleted")
 
 

@@ -39,9 +39,10 @@ class Add(OfCity):
 
     def main(self) -> None:
         """Add, and say how many are new."""
+        from passerby.city.erasing import left_out, without_erased
         from passerby.ingest.vectors import read_sightings, rows_in
 
-        new = 0
+        new = left = 0
         with (
             self.open() as city,
             tqdm(total=rows_in(self.table), unit=" sightings", file=sys.stderr) as bar,
@@ -52,9 +53,13 @@ class Add(OfCity):
                 if times and not self.any_time:
                     what = f"the table '{self.table}' has sightings of"
                     city.check_times(min(times), max(times), what)
-                new += city.add_sightings(part)
+                kept, gone = without_erased(city, part)
+                new += city.add_sightings(kept)
+                left += gone
                 bar.update(len(part))
             print(f"{new} sightings added, {city.gallery.count()} in all")
+        for notice in left_out(left):
+            print(f"passerby admin gallery add: {notice}", file=sys.stderr)
 
 
 def _check_rows(city: "City", part: "Batch") -> None:
@@ -236,6 +241,7 @@ class Use(OfCity):
         """Open the gallery, and let the city use it."""
         from passerby.city import open_gallery
         from passerby.city.city import GALLERY
+        from passerby.city.erasing import remaining
         from passerby.city.gallery.milvus_link import MilvusAddress
 
         with self.open() as city:
@@ -243,4 +249,12 @@ class Use(OfCity):
             with closing(open_gallery(place or city.folder / "gallery")) as gallery:
                 sightings, model = gallery.count(), gallery.model_id
             city.set_setting(GALLERY, place)
+        with self.open() as city:  # a copy from before an erasure holds what was erased
+            left = len(remaining(city))
+        if left:
+            print(
+                f"passerby admin gallery use: {left} sightings in it were erased from the city; "
+                "erase them again: passerby admin erase CITY --again",
+                file=sys.stderr,
+            )
         print(f"{self.city} uses {place or 'its own folder'}: {sightings} sightings of {model}")

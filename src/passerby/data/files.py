@@ -69,14 +69,17 @@ def read_parquet(path: Path, *, root: str | Path | None = None) -> CropTable:
     except (OSError, ValueError, KeyError, arrow.ArrowException) as error:
         raise InputError(f"cannot read the table '{path}': {one_line(error)}") from None
     metadata = table.schema.metadata or {}
+    try:
+        names = {
+            field: {int(number): str(text) for number, text in json.loads(metadata[key]).items()}
+            for field, key in (("people_names", PEOPLE_KEY), ("camera_names", CAMERAS_KEY))
+            if key in metadata
+        }
+        name = metadata.get(NAME_KEY, b"").decode() or None
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"the names in the table '{path}' cannot be read: {error}") from None
     source = Source(path, columns, lambda row: f"'{path}' row {row + 1}")
-    name = metadata.get(NAME_KEY)
-    made = to_table(source, root=root, name=name.decode() if name else None)
-    names = {
-        field: {int(number): text for number, text in json.loads(metadata[key]).items()}
-        for field, key in (("people_names", PEOPLE_KEY), ("camera_names", CAMERAS_KEY))
-        if key in metadata
-    }
+    made = to_table(source, root=root, name=name)
     return replace(made, **names)  # type: ignore[arg-type]
 
 

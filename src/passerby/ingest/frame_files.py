@@ -165,6 +165,7 @@ class FrameIngest:
             self._waiting = []
             self.report.people += len(stored.ids)
             self.report.added += stored.added
+            self.report.erased += stored.erased
             self.report.problems |= stored.problems
             if self.on_stored:
                 self.on_stored(stored.ids)

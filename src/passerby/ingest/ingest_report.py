@@ -34,6 +34,8 @@ class IngestReport:
     """Crops chosen, known ones included."""
     added: int = 0
     """Sightings that were new to the city."""
+    erased: int = 0
+    """Crops that were erased from the city before; they are not stored again."""
     enhanced: int = 0
     """Crops that were dark and were brightened."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))

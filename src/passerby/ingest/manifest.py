@@ -85,6 +85,9 @@ class _Table:
 
     def check(self, allowed: dict[str, tuple[Any, str]]) -> None:
         """Refuse unknown keys and values of another kind."""
+        if not isinstance(self.values, dict):
+            name = self.name.partition(" ")[0]
+            raise InputError(f"{self.file}: {name} must be a table under [[{name}]], not a value")
         for key, value in self.values.items():
             if key not in allowed:
                 self.fail(key, f"is not known; allowed are {', '.join(allowed)}")

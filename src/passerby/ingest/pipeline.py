@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from passerby.city import City
 from passerby.city.clips import STORED, ClipRecord, claim, clip_name, write_clip
+from passerby.city.erasing import left_out
 from passerby.city.networks import check_network
 from passerby.files import sha256
 from passerby.ingest.detector import Detections, Detector
@@ -155,7 +156,9 @@ def ingest_clip(
             f"{report.fixed_objects} fixed objects were left out: they neither moved nor changed "
             f"for {options.tracklets.fixed_ms // 1000} s, as signposts and parked cars do"
         )
-    if part is None and not report.sightings:
+    if part is None:
+        report.notices += left_out(report.erased)
+    if part is None and not report.sightings + report.erased:
         report.notices.append(f"no person was found in '{clip.path.name}'; nothing was stored")
     return report
 

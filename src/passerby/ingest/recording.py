@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from passerby.city import City
+from passerby.city.erasing import left_out
 from passerby.errors import InputError, one_line
 from passerby.ingest.detector import Detector
 from passerby.ingest.frames import Frame
@@ -251,6 +252,7 @@ class RecordingIngest:
     def end(self) -> None:
         """End the recording: store who is in the picture; this run is reported by its caller."""
         self._end_tracks()
+        self.report.notices += left_out(self.report.erased)
         self._position.mark_reported()
 
 

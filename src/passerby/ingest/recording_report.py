@@ -7,7 +7,10 @@ from passerby.ingest.ingest_report import IngestReport
 from passerby.ingest.video import FrameCounts
 
 COUNTED = ("decoded", "used", "damaged", "corrupt", "missing")
-SUMMED = ("frames", "detections", "tracklets", "fixed_objects", "sightings", "added", "enhanced")
+SUMMED = (
+    "frames", "detections", "tracklets", "fixed_objects", "sightings", "added", "erased",
+    "enhanced",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -39,6 +42,8 @@ class RecordingReport:
     sightings: int = 0
     added: int = 0
     """Sightings that were new to the city, in this run."""
+    erased: int = 0
+    """Crops that were erased from the city before; they are not stored again."""
     enhanced: int = 0
     """Crops that were dark and were brightened."""
     failed: dict[str, str] = field(default_factory=dict)

@@ -246,7 +246,7 @@ def from_playlist(path: Path, start: int | None = None) -> list[Segment]:
                 segments.append(now.segment(line))
         except InputError:
             raise
-        except ValueError:
+        except (ValueError, OSError):  # also a name that is too long for a file
             raise InputError(f"line {number} of '{path}' cannot be read: {line[:80]}") from None
     if not segments:
         raise InputError(f"the playlist '{path}' names no segments")

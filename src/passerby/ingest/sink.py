@@ -79,6 +79,7 @@ class Sink:
     def _count(self, stored: StoredBatch) -> None:
         self.report.sightings += len(stored.ids)
         self.report.added += stored.added
+        self.report.erased += stored.erased
         self.report.notices += stored.problems.values()
         if self.on_stored:
             self.on_stored(stored.ids)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from passerby.city import City, Sighting
 from passerby.city.changes import with_clock
+from passerby.city.erasing import erased, erased_places, left_out
 from passerby.city.networks import check_network
 from passerby.errors import InputError
-from passerby.files import open_table
+from passerby.files import read_table, sha256
 from passerby.ingest.crops import encode_jpeg
 from passerby.ingest.vectors import times_of
 from passerby.runtime import Embedder, read_image
@@ -39,6 +40,8 @@ class StoredBatch:
     """How many of them were new."""
     problems: dict[str, str]
     """Id -> why its picture could not be read."""
+    erased: int = 0
+    """How many were erased from the city, and are not stored again."""
 
 
 def store(
@@ -60,22 +63,36 @@ def store(
         jpegs: N JPEG files as bytes.
         scenes: Of each the JPEG file of its scene, or nothing; none at all when empty.
     """
+    crops, tracklets = [sha256(jpeg) for jpeg in jpegs], [fact.tracklet for fact in facts]
+    gone = erased_places(city, [fact.id for fact in facts], crops, tracklets)
+    kept = [place for place in range(len(facts)) if place not in gone]
+    facts, jpegs = [facts[place] for place in kept], [jpegs[place] for place in kept]
+    scenes = _scenes_kept(city, [scenes[place] for place in kept] if scenes else [])
     ids = [fact.id for fact in facts]
     if known(city, ids):
-        return StoredBatch(ids=ids, added=0, problems={})
+        return StoredBatch(ids=ids, added=0, problems={}, erased=len(gone))
     problems: dict[str, str] = {}
     ready: list[Sighting] = []
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="crops") as pool:
         for part in embedder.stream(jpegs):
             problems |= {ids[index]: why for index, why in part.problems.items()}
-            kept = [(jpegs[index], scenes[index] if scenes else b"") for index in part.indices]
-            names = list(pool.map(city.crops.put, *zip(*kept, strict=True))) if kept else []
+            files = [(jpegs[index], scenes[index] if scenes else b"") for index in part.indices]
+            names = list(pool.map(city.crops.put, *zip(*files, strict=True))) if files else []
             for index, vector, name in zip(part.indices, part.vectors, names, strict=True):
                 ready.append(
                     replace(facts[index], vector=vector, model=embedder.model_id, crop=name)
                 )
     added = city.add_sightings(ready)
-    return StoredBatch(ids=[one.id for one in ready], added=added, problems=problems)
+    return StoredBatch(
+        ids=[one.id for one in ready], added=added, problems=problems, erased=len(gone)
+    )
+
+
+def _scenes_kept(city: City, scenes: Sequence[bytes]) -> Sequence[bytes]:
+    """The scenes without those that show somebody who was erased."""
+    digests = [sha256(scene) if scene else "" for scene in scenes]
+    gone = erased(city, "scene", set(digests))
+    return [b"" if own in gone else scene for own, scene in zip(digests, scenes, strict=True)]
 
 
 def known(city: City, ids: list[str]) -> bool:
@@ -98,6 +115,8 @@ class FolderReport:
     """Pictures looked at so far."""
     added: int = 0
     """Sightings that were new to the city."""
+    erased: int = 0
+    """Pictures of sightings that were erased from the city; they are not stored again."""
     problems: dict[str, str]
     """File -> why it was left out."""
     other_files: dict[str, int] = field(default_factory=dict)
@@ -191,12 +210,14 @@ def store_rows(
             paths = {item.fact.id: str(item.path) for item in part}
             report.problems |= {paths[name]: why for name, why in stored.problems.items()}
             report.added += stored.added
+            report.erased += stored.erased
             ids = stored.ids
         report.done += len(part)
         if on_stored:
             on_stored(ids)
         if on_progress:
             on_progress(report)
+    report.notices += left_out(report.erased)
 
 
 def _read_files(part: list[Row], report: FolderReport) -> tuple[list[Sighting], list[bytes]]:
@@ -215,7 +236,7 @@ def _read_files(part: list[Row], report: FolderReport) -> tuple[list[Sighting], 
 
 
 def _read_table(path: Path) -> dict[str, NDArray[Any]]:
-    table = open_table(path).read()
+    table = read_table(path)
     missing = [name for name in WANTED if name not in table.column_names]
     if missing:
         raise InputError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from passerby.city.gallery.records import FIELDS, Batch, attributes_text, box_text
 from passerby.city.sightings import ordered_attributes
 from passerby.errors import InputError, one_line
-from passerby.files import open_table
+from passerby.files import open_table, parquet_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +59,11 @@ def read_sightings(
     batches = table.iter_batches(batch_size=at_once)
     with ThreadPoolExecutor(1) as pool:  # decodes without the lock of Python
         pending = pool.submit(next, batches, None)
-        while (batch := pending.result()) is not None:
+        while True:
+            with parquet_errors(Path(path)):
+                batch = pending.result()
+            if batch is None:
+                return
             pending = pool.submit(next, batches, None)
             yield _checked_batch(batch, model, path)
 

@@ -50,8 +50,8 @@ def read_openvino(path: Path) -> Any:
         raise InputError(f"'{path}' needs its weights '{path.with_suffix('.bin').name}' beside it")
     try:
         return openvino.Core().read_model(path)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+    except (RuntimeError, UnicodeDecodeError) as error:  # also its message may be no text
+        reason = (str(error).strip().splitlines() or ["no reason is given"])[-1]
         raise InputError(f"OpenVINO cannot read the network '{path}': {reason}") from None
 
 

@@ -21,7 +21,7 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 ROLES: dict[str, frozenset[str]] = {
     "operator": frozenset({"search", "cases", "export"}),
     "supervisor": frozenset({"search", "cases", "export", "approve", "audit"}),
-    "administrator": frozenset({"accounts", "audit", "cameras", "health"}),
+    "administrator": frozenset({"accounts", "audit", "cameras", "erase", "health"}),
 }
 SHORTEST_PASSWORD = 12
 _NAME = re.compile(r"[a-z][a-z0-9._-]{1,63}")

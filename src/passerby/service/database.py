@@ -13,10 +13,10 @@ import sqlalchemy as sa
 
 from passerby.city import City, schema
 from passerby.city.address import Address
-from passerby.city.catalogue import Base
 from passerby.city.engines import open_engine
+from passerby.city.erasing import TombstoneRow
 
-METADATA = Base.metadata  # of one catalogue: the city's tables and these
+METADATA = TombstoneRow.metadata  # of one catalogue: the city's tables and these
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # 64 bits in both
 
 ACCOUNTS = sa.Table(

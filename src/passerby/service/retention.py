@@ -1,7 +1,13 @@
-"""What stored searches keep of sightings that were deleted: nothing but how many there were."""
+"""What is kept and what is not: the evidence of open cases, and stored searches.
+
+What an open case has confirmed is evidence: retention and erasing leave it, and say so, until the
+case is closed or expires; every case does within a year. Of a sighting that was deleted a stored
+search keeps nothing but that there was one.
+"""
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +15,7 @@ import sqlalchemy as sa
 
 from passerby.city import Gallery
 from passerby.city.gallery import UnknownSightingError
-from passerby.service.database import SEARCHES, Database
+from passerby.service.database import CASES, SEARCHES, Database, now
 
 AT_ONCE = 100  # searches read at once
 
@@ -18,6 +24,46 @@ def record_digest(record: dict[str, Any]) -> str:
     """Return the SHA-256 of a stored search, of its canonical JSON."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def evidence(database: Database) -> dict[str, list[str]]:
+    """Return what open cases have confirmed: id of a sighting -> numbers of the cases.
+
+    A verdict holds for the whole passage that was shown, so all its sightings are held.
+    """
+    query = (
+        sa.select(SEARCHES.c.case, SEARCHES.c.record)
+        .join(CASES, CASES.c.id == SEARCHES.c.case)
+        .where(CASES.c.closed.is_(None), CASES.c.expires > now())
+        .order_by(SEARCHES.c.case)
+    )
+    held: dict[str, set[str]] = {}
+    with database.read() as connection:
+        for case, record in connection.execute(query):
+            for name in confirmed_in(record):
+                held.setdefault(name, set()).add(case)
+    return {name: sorted(cases) for name, cases in held.items()}
+
+
+def overdue_evidence(database: Database, gallery: Gallery, before: int) -> dict[str, list[str]]:
+    """Return the evidence of open cases that is older than a time (ms), as :func:`evidence`."""
+    held = evidence(database)
+    there = known(gallery, sorted(held))
+    old = {one.id for one in gallery.get(sorted(there)) if one.time < before}
+    return {name: held[name] for name in sorted(old)}
+
+
+def confirmed_in(record: dict[str, Any]) -> set[str]:
+    """Return the ids that a stored search has confirmed, with those of their passages."""
+    confirmed = set(record["confirmed"])
+    passages = ({one["id"], *one["members"]} for one in record["answer"]["matches"])
+    return confirmed.union(*(ids for ids in passages if ids & confirmed))
+
+
+def in_words(held: dict[str, list[str]]) -> str:
+    """Return which cases hold how many sightings, such as "A-1 (3)"."""
+    counts = Counter(case for cases in held.values() for case in cases)
+    return ", ".join(f"{case} ({count})" for case, count in sorted(counts.items()))
 
 
 def strip_searches(database: Database, gallery: Gallery) -> tuple[int, int]:

@@ -6,6 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from passerby.city import City, checksums, copying
+from passerby.city.crops import SCENE
+from passerby.city.erasing import erased_places
 from passerby.city.gallery import StoreError
 from passerby.files import sha256
 from passerby.service.audit import Audit
@@ -40,11 +42,19 @@ def crop_faults(city: City) -> Iterator[str]:
             seen = city.gallery.latest(city.gallery.count(window), window)
         except StoreError:
             continue  # ``Gallery.verify`` names the rows that cannot be read
+        names = ([getattr(one, key) for one in seen] for key in ("id", "crop", "tracklet"))
+        if gone := erased_places(city, *names):
+            yield f"{len(gone)} sightings that were erased are stored: passerby admin erase --again"
         for one in seen:
             if one.crop and one.crop not in city.crops:
                 yield f"the crop of sighting '{one.id}' is missing"
     for path in sorted(city.crops.folder.glob("[0-9a-f][0-9a-f]/[0-9a-f]*.jpg")):
-        if sha256(path) != path.stem:
+        name = path.name.removesuffix(SCENE).removesuffix(".jpg")
+        if path.name.endswith(SCENE):
+            known = city.crops.context(name) if name in city.crops else None
+            if known is not None and sha256(path) != known.scene:
+                yield f"the scene {path} is damaged: its bytes are not those its crop names"
+        elif sha256(path) != name:
             yield f"the crop {path} is damaged: its bytes are not those of its name"
 
 

@@ -1,6 +1,5 @@
 """What the map draws: the city, its units, cameras and streets, and what the cameras saw."""
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,11 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from passerby.city import Scope
+from passerby.city import Scope, geojson
 from passerby.city.cameras import History
 from passerby.city.city import LANDSCAPE
-from passerby.city.gallery import Coverage
+from passerby.city.gallery import Coverage, StoreError
 from passerby.city.recorded import Recording, recorded
+from passerby.errors import InputError
 from passerby.service.access import Access
 from passerby.service.http import PROBLEMS, Answer, AnyCaller, Searcher
 from passerby.service.inputs import Moment, Names
@@ -150,8 +150,10 @@ def streets(caller: AnyCaller) -> FeatureCollection:
 def _landscape(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    features: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["features"]
-    return features
+    try:
+        return geojson.features(path, "landscape")
+    except InputError as error:
+        raise StoreError(str(error)) from None  # nobody's request: who keeps the city mends it
 
 
 @router.get("/coverage", summary="What each camera saw")

@@ -10,6 +10,7 @@ import { approvalsPage } from "./pages/approvals.js";
 import { auditPage } from "./pages/audit.js";
 import { camerasPage } from "./pages/cameras.js";
 import { casesPage } from "./pages/cases.js";
+import { erasePage } from "./pages/erase.js";
 import { warn } from "./problems.js";
 import { state, subscribe, update } from "./state.js";
 import { wholeWindow } from "./time.js";
@@ -63,7 +64,7 @@ export async function loadDesk() {
   }
 }
 
-const PAGES = { cases: casesPage, approvals: approvalsPage, audit: auditPage, cameras: camerasPage, accounts: accountsPage };
+const PAGES = { cases: casesPage, approvals: approvalsPage, audit: auditPage, cameras: camerasPage, accounts: accountsPage, erase: erasePage };
 
 /** The whole screen. */
 export function desk() {

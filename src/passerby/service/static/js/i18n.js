@@ -1,11 +1,16 @@
 // The texts of the page in two languages. A missing text would show its key; a test forbids that.
 import { state } from "./state.js";
+import administrationEn from "./administration.en.js";
+import administrationZh from "./administration.zh.js";
 import problemsEn from "./problems.en.js";
 import problemsZh from "./problems.zh.js";
 import en from "./strings.en.js";
 import zh from "./strings.zh.js";
 
-const DICTIONARIES = { en: { ...en, ...problemsEn }, zh: { ...zh, ...problemsZh } };
+const DICTIONARIES = {
+  en: { ...en, ...administrationEn, ...problemsEn },
+  zh: { ...zh, ...administrationZh, ...problemsZh },
+};
 
 /** The text of a key in the chosen language, with {names} replaced by values. */
 export function t(key, values = {}) {

@@ -54,4 +54,10 @@ export default {
   "problem.password_same": "The new password is the present one. Choose another.",
   "problem.not_in_search": "This search did not find that sighting. Judge what it found.",
   "problem.both_verdicts": "A sighting is both confirmed and rejected. Choose one.",
+  "problem.despite_words": "Say in words why evidence of an open case goes.",
+  "problem.erasure_words": "An erasure needs a reason. Write it in words.",
+  "problem.evidence_held": "What an open case has confirmed is evidence and stays: {text}",
+  "problem.no_sighting": "One of these sightings or tracklets is not there.",
+  "problem.nothing_to_erase": "There is nothing to erase: nobody was seen there, or nothing was named.",
+  "problem.window_needs_camera": "A window needs a camera. Name it.",
 };

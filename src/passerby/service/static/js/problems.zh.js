@@ -54,4 +54,10 @@ export default {
   "problem.password_same": "新密码与当前密码相同，请换一个。",
   "problem.not_in_search": "此检索没有找到该目击记录，请判断检索到的结果。",
   "problem.both_verdicts": "同一目击记录不能既确认又排除，请选择其一。",
+  "problem.despite_words": "请用文字说明为何删除未结案件的证据。",
+  "problem.erasure_words": "删除需要理由，请用文字写明。",
+  "problem.evidence_held": "未结案件已确认的记录是证据，予以保留：{text}",
+  "problem.no_sighting": "其中有不存在的目击记录或轨迹。",
+  "problem.nothing_to_erase": "没有可删除的记录：该处无人，或未指定任何记录。",
+  "problem.window_needs_camera": "指定时间段时须选择摄像机。",
 };

@@ -29,6 +29,7 @@ function pages() {
     ["audit", "shield", may.has("audit")],
     ["cameras", "camera", may.has("cameras")],
     ["accounts", "people", may.has("accounts")],
+    ["erase", "cross", may.has("erase")],
   ].filter(([, , open]) => open);
 }
 
