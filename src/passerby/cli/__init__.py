@@ -42,6 +42,7 @@ VERBS: Tree = {
         {
             "create": ("make a city from its map files", "admin_city:Create"),
             "stats": ("size and state of a city's gallery", "admin_city:Stats"),
+            "doctor": ("look at every part once, one line each", "admin_doctor:Doctor"),
             "verify": ("read a gallery in full and name damage", "admin_city:Verify"),
             "retention": ("delete sightings older than so many days", "admin_city:Retention"),
             "compact": ("make deleted bytes disappear from the disk", "admin_city:Compact"),
