@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from passerby.city.gallery import AwayError
 from passerby.cli import main
 from passerby.cli.serve import check_host
 from passerby.errors import InputError
+from passerby.service.routes import health
 from passerby.service.settings import Settings
 
 STATIC = Path(passerby.service.__file__).parent / "static"
@@ -49,6 +52,48 @@ def test_health_needs_no_session_and_says_nothing(
     assert condition["model_matches"]
     assert condition["audit_intact"]
     assert condition["sightings"] == 32
+
+
+def test_what_is_away_is_named_in_time(
+    app: FastAPI, city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part that hangs holds up neither the answer nor later ones."""
+    client = TestClient(app)
+    answer = client.get("/api/health/ready")
+    parts = ["catalogue", "gallery", "network", "crops", "audit"]
+    assert (answer.status_code, answer.json()["parts"]) == (200, dict.fromkeys(parts, "ok"))
+    monkeypatch.setattr(health, "KEPT", 0)
+    monkeypatch.setattr(health, "DEADLINE", 0.3)
+    (city.folder / "crops").rename(tmp_path / "unmounted")
+    back, asked = threading.Event(), []
+
+    def hang() -> Any:
+        asked.append(1)
+        back.wait(60)
+        return city.gallery.health()
+
+    monkeypatch.setattr(health, "_gallery", lambda _: hang())
+    for _ in range(3):
+        answer = client.get("/api/health/ready")
+        found = answer.json()
+        assert answer.status_code == 503
+        assert (found["ready"], found["parts"]["gallery"], found["parts"]["crops"]) == (
+            False,
+            "slow",
+            "away",
+        )
+        assert client.get("/api/health").status_code == 200
+    assert len(asked) == 1, "a part that hangs is not asked again"
+    back.set()
+    (tmp_path / "unmounted").rename(city.folder / "crops")
+    wait_until(lambda: client.get("/api/health/ready").status_code == 200)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_damaged_gallery_is_no_fault_of_the_request(

@@ -45,6 +45,7 @@ from passerby.service.routes import (
     erasures,
     exports,
     facts,
+    health,
     map,
     pictures,
     search,
@@ -81,7 +82,7 @@ ROUTERS = (  # in the order of the API's description
     erasures.router,
     audit.router,
     accounts.router,
-    audit.health_router,
+    health.router,
 )
 
 
@@ -126,7 +127,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.service = service
+    app.state.service, app.state.probes = service, health.Probes(service)
     add_error_answers(app)
     add_guards(app, service.settings)
     app.add_middleware(GZipMiddleware, minimum_size=2048)

@@ -1,20 +1,17 @@
-"""Read and verify the audit; the health of the service and of the city."""
+"""Read and verify the audit."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-import passerby
 from passerby.service.access import Access
 from passerby.service.audit import Entry
 from passerby.service.http import PROBLEMS, Answer, Caller, Time, allowed
 from passerby.service.inputs import Name, Number, Wanted
 
 router = APIRouter(prefix="/api/audit", tags=["audit"], responses=PROBLEMS)
-health_router = APIRouter(prefix="/api/health", tags=["health"])
 Auditor = Annotated[Caller, Depends(allowed("audit"))]
-Monitor = Annotated[Caller, Depends(allowed("health"))]
 
 
 class EntryInfo(Answer):
@@ -59,25 +56,6 @@ class Filter(Wanted):
         )
 
 
-class Alive(BaseModel):
-    """The service answers."""
-
-    status: str
-    version: str
-
-
-class Condition(BaseModel):
-    """The state of the city's stores."""
-
-    model_matches: bool = Field(description="the gallery was made by the network in use")
-    gallery_model: str | None
-    model: str
-    sightings: int
-    gallery_bytes: int
-    audit_intact: bool
-    audit_heads: str = Field(description="why heads of the audit cannot be sent away, or empty")
-
-
 def _visible(entry: Entry, access: Access) -> bool:
     """Whether the account sees all units of an entry; of one without units, the whole city."""
     units = entry.units or tuple(root.code for root in access.units.roots)
@@ -102,25 +80,3 @@ def entries(caller: Auditor, wanted: Annotated[Filter, Query()]) -> list[EntryIn
 def verification(caller: Auditor) -> VerdictInfo:
     """Recompute every hash from the first entry on and name the first that does not hold."""
     return VerdictInfo.model_validate(caller.service.audit.verify())
-
-
-@health_router.get("", summary="Alive?")
-def alive() -> Alive:
-    """For monitors; needs no session and says nothing of the city."""
-    return Alive(status="ok", version=passerby.__version__)
-
-
-@health_router.get("/city", summary="The city's condition", responses=PROBLEMS)
-def condition(caller: Monitor) -> Condition:
-    """For administrators: stores, model, audit."""
-    service = caller.service
-    stats, model = service.city.gallery.stats(), service.networks.now().model_id
-    return Condition(
-        model_matches=stats.model_id in (None, model),
-        gallery_model=stats.model_id,
-        model=model,
-        sightings=stats.sightings,
-        gallery_bytes=stats.bytes,
-        audit_intact=service.audit.verify().intact,
-        audit_heads=service.audit.forwarder.failed,
-    )
