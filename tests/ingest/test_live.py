@@ -104,6 +104,7 @@ def test_kill_of_a_recorder_loses_no_segment(
         source="clean",
         detector=networks[0],
         embedder=networks[1],
+        again=True,  # the server begins its stream anew, so that a segment may come twice
     )
     with City.open(folder) as city:
         ids = [

@@ -190,7 +190,7 @@ class RecordingIngest:
             embedder=self._embedder,
             options=self._options,
             on_progress=on_progress and (lambda report: on_progress(self.report, report)),
-            again=self._again,
+            again=self._again or self._live,  # a camera may show the same twice
             any_time=self._any_time,
             part=self._part(key, begin, before, lasting=path == segment.path and not self._live),
         )
