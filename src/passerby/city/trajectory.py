@@ -33,9 +33,6 @@ from passerby.metrics import Calibration
 ANCHOR = 1e4  # log odds of a confirmed track: above any sum of others
 SEEDS = 5  # nearest tracks whose own neighbours are candidates too
 PRESENT = 0.18  # chance that the person is in the scope below which the answer is empty
-UNWALKABLE = (
-    4.0  # log odds that a path loses for two visits that no walk allows: a clock may be off
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,11 +42,14 @@ class TraceOptions:
     Attributes:
         candidates: Number of tracks that are compared; half of them are the nearest to the query.
         alternatives: Number of further paths to return.
+        prior: Chance, before the search, that the person is in the scope at all. With 1 the answer
+            is never empty for want of the person.
         walking: How people walk.
     """
 
     candidates: int = 100
     alternatives: int = 2
+    prior: float = 0.5
     walking: Walking = field(default_factory=Walking)
 
 
@@ -179,10 +179,11 @@ class PathSearch:
         """
         if self.evidence is None:
             return []
-        present, fixed = presence(self.evidence), self.evidence.fixed
+        found, fixed = log_odds(self.evidence), self.evidence.fixed
+        present = presence(self.evidence, found, self.options.prior)
         if present < PRESENT:
             return []
-        node = np.where(fixed, ANCHOR, log_odds(self.evidence))
+        node = np.where(fixed, ANCHOR, found)
         # two confirmed tracks always connect: an operator overrides the speed limit
         both = fixed[:, None] & fixed[None, :]
         edge = np.where(both, 0.0, self.walks)
