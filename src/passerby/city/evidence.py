@@ -132,9 +132,7 @@ def gather(
     )
 
 
-def _mean_similarities(
-    tracks: list[Track], query: FloatArray
-) -> tuple[FloatArray64, FloatArray64]:
+def _mean_similarities(tracks: list[Track], query: FloatArray) -> tuple[FloatArray64, FloatArray64]:
     """Cosines of mean crops, see ``query_mean`` and ``pair_means`` of :class:`Evidence`."""
     each = [*(track.vectors for track in tracks), query]
     rows = np.stack([vectors.mean(axis=0, dtype=np.float64) for vectors in each])
