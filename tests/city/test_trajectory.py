@@ -15,9 +15,11 @@ from passerby.city import (
     Calibration,
     City,
     Leg,
+    Match,
     Scope,
     Sighting,
     find,
+    reorder,
     trace,
 )
 from passerby.errors import InputError
@@ -171,6 +173,23 @@ def test_the_group_and_walking_find_more_than_looks(world: World) -> None:
     full = scores(world, lambda name: by_path(world, name))
     print(f"looks {looks:.3f} path {full:.3f}")
     assert full > looks + 0.1
+
+
+def test_the_evidence_orders_a_list_better_than_looks(world: World) -> None:
+    def precision(matches: tuple[Match, ...], mine: set[str]) -> float:
+        hit = np.array([match.sighting.id in mine for match in matches])
+        return float((hit * hit.cumsum() / np.arange(1, len(hit) + 1)).sum() / len(mine))
+
+    before, after = [], []
+    for name in world.queries:
+        vector = world.vectors[name]
+        found = find(world.city, vector, Scope(), k=80, per="tracklet", calibration=world.curve)
+        ordered = reorder(found, world.city, vector, model=None, calibration=world.curve, k=80)
+        assert sorted(map(repr, ordered.matches)) == sorted(map(repr, found.matches))
+        assert ordered.space_time
+        before.append(precision(found.matches, world.truth[name]))
+        after.append(precision(ordered.matches, world.truth[name]))
+    assert np.mean(after) > np.mean(before)
 
 
 def test_a_confirmation_helps_on_average(world: World) -> None:

@@ -6,6 +6,7 @@ best path is taken through them. Sightings that an operator has confirmed are on
 the group, rejected ones are on none.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +25,7 @@ from passerby.city.paths import (
     marginals,
 )
 from passerby.city.report import Trajectory, trajectory_of
-from passerby.city.search import UNCALIBRATED, person_vector
+from passerby.city.search import UNCALIBRATED, Found, person_vector
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.tracks import Track, TrackFinder, best_similarities, track_name
 from passerby.errors import InputError
@@ -104,6 +105,38 @@ def trace(
     if not found:
         return trajectory_of(city, scope, [], np.zeros(0))
     return replace(found[0], alternatives=tuple(found[1:]))
+
+
+def reorder(
+    found: Found,
+    city: City,
+    vectors: FloatArray,
+    *,
+    model: str | None,
+    calibration: Calibration,
+    k: int,
+) -> Found:
+    """Order matches by the evidence of a path: groups of tracks, and times that a walk allows.
+
+    Only the order changes, not the scores. Matches whose track is no candidate of a path come last.
+
+    Args:
+        found: Matches of one search.
+        city: The city that was searched.
+        vectors: (Q, D) or (D,) vectors of that search.
+        model: Id of the network that made the vectors.
+        calibration: Turns a similarity into a probability.
+        k: Number of matches to return.
+    """
+    search = PathSearch.of(city, vectors, found.scope, model=model, calibration=calibration)
+    odds: dict[object, float] = {}
+    if search.evidence is not None:
+        names = (track.name for track in search.tracks)
+        odds = dict(zip(names, log_odds(search.evidence).tolist(), strict=True))
+    order = sorted(
+        found.matches, key=lambda match: -odds.get(track_name(match.sighting), -math.inf)
+    )
+    return replace(found, matches=tuple(order[:k]), space_time=True)
 
 
 def _different(paths: list[Path], wanted: int) -> list[Path]:
