@@ -18,6 +18,7 @@ from passerby.city import (
     Match,
     Scope,
     Sighting,
+    TraceOptions,
     find,
     reorder,
     trace,
@@ -331,6 +332,12 @@ def test_a_leg_without_a_way_has_no_distance_in_json() -> None:
         origin="A", target="B", distance_m=math.inf, seconds=60, speed=None, path=(), known=False
     )
     assert json.loads(json.dumps(leg.as_dict(), allow_nan=False))["distance_m"] is None
+
+
+@pytest.mark.parametrize("prior", [0.0, -1.0, 1.01, math.nan])
+def test_a_prior_is_a_chance(prior: float) -> None:
+    with pytest.raises(InputError, match="prior"):
+        TraceOptions(prior=prior)
 
 
 def test_errors_are_clear(world: World, city: City) -> None:

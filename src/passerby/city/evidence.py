@@ -246,12 +246,12 @@ def presence(evidence: Evidence, found: FloatArray64, prior: float) -> float:
     Args:
         evidence: Of N tracks.
         found: (N,) their log odds, see :func:`log_odds`.
-        prior: The chance before the search. Half of the people of the fit were not there.
+        prior: The chance before the search, above 0. Half of the people of the fit were not there.
     """
     if evidence.fixed.any() or prior >= 1:
         return 1.0
     told = presence_features(evidence, found) @ np.array(PRESENCE.weights) + PRESENCE.intercept
-    return float(_sigmoid(told + np.log(max(prior, 1e-9) / (1 - prior))))
+    return float(_sigmoid(told + np.log(prior / (1 - prior))))
 
 
 def _sigmoid(log_odds: FloatArray64) -> FloatArray64:

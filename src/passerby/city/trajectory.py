@@ -53,6 +53,15 @@ class TraceOptions:
     prior: float = 0.5
     walking: Walking = field(default_factory=Walking)
 
+    def __post_init__(self) -> None:
+        """Check the prior.
+
+        Raises:
+            InputError: It is no chance above 0.
+        """
+        if not 0 < self.prior <= 1:
+            raise InputError(f"the prior is {self.prior}; give a chance above 0, at most 1")
+
 
 DEFAULTS = TraceOptions()
 

@@ -330,6 +330,9 @@ class Trace(Query):
     """Id of a sighting that is this person for certain; may be given again."""
     rejected: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Id of a sighting that is someone else; may be given again."""
+    prior: float = 0.5
+    """Chance, before the search, that the person is in the scope at all; with 1 the path is not
+    empty for want of the person."""
     geojson: Path | None = None
     """Write the path to this GeoJSON file."""
     gpx: Path | None = None
@@ -337,8 +340,9 @@ class Trace(Query):
 
     def main(self) -> None:
         """Reconstruct the path, write the query into the audit, and print the visits."""
-        from passerby.city import trace
+        from passerby.city import TraceOptions, trace
 
+        options = TraceOptions(prior=self.prior)
         with opened(self) as query:
             path = trace(
                 query.city,
@@ -348,6 +352,7 @@ class Trace(Query):
                 calibration=query.calibration,
                 confirmed=self.confirmed,
                 rejected=self.rejected,
+                options=options,
             )
             number = query.record("trace", [one.id for one in path.sightings])
             if self.geojson is not None:
