@@ -29,10 +29,11 @@ from benchmarks.pathing.methods import (
 from passerby.city import Scope, Trajectory, trace
 from passerby.city import evidence as ev
 from passerby.city.paths import FloatArray64
-from passerby.city.trajectory import PathSearch
+from passerby.city.trajectory import PathSearch, TraceOptions
 from passerby.runtime import Embedder
 from passerby.simulate.options import SimulationOptions
 
+FITTED = ((VARIANTS[0], False), (VARIANTS[1], False), (VARIANTS[3], False), (VARIANTS[0], True))
 PATH, CONFIRMED = "path", "path, one sighting confirmed"
 
 
@@ -82,28 +83,52 @@ def fit(options: Options, cities: list[Prepared]) -> None:
     The rounds are fitted to people who are there. Presence compares them with the same people when
     all their sightings are away.
     """
-    found, labels, best, there = [], [], [], []
+    found, labels, both, there = [], [], [], []
     for made in tqdm(cities, desc="tuning cities"):
-        for variant, absent in ((VARIANTS[0], False), (VARIANTS[1], False), (VARIANTS[0], True)):
+        for variant, absent in FITTED:
             for evidence, same in examples(made, variant, options.seed, absent=absent):
                 if not absent:
                     found.append(evidence)
                     labels.append(same)
                 if variant == VARIANTS[0]:
-                    best.append(float(evidence.query.max()))
-                    there.append(not absent)
-    groups = [ev.first_group(evidence) for evidence in found]
+                    both.append(evidence)
+                    there.append(None if absent else same)
+    groups, rounds = [ev.first_group(evidence) for evidence in found], list[ev.Model]()
     for number in range(len(ev.ROUNDS)):
         x = np.concatenate([ev.features(e, g) for e, g in zip(found, groups, strict=True)])
-        model = logistic(x, np.concatenate(labels))
-        print(f"round {number + 1}: {model}")
-        groups = [ev.chances(e, g, model) for e, g in zip(found, groups, strict=True)]
-    print(f"presence: {logistic(np.array(best)[:, None], np.array(there))}")
-    print("gate: absent people empty, present people lost")
+        rounds.append(logistic(x, np.concatenate(labels)))
+        print(f"round {number + 1}: {rounds[-1]}")
+        groups = [ev.chances(e, g, rounds[-1]) for e, g in zip(found, groups, strict=True)]
+    fit_presence(both, [ev.log_odds(evidence, rounds) for evidence in both], there)
+
+
+def fit_presence(
+    both: list[ev.Evidence], odds: list[FloatArray64], there: list[NDArray[np.bool_] | None]
+) -> None:
+    """Fit presence, and print what its threshold costs.
+
+    Args:
+        both: Of each person once present and once away.
+        odds: Log odds of the tracks of each.
+        there: Which tracks show the person; None for one who is away.
+    """
+    x = np.stack([ev.presence_features(e, z) for e, z in zip(both, odds, strict=True)])
+    is_there = np.array([same is not None for same in there])
+    model = logistic(x, is_there)
+    print(f"presence: {model}")
+    print("least chance of presence: absent people empty, present people lost, recall lost")
+    chance = 1 / (1 + np.exp(-(x @ np.array(model.weights) + model.intercept)))
+    recall = np.array(
+        [
+            0.0 if same is None else (same & (z > 0)).sum() / max(same.sum(), 1)
+            for same, z in zip(there, odds, strict=True)
+        ]
+    )
     for share in (0.5, 0.6, 0.7, 0.8, 0.9):
-        gate = np.quantile(np.array(best)[~np.array(there)], share)
-        lost = (np.array(best)[np.array(there)] < gate).mean()
-        print(f"{gate:.2f}: {share:.0%}, {lost:.1%}")
+        gate = np.quantile(chance[~is_there], share)
+        lost = chance[is_there] < gate
+        cost = (recall[is_there] * lost).mean()
+        print(f"{gate:.3f}: {share:.0%}, {lost.mean():.1%}, {cost:.1%}")
 
 
 def logistic(x: FloatArray64, y: NDArray[np.bool_]) -> ev.Model:
@@ -123,6 +148,7 @@ class Tally:
     Attributes:
         scores: method -> (precision, recall, F1) of each person, always in the same order.
         claims: confidence of each visit, and whether it is right.
+        certain: the same as ``claims`` when the search is told that the person is there (prior 1).
         legs: whether each leg is known, and whether both its ends are right.
         absent: highest confidence in the answer for each person all of whose sightings are away.
         strangers: confidence of each visit in those answers, all of them wrong.
@@ -131,6 +157,7 @@ class Tally:
 
     scores: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
     claims: list[tuple[float, bool]] = field(default_factory=list)
+    certain: list[tuple[float, bool]] = field(default_factory=list)
     legs: list[tuple[bool, bool]] = field(default_factory=list)
     absent: list[float] = field(default_factory=list)
     strangers: list[tuple[float, bool]] = field(default_factory=list)
@@ -141,11 +168,8 @@ class Tally:
         self.scores.setdefault(method, []).append(agreement(found, person.mine))
 
     def judge(self, path: Trajectory, person: Person) -> None:
-        """Count visits and legs; a visit is right when most of its sightings are."""
-        right = [
-            sum(one.tracklet in person.mine for one in visit.sightings) > len(visit.sightings) / 2
-            for visit in path.visits
-        ]
+        """Count visits and legs; see :func:`right_visits`."""
+        right = right_visits(path, person)
         self.claims += zip((visit.confidence for visit in path.visits), right, strict=True)
         self.legs += [
             (leg.known, before and after)
@@ -178,10 +202,23 @@ class Tally:
                 "claims_0.9": int((absent >= 0.9).sum()),
                 "list_empty": round(float(np.mean(self.list_empty)), 4),
             }
-            error, bins = reliability(*zip(*self.claims, *self.strangers, strict=True))
-            rows = np.round(bins, 3).tolist()
-            out["visits_half_absent"] = {"ece": round(error, 4), "claimed_right_count": rows}
+            groups = {
+                "visits_half_absent": [*self.claims, *self.strangers],
+                "visits_prior_1": self.certain,
+            }
+            for name, claims in groups.items():
+                error, bins = reliability(*zip(*claims, strict=True))
+                rows = np.round(bins, 3).tolist()
+                out[name] = {"ece": round(error, 4), "claimed_right_count": rows}
         return out
+
+
+def right_visits(path: Trajectory, person: Person) -> list[bool]:
+    """Whether most sightings of each visit show the person."""
+    return [
+        sum(one.tracklet in person.mine for one in visit.sightings) > len(visit.sightings) / 2
+        for visit in path.visits
+    ]
 
 
 def measure(
@@ -201,6 +238,9 @@ def measure(
             tally.judge(path, person)
             if variant != VARIANTS[0]:
                 continue
+            sure = trace(city, person.vector, Scope(), options=TraceOptions(prior=1.0), **how)
+            right = right_visits(sure, person)
+            tally.certain += zip((visit.confidence for visit in sure.visits), right, strict=True)
             away = person.sightings(city)
             one = str(rng.choice(away))
             helped = trace(city, person.vector, Scope(), confirmed=[one], **how)

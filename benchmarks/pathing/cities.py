@@ -32,13 +32,19 @@ TUNING = (
     _city(105, 80, 30, 1.5),
     _city(106, 100, 16, 2.0),
     _city(107, 80, 20, 2.0, start=DUSK),
-)
-REPORTED = (
+    # the next five were reported for older versions; no longer unseen, they tune
     _city(2001, 80, 16, 2.0, rain=False),
     _city(2002, 140, 20, 1.5, rain=False),
     _city(2003, 100, 24, 2.0, start=DUSK),
     _city(2004, 160, 16, 1.5, start=DUSK),
     _city(2005, 100, 30, 1.5, rain=False),
+)
+REPORTED = (
+    _city(2011, 80, 16, 2.0, rain=False),
+    _city(2012, 140, 20, 1.5, rain=False),
+    _city(2013, 100, 24, 2.0, start=DUSK),
+    _city(2014, 160, 16, 1.5, start=DUSK),
+    _city(2015, 100, 30, 1.5, rain=False),
 )
 VARIANTS = ("as made", "broken tracklets", "clocks 100 s off", "clocks an hour off")
 OFF_S = {"clocks 100 s off": 100.0, "clocks an hour off": 3600.0}

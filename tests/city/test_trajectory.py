@@ -15,9 +15,12 @@ from passerby.city import (
     Calibration,
     City,
     Leg,
+    Match,
     Scope,
     Sighting,
+    TraceOptions,
     find,
+    reorder,
     trace,
 )
 from passerby.errors import InputError
@@ -173,6 +176,23 @@ def test_the_group_and_walking_find_more_than_looks(world: World) -> None:
     assert full > looks + 0.1
 
 
+def test_the_evidence_orders_a_list_better_than_looks(world: World) -> None:
+    def precision(matches: tuple[Match, ...], mine: set[str]) -> float:
+        hit = np.array([match.sighting.id in mine for match in matches])
+        return float((hit * hit.cumsum() / np.arange(1, len(hit) + 1)).sum() / len(mine))
+
+    before, after = [], []
+    for name in world.queries:
+        vector = world.vectors[name]
+        found = find(world.city, vector, Scope(), k=80, per="tracklet", calibration=world.curve)
+        ordered = reorder(found, world.city, vector, model=None, calibration=world.curve, k=80)
+        assert sorted(map(repr, ordered.matches)) == sorted(map(repr, found.matches))
+        assert ordered.space_time
+        before.append(precision(found.matches, world.truth[name]))
+        after.append(precision(ordered.matches, world.truth[name]))
+    assert np.mean(after) > np.mean(before)
+
+
 def test_a_confirmation_helps_on_average(world: World) -> None:
     def helped(name: str) -> set[str]:
         rest = sorted(world.truth[name] - {name})
@@ -312,6 +332,12 @@ def test_a_leg_without_a_way_has_no_distance_in_json() -> None:
         origin="A", target="B", distance_m=math.inf, seconds=60, speed=None, path=(), known=False
     )
     assert json.loads(json.dumps(leg.as_dict(), allow_nan=False))["distance_m"] is None
+
+
+@pytest.mark.parametrize("prior", [0.0, -1.0, 1.01, math.nan])
+def test_a_prior_is_a_chance(prior: float) -> None:
+    with pytest.raises(InputError, match="prior"):
+        TraceOptions(prior=prior)
 
 
 def test_errors_are_clear(world: World, city: City) -> None:

@@ -122,7 +122,12 @@ def test_search(
     answer = json.loads(out)
     assert status == 0
     assert answer["searched"] == 16
+    assert not answer["space_time"]
     assert [match["id"] for match in answer["matches"]] == [f"p2c{i}" for i in range(1, 5)]
+    for word, expected in (("--space-time", True), ("--no-space-time", False)):
+        answer = json.loads(run(capsys, *words, word, "-k", "4", "--json")[1])
+        assert answer["space_time"] is expected
+        assert len(answer["matches"]) == 4
     status, out, _ = run(capsys, *words, "--unit", "9902", "--no-rerank", "-k", "2")
     assert status == 0
     assert "8 sightings in scope" in out

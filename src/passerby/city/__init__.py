@@ -8,7 +8,7 @@ from passerby.city.report import Leg, Trajectory, Visit
 from passerby.city.search import Found, Match, find
 from passerby.city.sightings import Scope, Sighting
 from passerby.city.streets import StreetGraph
-from passerby.city.trajectory import TraceOptions, trace
+from passerby.city.trajectory import TraceOptions, reorder, trace
 from passerby.city.units import Unit, UnitTree
 from passerby.metrics import Calibration
 
@@ -31,5 +31,6 @@ __all__ = [
     "Visit",
     "find",
     "open_gallery",
+    "reorder",
     "trace",
 ]

@@ -38,7 +38,7 @@ class Walking:
     spread: float = 0.35
     stop_chance: float = 0.3
     stop_seconds: float = 600.0
-    weight: float = 0.3
+    weight: float = 0.15
     bound: float = 3.0
     unwalkable: float = 4.0
     clock_error: float = 120.0

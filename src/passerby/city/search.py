@@ -87,6 +87,7 @@ class Found:
         calibrated: whether scores are probabilities measured for this model.
         reranked: whether candidates were put in order by k-reciprocal re-ranking.
         second_stage: whether the first of them were then put in order by a second stage.
+        space_time: whether they were put in order by the evidence of a path.
     """
 
     matches: tuple[Match, ...]
@@ -97,6 +98,7 @@ class Found:
     calibrated: bool
     reranked: bool
     second_stage: bool = False
+    space_time: bool = False
     recorded: Mapping[str, float | None] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,6 +112,7 @@ class Found:
             "calibrated": self.calibrated,
             "reranked": self.reranked,
             "second_stage": self.second_stage,
+            "space_time": self.space_time,
             "matches": [
                 {"rank": rank, **match.as_dict()} for rank, match in enumerate(self.matches, 1)
             ],
@@ -128,6 +131,7 @@ class Found:
             calibrated=record["calibrated"],
             reranked=record["reranked"],
             second_stage=record["second_stage"],
+            space_time=record.get("space_time", False),
         )
 
 

@@ -6,6 +6,7 @@ best path is taken through them. Sightings that an operator has confirmed are on
 the group, rejected ones are on none.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +25,7 @@ from passerby.city.paths import (
     marginals,
 )
 from passerby.city.report import Trajectory, trajectory_of
-from passerby.city.search import UNCALIBRATED, person_vector
+from passerby.city.search import UNCALIBRATED, Found, person_vector
 from passerby.city.sightings import FloatArray, Scope, Sighting
 from passerby.city.tracks import Track, TrackFinder, best_similarities, track_name
 from passerby.errors import InputError
@@ -33,9 +34,6 @@ from passerby.metrics import Calibration
 ANCHOR = 1e4  # log odds of a confirmed track: above any sum of others
 SEEDS = 5  # nearest tracks whose own neighbours are candidates too
 PRESENT = 0.18  # chance that the person is in the scope below which the answer is empty
-UNWALKABLE = (
-    4.0  # log odds that a path loses for two visits that no walk allows: a clock may be off
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +43,24 @@ class TraceOptions:
     Attributes:
         candidates: Number of tracks that are compared; half of them are the nearest to the query.
         alternatives: Number of further paths to return.
+        prior: Chance, before the search, that the person is in the scope at all. With 1 the answer
+            is never empty for want of the person.
         walking: How people walk.
     """
 
     candidates: int = 100
     alternatives: int = 2
+    prior: float = 0.5
     walking: Walking = field(default_factory=Walking)
+
+    def __post_init__(self) -> None:
+        """Check the prior.
+
+        Raises:
+            InputError: It is no chance above 0.
+        """
+        if not 0 < self.prior <= 1:
+            raise InputError(f"the prior is {self.prior}; give a chance above 0, at most 1")
 
 
 DEFAULTS = TraceOptions()
@@ -104,6 +114,38 @@ def trace(
     if not found:
         return trajectory_of(city, scope, [], np.zeros(0))
     return replace(found[0], alternatives=tuple(found[1:]))
+
+
+def reorder(
+    found: Found,
+    city: City,
+    vectors: FloatArray,
+    *,
+    model: str | None,
+    calibration: Calibration,
+    k: int,
+) -> Found:
+    """Order matches by the evidence of a path: groups of tracks, and times that a walk allows.
+
+    Only the order changes, not the scores. Matches whose track is no candidate of a path come last.
+
+    Args:
+        found: Matches of one search.
+        city: The city that was searched.
+        vectors: (Q, D) or (D,) vectors of that search.
+        model: Id of the network that made the vectors.
+        calibration: Turns a similarity into a probability.
+        k: Number of matches to return.
+    """
+    search = PathSearch.of(city, vectors, found.scope, model=model, calibration=calibration)
+    odds: dict[object, float] = {}
+    if search.evidence is not None:
+        names = (track.name for track in search.tracks)
+        odds = dict(zip(names, log_odds(search.evidence).tolist(), strict=True))
+    order = sorted(
+        found.matches, key=lambda match: -odds.get(track_name(match.sighting), -math.inf)
+    )
+    return replace(found, matches=tuple(order[:k]), space_time=True)
 
 
 def _different(paths: list[Path], wanted: int) -> list[Path]:
@@ -179,10 +221,11 @@ class PathSearch:
         """
         if self.evidence is None:
             return []
-        present, fixed = presence(self.evidence), self.evidence.fixed
+        found, fixed = log_odds(self.evidence), self.evidence.fixed
+        present = presence(self.evidence, found, self.options.prior)
         if present < PRESENT:
             return []
-        node = np.where(fixed, ANCHOR, log_odds(self.evidence))
+        node = np.where(fixed, ANCHOR, found)
         # two confirmed tracks always connect: an operator overrides the speed limit
         both = fixed[:, None] & fixed[None, :]
         edge = np.where(both, 0.0, self.walks)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from passerby.city import Calibration, City, Scope, Trajectory
     from passerby.city.sightings import FloatArray
 
+SPACE_TIME_MATCHES = 100  # matches that the evidence of a path puts in order
+
 
 @dataclass(frozen=True, kw_only=True)
 class Query(Result, OfCity):
@@ -262,18 +264,22 @@ class Search(Query):
     """Re-rank the nearest candidates by k-reciprocal neighbours."""
     second_stage: Path | None = None
     """A Diff Attention file for this network; puts the first 100 candidates in order at last."""
+    space_time: bool = True
+    """Order by the evidence of a path: groups of tracklets, times that a walk allows. Not with
+    --no-rerank, --second-stage or --candidates, which say how to order."""
 
     def main(self) -> None:
         """Search, write the query into the audit, and print the matches."""
-        from passerby.city import SecondStage, find
+        from passerby.city import SecondStage, find, reorder
 
         stage = SecondStage.load(self.second_stage) if self.second_stage else None
+        space_time = self.space_time and self.rerank and not (stage or self.candidates)
         with opened(self) as query:
             found = find(
                 query.city,
                 query.vectors,
                 query.scope,
-                k=self.k,
+                k=max(self.k, SPACE_TIME_MATCHES) if space_time else self.k,
                 rerank=self.rerank,
                 per=self.per,
                 model=query.model,
@@ -281,6 +287,15 @@ class Search(Query):
                 second_stage=stage,
                 candidates=self.candidates,
             )
+            if space_time:
+                found = reorder(
+                    found,
+                    query.city,
+                    query.vectors,
+                    model=query.model,
+                    calibration=query.calibration,
+                    k=self.k,
+                )
             number = query.record("search", [match.sighting.id for match in found.matches])
             facts = found.as_dict()
             facts |= {"enhanced": list(query.enhanced), "audit": number}
@@ -315,6 +330,9 @@ class Trace(Query):
     """Id of a sighting that is this person for certain; may be given again."""
     rejected: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Id of a sighting that is someone else; may be given again."""
+    prior: float = 0.5
+    """Chance, before the search, that the person is in the scope at all; with 1 the path is not
+    empty for want of the person."""
     geojson: Path | None = None
     """Write the path to this GeoJSON file."""
     gpx: Path | None = None
@@ -322,8 +340,9 @@ class Trace(Query):
 
     def main(self) -> None:
         """Reconstruct the path, write the query into the audit, and print the visits."""
-        from passerby.city import trace
+        from passerby.city import TraceOptions, trace
 
+        options = TraceOptions(prior=self.prior)
         with opened(self) as query:
             path = trace(
                 query.city,
@@ -333,6 +352,7 @@ class Trace(Query):
                 calibration=query.calibration,
                 confirmed=self.confirmed,
                 rejected=self.rejected,
+                options=options,
             )
             number = query.record("trace", [one.id for one in path.sightings])
             if self.geojson is not None:
