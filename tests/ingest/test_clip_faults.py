@@ -44,10 +44,11 @@ def write(
     times: Times | None = None,
     size: tuple[int, int] = (320, 160),
     pixels: str = "yuv420p",
+    container_options: dict[str, str] | None = None,
     **options: str,
 ) -> Path:
     """Write a clip at 25 frames a second; ``times`` gives milliseconds of the n-th frame."""
-    with av.open(str(path), "w", format=form) as container:
+    with av.open(str(path), "w", format=form, container_options=container_options) as container:
         stream: Any = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = *size, pixels
         stream.options = options
@@ -74,11 +75,12 @@ def read(path: Path, **options: Any) -> tuple[list[int], list[int], FrameCounts]
 
 
 X264 = {"crf": "12"}
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 FORMS: dict[str, dict[str, Any]] = {
     "mp4": {"form": "mp4", **X264, "bf": "0"},
     "mp4, B-frames": {"form": "mp4", **X264, "bf": "3", "g": "25"},
     "mp4, B-pyramid": {"form": "mp4", **X264, "bf": "8", "b-pyramid": "normal", "g": "50"},
-    "mp4, fragments": {"form": "mp4", **X264, "bf": "2"},
+    "mp4, fragments": {"form": "mp4", **X264, "bf": "2", "container_options": FRAGMENTS},
     "mov, B-frames": {"form": "mov", **X264, "bf": "3"},
     "mkv, B-frames": {"form": "matroska", **X264, "bf": "3"},
     "avi": {"form": "avi", **X264, "bf": "0"},

@@ -103,6 +103,7 @@ VERBS: Tree = {
                     "list": ("list the clips", "admin_clip:ListClips"),
                     "retime": ("give one another start", "admin_clip:Retime"),
                     "delete": ("delete one's sightings and crops", "admin_clip:DeleteClip"),
+                    "sheet": ("draw one's crops into a picture", "admin_clip:ContactSheet"),
                 },
             ),
             "erase": ("delete chosen sightings or a person's for good", "admin_erase:Erase"),

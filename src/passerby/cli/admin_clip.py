@@ -1,6 +1,7 @@
 """``passerby admin clip``: list clips, give them another start, take them back."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -95,6 +96,39 @@ class DeleteClip(Result, OfCity):
             strip_searches(database, city.gallery)
             audit.append("clip_deleted", account=BY, units=_units(city, old.camera), details=facts)
         self.show(facts, f"{done.deleted} sightings and {done.crops} crops deleted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactSheet(Result, OfCity):
+    """Draw all crops of a clip into one picture, to check by eye what was stored as people.
+
+    The picture shows people: keep it as safe as the city, and delete it after use.
+    """
+
+    clip: Name
+    """Name of the clip, or the start of it; see `passerby admin clip list`."""
+    out: Annotated[Path, tyro.conf.Positional]
+    """The picture to write, .jpg or .png."""
+    purpose: str
+    """Why; goes into the audit."""
+
+    def main(self) -> None:
+        """Write the entry of the audit, then the picture."""
+        from passerby.city.clips import find_clip
+        from passerby.ingest.contact_sheet import write_sheet
+
+        if not self.purpose.strip():
+            raise InputError("say why the people of the clip are looked at: --purpose WORDS")
+        with audited(self.city, changing=True) as (city, _, audit):
+            clip = find_clip(city, self.clip)
+            facts = {"clip": clip.name, "camera": clip.camera, "purpose": self.purpose}
+            audit.append(
+                "clip_sheet_drawn", account=BY, units=_units(city, clip.camera), details=facts
+            )
+            sheet = write_sheet(city, clip, self.out)
+        left_out = f"; {sheet.left_out} sightings are not on it" if sheet.left_out else ""
+        words = f"{self.out}: {sheet.tracklets} tracklets, {sheet.crops} crops{left_out}"
+        self.show({**facts, **vars(sheet), "out": str(self.out)}, words)
 
 
 def _units(city: "City", camera: str) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from typing import Any
 from passerby.city import City
 from passerby.city.clips import files_of
 from passerby.errors import InputError
+from passerby.ingest.decoded import REORDERED, in_order
 from passerby.ingest.frames import upright
-from passerby.ingest.video import REORDERED, in_order
 
 EXCERPT = 10.0  # seconds that are played
 WIDEST = 960  # pixels of what is played
@@ -77,7 +77,7 @@ def cut_excerpt(path: Path, position: float, *, seconds: float = EXCERPT) -> tup
 
 def _around(source: Any, position: float, seconds: float) -> Iterator[tuple[Any, float]]:
     """Frames within the seconds around a place, with their seconds from the first of them."""
-    stream = source.streams.video[0]
+    stream = source.streams.best("video")
     stream.thread_type = "AUTO"
     begin = max(0.0, position - seconds / 2)
     rate = float(stream.average_rate or stream.guessed_rate or 25)

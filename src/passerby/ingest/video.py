@@ -1,25 +1,24 @@
 """Clips in, timed frames out; every frame is accounted for."""
 
-from collections import deque
 from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from passerby.errors import InputError, MissingExtraError
+from passerby.ingest.decoded import REORDERED, in_order, progressive
 from passerby.ingest.frames import Frame, upright
+from passerby.ingest.joined import Part, parts_of
 from passerby.ingest.overlap import Stream
 
 DEFAULT_RATE = 25.0  # frames a second of a raw stream that does not say
 PROBED = 32  # frames at the start of a clip that show how it is timed
-REORDERED = 16  # frames: no codec shows a frame later than so many after the one decoded before
+FRAME_IN_PACKET = {"h264", "hevc", "mpeg4", "mjpeg"}  # each packet of these is a frame
 MOST_ERRORS = 100  # one after another, after which a clip is at its end
 LONGEST_GAP = 60.0  # seconds without a frame that a recorder may leave
-_FRAMES = Fraction(1)  # a time base that counts frames
 
 
 @dataclass(kw_only=True)
@@ -36,6 +35,8 @@ class FrameCounts:
     """Packets that could not be decoded; each is a frame or a part of one."""
     corrupt: int = 0
     """Frames that the decoder had to patch; they are used."""
+    empty: int = 0
+    """Packets that are a frame each, and of which no frame came: those before a first key frame."""
     missing: int = 0
     """Frames that are not there: the container names more of them, or a steady clip has gaps."""
     moved: dict[str, int] = field(default_factory=dict)
@@ -107,11 +108,8 @@ class Clip:
         counts = FrameCounts() if counts is None else counts
         clock = Clock(self, counts, longest_gap=longest_gap)
         size: tuple[int, int] | None = None
-        with _open(self.path) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            decoded = _progressive(_decode(container, stream, counts))
-            shown = in_order(decoded, REORDERED if self.disordered else 0)
+        delay = REORDERED if self.disordered else 0
+        with closing(_decode_parts(self.path, counts, delay)) as shown:
             for index, (frame, seconds) in enumerate(shown):
                 time = clock.time(index, seconds)
                 counts.decoded += 1
@@ -129,7 +127,7 @@ class Clip:
                 counts.used += 1
                 where = clock.position(index, seconds)
                 yield Frame(index=index, time=start + time, decoded=frame, position=where)
-        counts.missing = max(counts.missing, self.frame_count - counts.decoded)
+        counts.missing = max(counts.missing, self.frame_count - counts.decoded, counts.empty)
 
 
 def open_clip(path: str | Path, *, rate: float | None = None) -> Clip:
@@ -145,16 +143,17 @@ def open_clip(path: str | Path, *, rate: float | None = None) -> Clip:
     path = Path(path)
     if rate is not None and not 0 < rate <= 1000:
         raise InputError(f"a clip cannot have {rate} frames a second")
-    with _open(path) as container:
-        stream = container.streams.video[0]
+    parts = parts_of(path) if path.is_file() else [None]
+    with opened(path, parts[0]) as (container, stream):
         first, seconds = _probe(container, stream, path)
         timed = rate is None and any(time is not None for time in seconds)
         known = [time for time in seconds if time is not None]
-        nominal = rate or (float(stream.average_rate or 0) if timed else 0.0) or DEFAULT_RATE
+        said = rate or (float(stream.average_rate or 0) if timed else 0.0) or DEFAULT_RATE
+        step = _usual_step(known, 1 / said) if timed else 0.0
         height, width = upright(first).shape[:2]
-        notice = ""
+        notices = _said_of(path, container, stream, len(parts))
         if not timed and rate is None:
-            notice = (
+            notices.append(
                 f"'{path.name}' carries no times; taking {DEFAULT_RATE:g} frames a second "
                 "(say another with --rate)"
             )
@@ -162,13 +161,29 @@ def open_clip(path: str | Path, *, rate: float | None = None) -> Clip:
             path=path,
             width=width,
             height=height,
-            rate=nominal,
-            frame_count=int(stream.frames or 0),
+            rate=1 / step if step else said,
+            frame_count=int(stream.frames or 0) if len(parts) == 1 else 0,
             timed=timed,
-            steady=timed and _steady(known, 1 / nominal),
+            steady=step > 0,
             disordered=timed and known != sorted(known),
-            notice=notice,
+            notice="; ".join(notices),
         )
+
+
+def _said_of(path: Path, container: Any, stream: Any, parts: int) -> list[str]:
+    """What the operator should know of the streams and parts of a file."""
+    others = [one for one in container.streams.video if one.index != stream.index]
+    others = [one for one in others if not one.disposition & one.disposition.attached_pic]
+    said = []
+    if others:
+        size = f"{stream.width} x {stream.height}"
+        said.append(
+            f"'{path.name}' holds {len(others) + 1} videos; number {stream.index} of {size} "
+            "pixels is read, the others are not"
+        )
+    if parts > 1:
+        said.append(f"'{path.name}' is {parts} recordings one after the other; all are read")
+    return said
 
 
 def _add(counts: dict[str, int], reason: str) -> None:
@@ -259,25 +274,48 @@ def import_av() -> Any:
     return av
 
 
-def _open(path: Path) -> Any:
-    """Open a container that holds a video; the caller closes it."""
+@contextmanager
+def opened(path: Path, part: Part | None = None) -> Iterator[tuple[Any, Any]]:
+    """Open a container, or one of several in a file; yields it and its video stream.
+
+    Raises:
+        InputError: There is no such file, or no video in it.
+    """
     av = import_av()
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; give a clip")
     if not path.is_file():
         raise InputError(f"there is no clip '{path}'")
-    try:
-        container = av.open(str(path))
-    except (OSError, ValueError, EOFError) as error:  # PyAV's errors are of all, by kind
-        raise InputError(f"'{path}' is not a video or is damaged: {_reason(error)}") from None
-    kind = container.format.name
-    if kind in {"image2", "gif", "tty"} or kind.endswith("_pipe"):
-        container.close()
-        raise InputError(f"'{path}' is not a video; give a clip such as .mp4, .mkv, .avi or .264")
-    if not container.streams.video:
-        container.close()
-        raise InputError(f"'{path}' has no video in it; give a clip such as .mp4, .mkv or .264")
-    return container
+    with nullcontext(str(path)) if part is None else part.file() as source:
+        try:
+            container = av.open(source)
+        except (OSError, ValueError, EOFError) as error:  # PyAV's errors are of all, by kind
+            raise InputError(f"'{path}' is not a video or is damaged: {_reason(error)}") from None
+        with container:
+            kind, stream = container.format.name, container.streams.best("video")  # no cover
+            if kind in {"image2", "gif", "tty"} or kind.endswith("_pipe"):
+                raise InputError(
+                    f"'{path}' is not a video; give a clip such as .mp4, .mkv, .avi or .264"
+                )
+            if stream is None:
+                raise InputError(
+                    f"'{path}' has no video in it; give a clip such as .mp4, .mkv or .264"
+                )
+            yield container, stream
+
+
+def _decode_parts(path: Path, counts: FrameCounts, delay: int) -> Stream[tuple[Any, float | None]]:
+    """The frames of all recordings in a file, in order, with their times in seconds."""
+    for number, part in enumerate(parts_of(path)):
+        try:
+            with opened(path, part) as (container, stream):
+                stream.thread_type = "AUTO"
+                yield from in_order(progressive(_decode(container, stream, counts)), delay)
+        except InputError as error:
+            if number == 0:
+                raise
+            counts.damaged += 1
+            counts.notices.append(f"recording {number + 1} in the file: {error}")
 
 
 def _probe(container: Any, stream: Any, path: Path) -> tuple[Any, list[float | None]]:
@@ -293,16 +331,28 @@ def _probe(container: Any, stream: Any, path: Path) -> tuple[Any, list[float | N
     return first, seconds
 
 
-def _steady(seconds: list[float], step: float) -> bool:
-    """Whether times, once sorted, are one step apart."""
+def _usual_step(seconds: list[float], said: float) -> float:
+    """Seconds between two frames of a steady clip; 0 where they are not evenly spaced.
+
+    Nine of ten steps are alike, and the others are gaps. The average of the whole file counts the
+    gaps too, so it is taken only where it agrees.
+    """
     steps = np.diff(np.sort(seconds))
-    return len(steps) > 0 and bool(np.all(np.abs(steps - step) < 0.2 * step))
+    if not len(steps):
+        return 0.0
+    usual = float(np.median(steps))
+    alike = np.abs(steps - usual) < 0.2 * usual
+    if usual <= 0 or alike.mean() < 0.9 or (steps < 0.8 * usual).any():
+        return 0.0
+    step = float(steps[alike].mean())
+    return said if abs(step - said) < 0.02 * said else step
 
 
 def _decode(container: Any, stream: Any, counts: FrameCounts) -> Iterator[Any]:
     """Decode frames in the order of showing; a packet that cannot be decoded is passed over."""
     av = import_av()
     packets, errors = container.demux(stream), 0
+    given, came, whole = 0, 0, stream.codec_context.name in FRAME_IN_PACKET
     while errors < MOST_ERRORS:
         try:
             packet = next(packets)
@@ -313,86 +363,21 @@ def _decode(container: Any, stream: Any, counts: FrameCounts) -> Iterator[Any]:
             errors += 1
             packets = container.demux(stream)
             continue
+        if packet.is_discard and packet.size:  # before or after what the file says is shown
+            counts.decoded += 1
+            _add(counts.left_out, "the file's edit list leaves it out")
         try:
-            yield from packet.decode()
+            frames = packet.decode()
             errors = 0
         except av.error.FFmpegError:
             counts.damaged += 1
-
-
-def in_order(
-    frames: Iterator[tuple[Any, float | None]], delay: int
-) -> Iterator[tuple[Any, float | None]]:
-    """Frames with their times in order.
-
-    A decoder hands out frames in the order of showing. Some containers (AVI) give a frame the time
-    of decoding of another one: the times are right as a set, so the first of ``delay`` frames
-    takes the earliest of their times.
-    """
-    waiting: deque[Any] = deque()
-    times: list[float] = []
-    for frame, seconds in frames:
-        if not delay:
-            yield frame, seconds
             continue
-        if seconds is not None and times and seconds < times[0] - 2.0:  # of another recording
-            while waiting:
-                yield waiting.popleft(), heappop(times) if times else None
-        waiting.append(frame)
-        if seconds is not None:
-            heappush(times, seconds)
-        if len(waiting) > delay:
-            yield waiting.popleft(), heappop(times) if times else None
-    while waiting:
-        yield waiting.popleft(), heappop(times) if times else None
-
-
-def _progressive(frames: Iterator[Any]) -> Iterator[tuple[Any, float | None]]:
-    """Frames with their times in seconds; interlaced ones are made whole by FFmpeg's bwdif."""
-    seconds: deque[float | None] = deque()  # of the frames in the filter
-    graph: Any = None
-    size: tuple[int, int, str] | None = None
-    for number, frame in enumerate(frames):
-        if graph is None and not frame.interlaced_frame:
-            yield frame, frame.time
-            continue
-        now = frame.width, frame.height, frame.format.name
-        if size != now:
-            yield from _filtered(graph, None, seconds)
-            graph, size = _deinterlacer(frame), now
-        seconds.append(frame.time)
-        frame.pts, frame.time_base = number, _FRAMES  # the filter wants times that go forward
-        yield from _filtered(graph, frame, seconds)
-    yield from _filtered(graph, None, seconds)
-
-
-def _deinterlacer(frame: Any) -> Any:
-    """A filter graph for frames like this one; time 1 is one frame."""
-    graph = import_av().filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=_FRAMES
-    )
-    graph.link_nodes(source, graph.add("bwdif", "deint=interlaced"), graph.add("buffersink"))
-    graph.configure()
-    return graph
-
-
-def _filtered(
-    graph: Any, frame: Any, seconds: deque[float | None]
-) -> Iterator[tuple[Any, float | None]]:
-    """The frames that a graph has ready after one more, in order; all that are left after None."""
-    if graph is None:
-        return
-    av = import_av()
-    graph.push(frame)
-    while True:
-        try:
-            ready = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-        if not seconds:  # at the end the filter repeats its last frame
-            return
-        yield ready, seconds.popleft()
+        given += packet.size > 0 and not packet.is_discard
+        for frame in frames:
+            came += 1
+            whole = whole and not frame.interlaced_frame  # a field may have a packet of its own
+            yield frame
+    counts.empty += max(given - came, 0) if whole else 0
 
 
 def _reason(error: Exception) -> str:

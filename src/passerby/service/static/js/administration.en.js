@@ -34,6 +34,7 @@ export default {
   "action.camera_clock_set": "Camera clock set",
   "action.camera_retired": "Camera retired",
   "action.clocks_estimated": "Clocks estimated",
+  "action.clip_sheet_drawn": "Crops of a clip drawn",
   "action.clip_retimed": "Clip re-timed",
   "action.clip_deleted": "Clip deleted",
   "action.sightings_erased": "Sightings erased",

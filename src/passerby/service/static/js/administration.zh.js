@@ -26,6 +26,7 @@ export default {
   "action.camera_clock_set": "校正摄像机时钟",
   "action.camera_retired": "停用摄像机",
   "action.clocks_estimated": "估计时钟",
+  "action.clip_sheet_drawn": "绘制视频抓拍总览",
   "action.clip_retimed": "更改视频时间",
   "action.clip_deleted": "删除视频",
   "action.sightings_erased": "删除目击记录（不可恢复）",
