@@ -262,10 +262,9 @@ def import_av() -> Any:
 def _open(path: Path) -> Any:
     """Open a container that holds a video; the caller closes it."""
     av = import_av()
-    if path.is_dir():
-        raise InputError(f"'{path}' is a folder; give a clip")
     if not path.is_file():
-        raise InputError(f"there is no clip '{path}'")
+        folder = f"'{path}' is a folder; give a clip"
+        raise InputError(folder if path.is_dir() else f"there is no clip '{path}'")
     try:
         container = av.open(str(path))
     except (OSError, ValueError, EOFError) as error:  # PyAV's errors are of all, by kind
@@ -353,13 +352,13 @@ def _progressive(frames: Iterator[Any]) -> Iterator[tuple[Any, float | None]]:
     graph: Any = None
     size: tuple[int, int, str] | None = None
     for number, frame in enumerate(frames):
-        if graph is None and not frame.interlaced_frame:
-            yield frame, frame.time
-            continue
         now = frame.width, frame.height, frame.format.name
-        if size != now:
+        if size != now and (graph is not None or frame.interlaced_frame):
             yield from _filtered(graph, None, seconds)
             graph, size = _deinterlacer(frame), now
+        if graph is None:
+            yield frame, frame.time
+            continue
         seconds.append(frame.time)
         frame.pts, frame.time_base = number, _FRAMES  # the filter wants times that go forward
         yield from _filtered(graph, frame, seconds)
@@ -367,13 +366,15 @@ def _progressive(frames: Iterator[Any]) -> Iterator[tuple[Any, float | None]]:
 
 
 def _deinterlacer(frame: Any) -> Any:
-    """A filter graph for frames like this one; time 1 is one frame."""
-    graph = import_av().filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=_FRAMES
-    )
+    """A filter graph for frames like this one; time 1 is one frame. None: they are too small."""
+    av = import_av()
+    graph, size = av.filter.Graph(), {"width": frame.width, "height": frame.height}
+    source = graph.add_buffer(format=frame.format, time_base=_FRAMES, **size)
     graph.link_nodes(source, graph.add("bwdif", "deint=interlaced"), graph.add("buffersink"))
-    graph.configure()
+    try:
+        graph.configure()
+    except av.error.FFmpegError:
+        return None
     return graph
 
 
