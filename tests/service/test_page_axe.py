@@ -8,12 +8,14 @@ import pytest
 
 from tests.service.browser import enter, find, needs_browser, picture
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 WIDTHS = (390, 768, 1366, 1920)
 RULES = {
     "type": "tag",
     "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
 }
+
+THEME = "theme => import('/static/js/state.js').then((module) => module.update({ theme }))"
 
 
 @pytest.fixture
@@ -22,13 +24,14 @@ def faults(page: Any) -> Iterator[Callable[[str], None]]:
     axe = pytest.importorskip("axe_playwright_python.base", reason="axe is not installed")
     source = axe.AXE_FILE_PATH.read_text(encoding="utf-8")
     found: dict[str, str] = {}
+    page.emulate_media(reduced_motion="reduce")  # colours do not fade while axe looks
 
     def look(view: str) -> None:
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 844})
             for theme in ("light", "dark"):
-                page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-                page.wait_for_timeout(250)
+                page.evaluate(THEME, theme)
+                page.wait_for_timeout(200)
                 page.evaluate(source)  # as a debugger does; the page's policy stays
                 said = page.evaluate("rules => axe.run(document, { runOnly: rules })", RULES)
                 for one in said["violations"]:
