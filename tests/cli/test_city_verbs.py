@@ -361,3 +361,16 @@ def test_the_gallery_verbs(
     assert model in out
     status, out, _ = run(capsys, "admin", "gallery", "compact", folder)
     assert (status, out.split()[1]) == (0, "bytes")
+
+
+def test_the_zone_of_a_city_is_chosen_when_it_is_made(
+    maps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--simulated", maps)
+    status, _, err = run(capsys, "admin", "create", tmp_path / "a", *words, "--zone", "Mars/Base")
+    assert status == 2 and "no time zone 'Mars/Base'" in err and not (tmp_path / "a").exists()
+    assert run(capsys, "admin", "create", tmp_path / "a", *words, "--zone", "Asia/Shanghai")[0] == 0
+    with City.open(tmp_path / "a") as city:
+        assert city.setting("service")["time_zone"] == "Asia/Shanghai"
+    err = run(capsys, "admin", "create", tmp_path / "b", *words)[2]
+    assert "shows times in UTC" in err and "--zone" in err

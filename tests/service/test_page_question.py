@@ -196,3 +196,25 @@ def test_a_phone_shows_every_control_with_a_name(found: Any) -> None:
                 continue
             assert place["x"] >= 0
             assert place["x"] + place["width"] <= bar["width"] <= width
+
+
+def test_a_reopened_search_draws_all_eight_pictures_cut_to_their_boxes(
+    page: Any, ann: Any, address: str
+) -> None:
+    boxes = [[4 * n, 8, 4 * n + 60, 8 + 120 + 8 * n] for n in range(8)]
+    pictures = [{"id": ann.add_picture(1, 80 + n), "box": box} for n, box in enumerate(boxes)]
+    answer = ann.post("/api/searches", json={"case": "A-1", "pictures": pictures})
+    assert answer.status_code == 201, answer.text
+    enter(page)
+    page.goto(f"{address}/#/search/{answer.json()['id']}")
+    page.click(".card >> nth=0 >> .crop")
+    page.wait_for_selector("dialog .compare-side >> nth=0 >> img >> nth=7")
+    images = page.locator("dialog .compare-side >> nth=0 >> img")
+    assert images.count() == 8
+    sizes = []
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        image = images.nth(number)
+        image.evaluate("element => element.decode()")
+        sizes.append(image.evaluate("element => element.naturalWidth / element.naturalHeight"))
+        assert sizes[-1] == pytest.approx((right - left) / (bottom - top), rel=0.05)
+    assert len(set(sizes)) == 8, "no picture stands for another"

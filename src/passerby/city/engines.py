@@ -89,7 +89,8 @@ def _sqlite(path: Path, *, foreign_keys: bool) -> sa.Engine:
     @event.listens_for(engine, "handle_error")
     def translate(context: sa.engine.ExceptionContext) -> None:
         error = context.original_exception
-        if isinstance(error, sqlite3.DatabaseError) and type(error).__name__ in _BROKEN:
+        broken = isinstance(error, sqlite3.DatabaseError) and type(error).__name__ in _BROKEN
+        if broken or isinstance(error, UnicodeDecodeError):
             raise DatabaseError(
                 f"the city's catalogue '{path}' cannot be used ({error}); where it is damaged, "
                 "restore a backup"

@@ -29,6 +29,8 @@ class Create(OfCity):
     """Points of the cameras, GeoJSON."""
     streets: Path | None = None
     """Lines of the streets, GeoJSON; without them distances are straight lines."""
+    zone: str | None = None
+    """Time zone in which the page shows and reads times, such as Asia/Shanghai. Without it: UTC."""
     database: str | None = None
     """Address of an empty PostgreSQL database for the catalogue of a city on several machines:
     postgresql://USER@HOST:PORT/NAME, without a password. Without it: a file in the folder."""
@@ -37,6 +39,12 @@ class Create(OfCity):
         """Make the city, and say what is in it."""
         from passerby.city import City
         from passerby.city.facts import fact_names
+
+        settings = None
+        if self.zone is not None:
+            from passerby.service.settings import Settings
+
+            settings = Settings(time_zone=self.zone)  # refused before anything is made
 
         def report(remark: str) -> None:
             print(f"passerby admin create: {remark}", file=sys.stderr)
@@ -57,6 +65,13 @@ class Create(OfCity):
                 report=report,
             )
         with city:
+            if settings is not None:
+                settings.write(city)
+            else:
+                report(
+                    "the page shows times in UTC; choose the city's zone: --zone, or later "
+                    "passerby admin settings CITY --set time_zone=ZONE"
+                )
             print(
                 f"{self.city}: {len(city.units)} units, {len(city.cameras)} cameras, "
                 f"{len(city.streets.streets)} streets"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from passerby.cli.common import BY, OfCity, Result, aligned, audited
+from passerby.errors import InputError
 
 if TYPE_CHECKING:
     from passerby.city import City

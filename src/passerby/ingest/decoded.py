@@ -43,13 +43,13 @@ def progressive(frames: Iterator[Any]) -> Iterator[tuple[Any, float | None]]:
     graph: Any = None
     size: tuple[int, int, str] | None = None
     for number, frame in enumerate(frames):
-        if graph is None and not frame.interlaced_frame:
-            yield frame, frame.time
-            continue
         now = frame.width, frame.height, frame.format.name
-        if size != now:
+        if size != now and (graph is not None or frame.interlaced_frame):
             yield from _filtered(graph, None, seconds)
             graph, size = _deinterlacer(frame), now
+        if graph is None:
+            yield frame, frame.time
+            continue
         seconds.append(frame.time)
         frame.pts, frame.time_base = number, _FRAMES  # the filter wants times that go forward
         yield from _filtered(graph, frame, seconds)
@@ -57,7 +57,7 @@ def progressive(frames: Iterator[Any]) -> Iterator[tuple[Any, float | None]]:
 
 
 def _deinterlacer(frame: Any) -> Any:
-    """A filter graph for frames like this one; time 1 is one frame."""
+    """A filter graph for frames like this one; time 1 is one frame. None: they are too small."""
     import av
 
     graph = av.filter.Graph()
@@ -67,7 +67,10 @@ def _deinterlacer(frame: Any) -> Any:
     graph.link_nodes(
         source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
     )
-    graph.configure()
+    try:
+        graph.configure()
+    except av.error.FFmpegError:
+        return None
     return graph
 
 

@@ -282,10 +282,9 @@ def opened(path: Path, part: Part | None = None) -> Iterator[tuple[Any, Any]]:
         InputError: There is no such file, or no video in it.
     """
     av = import_av()
-    if path.is_dir():
-        raise InputError(f"'{path}' is a folder; give a clip")
     if not path.is_file():
-        raise InputError(f"there is no clip '{path}'")
+        folder = f"'{path}' is a folder; give a clip"
+        raise InputError(folder if path.is_dir() else f"there is no clip '{path}'")
     with nullcontext(str(path)) if part is None else part.file() as source:
         try:
             container = av.open(source)

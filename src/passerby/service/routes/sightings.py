@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 from pydantic import Field
 
-from passerby.city import Scope, Sighting
+from passerby.city import City, Scope, Sighting
+from passerby.city.changes import pages_of
 from passerby.city.gallery import UnknownSightingError
 from passerby.errors import InputError
 from passerby.ingest.excerpts import cut_excerpt, find_clip
@@ -19,7 +20,6 @@ from passerby.service.inputs import Moment, Name, Wanted
 
 router = APIRouter(prefix="/api/sightings", tags=["sightings"], responses=PROBLEMS)
 OpenCase = Annotated[Name, Query(description="number of an open case of the account")]
-PER_TRACKLET = 5  # sightings read for each tracklet wanted
 _cutting = BoundedSemaphore(2)  # excerpts that are cut at the same time
 PATIENCE = 20.0  # seconds for which a request waits for its turn
 
@@ -35,6 +35,12 @@ class SightingInfo(Answer):
     box: list[float] | None
     crop: str = Field(description="SHA-256 of the crop, or empty")
     quality: Annotated[float, rounded(4)]
+
+
+class SeenInfo(SightingInfo):
+    """A passer-by."""
+
+    last: Time = Field(description="of the newest sighting of the tracklet in the window")
 
 
 class ContextInfo(Answer):
@@ -111,31 +117,43 @@ def guard_view(
 
 
 @router.get("", summary="Browse a camera")
-def browse(caller: Searcher, wanted: Annotated[Browse, Query()]) -> list[SightingInfo]:
-    """One sighting of each tracklet that a camera saw in a window, newest first."""
+def browse(caller: Searcher, wanted: Annotated[Browse, Query()]) -> list[SeenInfo]:
+    """The best sighting of each tracklet that a camera saw in a window, newest first.
+
+    Where there are more than ``limit``, ask again with ``end`` set to the last one's ``last``.
+    Tracklets that end in the same moment come together, so an answer may be a little longer.
+    """
     case = caller.require_case(wanted.case)
     window = Scope.parse(cameras=[wanted.camera], start=wanted.start, end=wanted.end)
     scope = caller.access.narrow(window)
     approval = caller.service.width.allow(scope, case=case.id, account=caller.account.name)
-    newest = caller.service.city.gallery.latest(PER_TRACKLET * wanted.limit, scope)
-    seen = _best_of_tracklets(newest)[: wanted.limit]
+    seen = _best_of_tracklets(caller.service.city, scope, wanted.limit)
     details = {
         "scope": scope.as_dict(),
-        "sightings": [one.id for one in seen],
+        "sightings": [one.id for one, _ in seen],
         "approval": approval.id if approval else None,
     }
     caller.record("browsed", details, case=case.id, units=scope.units)
-    return [SightingInfo.model_validate(one) for one in seen]
+    facts = [(SightingInfo.model_validate(one).model_dump(), last) for one, last in seen]
+    return [SeenInfo(**fact, last=last) for fact, last in facts]  # type: ignore[arg-type]
 
 
-def _best_of_tracklets(sightings: list[Sighting]) -> list[Sighting]:
-    """The best sighting of each tracklet, in the order in which the tracklets come."""
-    best: dict[str, Sighting] = {}
-    for one in sightings:
-        name = one.tracklet or one.id
-        if name not in best or one.quality > best[name].quality:
-            best[name] = one
-    return list(best.values())
+def _best_of_tracklets(city: City, scope: Scope, limit: int) -> list[tuple[Sighting, int]]:
+    """The best sighting of each of the newest tracklets, and the time of its newest one.
+
+    A tracklet may have hundreds of sightings: so many are read that there are enough tracklets.
+    """
+    best: dict[str, tuple[Sighting, int]] = {}
+    for page in pages_of(city, scope):
+        for one in page:
+            name = one.tracklet or one.id
+            known, last = best.get(name, (one, one.time))
+            best[name] = (one if one.quality > known.quality else known, last)
+        times = [last for _, last in best.values()]
+        if len(times) > limit and times[limit] < times[limit - 1]:
+            break  # the next page holds none that ends in the last moment
+    kept = list(best.values())
+    return [one for one in kept if len(kept) <= limit or one[1] >= kept[limit - 1][1]]
 
 
 @router.get("/{identifier}", summary="A sighting")

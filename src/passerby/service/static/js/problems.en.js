@@ -56,7 +56,7 @@ export default {
   "problem.both_verdicts": "A sighting is both confirmed and rejected. Choose one.",
   "problem.despite_words": "Say in words why evidence of an open case goes.",
   "problem.erasure_words": "An erasure needs a reason. Write it in words.",
-  "problem.evidence_held": "What an open case has confirmed is evidence and stays: {text}",
+  "problem.evidence_held": "What an open case has confirmed is evidence and stays. Close the case, or say why it goes.",
   "problem.no_sighting": "One of these sightings or tracklets is not there.",
   "problem.nothing_to_erase": "There is nothing to erase: nobody was seen there, or nothing was named.",
   "problem.window_needs_camera": "A window needs a camera. Name it.",

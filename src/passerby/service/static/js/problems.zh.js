@@ -56,7 +56,7 @@ export default {
   "problem.both_verdicts": "同一目击记录不能既确认又排除，请选择其一。",
   "problem.despite_words": "请用文字说明为何删除未结案件的证据。",
   "problem.erasure_words": "删除需要理由，请用文字写明。",
-  "problem.evidence_held": "未结案件已确认的记录是证据，予以保留：{text}",
+  "problem.evidence_held": "未结案件已确认的记录是证据，予以保留。请先结案，或说明删除理由。",
   "problem.no_sighting": "其中有不存在的目击记录或轨迹。",
   "problem.nothing_to_erase": "没有可删除的记录：该处无人，或未指定任何记录。",
   "problem.window_needs_camera": "指定时间段时须选择摄像机。",

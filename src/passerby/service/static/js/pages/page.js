@@ -36,7 +36,7 @@ export function table(columns, rows, { empty } = {}) {
   }
   return h(
     "div",
-    { class: "table-scroll" },
+    { class: "table-scroll", tabindex: 0 }, // a wide table is scrolled by keys
     h(
       "table",
       {},

@@ -69,7 +69,7 @@ function addTo(grid, found, shown, camera, close) {
     shown.add(name);
   }
   if (found.length < PAGE) return;
-  const oldest = Math.min(...found.map((one) => Date.parse(one.time)));
+  const oldest = Date.parse(found.at(-1).last);
   const more = button(t("browse.more"), async () => {
     more.disabled = true;
     try {
