@@ -37,6 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_backup(path: Path) -> None:
     folder = path.parent / "of-a-backup"
+    path.unlink(missing_ok=True)
     create_small_city(folder, camera="C01", place=PLACE).close()
     assert main(["admin", "backup", str(folder), str(path)]) == 0
     shutil.rmtree(folder)

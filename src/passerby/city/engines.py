@@ -84,7 +84,10 @@ def _sqlite(path: Path, *, foreign_keys: bool) -> sa.Engine:
             f"foreign_keys={keys}",
             "secure_delete=ON",
         ):
-            connection.execute(f"PRAGMA {pragma}")
+            try:
+                connection.execute(f"PRAGMA {pragma}")
+            except UnicodeDecodeError as error:  # a damaged name; the driver does not translate it
+                raise sqlite3.DatabaseError("a name in it is no text") from error
 
     @event.listens_for(engine, "handle_error")
     def translate(context: sa.engine.ExceptionContext) -> None:

@@ -287,6 +287,8 @@ def _folder(table: _Table, base: CameraTask) -> list[CameraTask]:
     for key in ("folder", "pattern"):
         if key not in table.values:
             table.fail(key, "is missing")
+    if not all(isinstance(one, str) for one in table.values.get("names", {}).values()):
+        table.fail("names", "must be a table of name = camera, both texts")
     try:
         return folder_tasks(
             table.options(base),
