@@ -163,6 +163,7 @@ def entries(path: Path) -> dict[str, str]:
 def test_both_languages_say_everything() -> None:
     english, chinese = (
         entries(STATIC / "js" / f"strings.{name}.js")
+        | entries(STATIC / "js" / f"cameras.{name}.js")
         | entries(STATIC / "js" / f"problems.{name}.js")
         for name in ("en", "zh")
     )

@@ -1,11 +1,13 @@
 // The texts of the page in two languages. A missing text would show its key; a test forbids that.
 import { state } from "./state.js";
+import camerasEn from "./cameras.en.js";
+import camerasZh from "./cameras.zh.js";
 import problemsEn from "./problems.en.js";
 import problemsZh from "./problems.zh.js";
 import en from "./strings.en.js";
 import zh from "./strings.zh.js";
 
-const DICTIONARIES = { en: { ...en, ...problemsEn }, zh: { ...zh, ...problemsZh } };
+const DICTIONARIES = { en: { ...en, ...camerasEn, ...problemsEn }, zh: { ...zh, ...camerasZh, ...problemsZh } };
 
 /** The text of a key in the chosen language, with {names} replaced by values. */
 export function t(key, values = {}) {
