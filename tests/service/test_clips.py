@@ -81,6 +81,19 @@ def test_a_clip_is_listed_retimed_and_deleted(app: FastAPI, root: Any) -> None:
     assert retimed["units"] == deleted["units"] == [city.camera("C01").unit]
 
 
+def test_clips_are_listed_some_at_a_time_newest_first(app: FastAPI, root: Any) -> None:
+    made = [add_clip(app.state.service.city, "C01", START + n * MINUTE, 1).name for n in range(5)]
+    seen: list[str] = []
+    query: dict[str, Any] = {"camera": "C01", "limit": 2}
+    while some := root.get("/api/clips", params=query).json():
+        assert len(some) <= 2
+        seen += [one["name"] for one in some]
+        query["after"] = seen[-1]
+    assert seen == made[::-1]
+    query["after"] = "nothing"
+    assert root.get("/api/clips", params=query).status_code == 404
+
+
 def test_times_that_cannot_be_are_refused(app: FastAPI, root: Any) -> None:
     city: City = app.state.service.city
     record = add_clip(city, "C01")
