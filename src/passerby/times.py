@@ -7,6 +7,8 @@ from passerby.errors import InputError
 
 DAY_MS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = 946_684_800_000  # 2000-01-01; an earlier time is that of a clock that was never set
+AHEAD = 600_000  # milliseconds by which a clock may be ahead of this machine's
 FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 
@@ -14,6 +16,27 @@ LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 def now() -> int:
     """The present, in milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def check_plausible(first: int, last: int, what: str, *, future: bool = False) -> None:
+    """Refuse times that cannot be: before 2000, or in the future.
+
+    Args:
+        first: The earliest time, milliseconds.
+        last: The latest time.
+        what: How the error begins, such as "the table 'a' has sightings of".
+        future: Times in the future are allowed.
+
+    Raises:
+        InputError: The times are not plausible.
+    """
+    wrong = ""
+    if first < EARLIEST:
+        wrong = f"{what} {format_time(first)}, before 2000 (seconds in place of milliseconds?)"
+    elif last > now() + AHEAD and not future:
+        wrong = f"{what} {format_time(last)}, which is in the future"
+    if wrong:
+        raise InputError(f"{wrong}; correct it, or say --any-time if that is meant")
 
 
 def parse_time(value: str | int | datetime, what: str = "time") -> int:

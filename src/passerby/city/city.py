@@ -26,7 +26,7 @@ from passerby.city.sightings import Scope, Sighting
 from passerby.city.streets import StreetGraph, streets_from_geojson
 from passerby.city.units import UnitTree
 from passerby.errors import InputError
-from passerby.times import format_time, now
+from passerby.times import check_plausible
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -40,8 +40,6 @@ SIMULATION = "simulation.json"  # lies beside the maps of a simulated city
 LANDSCAPE = "landscape.geojson"  # optional: polygons of water and parks, only for drawing
 UNFINISHED = "unfinished"  # folder of the positions of recordings whose ingest goes on
 EVERYWHERE = Scope()
-EARLIEST = 946_684_800_000  # 2000-01-01; an earlier time is that of a clock that was never set
-AHEAD = 600_000  # milliseconds by which a clock may be ahead of this machine's
 
 
 class City:
@@ -144,8 +142,7 @@ class City:
             database=database,
             report=report,
         )
-        landscape = tree / LANDSCAPE
-        if landscape.exists():
+        if (landscape := tree / LANDSCAPE).exists():
             shutil.copyfile(landscape, city.folder / LANDSCAPE)
         return city
 
@@ -246,23 +243,11 @@ class City:
         return held
 
     def check_times(self, first: int, last: int, what: str) -> None:
-        """Refuse times that cannot be: before 2000, or in the future of a city that is real.
+        """Refuse times that cannot be, see :func:`passerby.times.check_plausible`.
 
-        Args:
-            first: The earliest time, milliseconds.
-            last: The latest time.
-            what: How the error begins, such as "the table 'a' has sightings of".
-
-        Raises:
-            InputError: The times are not plausible.
+        Those of a simulated city may lie in the future.
         """
-        wrong = ""
-        if first < EARLIEST:
-            wrong = f"{what} {format_time(first)}, before 2000 (seconds in place of milliseconds?)"
-        elif last > now() + AHEAD and not self.setting(SIMULATED):
-            wrong = f"{what} {format_time(last)}, which is in the future"
-        if wrong:
-            raise InputError(f"{wrong}; correct it, or say --any-time if that is meant")
+        check_plausible(first, last, what, future=bool(self.setting(SIMULATED)))
 
     def views_in(self, scope: Scope) -> list[Camera]:
         """The versions of cameras that a scope covers: each stood in its units in its window."""
@@ -353,9 +338,8 @@ class City:
         """Delete every sighting older than ``time`` (milliseconds); returns how many went.
 
         What was recorded before is forgotten too: nobody is to be missed there. The pictures of
-        people who were in view when an ingest was killed go too, by their age.
-
-        Sightings whose ids are ``held`` stay.
+        people who were in view when an ingest was killed go too, by their age. Sightings whose ids
+        are ``held`` stay.
         """
         from passerby.city.clips import forget_before
         from passerby.city.erasing import drop_before
@@ -393,8 +377,7 @@ class City:
         with Session(writing) as session, session.begin():
             found = catalogue.read_setting(session, ID)
             if found is None:
-                found = secrets.token_hex(6)
-                catalogue.write_setting(session, ID, found)
+                catalogue.write_setting(session, ID, found := secrets.token_hex(6))
             return str(found)
 
     def setting(self, key: str, default: Any = None) -> Any:

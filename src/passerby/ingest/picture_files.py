@@ -18,7 +18,7 @@ from passerby.city import City
 from passerby.data.listing import LeftOut, find_pictures
 from passerby.errors import InputError
 from passerby.runtime import read_image
-from passerby.times import format_time, now, parse_time
+from passerby.times import EARLIEST, format_time, now, parse_time
 
 Pictures = Literal["auto", "crops", "frames"]
 
@@ -30,7 +30,6 @@ UPRIGHT = {(180, 320), (240, 320), (240, 352), (270, 480), (288, 352), (288, 512
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ORIENTATION, EXIF = 0x0112, 0x8769
 TAKEN, OFFSET, FRACTION = 0x9003, 0x9011, 0x9291  # DateTimeOriginal and its companions
-EARLIEST = parse_time("2000-01-01T00:00:00Z")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,8 +64,8 @@ class RunOptions(FitOptions):
         milestones: Epochs after which the rate falls (steps).
         decay: Factor of each fall (steps).
         warmup: Epochs in which the learning rate grows linearly; 0 for none.
-        convention: Bag of Tricks' warm-up and milestones as printed (paper), as in its code (one
-            epoch earlier), or as that code runs in PyTorch 1.0.0, which AGW names.
+        convention: Bag of Tricks' warm-up and milestones: as printed, as in its code (one epoch
+            earlier), or as that code runs in PyTorch 1.0.0, which AGW names.
     """
 
     data: str = "simcity-s"
@@ -365,15 +365,9 @@ def test(
     if not len(table.query) or not len(table.gallery):
         return None
     device = find_device(config.device)
-    return evaluate_network(
-        network.to(device),  # type: ignore[arg-type]
-        card,
-        table,
-        device=device,
-        precision=config.precision,
-        progress=config.progress,
-        metric=config.metric if isinstance(config, NetworkOptions) else "cosine",
-    )
+    metric = config.metric if isinstance(config, NetworkOptions) else "cosine"
+    how = {"device": device, "precision": config.precision, "progress": config.progress}
+    return evaluate_network(network.to(device), card, table, metric=metric, **how)  # type: ignore[arg-type]
 
 
 def provenance(config: RunOptions, table: CropTable, origin: dict[str, Any]) -> dict[str, Any]:

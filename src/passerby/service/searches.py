@@ -176,13 +176,10 @@ class Searches:
             if name not in allowed:
                 raise _not_in_search(name)
         if set(confirmed) & set(rejected):
-            text = "a sighting is both confirmed and rejected; choose one"
-            raise CodedError("both_verdicts", text)
+            raise CodedError("both_verdicts", "a sighting is confirmed and rejected; choose one")
         found = self._find(search.query, self.vectors(search), confirmed, rejected)
-        revision = search.revision + 1
-        return replace(
-            search, found=found, confirmed=confirmed, rejected=rejected, revision=revision
-        )
+        judged = replace(search, confirmed=confirmed, rejected=rejected)
+        return replace(judged, found=found, revision=search.revision + 1)
 
     def give_verdict(self, search: Search, sighting: str, verdict: Verdict | None) -> Search:
         """Search again with one verdict changed, and all others as they are stored.
