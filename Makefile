@@ -1,8 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# two processes, a file of tests in one of them: its servers and cities are started once
-SHARED := --numprocesses 2 --dist loadfile
+# a file of tests in one process: its servers and cities are started once; three processes on two
+# cores, as many tests wait for servers and cameras
+SHARED := --numprocesses 3 --dist loadfile
 
 .PHONY: setup demo test test-all lint docs bench clean
 

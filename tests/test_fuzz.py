@@ -176,7 +176,7 @@ FORMATS: dict[str, Format] = {
         read=verb("admin", "gallery", "add", "CITY", "FILE"),
     ),
     "crops: parquet": Format(
-        make=write_crops, suffix=".parquet", ways=BYTES, read=crops_of_table, every=3
+        make=write_crops, suffix=".parquet", ways=BYTES, read=crops_of_table, every=6
     ),
     "data: parquet": Format(
         make=write_data,

@@ -262,6 +262,7 @@ print(sum(gallery.add([rows[at]]) for at in range(own, 400, 2)))
 """
 
 
+@pytest.mark.slow
 def test_streams_of_several_processes_count_each_sighting_once(tmp_path: Path) -> None:
     """Each sighting is added by two of four processes; one of them is told that it was new."""
     open_gallery(tmp_path).close()

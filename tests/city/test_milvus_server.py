@@ -80,6 +80,7 @@ def test_partitions_hold_their_districts(gallery: MilvusGallery) -> None:
     assert any(len(gallery.link.ask("list_partitions", spec.name)) == count for count in (4, 5))
 
 
+@pytest.mark.slow
 def test_more_rows_than_one_answer_holds(
     gallery: MilvusGallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

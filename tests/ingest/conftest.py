@@ -189,6 +189,27 @@ def real() -> Path:
     return REAL
 
 
+@pytest.fixture(params=["sqlite", "nats"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "jobs.sqlite")
+    return f"{request.getfixturevalue('nats').address}/q{abs(hash(tmp_path))}"
+
+
+# with a server these wait long; SQLite's runs show the same state machine every time
+SLOW_WITH_NATS = (
+    "test_a_killed_workers_job_is_finished",
+    "test_a_job_is_in_one_hand",
+    "test_a_job_that_fails_waits",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.name.startswith(SLOW_WITH_NATS) and item.name.endswith("[nats]"):
+            item.add_marker(pytest.mark.slow)
+
+
 if __name__ == "__main__":
     with City.open(sys.argv[1]) as own:
         ingest_clip(
@@ -200,10 +221,3 @@ if __name__ == "__main__":
             embedder=colour_embedder(),
             on_stored=lambda ids: print(*ids, flush=True),
         )
-
-
-@pytest.fixture(params=["sqlite", "nats"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "jobs.sqlite")
-    return f"{request.getfixturevalue('nats').address}/q{abs(hash(tmp_path))}"

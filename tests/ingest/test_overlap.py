@@ -2,6 +2,7 @@
 
 import _thread
 import gc
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -126,8 +127,12 @@ def test_an_interrupt_ends_the_stages(
         told.extend(ids)
         _thread.interrupt_main()
 
-    with pytest.raises(KeyboardInterrupt):
-        ingest(path=path, on_stored=stored)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever ran before this
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ingest(path=path, on_stored=stored)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not threads()
     assert {one.id for one in city.gallery.get(told)} == set(told)
     assert told

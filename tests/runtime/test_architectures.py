@@ -32,7 +32,8 @@ NETWORKS = {
     "convnext": ("timm:test_convnext", {}),
     "swin": ("timm:swin_tiny_patch4_window7_224", {}),
 }
-SLOW = {"swin", "solider", "clip-resnet"}  # no Swin is tiny, and CLIP has no small network
+# no Swin is tiny, CLIP has no small network, and these two have many heads
+SLOW = {"swin", "solider", "clip-resnet", "fpb-original", "mgn"}
 KINDS = [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in NETWORKS]
 SIZE = (96, 64)
 

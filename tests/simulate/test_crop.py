@@ -52,6 +52,7 @@ def digest(seed: int) -> str:
     return hashlib.sha256(crop.tobytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_crops_are_the_same_in_any_order_and_in_another_process(tmp_path):
     first = [digest(seed) for seed in range(3)]
     assert [digest(seed) for seed in reversed(range(3))][::-1] == first

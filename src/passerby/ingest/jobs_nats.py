@@ -101,9 +101,11 @@ class NatsStore(Store):
             self.close()
             raise
 
-    def _run(self, work: Coroutine[Any, Any, T], patience: float = PATIENCE) -> T:
+    def _run(self, work: Coroutine[Any, Any, T], patience: float | None = None) -> T:
         """Run a coroutine on the connection's own thread, which also keeps the connection alive."""
-        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, patience), self._loop)
+        future = asyncio.run_coroutine_threadsafe(
+            asyncio.wait_for(work, patience or PATIENCE), self._loop
+        )
         try:
             return future.result()
         except (nats.errors.Error, TimeoutError, OSError) as error:
