@@ -233,6 +233,7 @@ for turn in range(12):
 """
 
 
+@pytest.mark.slow
 def test_processes_come_and_go(tmp_path: Path) -> None:
     """Closing in one process must never take the log away under another."""
     stays, reader = open_gallery(tmp_path), open_gallery(tmp_path)

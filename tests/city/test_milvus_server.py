@@ -31,6 +31,7 @@ def gallery(milvus: MilvusServer, request: pytest.FixtureRequest) -> Iterator[Mi
     made.close()
 
 
+@pytest.mark.slow
 def test_there_and_back(gallery: MilvusGallery, tmp_path: Path) -> None:
     """Embedded -> Milvus -> embedded: the same sightings, vectors to the last bit."""
     first, last = open_gallery(tmp_path / "first"), open_gallery(tmp_path / "last")

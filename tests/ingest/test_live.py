@@ -118,6 +118,7 @@ def test_kill_of_a_recorder_loses_no_segment(
     assert len(report.recorded) >= times + 1
 
 
+@pytest.mark.slow
 def test_the_ingest_waits_while_the_city_cannot_store(
     stream: Path,
     cut_clip: Callable[..., list[Path]],

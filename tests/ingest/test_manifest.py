@@ -116,6 +116,7 @@ def test_a_camera_that_fails_does_not_stop_the_others(clips: Path, tmp_path: Pat
     assert "1 segments unreadable" in table
 
 
+@pytest.mark.slow
 def test_the_second_run_does_nothing_again(clips: Path, tmp_path: Path) -> None:
     make_city(tmp_path / "city", "door", "yard", "G")
     status, cameras, _ = run(write(tmp_path, clips))

@@ -46,6 +46,7 @@ class Running:
         self.wait(lambda: any(text in line for line in self.said))
 
 
+@pytest.mark.slow
 def test_a_killed_and_a_stalled_server(server: RtspServer, stream: Path, tmp_path: Path) -> None:
     spool = make_spool(tmp_path)
     begin = now()

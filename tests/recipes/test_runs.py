@@ -35,6 +35,7 @@ def events(folder: Path, name: str) -> list[dict]:
     return [line for line in lines if line["event"] == name]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_extended_as_if_it_had_gone_through(
     table: CropTable, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def grids(model: Any) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 def test_a_network_keeps_its_vectors(weights: Path) -> None:
     pytest.importorskip("openvino")
     from passerby.runtime.openvino_backend import OpenVINOBackend

@@ -232,7 +232,9 @@ CORE = ("test_audit", "test_cases", "test_search", "test_session")  # run with e
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames and metafunc.module.__name__.endswith(CORE):
-        metafunc.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
+        slow = metafunc.module.__name__.endswith(("test_cases", "test_session"))
+        shared = pytest.param("postgresql", marks=[pytest.mark.slow] if slow else [])
+        metafunc.parametrize("kind", ["sqlite", shared], indirect=True)
 
 
 @pytest.fixture

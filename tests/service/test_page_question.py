@@ -60,6 +60,7 @@ def test_results_whose_scope_changed_are_out_of_date(found: Any) -> None:
     found.wait_for_selector(".out-of-date", state="detached")
 
 
+@pytest.mark.slow
 def test_pictures_that_are_no_longer_held(
     found: Any, app: FastAPI, tmp_path: Path, person: Callable[[int, int], Any]
 ) -> None:
@@ -77,6 +78,7 @@ def test_pictures_that_are_no_longer_held(
     found.wait_for_selector(".results-list .card img")
 
 
+@pytest.mark.slow
 def test_a_running_search_is_cancelled(found: Any) -> None:
     found.route("**/api/searches", lambda _route: None)  # it is never answered
     found.click("[data-key=search]")
@@ -143,6 +145,7 @@ def test_the_hour_that_comes_twice_and_the_axis(found: Any) -> None:
     assert found.get_attribute(".when-twice button >> nth=1", "aria-pressed") == "true"
 
 
+@pytest.mark.slow
 def test_the_zone_is_shown_and_chosen(found: Any) -> None:
     found.select_option("[data-key=zone]", "Asia/Shanghai")
     found.wait_for_selector(".timeline-now >> text=UTC+8")

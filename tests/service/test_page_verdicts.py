@@ -43,7 +43,10 @@ def test_a_verdict_is_pending_until_it_is_stored(found: Any, ann: Any) -> None:
     assert len(stored(ann)["confirmed"]) == 1
 
 
-@pytest.mark.parametrize("fault", ["offline", "closed case", "ended session", "full"])
+@pytest.mark.parametrize(
+    "fault",
+    ["offline", "closed case", pytest.param("ended session", marks=pytest.mark.slow), "full"],
+)
 def test_a_verdict_that_fails_is_rolled_back(
     found: Any, ann: Any, app: FastAPI, fault: str
 ) -> None:
@@ -83,7 +86,7 @@ def test_a_verdict_for_another_result_in_another_tab_is_kept(found: Any, ann: An
     assert set(stored(ann)["confirmed"]) == {other, now["matches"][0]["id"]}
 
 
-@pytest.mark.parametrize("choice", ["keep", "mine"])
+@pytest.mark.parametrize("choice", ["keep", pytest.param("mine", marks=pytest.mark.slow)])
 def test_a_conflict_shows_both_verdicts(found: Any, ann: Any, choice: str) -> None:
     now = stored(ann)
     one = now["matches"][0]["id"]

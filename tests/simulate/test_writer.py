@@ -121,6 +121,7 @@ def content(tree: Path) -> dict[str, bytes]:
     return {str(p.relative_to(tree)): p.read_bytes() for p in files}
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_the_result(tmp_path: Path) -> None:
     options = SimulationOptions(people=12, cameras=6, hours=0.6, extent=650.0, crops_per_passage=2)
     for workers in (1, 2):
