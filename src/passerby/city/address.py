@@ -26,7 +26,7 @@ EXAMPLE = "postgresql+pg8000://passerby@db.example:5432/city"
 DRIVER = "postgresql+pg8000"
 _SPELLINGS = ("postgresql", "postgres", DRIVER)
 _OPTIONS = frozenset({"sslmode", "sslrootcert", "unix_sock"})
-_LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
+LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
 
 
 def has_city(folder: Path | str) -> bool:
@@ -168,7 +168,7 @@ def tls_of(url: "URL") -> ssl.SSLContext | bool:
     Raises:
         InputError: The mode is unknown, or there is no such certificate file.
     """
-    local = (url.host or "") in _LOOPBACK
+    local = (url.host or "") in LOOPBACK
     mode = url.query.get("sslmode", "disable" if local else "verify-full")
     if mode == "disable":
         return False

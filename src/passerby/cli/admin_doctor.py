@@ -124,12 +124,12 @@ def _encryption(address: "Address") -> Iterator[Line]:
 
     from sqlalchemy import URL
 
-    from passerby.city.address import tls_of
+    from passerby.city.address import LOOPBACK, tls_of
 
     assert isinstance(address.where, URL)
     context, host = tls_of(address.where), address.where.host
     if not isinstance(context, ssl.SSLContext):
-        local = host in (None, "", "localhost", "127.0.0.1", "::1")
+        local = (host or "") in LOOPBACK
         words = "the connection is not encrypted"
         yield ("ok", f"{words}, on this machine") if local else ("fault", f"{words}: sslmode")
     elif context.verify_mode == ssl.CERT_NONE:
